@@ -1,0 +1,1 @@
+"""The machine's side: tickets, claims, runs, repositories. Imports nothing from hitl."""

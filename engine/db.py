@@ -1,0 +1,162 @@
+"""The store: one SQLite file, one connection per thread, one writer at a time.
+
+    db = open_database(config.database)
+    with db.transaction():
+        db.execute("update …")
+    rows = db.all("select …")
+"""
+import sqlite3
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from engine.config import ROOT
+from engine.errors import Refused
+from engine.takeover import OLD_TABLES, is_older_form, take_over
+
+APPLICATION_ID = 0x48495453  # "HITS", in the file's header: this file is ours
+VERSION = 1                  # of schema.sql, in user_version
+BUSY_SECONDS = 10.0
+
+
+class Database:
+    """A path and how to reach it. Any thread may use it: each gets its own connection.
+
+    In this process one lock lets one transaction write at a time, so that threads queue here and not in SQLite's busy loop;
+    other processes wait up to BUSY_SECONDS. After each commit the subscribers are called, outside the lock."""
+
+    def __init__(self, path: Path, synchronous: str = "FULL") -> None:
+        self.path, self.synchronous = path, synchronous
+        self._local = threading.local()
+        self._writer = threading.Lock()
+        self._subscribers: list[Callable[[], None]] = []
+
+    @property
+    def connection(self) -> sqlite3.Connection:
+        """This thread's connection."""
+        if not hasattr(self._local, "connection"):
+            self._local.connection = self.connect()
+        return self._local.connection
+
+    def connect(self) -> sqlite3.Connection:
+        """A new connection, in autocommit mode: transactions are only those of transaction()."""
+        connection = sqlite3.connect(self.path, isolation_level=None, timeout=BUSY_SECONDS, check_same_thread=False)
+        connection.row_factory = sqlite3.Row
+        connection.execute("pragma foreign_keys = on")
+        connection.execute(f"pragma synchronous = {self.synchronous}")
+        return connection
+
+    def close(self) -> None:
+        """Closes this thread's connection."""
+        if hasattr(self._local, "connection"):
+            self._local.connection.close()
+            del self._local.connection
+
+    def execute(self, sql: str, parameters: Sequence[Any] | dict[str, Any] = ()) -> sqlite3.Cursor:
+        return self.connection.execute(sql, parameters)
+
+    def all(self, sql: str, parameters: Sequence[Any] | dict[str, Any] = ()) -> list[sqlite3.Row]:
+        return self.execute(sql, parameters).fetchall()
+
+    def one(self, sql: str, parameters: Sequence[Any] | dict[str, Any] = ()) -> sqlite3.Row | None:
+        return self.execute(sql, parameters).fetchone()
+
+    def value(self, sql: str, parameters: Sequence[Any] | dict[str, Any] = ()) -> Any:
+        """The first column of the first row, or None."""
+        row = self.one(sql, parameters)
+        return row[0] if row else None
+
+    @contextmanager
+    def transaction(self) -> Iterator["Database"]:
+        """BEGIN IMMEDIATE … COMMIT; joins the transaction that this thread has open. Any exception rolls all of it back."""
+        connection = self.connection
+        if connection.in_transaction:
+            yield self
+            return
+        with self._writer:
+            connection.execute("begin immediate")
+            try:
+                yield self
+                connection.execute("commit")
+            except BaseException:
+                if connection.in_transaction:  # a full disk or an I/O error has rolled back by itself
+                    connection.execute("rollback")
+                raise
+        self.notify()
+
+    def subscribe(self, callback: Callable[[], None]) -> None:
+        """callback() after every commit of this process; it must be quick and must not raise."""
+        self._subscribers.append(callback)
+
+    def notify(self) -> None:
+        for callback in self._subscribers:
+            callback()
+
+
+def open_database(path: Path, synchronous: str = "FULL") -> Database:
+    """Creates the file, takes over an older form, or migrates. Raises Refused, with the file untouched, for anything else."""
+    if sqlite3.sqlite_version_info < (3, 37):
+        raise Refused(f"SQLite {sqlite3.sqlite_version} is too old: 3.37 or newer is needed, because the tables are STRICT.")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    form = _look(path)
+    db = Database(path, synchronous)
+    try:
+        if form != "ours":
+            _create(db, form)
+        db.execute("pragma journal_mode = wal")
+    except sqlite3.Error as error:
+        db.close()
+        raise Refused(f"{path} cannot be prepared: {error}. It was left as it was.") from error
+    return db
+
+
+def _look(path: Path) -> str:
+    """What stands at `path`, without writing to it: 'new', 'older' or 'ours'."""
+    if not path.exists() or path.stat().st_size == 0:
+        return "new"
+    try:
+        connection = sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True, timeout=BUSY_SECONDS)
+        try:
+            version = connection.execute("pragma user_version").fetchone()[0]
+            application = connection.execute("pragma application_id").fetchone()[0]
+            tables = {row[0] for row in connection.execute("select name from sqlite_schema where type = 'table' and name not like 'sqlite_%'")}
+            older = is_older_form(connection, tables) if version == 0 else False
+        finally:
+            connection.close()
+    except sqlite3.Error as error:
+        raise Refused(f"{path} is not a readable SQLite database ({error}). It was left untouched: move it away, or set SWARM_DATA to another folder.") from error
+    if application == APPLICATION_ID and version == VERSION:
+        return "ours"
+    if application == APPLICATION_ID and version > VERSION:
+        raise Refused(f"{path} was written by a newer HITL Swarm (version {version}, this one knows {VERSION}). It was left untouched: update the program.")
+    if version == 0 and application == 0 and not tables:
+        return "new"
+    if older:
+        return "older"
+    raise Refused(f"{path} is not a database of HITL Swarm (user_version {version}, tables {', '.join(sorted(tables)) or 'none'}). "
+                  "It was left untouched: move it away, or set SWARM_DATA to another folder.")
+
+
+def _create(db: Database, form: str) -> None:
+    """schema.sql in one transaction; for an older form with its rows taken over, all or nothing."""
+    schema = (ROOT / "schema.sql").read_text(encoding="utf-8")
+    connection = db.connect()
+    try:
+        if form == "older":
+            connection.execute("pragma foreign_keys = off")
+            rename = "".join(f"alter table {name} rename to old_{name};\n" for name in OLD_TABLES)
+            connection.execute("pragma legacy_alter_table = on")
+        else:
+            rename = ""
+        connection.executescript(f"begin immediate;\n{rename}{schema}")
+        if form == "older":
+            take_over(connection)
+        connection.execute(f"pragma application_id = {APPLICATION_ID}")
+        connection.execute(f"pragma user_version = {VERSION}")
+        connection.execute("commit")
+    finally:
+        if connection.in_transaction:
+            connection.execute("rollback")
+        connection.close()

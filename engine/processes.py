@@ -1,0 +1,111 @@
+"""Locks that say who lives, and signals that hit only whom they are meant for.
+
+A lock (flock) is held = somebody lives; free = nobody does. The kernel lets go of it when the last process that has it open is
+gone, whatever killed it: no time-out, no pid that another process could have by now."""
+import fcntl
+import os
+import select
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+RUN_VARIABLE = "SWARM_RUN"  # in the environment of every process of a run
+
+
+def take_lock(path: Path, wait: float = 0.0) -> int | None:
+    """The descriptor that holds the lock (not inherited unless passed on), or None if somebody else still has it after `wait` seconds."""
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    end = time.monotonic() + wait
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return descriptor
+        except BlockingIOError:
+            if time.monotonic() >= end:
+                os.close(descriptor)
+                return None
+            time.sleep(0.01)
+
+
+def is_held(path: Path) -> bool:
+    """True while a living process holds the lock. Never creates the file."""
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        return False
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(descriptor)
+
+
+def open_pidfd(pid: int) -> int | None:
+    try:
+        return os.pidfd_open(pid)
+    except (ProcessLookupError, OverflowError, ValueError, OSError):
+        return None
+
+
+def kill_holder(pid: int, lock: Path, grace: float = 1.0) -> None:
+    """SIGTERM, then SIGKILL after `grace` seconds, to the process `pid` that holds `lock`; returns when it is gone.
+
+    pidfd first, then a look at the lock: if it is still held, the descriptor is the holder's and no later process's."""
+    descriptor = open_pidfd(pid)
+    if descriptor is None:
+        return
+    try:
+        if is_held(lock):
+            send(descriptor, signal.SIGTERM)
+            if not select.select([descriptor], [], [], grace)[0]:
+                send(descriptor, signal.SIGKILL)
+                select.select([descriptor], [], [], 5.0)
+    finally:
+        os.close(descriptor)
+
+
+def send(pidfd: int, number: signal.Signals) -> None:
+    """A signal through a pidfd; a process that is gone already is what was wanted."""
+    try:
+        signal.pidfd_send_signal(pidfd, number)
+    except ProcessLookupError:
+        return
+
+
+def sweep(run_id: str, folder: Path) -> int:
+    """SIGKILLs every process that belongs to a run: its environment or its command line names it. -> how many.
+
+    Finds what left its process group (setsid) and sandboxes orphaned before they had set their parent-death signal. Looks
+    again until a pass finds nothing, so that a child forked meanwhile is seen; a process that is never ending its fork is cut
+    off after 5 seconds."""
+    killed, end = 0, time.monotonic() + 5.0
+    while time.monotonic() < end:
+        found = list(members(run_id, folder))
+        if not found:
+            return killed
+        for pid in found:
+            try:
+                os.kill(pid, signal.SIGKILL)
+                killed += 1
+            except ProcessLookupError:
+                continue
+        time.sleep(0.002)
+    return killed
+
+
+def members(run_id: str, folder: Path) -> Iterator[int]:
+    """The processes of a run, this one and zombies left out."""
+    variable, path = f"{RUN_VARIABLE}={run_id}".encode(), os.fsencode(folder)
+    for entry in os.scandir("/proc"):
+        if not entry.name.isdigit() or int(entry.name) == os.getpid():
+            continue
+        try:
+            environment = Path(entry.path, "environ").read_bytes().split(b"\0")
+            arguments = Path(entry.path, "cmdline").read_bytes().split(b"\0")
+        except OSError:  # gone meanwhile, or another user's
+            continue
+        if variable in environment or any(a == path or a.startswith(path + b"/") for a in arguments):
+            yield int(entry.name)

@@ -1,0 +1,42 @@
+"""A swarm.db in the older form: user_version 0, two tables, just these columns. Its rows are taken over in one transaction."""
+import re
+import sqlite3
+
+OLD_TABLES = {
+    "hitl_sessions": ("id", "tenant_id", "project_name", "description", "state", "spec_card", "created_at", "updated_at"),
+    "tickets": ("id", "session_id", "tenant_id", "type", "title", "description", "acceptance_criteria", "status", "parent_id",
+                "assigned_vm", "branch_name", "pr_url", "created_at", "updated_at"),
+}
+_TIME = "coalesce(strftime('%Y-%m-%dT%H:%M:%fZ', {0}), strftime('%Y-%m-%dT%H:%M:%fZ', 'now'))"
+
+
+def is_older_form(connection: sqlite3.Connection, tables: set[str]) -> bool:
+    """True if there are these two tables, with just these columns, and no other."""
+    return tables == set(OLD_TABLES) and all(
+        {row[1] for row in connection.execute(f"pragma table_info({name})")} == set(columns) for name, columns in OLD_TABLES.items())
+
+
+def take_over(connection: sqlite3.Connection) -> None:
+    """Copies old_hitl_sessions and old_tickets into the tables of schema.sql and drops them; runs inside the caller's transaction.
+
+    A build that was under way goes on: what was claimed or running begins again, because no run of it is known here.
+    Raises sqlite3.IntegrityError for a state or type that the schema does not have."""
+    connection.execute(
+        f"insert into hitl_sessions (id, tenant_id, project_name, description, state, spec_card, created_at, updated_at)"
+        f" select id, coalesce(tenant_id, 'default'), coalesce(project_name, ''), coalesce(description, ''), coalesce(state, 'draft'), spec_card,"
+        f" {_TIME.format('created_at')}, {_TIME.format('updated_at')} from old_hitl_sessions order by rowid")
+    connection.execute(
+        f"insert into tickets (id, session_id, tenant_id, type, title, description, acceptance_criteria, status, parent_id, assigned_vm,"
+        f" branch_name, pr_url, created_at, updated_at)"
+        f" select id, session_id, coalesce(tenant_id, 'default'), coalesce(type, 'feature'), coalesce(title, ''), coalesce(description, ''),"
+        f" coalesce(acceptance_criteria, '[]'), coalesce(status, 'pending'), parent_id, assigned_vm, branch_name, pr_url,"
+        f" {_TIME.format('created_at')}, {_TIME.format('updated_at')} from old_tickets order by rowid")
+    connection.execute("update tickets set position = (select count(*) from tickets b where b.parent_id = tickets.parent_id and b.seq <= tickets.seq)"
+                       " where parent_id is not null")
+    connection.execute("update tickets set assigned_vm = null, status = iif(type = 'epic', 'ready', 'blocked')"
+                       " where status in ('pending', 'blocked', 'ready', 'claimed', 'running') and session_id in"
+                       " (select id from hitl_sessions where state = 'building')")
+    numbers = [int(m[1]) for row in connection.execute("select id from tickets") if (m := re.fullmatch(r"TKT-(\d{1,15})", row[0]))]
+    connection.execute("update counters set value = ? where name = 'ticket'", (max(numbers, default=0),))
+    connection.execute("drop table old_tickets")
+    connection.execute("drop table old_hitl_sessions")

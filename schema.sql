@@ -1,0 +1,194 @@
+-- HITL Swarm: every table, check, index and journal trigger, in reading order.
+-- Times are UTC text as strftime('%Y-%m-%dT%H:%M:%fZ','now') writes them. Order is by integer seq, never by time or text id.
+-- The rows may be edited with the sqlite3 shell: nothing here needs a function that only our process has.
+
+create table counters (
+  name  text primary key,
+  value integer not null
+) strict, without rowid;
+insert into counters values ('ticket', 0);
+
+-- One row: what holds for the engine wherever it runs.
+create table engine_state (
+  id         integer primary key check (id = 1),
+  paused     integer not null default 0 check (paused in (0, 1)),
+  reason     text
+) strict;
+insert into engine_state (id) values (1);
+
+create table hitl_sessions (
+  seq             integer primary key,
+  id              text not null unique,
+  tenant_id       text not null default 'default',
+  project_name    text not null,
+  description     text not null default '',
+  state           text not null default 'draft'
+                  check (state in ('draft', 'clarifying', 'review', 'approved', 'building', 'completed', 'failed', 'cancelled')),
+  spec_card       text,                                   -- JSON, as it was given; its versions are in spec_versions
+  repository      text,                                   -- given with the session; a card's own repository wins
+  spec_version    integer not null default 0,             -- 0: no version yet
+  spec_sha256     text,                                   -- of the canonical spec_card
+  approved_sha256 text,
+  approved_at     text,
+  paused          integer not null default 0 check (paused in (0, 1)),
+  isolation       text not null default 'required' check (isolation in ('required', 'waived')),
+  reason          text,                                   -- why it failed or was cancelled, one sentence
+  created_at      text not null default (strftime('%Y-%m-%dT%H:%M:%fZ', 'now')),
+  updated_at      text not null default (strftime('%Y-%m-%dT%H:%M:%fZ', 'now'))
+) strict;
+create index sessions_by_tenant on hitl_sessions (tenant_id, seq);
+create index sessions_building on hitl_sessions (seq) where state = 'building';
+
+create table spec_versions (
+  session_id text not null references hitl_sessions (id),
+  version    integer not null,
+  card       text not null,                               -- canonical JSON: keys sorted, compact
+  sha256     text not null,
+  source     text not null,                               -- 'api', 'page', 'sample', 'approved in the database'
+  created_at text not null default (strftime('%Y-%m-%dT%H:%M:%fZ', 'now')),
+  primary key (session_id, version)
+) strict, without rowid;
+
+create table tickets (
+  seq                 integer primary key,
+  id                  text not null unique,
+  session_id          text not null references hitl_sessions (id),
+  tenant_id           text not null default 'default',
+  type                text not null check (type in ('epic', 'feature', 'task', 'bug')),
+  title               text not null,
+  description         text not null default '',
+  acceptance_criteria text not null default '[]',         -- JSON array of strings and {"text", "check"}; an epic's are the card's checks
+  status              text not null default 'pending'
+                      check (status in ('pending', 'blocked', 'ready', 'claimed', 'running', 'needs_input', 'in_review',
+                                        'completed', 'failed', 'cancelled')),
+  parent_id           text references tickets (id),
+  assigned_vm         text,                               -- '<runtime>:<run id>' while a run holds the ticket
+  branch_name         text,                               -- an epic's is the integration branch
+  pr_url              text,
+  position            integer not null default 0,         -- place in the card, from 1; 0 for an epic
+  priority            integer not null default 0,         -- higher is claimed first
+  agent               text,                               -- null: as the installation says
+  supplied            integer not null default 0 check (supplied in (0, 1)),  -- its commands come with the product (the sample card)
+  run_no              integer not null default 0,         -- counts every run
+  failures            integer not null default 0,         -- counts runs that used up an attempt
+  conflicts           integer not null default 0,         -- counts merges that did not go through
+  transients          integer not null default 0,         -- transient failures in a row
+  not_before          text,
+  claim_token         text,                               -- the fencing token: every write of a run carries it
+  claimed_by          text,
+  base_sha            text,                               -- an epic's: what the build stands on; null until prepared
+  merged_sha          text,                               -- the commit that was merged
+  reason              text,                               -- why it is where it is, one sentence
+  created_at          text not null default (strftime('%Y-%m-%dT%H:%M:%fZ', 'now')),
+  updated_at          text not null default (strftime('%Y-%m-%dT%H:%M:%fZ', 'now'))
+) strict;
+create index tickets_ready on tickets (tenant_id, priority desc, seq) where status = 'ready';
+create index tickets_held on tickets (seq) where status in ('claimed', 'running');
+create index tickets_by_session on tickets (session_id, seq);
+create index tickets_by_parent on tickets (parent_id, status);
+
+create table ticket_dependencies (
+  ticket_id  text not null references tickets (id),
+  depends_on text not null references tickets (id),
+  primary key (ticket_id, depends_on),
+  check (ticket_id <> depends_on)
+) strict, without rowid;
+create index dependents on ticket_dependencies (depends_on);
+
+-- One attempt at a ticket. Its folder is data/runs/<id> and is never used twice.
+create table runs (
+  seq           integer primary key,
+  id            text not null unique,
+  ticket_id     text not null references tickets (id),
+  session_id    text not null,
+  kind          text not null check (kind in ('prepare', 'feature', 'integrate', 'deliver')),
+  state         text not null default 'intended' check (state in ('intended', 'running', 'merging', 'ended')),
+  claim_token   text not null,
+  claimed_by    text not null,
+  run_no        integer not null,
+  runtime       text,
+  agent         text,
+  base_sha      text,
+  tip_sha       text,
+  outcome       text check (outcome in ('prepared', 'merged', 'no_change', 'integrated', 'delivered', 'needs_input', 'in_review',
+                                        'conflict', 'failed', 'transient', 'lost', 'void', 'cancelled', 'stale')),
+  reason        text,                                     -- one sentence for a person
+  checks        text,                                     -- JSON array, written by the runner
+  phases        text,                                     -- JSON object: phase -> milliseconds
+  created_at    text not null default (strftime('%Y-%m-%dT%H:%M:%fZ', 'now')),
+  started_at    text,
+  ended_at      text,
+  check ((ended_at is null) = (state <> 'ended')),
+  check ((outcome is null) = (state <> 'ended'))
+) strict;
+create unique index one_live_run on runs (ticket_id) where ended_at is null;
+create index runs_live on runs (seq) where ended_at is null;
+create index runs_by_ticket on runs (ticket_id, seq);
+
+-- What waits for a person.
+create table requests (
+  seq         integer primary key,
+  tenant_id   text not null,
+  session_id  text not null references hitl_sessions (id),
+  ticket_id   text references tickets (id),
+  run_id      text,
+  kind        text not null check (kind in ('question', 'isolation', 'failed')),
+  body        text not null,
+  options     text not null default '[]',                 -- JSON array of strings, the recommended one first
+  state       text not null default 'open' check (state in ('open', 'answered', 'withdrawn')),
+  answer      text,
+  answered_by text,
+  answered_at text,
+  created_at  text not null default (strftime('%Y-%m-%dT%H:%M:%fZ', 'now'))
+) strict;
+create index requests_open on requests (tenant_id, seq) where state = 'open';
+create index requests_by_ticket on requests (ticket_id, seq);
+create index requests_by_session on requests (session_id, seq);
+
+-- The journal that the browser replays. Only triggers write it, so that it is true whoever changed the row.
+create table events (
+  seq        integer primary key autoincrement,
+  at         text not null default (strftime('%Y-%m-%dT%H:%M:%fZ', 'now')),
+  kind       text not null,                               -- 'session', 'ticket', 'run', 'request', 'engine'
+  tenant_id  text not null,
+  session_id text,
+  ticket_id  text,
+  run_id     text,
+  from_state text,
+  to_state   text not null
+) strict;
+create index events_by_session on events (session_id, seq);
+
+create trigger session_created after insert on hitl_sessions begin
+  insert into events (kind, tenant_id, session_id, to_state) values ('session', new.tenant_id, new.id, new.state);
+end;
+create trigger session_moved after update of state on hitl_sessions when new.state <> old.state begin
+  insert into events (kind, tenant_id, session_id, from_state, to_state) values ('session', new.tenant_id, new.id, old.state, new.state);
+end;
+create trigger session_paused after update of paused on hitl_sessions when new.paused <> old.paused begin
+  insert into events (kind, tenant_id, session_id, from_state, to_state)
+  values ('session', new.tenant_id, new.id, new.state, iif(new.paused, 'paused', new.state));
+end;
+create trigger ticket_created after insert on tickets begin
+  insert into events (kind, tenant_id, session_id, ticket_id, to_state) values ('ticket', new.tenant_id, new.session_id, new.id, new.status);
+end;
+create trigger ticket_moved after update of status on tickets when new.status <> old.status begin
+  insert into events (kind, tenant_id, session_id, ticket_id, from_state, to_state)
+  values ('ticket', new.tenant_id, new.session_id, new.id, old.status, new.status);
+end;
+create trigger run_moved after update of state on runs when new.state <> old.state begin
+  insert into events (kind, tenant_id, session_id, ticket_id, run_id, from_state, to_state)
+  select 'run', t.tenant_id, new.session_id, new.ticket_id, new.id, old.state, coalesce(new.outcome, new.state) from tickets t where t.id = new.ticket_id;
+end;
+create trigger request_opened after insert on requests begin
+  insert into events (kind, tenant_id, session_id, ticket_id, run_id, to_state)
+  values ('request', new.tenant_id, new.session_id, new.ticket_id, new.run_id, new.state);
+end;
+create trigger request_moved after update of state on requests when new.state <> old.state begin
+  insert into events (kind, tenant_id, session_id, ticket_id, run_id, from_state, to_state)
+  values ('request', new.tenant_id, new.session_id, new.ticket_id, new.run_id, old.state, new.state);
+end;
+create trigger engine_paused after update of paused on engine_state when new.paused <> old.paused begin
+  insert into events (kind, tenant_id, from_state, to_state)
+  values ('engine', '*', iif(old.paused, 'paused', 'on'), iif(new.paused, 'paused', 'on'));
+end;
