@@ -69,6 +69,8 @@ create table tickets (
   priority            integer not null default 0,         -- higher is claimed first
   agent               text,                               -- null: as the installation says
   supplied            integer not null default 0 check (supplied in (0, 1)),  -- its commands come with the product (the sample card)
+  review              integer not null default 0 check (review in (0, 1)),    -- a person looks at the change before it is merged
+  approved_tip        text,                               -- the commit that a person approved; its next run merges it
   run_no              integer not null default 0,         -- counts every run
   failures            integer not null default 0,         -- counts runs that used up an attempt
   conflicts           integer not null default 0,         -- counts merges that did not go through
@@ -113,6 +115,7 @@ create table runs (
   outcome       text check (outcome in ('prepared', 'merged', 'no_change', 'integrated', 'delivered', 'needs_input', 'in_review',
                                         'conflict', 'failed', 'transient', 'lost', 'void', 'cancelled', 'stale')),
   reason        text,                                     -- one sentence for a person
+  detail        text,                                     -- what the next prompt needs beside it: the conflict, the tail of the log
   checks        text,                                     -- JSON array, written by the runner
   phases        text,                                     -- JSON object: phase -> milliseconds
   created_at    text not null default (strftime('%Y-%m-%dT%H:%M:%fZ', 'now')),
@@ -132,7 +135,7 @@ create table requests (
   session_id  text not null references hitl_sessions (id),
   ticket_id   text references tickets (id),
   run_id      text,
-  kind        text not null check (kind in ('question', 'isolation', 'failed')),
+  kind        text not null check (kind in ('question', 'isolation', 'review', 'failed')),
   body        text not null,
   options     text not null default '[]',                 -- JSON array of strings, the recommended one first
   state       text not null default 'open' check (state in ('open', 'answered', 'withdrawn')),

@@ -80,7 +80,7 @@ class Config:
     host: str = _setting("127.0.0.1", _loopback, "Address to listen on; loopback only")
     port: int = _setting(8080, _whole(0, 65535), "Port to listen on; 0 takes a free one")
     allowed_hosts: tuple[str, ...] = _setting((), _names, "Further Host names to answer to, separated by commas")
-    data: Path = _setting(Path("data").resolve(), _folder, "Folder that holds swarm.db, repos/, runs/ and images/")
+    data: Path = _setting(ROOT / "data", _folder, "Folder that holds swarm.db, repos/, runs/ and images/")
     runtime: str = _setting("auto", _one_of("auto", "bubblewrap", "process", "fake"), "Which sandbox runs a ticket; auto takes the best that works")
     agent: str = _setting("auto", _one_of("auto", "runbook"), "Which agent works where the card names none")
     slots: int = _setting(os.cpu_count() or 2, _whole(1, 512), "Runs at the same time; default: number of cores")

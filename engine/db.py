@@ -25,7 +25,7 @@ class Database:
     """A path and how to reach it. Any thread may use it: each gets its own connection.
 
     In this process one lock lets one transaction write at a time, so that threads queue here and not in SQLite's busy loop;
-    other processes wait up to BUSY_SECONDS. After each commit the subscribers are called, outside the lock."""
+    other processes wait up to BUSY_SECONDS. After each commit that changed a row the subscribers are called, outside the lock."""
 
     def __init__(self, path: Path, synchronous: str = "FULL") -> None:
         self.path, self.synchronous = path, synchronous
@@ -76,6 +76,7 @@ class Database:
             yield self
             return
         with self._writer:
+            before = connection.total_changes
             connection.execute("begin immediate")
             try:
                 yield self
@@ -84,10 +85,11 @@ class Database:
                 if connection.in_transaction:  # a full disk or an I/O error has rolled back by itself
                     connection.execute("rollback")
                 raise
-        self.notify()
+        if connection.total_changes != before:
+            self.notify()
 
     def subscribe(self, callback: Callable[[], None]) -> None:
-        """callback() after every commit of this process; it must be quick and must not raise."""
+        """callback() after every commit of this process that changed a row; it must be quick and must not raise."""
         self._subscribers.append(callback)
 
     def notify(self) -> None:

@@ -1,0 +1,52 @@
+# The targets that a person calls. `make` alone lists them.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+SYSTEM_PACKAGES := git sqlite3 bubblewrap
+
+.DEFAULT_GOAL := help
+.PHONY: help run demo test lint types check system-deps clean
+
+help:  ## list the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 22
+
+run: $(VENV)/.run  ## serve http://127.0.0.1:8080 (sets up .venv and data/ by itself)
+	@exec $(BIN)/python app.py
+
+demo: $(VENV)/.run  ## build the sample project in the terminal, on a fresh data folder
+	@$(BIN)/python -m hitl.demo
+
+test: $(VENV)/.test  ## run the tests
+	@$(BIN)/python -m pytest
+
+lint: $(VENV)/.test  ## look for mistakes and bad style
+	@$(BIN)/ruff check --no-cache .
+
+types: $(VENV)/.test  ## check the types
+	@$(BIN)/mypy --cache-dir=$(VENV)/mypy
+
+check: lint types test  ## lint, types and tests: what CI runs
+
+system-deps:  ## install the Debian packages for the optional parts (as root)
+	apt-get update -qq
+	DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $(SYSTEM_PACKAGES)
+
+clean:  ## remove .venv and what tests left; data/ stays
+	rm -rf $(VENV) *.egg-info .pytest_cache .mypy_cache .ruff_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# A virtual environment is complete when its mark is written: a broken install is begun again.
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed; $(PYTHON) is older. Try: make $(MAKECMDGOALS) PYTHON=python3.12"; exit 1; }
+	@command -v git >/dev/null || { echo "git is needed: apt-get install git"; exit 1; }
+	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); echo "This Python has no venv. On Debian and Ubuntu: apt-get install python3-venv"; exit 1; }
+
+$(VENV)/.run: $(VENV)/bin/python setup.cfg
+	@echo "Setting up $(VENV) …"
+	@$(BIN)/pip install -q --disable-pip-version-check -e .
+	@touch $@
+
+$(VENV)/.test: $(VENV)/bin/python setup.cfg
+	@echo "Setting up $(VENV) for tests …"
+	@$(BIN)/pip install -q --disable-pip-version-check -e '.[test,check]'
+	@touch $@ $(VENV)/.run

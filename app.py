@@ -1,0 +1,127 @@
+"""HITL Swarm: from an idea that a person approved to a merged branch.
+
+create_app() wires the parts and starts nothing; start_engine() takes the engine's lock and starts its thread; main() serves."""
+import argparse
+import logging
+import os
+import signal
+import socket
+import sys
+import threading
+from dataclasses import dataclass
+from types import FrameType
+
+from flask import Flask
+from werkzeug.serving import make_server
+
+from engine import VERSION
+from engine.config import ROOT, Config
+from engine.db import Database, open_database
+from engine.errors import Refused
+from engine.events import Changes
+from engine.git import check_git
+from engine.loop import SwarmEngine
+from engine.runtimes import choose
+from engine.single import EngineSlot
+from hitl import guard, live
+from hitl.api import api
+from hitl.pages import pages
+
+
+@dataclass
+class Swarm:
+    """What the routes need of the world; app.extensions["swarm"]."""
+
+    config: Config
+    db: Database
+    changes: Changes
+    slot: EngineSlot
+
+    @property
+    def engine(self) -> SwarmEngine | None:
+        """The engine, if it runs in this process."""
+        return self.slot.engine
+
+
+def create_app(config: Config | None = None) -> Flask:
+    """The web application over the database of the config (default: from the environment). Raises Refused."""
+    config = config or Config.from_env()
+    app = Flask("hitl", root_path=str(ROOT / "hitl"))
+    db = open_database(config.database, config.synchronous)
+    changes = Changes()
+    db.subscribe(changes.ring)
+    app.extensions["swarm"] = Swarm(config, db, changes, EngineSlot(config, lambda: SwarmEngine(db, config)))
+    guard.install(app)
+    app.register_blueprint(api)
+    app.register_blueprint(pages)
+    live.install(app)
+    return app
+
+
+def start_engine(app: Flask) -> bool:
+    """Starts the engine's thread if no other process has the engine of this data folder. -> whether it runs here now."""
+    swarm: Swarm = app.extensions["swarm"]
+    why_not = check_git()
+    if why_not:
+        raise Refused(why_not)
+    choose(swarm.config.runtime)  # says now, and not in a thread, that a runtime asked for cannot run
+    return swarm.slot.start(f"{swarm.config.host}:{swarm.config.port}")
+
+
+def serve(app: Flask) -> None:
+    """Serves until SIGTERM or SIGINT. Runs go on without the server, and the next start adopts them; a second signal stops at once."""
+    swarm: Swarm = app.extensions["swarm"]
+    config = swarm.config
+    listener = _listen(config)
+    server = make_server(config.host, listener.getsockname()[1], app, threaded=True, fd=listener.fileno())
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        threading.Thread(target=server.shutdown, daemon=True).start()
+
+    signal.signal(signal.SIGTERM, stop)
+    signal.signal(signal.SIGINT, stop)
+    try:
+        start_engine(app)
+        host = f"[{config.host}]" if ":" in config.host else config.host
+        print(f"HITL Swarm {VERSION}: http://{host}:{listener.getsockname()[1]}  (data in {config.data}; stop with Ctrl-C)", flush=True)
+        server.serve_forever()
+    finally:
+        swarm.slot.stop()
+        listener.close()
+
+
+def _listen(config: Config) -> socket.socket:
+    family = socket.AF_INET6 if ":" in config.host else socket.AF_INET
+    try:
+        return socket.create_server((config.host, config.port), family=family, backlog=128)
+    except OSError as error:
+        raise Refused(f"{config.host}:{config.port} cannot be used: {error.strerror}. Is HITL Swarm running already? "
+                      "Set SWARM_PORT to another port, or to 0 for a free one.") from error
+
+
+def _arguments() -> argparse.ArgumentParser:
+    settings = "\n".join(f"  {s['name']:28} {s['meaning']} (now: {s['value']})" for s in Config.from_env().described())
+    parser = argparse.ArgumentParser(prog="python app.py", description="Serves HITL Swarm: pages, API and engine in one process.",
+                                     epilog=f"settings, from the environment:\n{settings}", formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--version", action="version", version=f"HITL Swarm {VERSION}")
+    return parser
+
+
+def main() -> int:
+    """-> 0 after a signal, 2 when it cannot start, with the reason on stderr."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
+    logging.getLogger("werkzeug").setLevel(logging.WARNING)
+    os.umask(0o077)
+    try:
+        _arguments().parse_args()
+        serve(create_app())
+    except Refused as refused:
+        print(f"HITL Swarm does not start: {refused.sentence}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

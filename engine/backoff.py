@@ -1,0 +1,16 @@
+"""When a ticket may be claimed again after a failure."""
+import random
+from datetime import UTC, datetime, timedelta
+
+LONGEST = 300.0  # seconds
+
+
+def delay(failures: int, first: float) -> float:
+    """Seconds: min(first · 2^(failures-1), 5 min), give or take a fifth, so that many failures of one cause do not come back at once."""
+    return min(first * 2.0 ** min(failures - 1, 30), LONGEST) * random.uniform(0.8, 1.2)
+
+
+def utc(now: datetime | None = None, after: float = 0.0) -> str:
+    """UTC text as the tables hold it, `after` seconds later than `now`."""
+    moment = (now or datetime.now(UTC)) + timedelta(seconds=after)
+    return moment.strftime("%Y-%m-%dT%H:%M:%S.") + f"{moment.microsecond // 1000:03d}Z"

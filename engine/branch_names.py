@@ -1,0 +1,18 @@
+"""The name of the branch that a ticket works on."""
+import re
+import unicodedata
+
+LONGEST = 40  # characters of the title's part
+
+
+def branch_name(session_id: str, ticket_id: str, title: str) -> str:
+    """swarm/<first 8 of the session>/tkt-002-<title in short>; legal for git whatever the title is, and just tkt-002 where nothing of it is left."""
+    session = re.sub("[^a-z0-9]", "", session_id.lower())[:8] or "session"
+    words = slug(title)[:LONGEST].strip("-")
+    return f"swarm/{session}/{slug(ticket_id) or 'ticket'}" + (f"-{words}" if words else "")
+
+
+def slug(text: str) -> str:
+    """Lower-case ASCII letters and digits with single hyphens between; accents are dropped, everything else becomes a hyphen."""
+    plain = "".join(char for char in unicodedata.normalize("NFKD", text) if not unicodedata.combining(char))
+    return re.sub("[^a-z0-9]+", "-", plain.lower()).strip("-")

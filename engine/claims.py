@@ -1,0 +1,128 @@
+"""Claim, begin, merging, finish: one fenced statement each. The token that the claim sets is carried by every later write of its run;
+zero rows changed means "stale: stop and discard"."""
+import json
+from typing import Any
+
+from engine import settle
+from engine.db import Database
+from engine.jobs import Result
+from engine.tickets import NOW, change
+
+CLAIMABLE = ("(not_before is null or not_before <= :now)"
+             " and not exists (select 1 from runs r where r.ticket_id = tickets.id and r.ended_at is null)"
+             " and exists (select 1 from hitl_sessions s where s.id = tickets.session_id and s.state = 'building' and not s.paused)")
+
+
+def claim(db: Database, owner: str, limit: int, now: str) -> list[Any]:
+    """Claims up to `limit` ready tickets, fair between tenants, by priority and then age. -> the new rows of runs, in that order.
+
+    `now` is UTC text: tickets whose not_before is later stay. A tenant with fewer live runs is served first."""
+    runs: list[Any] = []
+    if limit <= 0 or not _tenants(db):
+        return runs
+    with db.transaction():
+        tenants = _tenants(db)
+        while tenants and len(runs) < limit:
+            share = max(1, (limit - len(runs)) // len(tenants))
+            served = []
+            for tenant in tenants[:limit - len(runs)]:
+                got = _claim(db, owner, "seq in (select seq from tickets where tenant_id = :tenant and status = 'ready' and"
+                             f" {CLAIMABLE} order by priority desc, seq limit :share)", {"tenant": tenant, "now": now, "share": share})
+                runs += got
+                if len(got) == share:
+                    served.append(tenant)
+            tenants = served
+    return runs
+
+
+def claim_one(db: Database, owner: str, ticket_id: str, now: str) -> Any | None:
+    """Claims this ticket by the same rule. -> the row of its run, or None if it may not be claimed now."""
+    with db.transaction():
+        runs = _claim(db, owner, f"id = :id and {CLAIMABLE}", {"id": ticket_id, "now": now})
+    return runs[0] if runs else None
+
+
+def _tenants(db: Database) -> list[str]:
+    """Tenants with a ready ticket, those with the fewest live runs first; a skip-scan: one index look-up a tenant, whatever the rows."""
+    names = [row[0] for row in db.execute(
+        "with recursive t (name) as (select min(tenant_id) from tickets where status = 'ready'"
+        " union all select (select min(tenant_id) from tickets where status = 'ready' and tenant_id > t.name) from t where t.name is not null)"
+        " select name from t where name is not null")]
+    if len(names) < 2:
+        return names
+    live = dict(db.all("select t.tenant_id, count(*) from runs r join tickets t on t.id = r.ticket_id where r.ended_at is null group by 1"))
+    return sorted(names, key=lambda name: live.get(name, 0))
+
+
+def _claim(db: Database, owner: str, where: str, parameters: dict) -> list[Any]:
+    rows = change(db, "claimed", where, {**parameters}, claimed_by=owner, not_before=None)
+    db.execute("update tickets set claim_token = lower(hex(randomblob(16))), run_no = run_no + 1 where seq in (select value from json_each(?))",
+               (json.dumps([row["seq"] for row in rows]),))
+    return [_intend(db, row["seq"], owner) for row in sorted(rows, key=lambda row: (-row["priority"], row["seq"]))]
+
+
+def _intend(db: Database, seq: int, owner: str) -> Any:
+    """The run, before anything of it exists outside the database. Its id is the name of its folder and is never used twice."""
+    return db.one("insert into runs (id, ticket_id, session_id, kind, claim_token, claimed_by, run_no, base_sha)"
+                  " select id || '-' || run_no || '-' || substr(claim_token, 1, 6), id, session_id,"
+                  " case when type <> 'epic' then 'feature' when base_sha is null then 'prepare' else 'integrate' end,"
+                  " claim_token, ?, run_no, base_sha from tickets where seq = ? returning *", (owner, seq))
+
+
+def begin(db: Database, run: Any, runtime: str, agent: str) -> bool:
+    """claimed → running. False: the claim is no longer this run's."""
+    with db.transaction():
+        rows = change(db, "running", "id = :id and claim_token = :token and status = 'claimed'", {"id": run["ticket_id"], "token": run["claim_token"]},
+                      assigned_vm=f"{runtime}:{run['id']}")
+        if rows:
+            db.execute(f"update runs set state = 'running', runtime = ?, agent = ?, started_at = {NOW} where id = ? and state = 'intended'",
+                       (runtime, agent, run["id"]))
+    return bool(rows)
+
+
+def merging(db: Database, run: Any, tip: str) -> bool:
+    """From here on a cancel comes too late. False: stale. Repeatable."""
+    with db.transaction():
+        return db.execute("update runs set state = 'merging', tip_sha = ? where id = ? and ended_at is null and exists"
+                          " (select 1 from tickets where id = ? and claim_token = ? and status in ('claimed', 'running'))",
+                          (tip, run["id"], run["ticket_id"], run["claim_token"])).rowcount == 1
+
+
+def finish(db: Database, run: Any, outcome: str, status: str, reason: str | None, result: Result | None = None,
+           detail: str | None = None, **columns: Any) -> Any | None:
+    """Ends the run and moves its ticket, in one transaction that also settles. -> the ticket's row, or None if the claim was stale.
+
+    A stale run ends as 'stale' and changes nothing else."""
+    with db.transaction():
+        rows = change(db, status, "id = :id and claim_token = :token and status in ('claimed', 'running')",
+                      {"id": run["ticket_id"], "token": run["claim_token"]}, reason=reason, **_unclaimed(status), **columns)
+        end(db, run["id"], outcome if rows else "stale", reason, result, detail)
+        if rows and status == "completed":
+            settle.after(db, rows[0])
+        elif rows:
+            settle.session(db, run["session_id"])
+    return rows[0] if rows else None
+
+
+def _unclaimed(status: str) -> dict[str, None]:
+    """An epic that stays running holds no claim: it is the coordinator."""
+    return {"claim_token": None, "claimed_by": None, "assigned_vm": None} if status == "running" else {}
+
+
+def end(db: Database, run_id: str, outcome: str, reason: str | None, result: Result | None = None, detail: str | None = None) -> None:
+    """Ends a run, whatever became of its ticket."""
+    with db.transaction():
+        db.execute(f"update runs set state = 'ended', outcome = ?, reason = ?, detail = ?, ended_at = {NOW}, base_sha = coalesce(?, base_sha),"
+                   " tip_sha = coalesce(?, tip_sha), checks = ?, phases = ? where id = ? and ended_at is null",
+                   (outcome, reason, detail, result.base if result else None, result.tip if result else None,
+                    json.dumps(result.checks, ensure_ascii=False) if result else None, json.dumps(result.phases) if result else None, run_id))
+
+
+def set_paused(db: Database, paused: bool, reason: str | None = None) -> None:
+    """Whether engines claim anything new. What runs goes on."""
+    with db.transaction():
+        db.execute("update engine_state set paused = ?, reason = ?", (int(paused), reason if paused else None))
+
+
+def is_paused(db: Database) -> bool:
+    return bool(db.value("select paused from engine_state"))

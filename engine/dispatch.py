@@ -1,0 +1,59 @@
+"""A claimed run on its way to a process: choose the agent, see that there is isolation, write the job, start it."""
+import time
+from typing import Any
+
+from engine import claims, requests
+from engine.agents import choose_agent
+from engine.briefing import job_for, needs_isolation
+from engine.config import Config
+from engine.db import Database
+from engine.errors import RunFailure, Transient
+from engine.finish import record_failure
+from engine.jobs import Result
+from engine.launch import Launcher
+from engine.log import event
+from engine.runtimes import Choice
+
+
+def dispatch(db: Database, config: Config, launcher: Launcher, choice: Choice, run: Any) -> None:
+    """Starts the run, or puts its ticket where it can wait. run: a row that claim() has just made."""
+    ticket = db.one("select * from tickets where id = ?", (run["ticket_id"],))
+    if ticket is None:
+        raise LookupError(run["ticket_id"])
+    try:
+        agent = choose_agent(config.agent, ticket["agent"])
+        waived = db.value("select isolation from hitl_sessions where id = ?", (ticket["session_id"],)) == "waived"
+        if choice.fallback and not waived and needs_isolation(run, ticket, agent):
+            _wait_for_isolation(db, run, choice)
+            return
+        job = job_for(db, config, run, ticket, choice.runtime.name, agent)
+        if ticket["approved_tip"]:
+            launcher.prepare_result(job, _approved(db, run, ticket))
+        else:
+            launcher.launch(job)
+    except RunFailure as failure:
+        record_failure(db, config, run, ticket, failure)
+        return
+    except OSError as error:
+        record_failure(db, config, run, ticket, Transient(f"The run could not be started: {error.strerror or error}."))
+        return
+    if claims.begin(db, run, choice.runtime.name, agent.name):
+        event("launched", ticket=run["ticket_id"], run=run["id"], runtime=choice.runtime.name, agent=agent.name)
+    else:
+        launcher.stop(run["id"])
+
+
+def _wait_for_isolation(db: Database, run: Any, choice: Choice) -> None:
+    reasons = " ".join(f"{name}: {reason}" for name, reason in choice.passed_over)
+    with db.transaction():
+        row = claims.finish(db, run, "void", "needs_input", "It waits for isolation, or for your word that none is needed.")
+        if row:
+            requests.open_isolation(db, row, reasons)
+    event("waits", ticket=run["ticket_id"], run=run["id"], why="isolation")
+
+
+def _approved(db: Database, run: Any, ticket: Any) -> Result:
+    """A person approved this commit: the run has nothing to do but to be merged."""
+    seen = db.one("select base_sha, tip_sha from runs where ticket_id = ? and tip_sha = ? and outcome = 'in_review' order by seq desc limit 1",
+                  (ticket["id"], ticket["approved_tip"]))
+    return Result(run=run["id"], outcome="ok", at=int(time.time()), base=seen["base_sha"] if seen else None, tip=ticket["approved_tip"])

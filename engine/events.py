@@ -1,0 +1,44 @@
+"""The journal that triggers write and the browser replays, and the bell that rings when something was committed."""
+import threading
+
+from engine.db import Database
+
+
+class Changes:
+    """Wakes whoever waits for a commit. One per process; the store rings it, a waiter never blocks a writer."""
+
+    def __init__(self) -> None:
+        self._condition, self._count = threading.Condition(), 0
+
+    def ring(self) -> None:
+        with self._condition:
+            self._count += 1
+            self._condition.notify_all()
+
+    @property
+    def count(self) -> int:
+        """Commits seen so far: take it before reading, hand it to wait(), and no commit in between is missed."""
+        return self._count
+
+    def wait(self, timeout: float, seen: int | None = None) -> int:
+        """Returns at the first commit after `seen` (None: after now), or after `timeout` seconds. -> the count then."""
+        with self._condition:
+            seen = self._count if seen is None else seen
+            self._condition.wait_for(lambda: self._count != seen, timeout)
+            return self._count
+
+
+def since(db: Database, after: int, limit: int = 500, session: str | None = None, tenant: str = "default") -> list[dict]:
+    """What changed after the cursor, oldest first: [{seq, at, kind, session, ticket, run, from, to}]. Events of the engine go to all."""
+    only = "" if session is None else " and (session_id = :session or session_id is null)"
+    return [dict(row) for row in db.execute(
+        "select seq, at, kind, session_id as session, ticket_id as ticket, run_id as run, from_state as 'from', to_state as 'to' from events"
+        f" where seq > :after and tenant_id in (:tenant, '*'){only} order by seq limit :limit",
+        {"after": after, "limit": limit, "session": session, "tenant": tenant})]
+
+
+def bounds(db: Database) -> tuple[int, int]:
+    """(oldest, newest) seq of the journal: a cursor below oldest - 1 or above newest cannot be continued. Empty: (newest + 1, newest)."""
+    newest = db.value("select seq from sqlite_sequence where name = 'events'") or 0
+    oldest = db.value("select min(seq) from events")
+    return (newest + 1 if oldest is None else oldest), newest

@@ -1,0 +1,120 @@
+"""A finished run: harvest, policy, merge, record. Repeatable at every step: whoever dies here, the next one begins again at the top.
+
+The git ref is the point of commit and the database follows; `merging` is recorded before the merge, so that a cancel knows it is too late."""
+from typing import Any
+
+from engine import claims, requests
+from engine.backoff import delay, utc
+from engine.branches import Branches, Work
+from engine.config import Config
+from engine.db import Database
+from engine.errors import AgentFailed, MergeConflict, Permanent, RunFailure, Transient
+from engine.jobs import Result
+from engine.log import event
+from engine.repository import branch_name
+
+MAX_CONFLICTS = 2
+MAX_TRANSIENTS = 10  # in a row; then it counts as a failed attempt
+FAILURES = {"transient": Transient, "agent": AgentFailed, "permanent": Permanent}
+
+
+def finish(db: Database, config: Config, branches: Branches, run: Any, result: Result) -> None:
+    """Takes a run's result to where it belongs. run: its row. Raises only for bugs and for storage that fails: then it is tried again."""
+    ticket = db.one("select * from tickets where id = ?", (run["ticket_id"],))
+    if ticket is None:
+        raise LookupError(run["ticket_id"])
+    try:
+        if result.outcome == "failed":
+            _keep_failed(db, branches, run, ticket, result)
+            raise FAILURES[result.failure or "transient"](result.reason)
+        _succeed(db, branches, run, ticket, result)
+    except RunFailure as failure:
+        record_failure(db, config, run, ticket, failure, result)
+
+
+def _succeed(db: Database, branches: Branches, run: Any, ticket: Any, result: Result) -> None:
+    if run["kind"] == "prepare":
+        _record(db, run, "prepared", "running", None, result, base_sha=result.base, branch_name=own_branch(ticket),
+                failures=0, transients=0)
+    elif run["kind"] == "integrate":
+        _record(db, run, "integrated", "completed", None, result, merged_sha=result.base)
+    elif result.outcome == "needs_input":
+        _ask(db, branches, run, ticket, result)
+    elif result.outcome == "no_change":
+        if not ticket["merged_sha"] and not result.checks:
+            raise AgentFailed("The agent changed nothing, and there is no check that says that nothing was needed.")
+        _record(db, run, "no_change", "completed", "Nothing had to be changed.", result)
+    else:
+        _deliver(db, branches, run, ticket, result)
+
+
+def _deliver(db: Database, branches: Branches, run: Any, ticket: Any, result: Result) -> None:
+    """A change that passed its checks: to the person who wants to see it first, or into the integration branch."""
+    work = _work(db, run, ticket, result)
+    tip = branches.keep(work)
+    if ticket["review"] and ticket["approved_tip"] != tip:
+        with db.transaction():
+            row = _record(db, run, "in_review", "in_review", None, result, branch_name=work.branch, failures=0, transients=0)
+            if row:
+                requests.open_review(db, row, run["id"])
+        return
+    if not claims.merging(db, run, tip):
+        claims.end(db, run["id"], "stale", "Its claim was taken back before the merge.", result)
+        return
+    event("merging", ticket=ticket["id"], run=run["id"], tip=tip)
+    merged = branches.merge(work, tip)
+    _record(db, run, "merged", "completed", None, result, merged_sha=merged, branch_name=work.branch, approved_tip=None)
+
+
+def _ask(db: Database, branches: Branches, run: Any, ticket: Any, result: Result) -> None:
+    request = result.request or {}
+    branch = None
+    if result.tip:
+        work = _work(db, run, ticket, result)
+        branches.keep(work)
+        branch = work.branch
+    with db.transaction():
+        row = _record(db, run, "needs_input", "needs_input", "The agent asks a question.", result, branch_name=branch or ticket["branch_name"])
+        if row:
+            requests.open_question(db, row, run["id"], str(request.get("question", "")), [str(o) for o in request.get("options", [])])
+
+
+def _keep_failed(db: Database, branches: Branches, run: Any, ticket: Any, result: Result) -> None:
+    """A check failed, but the work is there: the next run begins with it."""
+    if run["kind"] == "feature" and result.tip and result.failure == "agent":
+        branches.keep(_work(db, run, ticket, result))
+
+
+def record_failure(db: Database, config: Config, run: Any, ticket: Any, failure: RunFailure, result: Result | None = None) -> None:
+    """What a failure means for the ticket: again after a pause, or a person must decide."""
+    reason, retry, columns = failure.sentence, True, {}
+    if isinstance(failure, MergeConflict):
+        columns = {"conflicts": ticket["conflicts"] + 1, "approved_tip": None}
+        retry = columns["conflicts"] <= MAX_CONFLICTS
+    elif isinstance(failure, Transient) and ticket["transients"] < MAX_TRANSIENTS:
+        columns = {"transients": ticket["transients"] + 1, "not_before": utc(after=delay(ticket["transients"] + 1, config.backoff_seconds))}
+    else:
+        failures = ticket["failures"] + 1
+        columns = {"failures": failures, "transients": 0, "not_before": utc(after=delay(failures, config.backoff_seconds))}
+        retry = failures < config.max_attempts and not isinstance(failure, Permanent)
+    with db.transaction():
+        row = _record(db, run, failure.outcome, "ready" if retry else "failed", reason, result,
+                      detail=str(failure.extra["detail"]) if "detail" in failure.extra else None, **columns)
+        if row and not retry:
+            requests.open_failed(db, row, run["id"], reason)
+
+
+def _record(db: Database, run: Any, outcome: str, status: str, reason: str | None, result: Result | None, **columns: Any) -> Any | None:
+    row = claims.finish(db, run, outcome, status, reason, result, **columns)
+    event("finished", ticket=run["ticket_id"], run=run["id"], outcome=outcome if row else "stale", status=row["status"] if row else None, reason=reason)
+    return row
+
+
+def _work(db: Database, run: Any, ticket: Any, result: Result) -> Work:
+    epic = db.one("select branch_name from tickets where id = ?", (ticket["parent_id"],))
+    return Work(run["id"], ticket["id"], ticket["title"], ticket["session_id"], own_branch(ticket), epic["branch_name"] if epic else "", result)
+
+
+def own_branch(ticket: Any) -> str:
+    """The branch of a feature, or of an epic: what its features are merged into. Once named it keeps its name, whatever becomes of the title."""
+    return str(ticket["branch_name"] or branch_name(ticket["session_id"], ticket["id"], ticket["title"]))

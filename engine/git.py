@@ -1,0 +1,146 @@
+"""Runs git on the host: argument lists, an environment of our own, a deadline, errors that say whether to try again.
+
+Nothing of the user's or the system's git configuration is read, no hook runs, no prompt appears, no protocol works unless named."""
+import os
+import re
+import signal
+import subprocess
+import tempfile
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, NamedTuple
+
+from engine.errors import Permanent, Transient
+from engine.git_errors import NETWORK_COMMANDS, failure
+from engine.processes import RUN_VARIABLE
+
+OLDEST = (2, 38)  # merge-tree --write-tree
+SECONDS = 120.0
+MISSING = "git was not found. Install git 2.38 or newer (for example: apt install git) and see that it is on PATH."
+
+SETTINGS = ("core.hooksPath=/dev/null", "gc.auto=0", "maintenance.auto=false", "core.fsync=loose-object,reference,pack,pack-metadata",
+            "protocol.allow=never", "http.lowSpeedLimit=1000", "http.lowSpeedTime=60")
+_OWN = {"GIT_CONFIG_NOSYSTEM": "1", "GIT_CONFIG_GLOBAL": "/dev/null", "GIT_ATTR_NOSYSTEM": "1", "GIT_TERMINAL_PROMPT": "0", "GIT_ALLOW_PROTOCOL": "",
+        "GIT_NO_REPLACE_OBJECTS": "1", "GIT_OPTIONAL_LOCKS": "0", "GIT_SSH_COMMAND": "ssh -oBatchMode=yes -oConnectTimeout=30",
+        "GIT_LITERAL_PATHSPECS": "1", "LC_ALL": "C", "HOME": "/nonexistent"}
+_NETWORK = ("SSH_AUTH_SOCK", "https_proxy", "HTTPS_PROXY", "http_proxy", "all_proxy", "ALL_PROXY", "no_proxy", "NO_PROXY",
+            "SSL_CERT_FILE", "SSL_CERT_DIR")
+
+Input = bytes | int | IO[bytes] | None
+
+
+class Output(NamedTuple):
+    code: int
+    out: bytes
+
+
+def run_git(git_dir: Path | None, *args: str, stdin: Input = None, env: Mapping[str, str] | None = None, ok: Sequence[int] = (0,),
+            locks: Sequence[int] = (), timeout: float = SECONDS, config: Sequence[str] = ()) -> bytes:
+    """What `git <args>` writes. stdin: bytes, or a descriptor or file that git reads itself. locks: descriptors that git keeps open, so
+    that their locks outlive this process as long as git does. config: further "name=value". Raises Permanent or Transient."""
+    return call_git(git_dir, *args, stdin=stdin, env=env, ok=ok, locks=locks, timeout=timeout, config=config).out
+
+
+def call_git(git_dir: Path | None, *args: str, stdin: Input = None, env: Mapping[str, str] | None = None, ok: Sequence[int] = (0,),
+             locks: Sequence[int] = (), timeout: float = SECONDS, config: Sequence[str] = ()) -> Output:
+    """As run_git, with the exit code, where a code other than 0 is an answer too."""
+    child = _start(git_dir, args, subprocess.PIPE if isinstance(stdin, bytes) else stdin, env, locks, config, subprocess.PIPE)
+    try:
+        out, err = child.communicate(stdin if isinstance(stdin, bytes) else None, timeout)
+    except subprocess.TimeoutExpired:
+        raise _late(args[0], timeout) from None
+    finally:
+        _end(child)
+    if child.returncode not in ok:
+        raise failure(args[0], child.returncode, err)
+    return Output(child.returncode, out)
+
+
+@contextmanager
+def stream_git(git_dir: Path | None, *args: str, stdin: Input = None, env: Mapping[str, str] | None = None,
+               locks: Sequence[int] = (), timeout: float = SECONDS, config: Sequence[str] = ()) -> Iterator[IO[bytes]]:
+    """git's output as a file, for what may be too long to hold. Whoever stops reading before its end ends git; that is no error."""
+    with tempfile.TemporaryFile() as errors, tempfile.TemporaryFile() as given:
+        if isinstance(stdin, bytes):  # a pipe could fill while nobody reads the answer
+            given.write(stdin)
+            given.seek(0)
+            stdin = given
+        child = _start(git_dir, args, stdin, env, locks, config, errors)
+        assert child.stdout is not None
+        late = threading.Event()
+
+        def stop() -> None:
+            late.set()
+            _kill(child)
+
+        watch = threading.Timer(timeout, stop)
+        watch.start()
+        try:
+            yield child.stdout
+            complete = not child.stdout.read(1)
+            if complete:
+                os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)  # not reaped yet: the timer can hit nobody else
+        finally:
+            watch.cancel()
+            watch.join()
+            _end(child)
+        if late.is_set():
+            raise _late(args[0], timeout)
+        if complete and child.returncode:
+            errors.seek(0)
+            raise failure(args[0], child.returncode, errors.read(65536))
+
+
+def _start(git_dir: Path | None, args: Sequence[str], stdin: int | IO[bytes] | None, env: Mapping[str, str] | None, locks: Sequence[int],
+           config: Sequence[str], stderr: int | IO[bytes]) -> subprocess.Popen[bytes]:
+    argv = ["git"] if git_dir is None else ["git", f"--git-dir={git_dir.absolute()}"]
+    for setting in (*SETTINGS, *config):
+        argv += ["-c", setting]
+    kept = ("PATH", RUN_VARIABLE, *(_NETWORK if args[0] in NETWORK_COMMANDS else ()))  # RUN_VARIABLE: a run's git is found when the run is swept
+    environment = {**{name: os.environ[name] for name in kept if name in os.environ}, **_OWN, **(env or {})}
+    try:
+        return subprocess.Popen([*argv, *args], stdin=subprocess.DEVNULL if stdin is None else stdin, stdout=subprocess.PIPE, stderr=stderr,
+                                env=environment, pass_fds=tuple(locks), start_new_session=True, cwd="/")
+    except FileNotFoundError:
+        raise Permanent(MISSING) from None
+
+
+def _kill(child: subprocess.Popen[bytes]) -> None:
+    """The whole group: git's helpers (index-pack, ssh) too."""
+    try:
+        os.killpg(child.pid, signal.SIGKILL)
+    except ProcessLookupError:
+        return
+
+
+def _end(child: subprocess.Popen[bytes]) -> None:
+    """Reaps the child; one that has not ended by itself is killed with its whole group."""
+    if child.returncode is None:
+        _kill(child)
+        child.wait()
+    for pipe in (child.stdin, child.stdout, child.stderr):
+        if pipe:
+            pipe.close()
+
+
+def _late(command: str, timeout: float) -> Transient:
+    return Transient(f"git {command} was stopped because it took longer than {timeout:g} seconds. It will be tried again.")
+
+
+def git_version() -> tuple[int, ...]:
+    """Such as (2, 39, 5). Raises Permanent where git is missing."""
+    found = re.search(rb"(\d+(?:\.\d+)+)", run_git(None, "version"))
+    return tuple(int(part) for part in found[1].split(b".")) if found else (0,)
+
+
+def check_git() -> str | None:
+    """None where git will do, else a sentence that says what to do."""
+    try:
+        version = git_version()
+    except Permanent as error:
+        return error.sentence
+    if version >= OLDEST:
+        return None
+    return f"git {'.'.join(map(str, version))} is too old: 2.38 or newer is needed, for merges without a work tree. Update git and start again."

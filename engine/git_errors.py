@@ -1,0 +1,46 @@
+"""What a failed git command means: worth trying again (Transient), or not (Permanent)."""
+import re
+import signal
+
+from engine.errors import Permanent, RunFailure, Transient
+
+NETWORK_COMMANDS = ("fetch", "ls-remote", "push")  # only their words may speak of a network: elsewhere these could be a file's name
+
+_REFUSED = re.compile(  # these decide, whatever else git adds about a closed connection
+    r"permission denied|authentication failed|repository not found|does not appear to be a git repository|host key verification failed"
+    r"|could not read (username|password)|returned error: 40[0-47]|dubious ownership|not allowed|no matching host key", re.I)
+_PASSING = re.compile(
+    r"could not resolve|name resolution|timed out|connection (refused|reset|closed|aborted)|failed to connect|couldn't connect"
+    r"|network is unreachable|no route to host|early eof|hung up|unexpected disconnect|returned error: (5\d\d|429)|http (5\d\d|429)"
+    r"|empty reply from server|ssl_error_syscall|gnutls_handshake|tls connection was non-properly terminated|operation too slow|rpc failed"
+    r"|kex_exchange_identification|transfer closed", re.I)
+_DISK = re.compile(r"no space left on device|disk quota exceeded|too many open files|resource temporarily unavailable|cannot allocate memory", re.I)
+
+
+def failure(command: str, code: int, stderr: bytes) -> RunFailure:
+    """The error to raise for `git <command>` that ended with `code`; code is negative for a signal, as in subprocess."""
+    words = clean(stderr)
+    if code in (-signal.SIGKILL, -signal.SIGTERM, -signal.SIGINT, -signal.SIGHUP):
+        return Transient(f"git {command} was stopped by signal {-code}. It will be tried again.")
+    sentence = f"git {command} failed: {words or f'it ended with code {code}'}"
+    network = command in NETWORK_COMMANDS and _PASSING.search(words) and not _REFUSED.search(words)
+    return Transient(sentence) if network or _DISK.search(words) else Permanent(sentence)
+
+
+def clean(stderr: bytes, most: int = 400) -> str:
+    """git's complaint on one line, at most `most` characters: hints dropped, user names and passwords of URLs taken out."""
+    lines = [line.strip() for line in stderr.decode("utf-8", "backslashreplace").splitlines()]
+    lines = [line for line in lines if line and not line.startswith(("hint:", "warning:", "To add an exception", "git config --global"))]
+    text = re.sub(r"([a-z][a-z0-9+.-]*://)[^/\s]*@", r"\1", " ".join(lines), flags=re.I)
+    text = printable(text)
+    return text if len(text) <= most else text[:most - 1] + "…"
+
+
+def printable(text: str) -> str:
+    """The text with everything that a terminal or a browser could act upon as backslash escapes."""
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode("ascii") for char in text)
+
+
+def shown(path: bytes) -> str:
+    """A path of a repository, which may hold any bytes but NUL, for people."""
+    return printable(path.decode("utf-8", "backslashreplace"))

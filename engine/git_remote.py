@@ -1,0 +1,30 @@
+"""Reaching a repository that is not ours: which protocols may be used, and whose folder it may be."""
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+
+@contextmanager
+def reaching(url: str, protocols: tuple[str, ...]) -> Iterator[dict[str, str]]:
+    """The environment in which git may talk to `url`, with these protocols only.
+
+    A local repository may belong to another user. git's upload-pack heeds safe.directory only from a configuration file, neither
+    from -c nor from GIT_CONFIG_COUNT, so it gets a file that names this one repository."""
+    env = {"GIT_ALLOW_PROTOCOL": ":".join(protocols)}
+    if protocols != ("file",):
+        yield env
+        return
+    path = unquote(urlsplit(url).path) if url.startswith("file:") else url
+    with tempfile.TemporaryDirectory(prefix="swarm-git-") as folder:
+        file = Path(folder, "config")
+        file.write_text("[safe]\n" + "".join(f"\tdirectory = {place}\n" for place in _places(path)), encoding="utf-8", errors="surrogateescape")
+        yield {**env, "GIT_CONFIG_GLOBAL": str(file)}
+
+
+def _places(path: str) -> list[str]:
+    """The names under which git may ask about it: as given and with links followed, bare or with a .git folder; quoted for a config file."""
+    found = {place + end for place in (path.rstrip("/"), os.path.realpath(path)) for end in ("", "/.git")}
+    return ['"' + place.replace("\\", "\\\\").replace('"', '\\"') + '"' for place in sorted(found)]

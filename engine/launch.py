@@ -1,0 +1,140 @@
+"""From a claimed run to a living one: its folder, its lock, its process. And how to see, long after, what became of it."""
+import enum
+import json
+import os
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Protocol
+
+from engine import processes
+from engine.config import ROOT, Config
+from engine.jobs import Job, Result
+
+
+
+class Look(enum.Enum):
+    """What a look at a run finds."""
+
+    ALIVE = "its lock is held"
+    ORPHAN = "the runner is gone, a sandbox of it is not"
+    ENDED = "there is a result"
+    LOST = "it began, and is gone without a result"
+    VOID = "it never began"
+
+
+class Launcher(Protocol):
+    """How runs live. `inline`: a finished run may be finished in the tick itself, because nothing of it takes time."""
+
+    inline: bool
+
+    def launch(self, job: Job) -> None: ...
+    def look(self, run_id: str) -> Look: ...
+    def job(self, run_id: str) -> Job: ...
+    def result(self, run_id: str) -> Result | None: ...
+    def stop(self, run_id: str) -> None:
+        """Ends the run; nothing of it is left when this returns."""
+    def pidfd(self, run_id: str) -> int | None:
+        """Becomes readable when the runner ends; the caller closes it. None: nothing to wait for."""
+    def prepare_result(self, job: Job, result: Result) -> None:
+        """A run whose result is known before it began: nothing is started, and it is found ended."""
+    def last_words(self, run_id: str) -> str | None:
+        """What a runner that died without a result wrote to its standard error, if anything."""
+    def discard(self, run_id: str) -> None:
+        """Removes what a finished run no longer needs; its log, result and prompt stay."""
+
+
+class ProcessLauncher:
+    """A run is a process of its own that outlives this one. Held lock = alive: see RUNS in docs/architecture.md."""
+
+    inline = False
+
+    def __init__(self, config: Config) -> None:
+        self.runs = config.data / "runs"
+        self._children: dict[str, subprocess.Popen[bytes]] = {}
+
+    def folder(self, run_id: str) -> Path:
+        return self.runs / run_id
+
+    def launch(self, job: Job) -> None:
+        """Raises OSError when the folder or the process cannot be made."""
+        folder = self.folder(job.run)
+        folder.mkdir(parents=True)
+        job.write(folder)
+        lock = processes.take_lock(folder / "lock")
+        if lock is None:
+            raise OSError(f"the lock of {job.run} is held by another process")
+        try:
+            with open(folder / "runner.err", "ab") as errors:
+                self._children[job.run] = subprocess.Popen(
+                    runner_command(ROOT, folder), stdin=subprocess.DEVNULL, stdout=errors, stderr=errors, cwd="/", start_new_session=True,
+                    pass_fds=[lock], env={"PATH": "/usr/local/bin:/usr/bin:/bin", "LANG": "C.UTF-8", processes.RUN_VARIABLE: job.run})
+        finally:
+            os.close(lock)  # from now on the runner alone holds it
+
+    def prepare_result(self, job: Job, result: Result) -> None:
+        folder = self.folder(job.run)
+        folder.mkdir(parents=True)
+        job.write(folder)
+        result.write(folder)
+
+    def look(self, run_id: str) -> Look:
+        """The lock first, then the sandbox's, only then the result: the other way round is a race."""
+        folder = self.folder(run_id)
+        self._reap(run_id)
+        if processes.is_held(folder / "lock"):
+            return Look.ALIVE
+        if processes.is_held(folder / "sandbox.lock"):
+            return Look.ORPHAN
+        if (folder / "result.json").exists():
+            return Look.ENDED
+        return Look.LOST if (folder / "started.json").exists() else Look.VOID
+
+    def _reap(self, run_id: str) -> None:
+        child = self._children.get(run_id)
+        if child is not None and child.poll() is not None:
+            del self._children[run_id]
+
+    def job(self, run_id: str) -> Job:
+        return Job.read(self.folder(run_id))
+
+    def result(self, run_id: str) -> Result | None:
+        return Result.read(self.folder(run_id))
+
+    def stop(self, run_id: str) -> None:
+        folder = self.folder(run_id)
+        pid = self._pid(run_id)
+        if pid is not None:
+            processes.kill_holder(pid, folder / "lock")
+        processes.sweep(run_id, folder)
+        self._reap(run_id)
+
+    def last_words(self, run_id: str) -> str | None:
+        try:
+            return (self.folder(run_id) / "runner.err").read_text(errors="replace")[-2000:].strip() or None
+        except OSError:
+            return None
+
+    def pidfd(self, run_id: str) -> int | None:
+        pid = self._pid(run_id)
+        return None if pid is None else processes.open_pidfd(pid)
+
+    def _pid(self, run_id: str) -> int | None:
+        child = self._children.get(run_id)
+        if child is not None:
+            return child.pid
+        try:
+            return int(json.loads((self.folder(run_id) / "started.json").read_text())["pid"])
+        except (OSError, ValueError, KeyError):  # not written yet, or cut off: there is nobody to signal by number, the sweep finds them
+            return None
+
+    def discard(self, run_id: str) -> None:
+        for name in ("in", "out", "work", "checks"):
+            shutil.rmtree(self.folder(run_id) / name, ignore_errors=True)
+
+
+def owner_lock(config: Config, owner: str) -> Path:
+    """Held by a process that claims as `owner`, from before its first claim: while it is held, others leave its runs alone."""
+    folder = config.data / "owners"
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder / owner

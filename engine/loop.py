@@ -1,0 +1,152 @@
+"""SwarmEngine: reap ended runs, reconcile, claim up to the free slots, launch. A tick is SQL and process control only; git work and
+killing are handed to a few worker threads, so that a cancel is never behind a fetch."""
+import collections
+import logging
+import threading
+import time
+import uuid
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from engine import claims, reconcile
+from engine.backoff import utc
+from engine.branches import Branches, GitBranches
+from engine.config import Config
+from engine.db import Database
+from engine.dispatch import dispatch
+from engine.launch import Launcher, ProcessLauncher, owner_lock
+from engine.log import event
+from engine.processes import is_held, take_lock
+from engine.reap import LIVE, Reaper, Step
+from engine.runtimes import Choice, choose
+from engine.waker import Waker
+
+
+class SwarmEngine:
+    """One per data folder (start_engine holds the lock). Everything that matters is in the database; what is in memory here may be lost."""
+
+    def __init__(self, db: Database, config: Config, launcher: Launcher | None = None, branches: Branches | None = None,
+                 choice: Choice | None = None) -> None:
+        self.db, self.config = db, config
+        self.id = uuid.uuid4().hex[:12]
+        self.launcher = launcher or ProcessLauncher(config)
+        self.reaper = Reaper(db, config, self.launcher, branches or GitBranches(config))
+        self.choice = choice or choose(config.runtime)
+        self.waker = Waker(db, self.launcher)
+        self.errors: collections.deque[dict] = collections.deque(maxlen=20)
+        self.started = time.monotonic()
+        self.last_tick: float | None = None
+        self.tick_seconds = 0.0
+        self._busy: dict[str, str] = {}                # run id -> session id, while a worker has it
+        self._first_seen: dict[str, float] = {}        # run id -> monotonic
+        self._stopping = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._workers: ThreadPoolExecutor | None = None
+        self._owner = take_lock(owner_lock(config, self.id))
+
+    def start(self) -> None:
+        """Ticks in a daemon thread until stop()."""
+        self._workers = ThreadPoolExecutor(max_workers=4, thread_name_prefix="finisher")
+        self._thread = threading.Thread(target=self._loop, name="engine", daemon=True)
+        self._thread.start()
+        event("engine_started", engine=self.id, runtime=self.choice.runtime.name, slots=self.config.slots, data=self.config.data)
+
+    def stop(self, timeout: float = 10.0) -> None:
+        """Claims nothing more and returns; live runs go on, and the next engine adopts them."""
+        self._stopping.set()
+        self.waker.wake()
+        if self._thread:
+            self._thread.join(timeout)
+        if self._workers:
+            self._workers.shutdown(wait=True)
+        event("engine_stopped", engine=self.id)
+
+    @property
+    def alive(self) -> bool:
+        return self._thread is not None and self._thread.is_alive()
+
+    def _loop(self) -> None:
+        pause = 0.0
+        while not self._stopping.is_set():
+            try:
+                self.tick()
+                pause = 0.0
+            except Exception as error:  # the loop's edge: record it, back off, go on
+                pause = min(max(0.5, pause * 2), 30.0)
+                self._note(error, "tick")
+            self.waker.wait(pause or self.config.poll_seconds, only_time=bool(pause))
+        self.db.close()
+
+    def tick(self, now: str | None = None) -> None:
+        """One step, `now` as UTC text. Safe to call at any time, from one thread."""
+        began = time.monotonic()
+        self.waker.clear()
+        self._reap()
+        if self.waker.changed():
+            reconcile.reconcile(self.db)
+        if not self._stopping.is_set() and not claims.is_paused(self.db):
+            self._claim(now or utc())
+        self.last_tick, self.tick_seconds = time.monotonic(), time.monotonic() - began
+
+    def _claim(self, now: str) -> None:
+        free = self.config.slots - self.busy_slots()
+        for run in claims.claim(self.db, self.id, free, now):
+            event("claimed", ticket=run["ticket_id"], run=run["id"], attempt=run["run_no"], kind=run["kind"])
+            self._first_seen[run["id"]] = time.monotonic()
+            dispatch(self.db, self.config, self.launcher, self.choice, run)
+        self.waker.watch(self._first_seen)
+
+    def busy_slots(self) -> int:
+        """Runs that hold a process now; one that only waits for its merge holds none."""
+        return int(self.db.value("select count(*) from runs where ended_at is null and state <> 'merging'"))
+
+    def _reap(self) -> None:
+        live = self.db.all(LIVE + " order by r.seq")
+        ids = {run["id"] for run in live}
+        self._first_seen = {run_id: seen for run_id, seen in self._first_seen.items() if run_id in ids}
+        for run in live:
+            if run["id"] not in self._busy and (run["claimed_by"] == self.id or not is_held(owner_lock(self.config, run["claimed_by"]))):
+                self._look_after(run)
+
+    def _look_after(self, run: Any) -> None:
+        look = self.launcher.look(run["id"])
+        if run["id"] not in self._first_seen:
+            self._first_seen[run["id"]] = time.monotonic()
+            event("adopted", ticket=run["ticket_id"], run=run["id"], found=look.name.lower())
+        step = self.reaper.step(run, look, time.monotonic() - self._first_seen[run["id"]])
+        if step == self.reaper.finish and run["session_id"] in self._busy.values():
+            return  # one at a time per repository
+        if step:
+            self._hand_over(run, step)
+
+    def _hand_over(self, run: Any, step: Step) -> None:
+        """Has a worker do it; the run is left alone until then. Inline runs, and an engine without its thread, do it at once."""
+        if self._workers is None or self.launcher.inline:
+            step(run)
+            return
+        self._busy[run["id"]] = run["session_id"]
+        self._workers.submit(self._work, run, step)
+
+    def _work(self, run: Any, step: Step) -> None:
+        try:
+            step(run)
+        except Exception as error:  # a worker's edge: the run stays as it is, and a later tick looks at it again
+            self._note(error, step.__name__, run=run["id"])
+            self._stopping.wait(1.0)
+        finally:
+            self._busy.pop(run["id"], None)
+            self.waker.wake()
+
+    def status(self) -> dict:
+        """For people: {id, state, slots, busy, last_tick_age, tick_ms, uptime, runtime: {name, isolation, passed_over}, errors}; seconds."""
+        now = time.monotonic()
+        return {"id": self.id, "state": "paused" if claims.is_paused(self.db) else "on", "slots": self.config.slots, "busy": self.busy_slots(),
+                "last_tick_age": None if self.last_tick is None else round(now - self.last_tick, 3), "tick_ms": round(self.tick_seconds * 1000, 2),
+                "uptime": round(now - self.started, 1), "errors": list(self.errors),
+                "runtime": {"name": self.choice.runtime.name, "isolation": self.choice.runtime.isolation,
+                            "passed_over": [{"name": name, "reason": reason} for name, reason in self.choice.passed_over]}}
+
+    def _note(self, error: Exception, where: str, **values: object) -> None:
+        self.errors.append({"at": utc(), "where": where, "error": f"{type(error).__name__}: {error}"})
+        event("error", level=logging.ERROR, where=where, error=f"{type(error).__name__}: {error}", **values)
+        logging.getLogger("swarm").debug("traceback", exc_info=error)

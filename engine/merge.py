@@ -1,0 +1,61 @@
+"""Merges a commit into a branch, once, whoever else tries at the same time, and without a work tree."""
+from typing import NamedTuple
+
+from engine.errors import MergeConflict, Permanent, Transient
+from engine.git_errors import shown
+from engine.repository import Repository
+
+TRIES = 20
+CONFLICT_BYTES = 8000
+MOST_PATHS = 20  # named in a sentence
+
+
+class Merged(NamedTuple):
+    sha: str       # the branch's head, which contains the tip
+    already: bool  # it did so before
+
+
+def merge(repository: Repository, tip: str, branch: str, message: str, when: int) -> Merged:
+    """Makes refs/heads/<branch> contain `tip`, by one merge commit even where a fast-forward would do. Repeatable: a tip that is in the
+    branch is not merged again, and the same inputs (when: seconds since the epoch) make the same commit.
+
+    Raises MergeConflict (its sentence names the paths; extra: paths, and detail, the conflict as text), Permanent, or Transient when
+    the branch moved each time."""
+    for _ in range(TRIES):
+        head = repository.head(f"refs/heads/{branch}")
+        if head is None:
+            raise Permanent(f"The branch {branch} does not exist, so nothing can be merged into it.")
+        if repository.is_ancestor(tip, head):
+            return Merged(head, already=True)
+        commit = repository.commit(_tree(repository, head, tip), (head, tip), message, when)
+        try:
+            repository.set_branch(branch, commit, old=head)
+        except Transient:
+            continue  # somebody else merged meanwhile: look again
+        return Merged(commit, already=False)
+    raise Transient(f"The branch {branch} was moved by others {TRIES} times in a row. It will be tried again.")
+
+
+def _tree(repository: Repository, head: str, tip: str) -> str:
+    """The merged tree's sha, or MergeConflict. Its output: the tree, the conflicted paths, an empty word, messages."""
+    code, out = repository.call("merge-tree", "--write-tree", "--name-only", "-z", head, tip, ok=(0, 1))
+    tree, *words = out.split(b"\0")
+    if code == 0:
+        return tree.decode().strip()
+    end = words.index(b"") if b"" in words else len(words)
+    paths = list(dict.fromkeys(words[:end]))
+    names = [shown(path) for path in paths]
+    more = f" and {len(names) - MOST_PATHS} more" if len(names) > MOST_PATHS else ""
+    messages = b"".join(word for word in words[end + 1:] if word.endswith(b"\n"))
+    raise MergeConflict(f"The change conflicts with what was merged meanwhile, in {', '.join(names[:MOST_PATHS])}{more}.",
+                        paths=names, detail=_detail(repository, head, tree.decode(), paths, messages))
+
+
+def _detail(repository: Repository, head: str, tree: str, paths: list[bytes], messages: bytes) -> str:
+    """git's messages and the conflicted places with their markers, at most CONFLICT_BYTES: for whoever resolves it."""
+    with repository.stream("diff-tree", "-p", "-r", "--no-renames", "--no-ext-diff", "--no-textconv", "--no-color",
+                           head, tree, "--", *(path.decode("utf-8", "surrogateescape") for path in paths[:MOST_PATHS])) as stream:
+        places = stream.read(CONFLICT_BYTES + 1)
+    text = messages[:CONFLICT_BYTES // 2] + b"\n" + places
+    cut = "" if len(text) <= CONFLICT_BYTES else "\n… cut here"
+    return text[:CONFLICT_BYTES - 20].decode("utf-8", "replace") + cut if cut else text.decode("utf-8", "replace")

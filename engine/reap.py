@@ -1,0 +1,78 @@
+"""What a live run needs now, decided by its locks; and the steps themselves. The engine has workers take them, `run-ticket` takes them itself."""
+from collections.abc import Callable
+from typing import Any
+
+from engine import claims
+from engine.branches import Branches
+from engine.config import Config
+from engine.db import Database
+from engine.errors import Transient
+from engine.finish import finish, record_failure
+from engine.launch import Launcher, Look
+from engine.log import event
+
+BACKSTOP = 60.0  # seconds that a run may outlive its own wall-clock limit before it is ended from here
+Step = Callable[[Any], None]
+
+LIVE = ("select r.*, t.status as ticket_status, t.status in ('claimed', 'running') and t.claim_token = r.claim_token as wanted"
+        " from runs r join tickets t on t.id = r.ticket_id where r.ended_at is null")
+
+
+class Reaper:
+    """Runs are rows of LIVE. Steps may be taken again after a crash in the middle of one."""
+
+    def __init__(self, db: Database, config: Config, launcher: Launcher, branches: Branches) -> None:
+        self.db, self.config, self.launcher, self.branches = db, config, launcher, branches
+
+    def step(self, run: Any, look: Look, age: float) -> Step | None:
+        """The step that this run needs, None if it should be left alone. age: seconds since this process first saw it."""
+        if not run["wanted"] and run["state"] != "merging":
+            return self.end_unwanted
+        if look is Look.ALIVE:
+            if run["state"] == "intended":
+                return self.adopt
+            return self.end_overdue if age > self.config.run_seconds + BACKSTOP else None
+        return {Look.ORPHAN: self.kill, Look.ENDED: self.finish, Look.LOST: self.end_lost, Look.VOID: self.end_void}[look]
+
+    def adopt(self, run: Any) -> None:
+        """It was started, and whoever started it died before saying so."""
+        job = self.launcher.job(run["id"])
+        claims.begin(self.db, run, job.runtime, job.agent)
+
+    def kill(self, run: Any) -> None:
+        self.launcher.stop(run["id"])
+
+    def finish(self, run: Any) -> None:
+        self.launcher.stop(run["id"])  # whatever the run left running
+        result = self.launcher.result(run["id"])
+        if result is not None:
+            finish(self.db, self.config, self.branches, run, result)
+            self.launcher.discard(run["id"])
+
+    def end_unwanted(self, run: Any) -> None:
+        """Its ticket was cancelled, or changed by hand: gone first, then recorded, so that a ticket never has two live runs."""
+        self.launcher.stop(run["id"])
+        outcome = "cancelled" if run["ticket_status"] == "cancelled" else "stale"
+        claims.end(self.db, run["id"], outcome, f"The ticket is {run['ticket_status']}.")
+        self.launcher.discard(run["id"])
+        event("finished", ticket=run["ticket_id"], run=run["id"], outcome=outcome, status=run["ticket_status"])
+
+    def end_void(self, run: Any) -> None:
+        """Never began. What was launched and died before its first step is a failure of this machine: pause before the next."""
+        if run["state"] != "intended":
+            self._fail(run, "The run's process could not be started.")
+            return
+        self.launcher.stop(run["id"])
+        if claims.finish(self.db, run, "void", "ready", "The run never began."):
+            event("finished", ticket=run["ticket_id"], run=run["id"], outcome="void", status="ready")
+
+    def end_lost(self, run: Any) -> None:
+        self._fail(run, "The run's process is gone, and it left no result. It is started again.")
+
+    def end_overdue(self, run: Any) -> None:
+        self._fail(run, f"The run did not end within its {self.config.run_seconds:g} seconds and was stopped.")
+
+    def _fail(self, run: Any, reason: str) -> None:
+        self.launcher.stop(run["id"])
+        ticket = self.db.one("select * from tickets where id = ?", (run["ticket_id"],))
+        record_failure(self.db, self.config, run, ticket, Transient(reason, detail=self.launcher.last_words(run["id"])))

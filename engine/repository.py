@@ -1,0 +1,184 @@
+"""Host-side git: one bare repository per session, and no work tree anywhere that an agent could have written to."""
+import os
+import shutil
+import tempfile
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from typing import IO, NamedTuple
+
+from engine.branch_names import branch_name as branch_name  # where others look for it
+from engine.errors import Permanent, Transient
+from engine.git import SECONDS, Input, Output, call_git, stream_git
+from engine.git_errors import printable, shown
+from engine.git_remote import reaching
+from engine.jobs import fsync_folder
+from engine.repository_lock import hold
+
+FETCH_SECONDS = 1800.0
+ZEROS = "0" * 40
+PLAIN_DIFF = ("-M", "--no-ext-diff", "--no-textconv", "--ignore-submodules=none")
+IDENTITY = {"GIT_AUTHOR_NAME": "HITL Swarm", "GIT_AUTHOR_EMAIL": "swarm@localhost",
+            "GIT_COMMITTER_NAME": "HITL Swarm", "GIT_COMMITTER_EMAIL": "swarm@localhost"}
+
+
+class ChangedFile(NamedTuple):
+    """Lines added and removed; None for a binary file. A renamed file stands under its new path."""
+
+    path: str
+    added: int | None
+    removed: int | None
+
+
+class Repository:
+    """A bare repository, data/repos/<session id>.git. Methods raise Permanent (git refuses) or Transient (network, disk, lock).
+
+    What writes belongs inside `with repository.locked():`; readers need no lock."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path.absolute()
+        self._held = threading.local()  # the lock's descriptor, for the git children of the thread that holds it
+
+    @contextmanager
+    def locked(self, wait: float = 60) -> Iterator[None]:
+        """This thread alone, of all processes, writes here. Not re-entrant. Raises Transient after `wait` seconds."""
+        with hold(self.path.with_name(self.path.name + ".lock"), self.path, wait) as descriptor:
+            self._held.locks = (descriptor,)
+            try:
+                yield
+            finally:
+                self._held.locks = ()
+
+    def call(self, *args: str, stdin: Input = None, env: Mapping[str, str] | None = None, ok: Sequence[int] = (0,),
+             timeout: float = SECONDS, config: Sequence[str] = ()) -> Output:
+        """git in this repository, with exit code; see engine.git.run_git."""
+        return call_git(self.path, *args, stdin=stdin, env=env, ok=ok, locks=self._locks, timeout=timeout, config=config)
+
+    def git(self, *args: str, stdin: Input = None, env: Mapping[str, str] | None = None, timeout: float = SECONDS,
+            config: Sequence[str] = ()) -> bytes:
+        """What git writes; see engine.git.run_git."""
+        return self.call(*args, stdin=stdin, env=env, timeout=timeout, config=config).out
+
+    def stream(self, *args: str, stdin: Input = None, env: Mapping[str, str] | None = None,
+               timeout: float = SECONDS) -> AbstractContextManager[IO[bytes]]:
+        """git's output as a file; see engine.git.stream_git."""
+        return stream_git(self.path, *args, stdin=stdin, env=env, locks=self._locks, timeout=timeout)
+
+    @property
+    def _locks(self) -> tuple[int, ...]:
+        return getattr(self._held, "locks", ())
+
+    def create(self) -> None:
+        """An empty bare repository; one that is there stays as it is."""
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix="swarm-template-") as template:
+            self.git("init", "--quiet", "--bare", "--initial-branch=main", f"--template={template}", "--object-format=sha1")
+
+    def start_fresh(self, name: str, when: int) -> str:
+        """refs/heads/main with one commit that holds a README.md headed `name`; one that is there stays. when: seconds since the epoch. -> sha"""
+        there = self.head("refs/heads/main")
+        if there:
+            return there
+        text = f"# {printable(name)}\n".encode("utf-8", "backslashreplace")
+        blob = self.git("hash-object", "-w", "-t", "blob", "--stdin", stdin=text).strip()
+        tree = self.git("mktree", stdin=b"100644 blob %s\tREADME.md\n" % blob).decode().strip()
+        first = self.commit(tree, (), "Initial commit", when)
+        self.set_branch("main", first)
+        return first
+
+    def commit(self, tree: str, parents: Sequence[str], message: str, when: int) -> str:
+        """A commit by HITL Swarm; the same inputs make the same object. -> sha"""
+        dates = {"GIT_AUTHOR_DATE": f"@{when} +0000", "GIT_COMMITTER_DATE": f"@{when} +0000"}
+        text = message.replace("\0", "").encode("utf-8", "backslashreplace")
+        options = [part for parent in parents for part in ("-p", parent)]
+        return self.git("commit-tree", *options, "-F", "-", tree, stdin=text, env={**IDENTITY, **dates}).decode().strip()
+
+    def fetch(self, url: str, protocols: tuple[str, ...]) -> None:
+        """The heads of the repository at `url` to refs/remotes/origin/*; those that are gone there go here too. Tags stay where they are."""
+        with reaching(url, protocols) as env:
+            self.git("fetch", "--quiet", "--prune", "--no-tags", "--no-write-fetch-head", "--no-auto-maintenance", "--no-recurse-submodules",
+                     "--", url, "+refs/heads/*:refs/remotes/origin/*", env=env, timeout=FETCH_SECONDS)
+        self.git("pack-refs", "--all")  # thousands of loose refs make every later look slow
+
+    def default_branch(self, url: str, protocols: tuple[str, ...]) -> str | None:
+        """The branch that HEAD names at `url`, or None (detached, or an empty repository)."""
+        with reaching(url, protocols) as env:
+            out = self.git("ls-remote", "--symref", "--", url, "HEAD", env=env)
+        for line in out.decode("utf-8", "surrogateescape").splitlines():
+            if line.startswith("ref: refs/heads/") and line.endswith("\tHEAD"):
+                return line.removeprefix("ref: refs/heads/").removesuffix("\tHEAD")
+        return None
+
+    def head(self, ref: str, env: Mapping[str, str] | None = None) -> str | None:
+        """The commit that `ref` (a full ref name or a sha) stands for, or None."""
+        code, out = self.call("rev-parse", "--quiet", "--verify", "--end-of-options", f"{ref}^{{commit}}", ok=(0, 1, 128), env=env)
+        return out.decode().strip() if code == 0 else None
+
+    def is_ancestor(self, a: str, b: str, env: Mapping[str, str] | None = None) -> bool:
+        """True if everything of commit `a` is in `b`, so also if they are the same."""
+        return self.call("merge-base", "--is-ancestor", "--end-of-options", a, b, ok=(0, 1), env=env).code == 0
+
+    def set_branch(self, name: str, sha: str, old: str | None = None) -> None:
+        """refs/heads/<name> to `sha` if it stands at `old` (None: if it is not there); nothing to do if it has that value already.
+        Raises Transient if somebody else moved it: look again."""
+        ref = f"refs/heads/{name}"
+        try:
+            self.git("update-ref", "--end-of-options", ref, sha, old or ZEROS)
+        except Permanent as error:
+            now = self.head(ref)
+            if now == sha:
+                return
+            if now == old and " but expected " not in error.sentence and ".lock" not in error.sentence:
+                raise  # not a lost race: git refuses the name or the commit
+            raise Transient(f"The branch {name} was moved by somebody else meanwhile. It will be tried again.") from error
+
+    def delete_ref(self, ref: str) -> None:
+        """Removes a ref, named in full; one that is not there is no error."""
+        self.git("update-ref", "-d", "--end-of-options", ref)
+
+    def bundle(self, target: Path, refs: list[str]) -> None:
+        """A bundle of these full refs and all their history, for `git clone -b <branch>`; on the disk, all or nothing, when it returns."""
+        if not refs or any(not ref.startswith("refs/") for ref in refs):
+            raise Permanent(f"A bundle needs full ref names, not {refs}.")
+        temporary = target.absolute().with_name(target.name + ".tmp")
+        self.git("bundle", "create", "--quiet", str(temporary), *refs, timeout=FETCH_SECONDS)
+        with open(temporary, "rb") as file:
+            os.fsync(file.fileno())
+        os.rename(temporary, target)
+        fsync_folder(target.absolute().parent)
+
+    def changed_files(self, base: str, tip: str) -> list[ChangedFile]:
+        """What differs between two commits, by path."""
+        out = self.git("diff", "--numstat", "-z", *PLAIN_DIFF, "--end-of-options", base, tip)
+        parts, found = iter(out.split(b"\0")), []
+        for part in parts:
+            if not part:
+                continue
+            added, removed, path = part.split(b"\t", 2)
+            if not path:  # renamed: the old path and the new one follow
+                next(parts)
+                path = next(parts)
+            found.append(ChangedFile(shown(path), *(None if number == b"-" else int(number) for number in (added, removed))))
+        return found
+
+    def diff(self, base: str, tip: str, limit_bytes: int) -> str:
+        """The unified diff between two commits. Longer than `limit_bytes`, it ends at a whole line, with a line that says so."""
+        with self.stream("diff", "--no-color", *PLAIN_DIFF, "--end-of-options", base, tip) as stream:
+            data = stream.read(limit_bytes + 1)
+        text = data[:limit_bytes].decode("utf-8", "backslashreplace")
+        if len(data) <= limit_bytes:
+            return text
+        return text[:text.rfind("\n") + 1] + f"\\ The diff is longer than {limit_bytes} bytes and is cut here.\n"
+
+    def log_graph(self, branch: str, base: str | None, limit: int) -> str:
+        """The commits of a branch since `base` (None: all), newest first, at most `limit`, as a drawing for a terminal."""
+        span = f"{base}..refs/heads/{branch}" if base else f"refs/heads/{branch}"
+        out = self.git("log", "--graph", "--no-color", "--no-decorate", "--format=%h %s", f"--max-count={limit}", "--end-of-options", span, "--")
+        return "\n".join(printable(line) for line in out.decode("utf-8", "backslashreplace").splitlines())
+
+    def archive(self, branch: str, file: IO[bytes]) -> None:
+        """Writes the files of a branch as a zip with one folder, named like the branch's last part."""
+        prefix = branch.rpartition("/")[2] or "archive"
+        with self.stream("archive", "--format=zip", f"--prefix={prefix}/", f"refs/heads/{branch}") as stream:
+            shutil.copyfileobj(stream, file, 1 << 20)

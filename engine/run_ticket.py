@@ -1,0 +1,124 @@
+"""The `run-ticket` command: one ticket, in the foreground, with its log on the terminal, by the same claims and rules as the engine's."""
+import argparse
+import os
+import sys
+import time
+import uuid
+from pathlib import Path
+
+from engine import claims
+from engine.backoff import utc
+from engine.branches import GitBranches
+from engine.config import Config
+from engine.db import Database, open_database
+from engine.dispatch import dispatch
+from engine.errors import NotFound, Refused, SwarmError
+from engine.launch import ProcessLauncher, owner_lock
+from engine.processes import take_lock
+from engine.reap import LIVE, Reaper
+from engine.runtimes import Choice, choose
+from engine.tickets import get
+
+COMPLETED, FAILED, REFUSED = 0, 1, 2
+
+
+def run_ticket(db: Database, config: Config, ticket_id: str) -> int:
+    """Claims and runs the ticket, once. -> exit code. Raises Refused with the reason why it may not run now, NotFound."""
+    choice = choose(config.runtime)
+    owner = f"cli-{uuid.uuid4().hex[:12]}"
+    path = owner_lock(config, owner)
+    lock = take_lock(path)
+    try:
+        run = _claim(db, config, owner, ticket_id)
+        print(f"{ticket_id}: run {run['run_no']} of kind {run['kind']}, {choice.runtime.name} ({choice.runtime.isolation})", flush=True)
+        _follow(db, config, choice, run["id"])
+        ended = db.one("select outcome, reason from runs where id = ?", (run["id"],))
+        ticket = get(db, "default", ticket_id)
+        if ended is not None:
+            print(f"{ticket_id}: {ended['outcome']}; the ticket is {ticket['status']}." + (f" {ended['reason']}" if ended["reason"] else ""))
+        return COMPLETED if ended is not None and ended["outcome"] in ("prepared", "merged", "no_change", "integrated", "in_review") else FAILED
+    finally:
+        if lock is not None:
+            os.close(lock)
+        path.unlink(missing_ok=True)
+
+
+def _claim(db: Database, config: Config, owner: str, ticket_id: str) -> dict:
+    with db.transaction():
+        ticket = get(db, "default", ticket_id)
+        busy = db.value("select count(*) from runs where ended_at is null and state <> 'merging'")
+        if busy >= config.slots:
+            raise Refused(f"All {config.slots} slots are busy. Wait for a run to end, or raise SWARM_SLOTS.")
+        run = claims.claim_one(db, owner, ticket_id, utc())
+        if run is None:
+            raise Refused(_why_not(db, ticket))
+        return dict(run)
+
+
+def _why_not(db: Database, ticket: dict) -> str:
+    session = db.one("select state, paused from hitl_sessions where id = ?", (ticket["session_id"],))
+    live = db.one("select id, claimed_by from runs where ticket_id = ? and ended_at is null", (ticket["id"],))
+    if live:
+        return f"{ticket['id']} is being run already, as {live['id']}."
+    if session and (session["state"] != "building" or session["paused"]):
+        return f"{ticket['id']} belongs to a session that is {'paused' if session['paused'] else session['state']}: nothing of it runs now."
+    if ticket["status"] == "blocked":
+        waits = [row[0] for row in db.all("select d.depends_on from ticket_dependencies d join tickets t on t.id = d.depends_on"
+                                          " where d.ticket_id = ? and t.status <> 'completed'", (ticket["id"],))]
+        return f"{ticket['id']} waits for {', '.join(waits) or 'its epic ' + str(ticket['parent_id'])} to be merged first."
+    if ticket["status"] == "ready":
+        return f"{ticket['id']} may not start before {ticket['not_before']}."
+    return f"{ticket['id']} is {ticket['status']}: only a ready ticket can be run. Retry it on its page first."
+
+
+def _follow(db: Database, config: Config, choice: Choice, run_id: str) -> None:
+    """Launches the run and stays with it until it is recorded, its log on stdout. SIGINT leaves it to be adopted by the engine."""
+    launcher = ProcessLauncher(config)
+    reaper = Reaper(db, config, launcher, GitBranches(config))
+    dispatch(db, config, launcher, choice, db.one("select * from runs where id = ?", (run_id,)))
+    log, shown, began = launcher.folder(run_id) / "log", 0, time.monotonic()
+    while (run := db.one(LIVE + " and r.id = ?", (run_id,))) is not None:
+        shown = _show(log, shown)
+        step = reaper.step(run, launcher.look(run_id), time.monotonic() - began)
+        if step is None:
+            time.sleep(0.05)
+        else:
+            step(run)
+    _show(log, shown)
+
+
+def _show(log: Path, shown: int) -> int:
+    """Prints what is new, terminal control sequences made harmless. -> the new position."""
+    try:
+        with open(log, "rb") as file:
+            file.seek(shown)
+            data = file.read()
+    except FileNotFoundError:
+        return shown
+    text = data.decode(errors="replace")
+    sys.stdout.write("".join(c if c.isprintable() or c in "\n\t" else "?" for c in text))
+    sys.stdout.flush()
+    return shown + len(data)
+
+
+def main(argv: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="run-ticket", description="Runs one ticket in the foreground, without the server.",
+                                     epilog="Exit code: 0 done, 1 failed or asks a person, 2 refused (with the reason). Settings come from the environment.")
+    parser.add_argument("ticket", help="for example TKT-002")
+    parser.add_argument("--runtime", help="instead of SWARM_RUNTIME: auto, bubblewrap or process")
+    arguments = parser.parse_args(argv)
+    try:
+        config = Config.from_env({**os.environ, **({"SWARM_RUNTIME": arguments.runtime} if arguments.runtime else {})})
+        if not config.database.exists():
+            raise Refused(f"There is no database at {config.database}. Set SWARM_DATA to the data folder of the server.")
+        return run_ticket(open_database(config.database, config.synchronous), config, arguments.ticket)
+    except (Refused, NotFound) as refused:
+        print(f"run-ticket: {refused.sentence}", file=sys.stderr)
+        return REFUSED
+    except SwarmError as error:
+        print(f"run-ticket: {error.sentence}", file=sys.stderr)
+        return FAILED
+
+
+if __name__ == "__main__":
+    sys.exit(main())

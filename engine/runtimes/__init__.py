@@ -1,0 +1,44 @@
+"""The kinds of sandbox that a run's commands can be given to, and which of them is taken."""
+from dataclasses import dataclass, field
+
+from engine.errors import Refused
+from engine.runtimes.base import Handle, Runtime, SandboxJob
+from engine.runtimes.bubblewrap import Bubblewrap
+from engine.runtimes.fake import Fake, FakeOutcome
+from engine.runtimes.process import Process
+
+__all__ = ["RUNTIMES", "Choice", "Fake", "FakeOutcome", "Handle", "Runtime", "SandboxJob", "choose"]
+
+RUNTIMES: dict[str, type[Runtime]] = {"bubblewrap": Bubblewrap, "process": Process, "fake": Fake}
+BEST_FIRST = ("qemu", "bubblewrap", "process")  # auto takes the first that is registered and works
+FALLBACK = "process"
+
+
+@dataclass(frozen=True)
+class Choice:
+    """fallback: no runtime that isolates works here, so what may run is for the engine and the person to say."""
+
+    runtime: Runtime
+    passed_over: list[tuple[str, str]] = field(default_factory=list)  # (name, why it cannot run and what to do), best first
+    fallback: bool = False
+
+
+def choose(setting: str) -> Choice:
+    """The runtime for a setting: a name, or 'auto'. Raises Refused when the named one, or none at all, can run here."""
+    if setting != "auto":
+        if setting not in RUNTIMES:
+            raise Refused(f"There is no runtime {setting!r}. The runtimes are: auto, {', '.join(RUNTIMES)}.")
+        runtime = RUNTIMES[setting]()
+        reason = runtime.probe()
+        if reason:
+            raise Refused(f"The runtime {setting} cannot run here. {reason}")
+        return Choice(runtime)
+    passed_over: list[tuple[str, str]] = []
+    for name in BEST_FIRST:
+        if name in RUNTIMES:
+            runtime = RUNTIMES[name]()
+            reason = runtime.probe()
+            if reason is None:
+                return Choice(runtime, passed_over, fallback=name == FALLBACK)
+            passed_over.append((name, reason))
+    raise Refused("No runtime can run here. " + " ".join(reason for _, reason in passed_over))

@@ -1,0 +1,128 @@
+"""What a runtime is: one command in one fresh sandbox, and what the kinds of sandbox share."""
+import os
+import select
+import signal
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from engine.errors import Transient
+from engine.jobs import Limits
+from engine.processes import RUN_VARIABLE, open_pidfd, send
+
+Handle = dict[str, Any]
+UNKNOWN_EXIT = -128  # it ended, and how cannot be known: it was another process's child
+
+# Inside the sandbox, once its user namespace is there: RLIMIT_NPROC then counts its processes alone, not all of the user's.
+# A limit that the host has set lower stays as it is. POSIX counts file sizes in blocks of 512 bytes; dash calls NPROC -p.
+SET_LIMITS = """ulimit -c 0
+ulimit -f "$1" 2>/dev/null
+ulimit -d "$2" 2>/dev/null
+ulimit -n 4096 2>/dev/null
+ulimit -u "$3" 2>/dev/null || ulimit -p "$3" 2>/dev/null
+shift 3
+exec "$@"
+"""
+
+
+@dataclass(frozen=True)
+class SandboxJob:
+    """One command in one fresh sandbox.
+
+    The command finds its places in its environment: SWARM_IN (inputs, read-only), SWARM_OUT (outputs, the only writable path
+    shared with the host) and SWARM_WORK (an empty writable folder, where it starts); SWARM_RUN is the run's id."""
+
+    run: str
+    command: tuple[str, ...]
+    inputs: Path
+    outputs: Path
+    work: Path                   # host folder for runtimes that have no work folder of their own
+    environment: dict[str, str]
+    limits: Limits
+    log: int | None              # descriptor for stdout and stderr; None only for the fake
+    lock: int | None             # descriptor of sandbox.lock (O_APPEND), flocked by the caller, who closes it after start()
+
+
+class Runtime(Protocol):
+    name: str
+    isolation: str               # one honest sentence for people
+    in_process: bool             # True: no runner is needed, start() returns at once and nothing runs outside this process
+
+    def probe(self) -> str | None:
+        """Why it cannot run here, and what to do about it; None when it can. Asked once in a process."""
+
+    def start(self, job: SandboxJob) -> Handle:
+        """A handle, which is JSON and has the "pid" whose end is the sandbox's. Raises Transient when it cannot start."""
+
+    def poll(self, handle: Handle) -> int | None:
+        """The exit code (negative: a signal), None while it lives. Raises Transient when the command was never reached."""
+
+    def stop(self, handle: Handle) -> None:
+        """When it returns (within 2 seconds), everything of the sandbox is gone. May be called again, and after the end."""
+
+
+def start_time(pid: int) -> int | None:
+    """When a process began, in clock ticks since boot; with the pid it names one process. None if there is none."""
+    try:
+        text = Path(f"/proc/{pid}/stat").read_bytes()
+    except OSError:
+        return None
+    return int(text.rpartition(b")")[2].split()[19])  # the command's name may hold spaces and brackets
+
+
+def limited(command: tuple[str, ...], limits: Limits, processes: int) -> list[str]:
+    """The command under limits for core dumps, file size, data, open files and processes."""
+    return ["/bin/sh", "-c", SET_LIMITS, "sh", str(limits.work_mb * 1_000_000 // 512), str(limits.memory_mb * 1_000_000 // 1024),
+            str(processes), *command]
+
+
+def places(job: SandboxJob, inputs: str, outputs: str, work: str) -> dict[str, str]:
+    """The environment inside, but for PATH, HOME and TMPDIR: what the host has set does not reach the sandbox."""
+    return {"LANG": "C.UTF-8", "TERM": "dumb", "TZ": "UTC", "GIT_TERMINAL_PROMPT": "0", "GIT_PAGER": "cat", "GIT_CONFIG_NOSYSTEM": "1",
+            **job.environment, RUN_VARIABLE: job.run, "SWARM_IN": inputs, "SWARM_OUT": outputs, "SWARM_WORK": work}
+
+
+class Children:
+    """The processes that this object started, found again by handle; one of another process is watched from outside."""
+
+    def __init__(self) -> None:
+        self._started: dict[tuple[int, int], subprocess.Popen] = {}
+
+    def spawn(self, argv: list[str], job: SandboxJob, environment: dict[str, str], descriptors: tuple[int, ...] = (),
+              folder: Path | None = None) -> Handle:
+        try:
+            child = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=job.log, stderr=job.log, pass_fds=descriptors,
+                                     env=environment, cwd=folder, start_new_session=True)
+        except OSError as error:
+            raise Transient(f"The sandbox could not be started: {error.strerror}.") from error
+        start = start_time(child.pid) or 0  # a zombie still has one
+        self._started[child.pid, start] = child
+        return {"pid": child.pid, "start": start, "run": job.run, "folder": str(job.outputs)}
+
+    def poll(self, handle: Handle) -> int | None:
+        child = self._started.get((handle["pid"], handle["start"]))
+        if child is not None:
+            return child.poll()
+        return None if start_time(handle["pid"]) == handle["start"] else UNKNOWN_EXIT
+
+    def kill(self, handle: Handle) -> None:
+        child = self._started.get((handle["pid"], handle["start"]))
+        if child is not None:
+            child.kill()
+            child.wait()
+        else:
+            kill_process(handle["pid"], handle["start"])
+
+
+def kill_process(pid: int, start: int, seconds: float = 1.0) -> None:
+    """SIGKILL to the process that began at `start`, and to no later one with its pid; waits until it is gone."""
+    descriptor = open_pidfd(pid)
+    if descriptor is None:
+        return
+    try:
+        if start_time(pid) == start:
+            send(descriptor, signal.SIGKILL)
+            select.select([descriptor], [], [], seconds)
+    finally:
+        os.close(descriptor)

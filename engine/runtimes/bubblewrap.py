@@ -1,0 +1,172 @@
+"""New Linux namespaces by bwrap: the system's programs read-only, two folders of the run, and nothing else of the host."""
+import functools
+import json
+import os
+import subprocess
+import time
+from pathlib import Path
+
+from engine.errors import Transient
+from engine.jobs import Limits
+from engine.processes import RUN_VARIABLE, sweep
+from engine.runtimes.base import Children, Handle, SandboxJob, kill_process, limited, places, start_time
+
+IN, OUT, WORK, HOME = "/in", "/out", "/work", "/home/agent"
+ETC = {"passwd": "root:x:0:0:root:/:/bin/sh\nagent:x:1000:1000:agent:/home/agent:/bin/sh\n",
+       "group": "root:x:0:\nagent:x:1000:\n",
+       "nsswitch.conf": "passwd: files\ngroup: files\nhosts: files\n",
+       "hosts": "127.0.0.1 localhost sandbox\n::1 localhost\n"}
+# Each by name: where the host is root, root's private files would be readable inside (/etc/ssl/private is one).
+SHARED_ETC = ("alternatives", "ssl/certs", "ssl/openssl.cnf", "ca-certificates", "ld.so.cache", "ld.so.conf", "ld.so.conf.d", "mime.types",
+              "localtime", "java-17-openjdk", "java-21-openjdk")
+TEMPORARY_MB, SHARED_MEMORY_MB = 512, 64
+START_SECONDS = 10.0
+HINT = ("Unprivileged user namespaces may be switched off here: look at the sysctls user.max_user_namespaces, "
+        "kernel.unprivileged_userns_clone and kernel.apparmor_restrict_unprivileged_userns.")
+
+
+class Bubblewrap:
+    name = "bubblewrap"
+    isolation = ("Each command runs in new Linux namespaces: no network, no host files but the system's programs (read-only), no privileges; "
+                 "the host's kernel is shared.")
+    in_process = False
+
+    def __init__(self) -> None:
+        self._children = Children()
+
+    def probe(self) -> str | None:
+        return _probe()
+
+    def start(self, job: SandboxJob) -> Handle:
+        if job.lock is None or job.log is None:
+            raise Transient("A sandbox needs a log and a lock.")
+        program = find("bwrap")
+        if program is None:
+            raise Transient("bubblewrap is not installed any more.")
+        files = [_memory_file(text) for text in ETC.values()]
+        try:
+            status = os.readlink(f"/proc/self/fd/{job.lock}")
+            argv = _argv(program, job, files)
+            # The environment goes by the process, not by --setenv: argv is for everybody to read.
+            environment = {**places(job, IN, OUT, WORK), "HOME": HOME, "TMPDIR": "/tmp", "USER": "agent", "LOGNAME": "agent",
+                           "PATH": "/usr/local/bin:/usr/bin:/bin"}
+            handle = self._children.spawn(argv, job, environment, (*files, job.lock))
+        finally:
+            for descriptor in files:
+                os.close(descriptor)
+        inner = self._inner(handle, status)
+        return {**handle, "status": status, "inner": inner}
+
+    def poll(self, handle: Handle) -> int | None:
+        exit_code = self._children.poll(handle)
+        if exit_code is not None and exit_code > 0 and "exit-code" not in _status(handle["status"]):
+            raise Transient("bubblewrap could not set up the sandbox. The log has its message.")
+        return exit_code
+
+    def stop(self, handle: Handle) -> None:
+        inner = handle["inner"]
+        kill_process(inner["pid"], inner["start"])  # pid 1 inside: the kernel ends it only after everything else in there
+        self._children.kill(handle)
+        sweep(handle["run"], Path(handle["folder"]))
+
+    def _inner(self, handle: Handle, status: str) -> Handle:
+        """Pid 1 of the sandbox as the host numbers it. bwrap writes it within a millisecond or two of its start."""
+        end = time.monotonic() + START_SECONDS
+        while True:
+            ended = self._children.poll(handle) is not None
+            pid = _status(status).get("child-pid")
+            if pid:
+                return {"pid": pid, "start": start_time(pid) or 0}
+            if ended or time.monotonic() > end:
+                self._children.kill(handle)
+                raise Transient("bubblewrap could not start a sandbox. The log has its message.")
+            time.sleep(0.0005)
+
+
+def _argv(program: str, job: SandboxJob, files: list[int]) -> list[str]:
+    argv = [program, "--unshare-all", "--unshare-user", "--uid", "1000", "--gid", "1000", "--cap-drop", "ALL", "--hostname", "sandbox",
+            "--die-with-parent", "--new-session", *_no_more_namespaces(program), *_system()]
+    argv += ["--proc", "/proc", "--dev", "/dev", *_tmpfs("/dev/shm", SHARED_MEMORY_MB, "1777"),
+             *_tmpfs("/tmp", TEMPORARY_MB, "1777"), *_tmpfs(HOME, TEMPORARY_MB, "0700"), *_tmpfs(WORK, job.limits.work_mb, "0700")]
+    for name, descriptor in zip(ETC, files):
+        argv += ["--perms", "0444", "--ro-bind-data", str(descriptor), f"/etc/{name}"]
+    for name in SHARED_ETC:
+        argv += ["--ro-bind-try", f"/etc/{name}", f"/etc/{name}"]
+    # The status goes to the lock's descriptor because the outer process alone keeps that: what pid 1 inside has open can be stolen.
+    return [*argv, "--ro-bind", str(job.inputs), IN, "--bind", str(job.outputs), OUT, "--remount-ro", "/dev", "--remount-ro", "/", "--chdir", WORK,
+            "--json-status-fd", str(job.lock), "--", *limited(job.command, job.limits, job.limits.processes)]
+
+
+def _tmpfs(path: str, megabytes: int, mode: str) -> list[str]:
+    return ["--size", str(megabytes * 1_000_000), "--perms", mode, "--tmpfs", path]
+
+
+@functools.cache
+def _system() -> list[str]:
+    """/usr, and /bin and its like as this host has them: links into /usr, or folders."""
+    argv = ["--ro-bind", "/usr", "/usr"]
+    for name in ("bin", "sbin", "lib", "lib32", "lib64", "libx32"):
+        path = Path("/", name)
+        if path.is_symlink():
+            argv += ["--symlink", os.readlink(path), str(path)]
+        elif path.is_dir():
+            argv += ["--ro-bind", str(path), str(path)]
+    return argv
+
+
+@functools.cache
+def _no_more_namespaces(program: str) -> list[str]:
+    """--disable-userns where bwrap knows it (0.8) and /proc/sys can be written (not so in some containers)."""
+    said = subprocess.run([program, "--version"], capture_output=True, text=True).stdout.split()
+    version = tuple(int(part) for part in said[-1].split(".") if part.isdigit()) if said else ()
+    return ["--disable-userns"] if version >= (0, 8) and not os.statvfs("/proc/sys").f_flag & os.ST_RDONLY else []
+
+
+@functools.cache
+def _probe() -> str | None:
+    import tempfile  # here alone: a run's own process never probes, and starts sooner without it
+
+    program = find("bwrap")
+    if program is None:
+        return "bubblewrap is not installed. Install the package bubblewrap (Debian: apt install bubblewrap) and start again."
+    with tempfile.TemporaryDirectory() as folder:
+        limits = Limits(10, 10, 10, 1, 16, 256, 16)
+        job = SandboxJob("probe", ("true",), Path(folder), Path(folder), Path(folder), {}, limits, log=1, lock=1)
+        files = [_memory_file(text) for text in ETC.values()]
+        try:
+            said = subprocess.run(_argv(program, job, files), stdin=subprocess.DEVNULL, capture_output=True, pass_fds=files, timeout=START_SECONDS,
+                                  env={RUN_VARIABLE: "probe"})
+        except (OSError, subprocess.TimeoutExpired) as error:
+            return f"bubblewrap cannot make a sandbox here ({error}). {HINT}"
+        finally:
+            for descriptor in files:
+                os.close(descriptor)
+    if said.returncode:
+        lines = said.stderr.decode(errors="replace").strip().splitlines()
+        return f"bubblewrap cannot make a sandbox here ({lines[-1] if lines else 'no message'}). {HINT}"
+    return None
+
+
+def find(program: str) -> str | None:
+    """The absolute path of a program."""
+    for folder in (*os.environ.get("PATH", "").split(os.pathsep), "/usr/local/bin", "/usr/bin", "/bin"):
+        path = os.path.join(folder, program)
+        if os.path.isabs(path) and os.path.isfile(path) and os.access(path, os.X_OK):
+            return path
+    return None
+
+
+def _memory_file(text: str) -> int:
+    descriptor = os.memfd_create("etc", os.MFD_CLOEXEC)
+    os.write(descriptor, text.encode())
+    os.lseek(descriptor, 0, os.SEEK_SET)
+    return descriptor
+
+
+def _status(path: str) -> dict:
+    """What bwrap has said so far: child-pid at its start, exit-code when the command had begun and ended."""
+    said: dict = {}
+    for line in Path(path).read_text().splitlines(keepends=True):
+        if line.endswith("\n"):
+            said.update(json.loads(line))
+    return said

@@ -1,0 +1,14 @@
+# One check, inside a sandbox of its own, on a clean clone of the commit. Sourced by sh with SWARM_IN and SWARM_WORK set.
+# Ends with the check's exit code; before the line ::phase check with 112 (no clone) or 113 (the bundle cannot be used).
+
+. "$SWARM_IN/job"  # integration, tip
+repo="$SWARM_WORK/repo"
+
+git clone -q --no-tags -b "$integration" "$SWARM_IN/in.bundle" "$repo" || exit 112
+cd "$repo" || exit 112
+if [ -e "$SWARM_IN/out.bundle" ]; then
+    git fetch -q --no-tags "$SWARM_IN/out.bundle" refs/heads/swarm-out || exit 113
+fi
+git checkout -q --detach "$tip" || exit 113
+echo "::phase check $SWARM_CHECK"
+exec sh -e "$SWARM_IN/check-$SWARM_CHECK" < /dev/null

@@ -1,0 +1,50 @@
+# The work of one ticket, inside the sandbox: clone, agent, commit, bundle. Sourced by sh with SWARM_IN, SWARM_OUT and SWARM_WORK set.
+# The lines that begin with ::phase let the log be folded; whoever runs this also sees by them how far it came.
+# Ends with the agent's exit code, or with 113 when its work could not be committed.
+
+. "$SWARM_IN/job"  # integration, branch, base, resume, agent
+PATH="$SWARM_IN/bin:$PATH"
+export PATH
+repo="$SWARM_WORK/repo"
+
+stop() {
+    printf '%s\n' "$1" >&2
+    exit 113
+}
+
+echo "::phase clone"
+git clone -q --no-tags -b "$integration" "$SWARM_IN/in.bundle" "$repo" || exit 112
+cd "$repo" || exit 112
+if [ -n "$resume" ]; then
+    git checkout -q -b "$branch" "refs/remotes/origin/$branch" || exit 112
+    # A conflict stays in the tree: to resolve it is the agent's work.
+    git merge -q --no-edit -m "Merge $integration" "$base" || echo "The merge with $integration left conflicts, to be resolved now."
+else
+    git checkout -q -b "$branch" "$base" || exit 112
+fi
+
+echo "::phase agent $agent"
+sh "$SWARM_IN/agent.sh" < /dev/null
+code=$?
+
+echo "::phase commit"
+cd "$repo" || stop "The work tree is gone."
+git -c core.quotePath=false diff --name-only --diff-filter=U | while IFS= read -r path; do
+    if grep -q '^<<<<<<< ' "$path" 2> /dev/null; then
+        echo "The merge conflict in $path was not resolved."
+    fi
+done > "$SWARM_WORK/unresolved"
+if [ -s "$SWARM_WORK/unresolved" ]; then
+    [ "$code" -ne 0 ] && exit "$code"
+    stop "$(head -n 1 "$SWARM_WORK/unresolved")"
+fi
+git add -A || stop "git could not add the work."
+if [ -e "$(git rev-parse --git-path MERGE_HEAD)" ] || ! git diff --cached --quiet; then
+    # No hook of the repository has a say here: the checks judge.
+    git -c core.hooksPath=/dev/null commit -q --no-verify --no-gpg-sign --allow-empty -F "$SWARM_IN/message" || stop "git could not commit the work."
+fi
+if [ "$(git rev-parse "HEAD^{tree}")" != "$(git rev-parse "$base^{tree}")" ]; then
+    git update-ref refs/heads/swarm-out HEAD || stop "git could not name the work."
+    git bundle create -q "$SWARM_OUT/out.bundle" "$base..refs/heads/swarm-out" || stop "git could not bundle the work."
+fi
+exit "$code"

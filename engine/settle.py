@@ -1,0 +1,105 @@
+"""Promote what became free, close epics, settle sessions. Level-triggered: it looks at what is, so calling it twice changes nothing.
+
+Every path that ends or reopens a ticket calls session() in the same transaction; no session stays building with nothing that can move."""
+from typing import Any
+
+from engine.db import Database
+from engine.tickets import NOW, change
+
+# A ticket may be claimed: its session builds, and for a feature the epic runs and every dependency is merged.
+FREE = ("exists (select 1 from hitl_sessions s where s.id = tickets.session_id and s.state = 'building' and not s.paused)"
+        " and (tickets.parent_id is null or exists"
+        "      (select 1 from tickets e where e.id = tickets.parent_id and e.status = 'running' and e.base_sha is not null))"
+        " and not exists (select 1 from ticket_dependencies d join tickets t on t.id = d.depends_on"
+        "                 where d.ticket_id = tickets.id and t.status <> 'completed')")
+ACTIVE = "('ready', 'claimed', 'running', 'needs_input', 'in_review')"
+
+
+def session(db: Database, session_id: str) -> None:
+    """Brings one session to where its tickets say it is. Does nothing unless it is building."""
+    row = db.one("select paused from hitl_sessions where id = ? and state = 'building'", (session_id,))
+    epic = db.one("select * from tickets where session_id = ? and type = 'epic' order by seq limit 1", (session_id,))
+    if row is None or epic is None:
+        return
+    drop_dependents(db, epic["id"])
+    if row["paused"]:
+        change(db, "blocked", "session_id = :session and status = 'ready'", {"session": session_id}, reason="The session is paused.")
+    else:
+        promote(db, epic)
+        epic = db.one("select * from tickets where id = ?", (epic["id"],))
+    _close(db, session_id, epic, bool(row["paused"]))
+
+
+def after(db: Database, ticket: Any) -> None:
+    """The same, cheaply, for one ticket that was completed: only its dependents can have become free."""
+    free = change(db, "ready", f"id in (select ticket_id from ticket_dependencies where depends_on = :id) and status = 'blocked' and {FREE}",
+                  {"id": ticket["id"]})
+    if not free and not _moves(db, ticket["parent_id"]):
+        session(db, ticket["session_id"])
+
+
+def promote(db: Database, epic: Any) -> None:
+    """blocked → ready: the epic's own runs, and features whose epic runs and whose dependencies are all merged."""
+    parameters = {"epic": epic["id"]}
+    change(db, "ready", "id = :epic and status in ('blocked', 'pending')", parameters)
+    change(db, "running", "id = :epic and status = 'ready' and base_sha is not null and exists"
+           " (select 1 from tickets f where f.parent_id = :epic and f.status not in ('completed', 'cancelled'))", parameters)
+    change(db, "blocked", "parent_id = :epic and status = 'pending'", parameters)
+    change(db, "ready", f"parent_id = :epic and status = 'blocked' and {FREE}", parameters)
+
+
+def release(db: Database, which: str, parameters: dict, **columns: Any) -> None:
+    """Tickets that a person set going again: ready if they are free, else blocked until they are."""
+    change(db, "ready", f"({which}) and {FREE}", parameters, **columns)
+    change(db, "blocked", f"({which}) and status <> 'ready'", parameters, **columns)
+
+
+def drop_dependents(db: Database, epic_id: str) -> None:
+    """A cancelled feature's dependents are cancelled with that reason, and theirs."""
+    while change(db, "cancelled", "parent_id = :epic and status in ('blocked', 'pending', 'ready') and exists (select 1 from ticket_dependencies d"
+                 " join tickets t on t.id = d.depends_on where d.ticket_id = tickets.id and t.status = 'cancelled')",
+                 {"epic": epic_id}, reason="It depends on a ticket that was cancelled."):
+        continue
+
+
+def reopen(db: Database, session_id: str) -> None:
+    """A ticket of an ended build is open again: the epic goes on, and the session is building. Never a cancelled one."""
+    if db.value("select state from hitl_sessions where id = ?", (session_id,)) not in ("completed", "failed", "building"):
+        return
+    db.execute(f"update hitl_sessions set state = 'building', reason = null, updated_at = {NOW} where id = ? and state <> 'building'", (session_id,))
+    change(db, "running", "session_id = :session and type = 'epic' and status in ('completed', 'failed') and base_sha is not null",
+           {"session": session_id})
+    change(db, "blocked", "session_id = :session and type = 'epic' and status in ('completed', 'failed')", {"session": session_id})
+
+
+def _moves(db: Database, epic_id: str) -> bool:
+    return db.value(f"select 1 from tickets where parent_id = ? and status in {ACTIVE} limit 1", (epic_id,)) is not None
+
+
+def _close(db: Database, session_id: str, epic: Any, paused: bool) -> None:
+    if epic["status"] == "completed":
+        if not _moves(db, epic["id"]):
+            _end(db, session_id, "completed", None)
+        return
+    if epic["status"] == "failed":
+        if not _moves(db, epic["id"]):
+            _end(db, session_id, "failed", epic["reason"])
+        return
+    if epic["status"] != "running" or epic["claim_token"] is not None or paused or _moves(db, epic["id"]):
+        return
+    counts = dict(db.all("select status, count(*) from tickets where parent_id = ? group by status", (epic["id"],)))
+    undone = {status: n for status, n in counts.items() if status not in ("completed", "cancelled")}
+    if undone:
+        failed = counts.get("failed", 0)
+        why = f"{failed} of {sum(counts.values())} features failed." if failed else f"Nothing can move any more: {undone}."
+    elif not counts.get("completed"):
+        why = "Every feature was cancelled: there is nothing to deliver."
+    else:
+        change(db, "ready", "id = :id", {"id": epic["id"]}, reason="All features are closed.", not_before=None)
+        return
+    change(db, "failed", "id = :id", {"id": epic["id"]}, reason=why)
+    _end(db, session_id, "failed", why)
+
+
+def _end(db: Database, session_id: str, state: str, reason: str | None) -> None:
+    db.execute(f"update hitl_sessions set state = ?, reason = ?, updated_at = {NOW} where id = ? and state = 'building'", (state, reason, session_id))

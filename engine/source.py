@@ -1,0 +1,74 @@
+"""Where a card says its repository is, checked and turned into a URL that git may be given."""
+import re
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from engine.errors import BadRequest
+
+LONGEST = 1000  # characters
+_SHORT = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*/[A-Za-z0-9_.][A-Za-z0-9._-]*")
+_SCP = re.compile(r"(?:[A-Za-z0-9_][A-Za-z0-9._-]*@)?([A-Za-z0-9][A-Za-z0-9.-]*):(?!/?-)[^:@]+")
+_HOST = re.compile(r"[A-Za-z0-9][A-Za-z0-9.-]*|[0-9a-fA-F:.]*:[0-9a-fA-F:.]+")  # the second is IPv6, brackets taken off by urlsplit
+
+
+def validate_source(repository: str, roots: tuple[Path, ...], pattern: str, protocols: tuple[str, ...]) -> tuple[str, tuple[str, ...]]:
+    """-> (URL or absolute path, the one git protocol that it needs). `pattern` is what owner/repo expands to, `roots` are the folders
+    under which local repositories may be used. Raises BadRequest with a sentence that says what is allowed."""
+    bad = BadRequest(f"repository {repository[:100]!r} cannot be used. Allowed are owner/repo, {_allowed(protocols)}"
+                     + (f", or an absolute path under {' or '.join(map(str, roots))}." if roots else " (local paths: none)."))
+    parts = re.split(r"[/:\\]", repository)
+    if (not repository or len(repository) > LONGEST or repository.startswith("-") or "::" in repository.partition("[")[0] or ".." in parts
+            or "\\" in repository or not repository.isprintable() or repository != repository.strip()):
+        raise bad
+    if repository.startswith("/"):
+        return _local(repository, roots, bad), ("file",)
+    if "://" in repository:
+        url, protocol = repository, _check_url(repository, bad)
+    elif _SHORT.fullmatch(repository):
+        url = pattern.replace("{repository}", repository.removesuffix(".git") if pattern.endswith(".git") else repository)
+        protocol = "file" if url.startswith("/") else url.partition("://")[0].lower() if "://" in url else "ssh"
+    elif _SCP.fullmatch(repository) and " " not in repository:
+        url, protocol = repository, "ssh"
+    else:
+        raise bad
+    if protocol not in protocols:
+        raise bad
+    return url, (protocol,)
+
+
+def _allowed(protocols: tuple[str, ...]) -> str:
+    kinds = [name for name in protocols if name != "file"]
+    return f"a URL that starts with {' or '.join(f'{name}://' for name in kinds)}" if kinds else "no URL"
+
+
+def _check_url(text: str, bad: BadRequest) -> str:
+    """The scheme of a URL that a person gave: a host, a path, nothing secret. Never file, whatever is configured: paths are for that."""
+    try:
+        parts = urlsplit(text)
+        host, _ = parts.hostname or "", parts.port  # a port that is no number raises
+    except ValueError:
+        raise bad from None
+    user, path = parts.netloc.rpartition("@")[0], parts.path.lstrip("/")
+    if user and (parts.scheme != "ssh" or not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9._-]*", user)):
+        raise BadRequest("repository: leave user names, passwords and tokens out of the URL, they would be stored and shown. "
+                         "Only ssh://user@host/… may name a user.")
+    if (parts.scheme == "file" or not _HOST.fullmatch(host) or not path or path.startswith("-") or parts.query or parts.fragment
+            or " " in text or "%" in text):
+        raise bad
+    return parts.scheme
+
+
+def _local(text: str, roots: tuple[Path, ...], bad: BadRequest) -> str:
+    """The real path, which must be a repository of its own under a root; links are followed before looking."""
+    try:
+        path = Path(text).resolve(strict=True)
+        git_dir = (path / ".git").resolve() if (path / ".git").exists() else path
+        inside = [any(p.is_relative_to(root.resolve()) for root in roots) for p in (path, git_dir)]
+        usable = (git_dir / "HEAD").is_file() and (git_dir / "objects").is_dir()
+    except (OSError, RuntimeError):
+        raise bad from None
+    if not all(inside):
+        raise bad
+    if not usable:
+        raise BadRequest(f"repository {text[:100]!r} is not a git repository: there is no HEAD in it or in its .git folder.")
+    return str(path)

@@ -1,0 +1,16 @@
+"""The approved card as the engine sees it: a few keys of a JSON object that hitl has validated."""
+import json
+
+from engine.db import Database
+
+
+def approved_card(db: Database, session_id: str) -> dict:
+    """The card that the build was approved for; {} where none is recorded (a database taken over from an older form)."""
+    text = db.value("select v.card from hitl_sessions s join spec_versions v on v.session_id = s.id and v.sha256 = s.approved_sha256"
+                    " where s.id = ? order by v.version desc limit 1", (session_id,))
+    text = text or db.value("select spec_card from hitl_sessions where id = ?", (session_id,))
+    try:
+        card = json.loads(text or "{}")
+    except ValueError:
+        return {}
+    return card if isinstance(card, dict) else {}

@@ -1,0 +1,55 @@
+"""Ticket states and allowed moves. change() is the only code that writes a ticket's status.
+
+    pending   not released                        needs_input   a person must answer; no run, no slot
+    blocked   waits for its epic or tickets       in_review     a person must look at the change
+    ready     may be claimed after not_before     completed     merged (a feature); checked as a whole (an epic)
+    claimed   a run is intended                   failed        a person must decide
+    running   a run is live; an epic: the build   cancelled     dropped
+"""
+from collections.abc import Mapping
+from typing import Any
+
+from engine.db import Database
+from engine.errors import NotFound
+
+NOW = "strftime('%Y-%m-%dT%H:%M:%fZ', 'now')"
+OPEN = ("pending", "blocked", "ready", "claimed", "running", "needs_input", "in_review")
+
+# to -> from. Anything else changes no row.
+MOVES = {
+    "blocked": ("pending", "ready", "failed", "completed", "needs_input"),
+    "ready": ("pending", "blocked", "claimed", "running", "needs_input", "in_review", "failed", "completed"),
+    "claimed": ("ready",),
+    "running": ("claimed", "ready", "failed", "completed"),   # from ready, failed and completed: an epic that goes on as coordinator
+    "needs_input": ("claimed", "running"),
+    "in_review": ("running",),
+    "completed": ("claimed", "running"),
+    "failed": ("blocked", "ready", "claimed", "running"),
+    "cancelled": (*OPEN, "failed"),
+}
+HELD = ("claimed", "running")
+
+
+def change(db: Database, to: str, where: str, parameters: Mapping[str, Any], **columns: Any) -> list[Any]:
+    """Moves the tickets for which `where` holds (named parameters) and sets `columns`. -> their rows as they are now.
+
+    A ticket that is not held by a run carries no claim: the token, the owner and the sandbox go when the status leaves HELD."""
+    if to not in HELD:
+        columns = {"claim_token": None, "claimed_by": None, "assigned_vm": None, **columns}
+    columns = {"reason": None, **columns}
+    sets = "".join(f", {name} = :set_{name}" for name in columns)
+    origins = ", ".join(f"'{status}'" for status in MOVES[to])
+    return db.execute(f"update tickets set status = '{to}', updated_at = {NOW}{sets} where status in ({origins}) and ({where}) returning *",
+                      {**parameters, **{f"set_{name}": value for name, value in columns.items()}}).fetchall()
+
+
+def get(db: Database, tenant: str, ticket_id: str) -> Any:
+    """The row. Raises NotFound, for another tenant's ticket as for an unknown one."""
+    row = db.one("select * from tickets where id = ? and tenant_id = ?", (ticket_id, tenant))
+    if row is None:
+        raise NotFound("Ticket not found")
+    return row
+
+
+def is_merging(db: Database, ticket_id: str) -> bool:
+    return db.value("select 1 from runs where ticket_id = ? and state = 'merging'", (ticket_id,)) is not None

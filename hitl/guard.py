@@ -1,0 +1,180 @@
+"""What stands before and after every request: hosts, origins, body limits, error answers, security headers.
+
+There are no logins in local mode, so a request counts as the person's own if it reached us by a name that is ours (no DNS
+rebinding) and, where it changes something, was not sent by a page of another site."""
+import re
+import sqlite3
+from typing import Any
+
+from flask import Flask, Response, current_app, jsonify, request
+from werkzeug.exceptions import HTTPException
+
+from engine.errors import BadRequest, Forbidden, NotFound, NotJson, SwarmError, TooLarge, from_sqlite
+from hitl import strict_json
+
+BODY_LIMIT = 4_000_000    # bytes
+DRAIN_LIMIT = 64_000_000  # bytes that are read of a refused body, so that the client gets to read the answer
+LOCAL_NAMES = ("127.0.0.1", "localhost", "[::1]")
+SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
+HEADERS = {
+    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; form-action 'self';"
+                               " frame-ancestors 'none'; base-uri 'none'",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "same-origin",
+    "Cross-Origin-Opener-Policy": "same-origin",
+}
+_HOST = re.compile(r"(\[[0-9a-f:.]{2,45}\]|[a-z0-9._-]{1,253})(?::(\d{1,5}))?", re.I)
+_CODES = {400: "bad_request", 403: "forbidden", 404: "not_found", 405: "method_not_allowed", 413: "too_large", 415: "not_json"}
+
+
+def install(app: Flask) -> None:
+    """Puts the guard around every route of the app, and one error envelope on every failure."""
+    app.config["MAX_CONTENT_LENGTH"] = app.config["MAX_FORM_MEMORY_SIZE"] = BODY_LIMIT
+    app.before_request(check_request)
+    app.after_request(add_headers)
+    app.register_error_handler(SwarmError, _swarm_error)
+    app.register_error_handler(sqlite3.Error, _sqlite_error)
+    app.register_error_handler(HTTPException, _http_error)
+
+
+def current_tenant() -> str:
+    """Whose data this request may see. Local mode knows one tenant."""
+    return "default"
+
+
+def check_request() -> None:
+    """Raises Forbidden for a foreign Host and, on a method that may change something, for a foreign origin."""
+    if not _is_ours(request.environ.get("HTTP_HOST", ""), "80" if request.scheme == "http" else "443"):
+        raise Forbidden("This address is not one that HITL Swarm answers to. Use http://127.0.0.1 with its port, or set SWARM_ALLOWED_HOSTS.")
+    if request.method not in SAFE_METHODS:
+        check_origin()
+
+
+def check_origin() -> None:
+    """Raises Forbidden if a page of another site sent this request. For a WebSocket: call it before the handshake.
+
+    Browsers send Origin with everything that is not a plain GET; a program such as curl sends none and may go on."""
+    origin = request.headers.get("Origin")
+    if origin is not None:
+        scheme, found, host = origin.partition("://")
+        if not found or scheme not in ("http", "https") or not _is_ours(host, "80" if scheme == "http" else "443"):
+            raise Forbidden("This request came from a page of another site. Nothing was changed.")
+    if request.headers.get("Sec-Fetch-Site", "none") not in ("same-origin", "none"):
+        raise Forbidden("This request came from a page of another site. Nothing was changed.")
+
+
+def _is_ours(host: str, default_port: str) -> bool:
+    """True for the loopback names with the port that we serve, and for the configured names (with any port if none is given)."""
+    match = _HOST.fullmatch(host)
+    if match is None:
+        return False
+    name, port = match[1].lower(), match[2] or default_port
+    config = current_app.extensions["swarm"].config
+    if name in LOCAL_NAMES and port in (str(config.port), request.environ.get("SERVER_PORT")):
+        return True
+    return name in config.allowed_hosts or f"{name}:{port}" in config.allowed_hosts
+
+
+def add_headers(response: Response) -> Response:
+    for name, value in HEADERS.items():
+        response.headers.setdefault(name, value)
+    if request.endpoint != "static":
+        response.headers.setdefault("Cache-Control", "no-store")
+    return response
+
+
+def json_body() -> dict[str, Any]:
+    """The JSON object that the client sent. Raises TooLarge, NotJson, then BadRequest for anything that is not one."""
+    return _parsed(_read_body())
+
+
+def optional_json_body() -> dict[str, Any]:
+    """The same where a body may be left out: {} then."""
+    body = _read_body()
+    return _parsed(body) if body else {}
+
+
+def _parsed(body: bytes) -> dict[str, Any]:
+    kind = request.mimetype
+    if (body or kind) and kind != "application/json" and not (kind.startswith("application/") and kind.endswith("+json")):
+        raise NotJson()
+    if not body.strip():
+        raise BadRequest("There is no body: send a JSON object.")
+    value = strict_json.parse(body)
+    if not isinstance(value, dict):
+        raise BadRequest("The body must be a JSON object: {…}.")
+    return value
+
+
+def _read_body() -> bytes:
+    """At most BODY_LIMIT bytes, however they are sent. Raises TooLarge, BadRequest for a broken transfer."""
+    request.max_content_length = None
+    if (request.content_length or 0) > BODY_LIMIT:
+        drain()
+        raise TooLarge()
+    body = bytearray()
+    try:
+        while chunk := request.stream.read(65536):
+            body += chunk
+            if len(body) > BODY_LIMIT:
+                drain()
+                raise TooLarge()
+    except OSError as error:
+        raise BadRequest("The body ended early or its chunks are broken.") from error
+    return bytes(body)
+
+
+def drain() -> None:
+    """Reads on, up to DRAIN_LIMIT: a client that is still sending would else see a broken connection and no answer."""
+    request.max_content_length = None
+    left = DRAIN_LIMIT
+    try:
+        while left > 0 and (chunk := request.stream.read(65536)):
+            left -= len(chunk)
+    except (OSError, HTTPException):
+        return  # it is gone, or sends nonsense: there is nobody to read the answer
+
+
+def _swarm_error(error: SwarmError) -> Response:
+    if error.status >= 500:
+        current_app.logger.error("%s %s: %s", request.method, request.path, error.sentence, exc_info=error)
+    response = _render(error.as_json(), error.status)
+    if "retry_after" in error.extra:
+        response.headers["Retry-After"] = str(error.extra["retry_after"])
+    return response
+
+
+def _sqlite_error(error: sqlite3.Error) -> Response:
+    failure = from_sqlite(error)
+    failure.__cause__ = error
+    return _swarm_error(failure)
+
+
+def _http_error(error: HTTPException) -> Response | HTTPException:
+    """404, 405 and the like in our envelope. A bug arrives here as 500: Flask has logged it, the answer gives no detail."""
+    status = error.code or 500
+    if status < 400:
+        return error
+    known = {404: NotFound(), 413: TooLarge()}.get(status)
+    if status >= 500:
+        known = SwarmError()
+    body = known.as_json() if known else {"error": error.description or error.name, "code": _CODES.get(status, f"http_{status}")}
+    if status == 405:
+        body["error"] = f"{request.method} is not possible here."
+    response = _render(body, status)
+    for name, value in error.get_headers(request.environ):
+        if name in ("Allow", "Retry-After"):
+            response.headers[name] = value
+    return response
+
+
+def _render(body: dict[str, Any], status: int) -> Response:
+    """JSON to programs, a page to people. A foreign request gets no page."""
+    drain()
+    if status == Forbidden.status or request.path.startswith("/api/") or request.path in ("/api", "/ws"):
+        response = jsonify(body)
+    else:
+        from hitl.pages import error_page  # here, because pages need the guard
+        response = current_app.make_response(error_page(body, status))
+    response.status_code = status
+    return response

@@ -1,0 +1,173 @@
+"""The session's states before and around the build. Every move is a compare-and-set in one transaction.
+
+    draft → clarifying → review ⇄ approved → building → completed | failed, and cancelled from any open state
+"""
+import re
+import sqlite3
+import uuid
+from typing import Any
+
+from engine import steering
+from engine.config import Config
+from engine.db import Database
+from engine.errors import BadRequest, NotFound, WrongState
+from engine.source import validate_source
+from engine.tickets import NOW
+from hitl import sample, strict_json
+from hitl.card_text import text_problems
+from hitl.spec_card import Checked, invalid, validate
+
+NAME_LIMIT, DESCRIPTION_LIMIT = 200, 100_000
+EDITABLE = ("draft", "clarifying", "review")
+OPEN = (*EDITABLE, "approved", "building")
+BY_HAND = "approved in the database"
+
+
+def create(db: Database, config: Config, tenant: str, *, project_name: Any, description: Any = "", repository: Any = None,
+           spec_card: Any = None, source: str = "api") -> str:
+    """A new session -> its id: in review with a valid card, else a draft. Raises BadRequest, InvalidCard; nothing is created then."""
+    _check_text("project_name", project_name, NAME_LIMIT)
+    _check_text("description", description, DESCRIPTION_LIMIT, may_be_empty=True)
+    if repository is not None:
+        _check_text("repository", repository, 1000)
+        validate_source(repository, config.repository_roots, config.repository_url, config.repository_protocols)
+    checked = None if spec_card is None else validate(spec_card, config)
+    session_id = str(uuid.uuid4())
+    with db.transaction():
+        db.execute("insert into hitl_sessions (id, tenant_id, project_name, description, repository, state) values (?, ?, ?, ?, ?, ?)",
+                   (session_id, tenant, project_name.strip(), description, repository, "draft" if checked is None else "review"))
+        if checked is not None:
+            _store_card(db, session_id, checked, source)
+    return session_id
+
+
+def _check_text(name: str, value: Any, limit: int, may_be_empty: bool = False) -> None:
+    if not isinstance(value, str) or len(value) > limit or not (may_be_empty or value.strip()):
+        raise BadRequest(f"{name} must be text of {0 if may_be_empty else 1} to {limit:,} characters.")
+    if problems := text_problems(value):
+        raise BadRequest(f"{name}: {problems[0]['message']}")
+    if not may_be_empty and re.search(r"[\n\t]", value):
+        raise BadRequest(f"{name} must be one line, without tabs.")
+
+
+def get(db: Database, tenant: str, session_id: str) -> sqlite3.Row:
+    """The row. Raises NotFound, for another tenant's session as for an unknown one."""
+    row = db.one("select * from hitl_sessions where id = ? and tenant_id = ?", (session_id, tenant))
+    if row is None:
+        raise NotFound("Session not found")
+    return row
+
+
+def put_card(db: Database, config: Config, tenant: str, session_id: str, card: Any, source: str = "api") -> dict[str, Any]:
+    """A new version of the card; the session is then in review -> {version, sha256, warnings}. The same card again: the same version.
+
+    `source` says who wrote it. Raises NotFound, WrongState, InvalidCard."""
+    _expect(get(db, tenant, session_id), EDITABLE, "The card cannot be changed")
+    checked = validate(card, config)
+    with db.transaction():
+        row = get(db, tenant, session_id)
+        _expect(row, EDITABLE, "The card cannot be changed")
+        if row["spec_version"] == 0 or row["spec_sha256"] != checked.sha256 or current_sha256(row) != checked.sha256:
+            version = _store_card(db, session_id, checked, source)
+        else:
+            version = row["spec_version"]
+        _move(db, session_id, "review")
+    return {"version": version, "sha256": checked.sha256, "warnings": checked.warnings}
+
+
+def current_card(row: sqlite3.Row) -> Any:
+    """The stored card, parsed. Raises InvalidCard with path "" where there is none, or where it was edited into something that is not JSON."""
+    if row["spec_card"] is None:
+        raise invalid([{"path": "", "message": "This session has no spec card yet."}])
+    try:
+        return strict_json.parse(row["spec_card"].encode("utf-8"))
+    except BadRequest as error:
+        raise invalid([{"path": "", "message": error.sentence}]) from None
+
+
+def current_sha256(row: sqlite3.Row) -> str:
+    """Of the card as it is stored now, whoever wrote it. Raises as current_card."""
+    return strict_json.sha256(current_card(row))
+
+
+def record_version(db: Database, session_id: str, card: str, sha256: str, source: str) -> int:
+    """A further version of the card, which is then the session's -> its number. `card` is canonical JSON."""
+    version = int(db.value("select coalesce(max(version), 0) + 1 from spec_versions where session_id = ?", (session_id,)))
+    db.execute("insert into spec_versions (session_id, version, card, sha256, source) values (?, ?, ?, ?, ?)", (session_id, version, card, sha256, source))
+    db.execute("update hitl_sessions set spec_version = ?, spec_sha256 = ? where id = ?", (version, sha256, session_id))
+    return version
+
+
+def _store_card(db: Database, session_id: str, checked: Checked, source: str) -> int:
+    db.execute("update hitl_sessions set spec_card = ? where id = ?", (strict_json.as_given(checked.card), session_id))
+    return record_version(db, session_id, checked.text, checked.sha256, "sample" if checked.sha256 == sample.sha256() else source)
+
+
+def approve(db: Database, tenant: str, session_id: str, spec_sha256: Any) -> None:
+    """review → approved, for the card with this hash and no other. Raises BadRequest without a hash, NotFound, WrongState with both hashes."""
+    if not isinstance(spec_sha256, str) or not re.fullmatch(r"[0-9a-f]{64}", spec_sha256):
+        raise BadRequest("spec_sha256 is required: the hash of the card that you looked at (64 hexadecimal digits).")
+    with db.transaction():
+        row = get(db, tenant, session_id)
+        _expect(row, ("review",), "Only a session in review can be approved")
+        check_hash(row, current_sha256(row), spec_sha256)
+        if row["spec_sha256"] != spec_sha256:  # edited with the sqlite3 shell while in review
+            record_version(db, session_id, strict_json.canonical(current_card(row)), spec_sha256, BY_HAND)
+        db.execute(f"update hitl_sessions set approved_sha256 = ?, approved_at = {NOW} where id = ?", (spec_sha256, session_id))
+        _move(db, session_id, "approved")
+
+
+def check_hash(row: sqlite3.Row, present: str, given: Any) -> None:
+    """Raises WrongState if the client looked at another card than the present one."""
+    if given != present:
+        raise WrongState("The card has changed since you looked at it. Load it again and decide anew.", currentState=row["state"],
+                         since=row["updated_at"], spec_sha256=present, given_sha256=given)
+
+
+def reopen(db: Database, tenant: str, session_id: str) -> None:
+    """approved → review. Raises NotFound, WrongState."""
+    with db.transaction():
+        _expect(get(db, tenant, session_id), ("approved",), "Only an approved session can be reopened")
+        db.execute("update hitl_sessions set approved_sha256 = null, approved_at = null where id = ?", (session_id,))
+        _move(db, session_id, "review")
+
+
+def cancel(db: Database, tenant: str, session_id: str, reason: str = "Cancelled by a person.") -> None:
+    """Any open state → cancelled, its open tickets with it. Idempotent. Raises NotFound, WrongState for a session that has ended."""
+    _check_text("reason", reason, 1000)
+    with db.transaction():
+        row = get(db, tenant, session_id)
+        if row["state"] == "cancelled":
+            return
+        _expect(row, OPEN, "A session that has ended cannot be cancelled")
+        db.execute("update hitl_sessions set reason = ? where id = ?", (reason, session_id))
+        _move(db, session_id, "cancelled")
+        steering.cancel_session(db, session_id, reason)
+
+
+def pause(db: Database, tenant: str, session_id: str) -> None:
+    """Nothing new of this build starts; what runs goes on. Idempotent. Raises NotFound, WrongState."""
+    with db.transaction():
+        row = get(db, tenant, session_id)
+        _expect(row, ("building",), "Only a build can be paused")
+        if not row["paused"]:
+            steering.pause_session(db, session_id)
+
+
+def resume(db: Database, tenant: str, session_id: str) -> None:
+    """The build goes on. Idempotent. Raises NotFound, WrongState."""
+    with db.transaction():
+        row = get(db, tenant, session_id)
+        _expect(row, ("building",), "Only a build can be resumed")
+        if row["paused"]:
+            steering.resume_session(db, session_id)
+
+
+def _expect(row: sqlite3.Row, states: tuple[str, ...], sentence: str) -> None:
+    if row["state"] not in states:
+        raise WrongState(f"{sentence}: this one is {row['state']} since {row['updated_at']}.", currentState=row["state"], since=row["updated_at"])
+
+
+def _move(db: Database, session_id: str, state: str) -> None:
+    """Inside the transaction that has looked at the state."""
+    db.execute(f"update hitl_sessions set state = ?, updated_at = {NOW} where id = ?", (state, session_id))

@@ -1,0 +1,57 @@
+// Keyboard shortcuts, from the one table in keys.json, which /help/keys shows, too. Off while typing, and where a person turned them off.
+(async () => {
+  "use strict";
+  if (document.documentElement.dataset.shortcuts === "off") return;
+  const table = await (await fetch("/static/keys.json")).json();
+  let first = null, timer = null;
+
+  const typing = element => element.closest?.("input:not([type=checkbox], [type=radio]), textarea, select, [contenteditable]");
+
+  const actions = {
+    go: where => { location.href = where; },
+    click: selector => document.querySelector(selector)?.click(),
+    focus: selector => document.querySelector(selector)?.focus(),
+    open: selector => {
+      const field = document.querySelector(selector);
+      const fold = field?.closest("details");
+      if (fold) fold.open = true;
+      field?.focus();
+    },
+    move: step => {
+      const items = [...document.querySelectorAll("[data-item]")];
+      if (!items.length) return;
+      const at = items.indexOf(document.activeElement);
+      items[at < 0 ? 0 : Math.min(items.length - 1, Math.max(0, at + Number(step)))].focus();
+    },
+  };
+
+  function find(key) {
+    return table.find(entry => entry.keys === key) ?? (/^[1-9]$/.test(key) ? table.find(entry => entry.keys === "1 to 9") : undefined);
+  }
+
+  document.addEventListener("keydown", event => {
+    if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) {
+      const form = event.target.closest?.("form");
+      if (form && typing(event.target)) {
+        event.preventDefault();
+        const own = event.target.closest("details, fieldset, form").querySelector("button:not([type=button], [disabled])");
+        form.requestSubmit(own && own.form === form ? own : undefined);
+      }
+      return;
+    }
+    if (event.ctrlKey || event.metaKey || event.altKey || event.defaultPrevented || typing(event.target)) return;
+    const pressed = first ? `${first} ${event.key}` : event.key;
+    clearTimeout(timer);
+    first = null;
+    if (!pressed.includes(" ") && table.some(entry => entry.keys.startsWith(`${pressed} `) && !/^\d/.test(pressed))) {
+      first = pressed;
+      timer = setTimeout(() => { first = null; }, 1000);
+      return;
+    }
+    const entry = find(pressed);
+    const [verb, ...rest] = entry?.run.split(" ") ?? [];
+    if (!actions[verb]) return;
+    event.preventDefault();
+    actions[verb](rest.join(" ").replace("{key}", event.key));
+  });
+})();

@@ -1,0 +1,102 @@
+// One socket per page. The socket says what changed; each message becomes an event on <body> and htmx fetches what it looks like:
+//   "journal" for every change that is recorded, "log" for a growing log, and "stale" or "live" when the connection is lost or back.
+(() => {
+  "use strict";
+  const badge = document.getElementById("connection");
+  const bar = document.getElementById("stale-bar");
+  if (!badge || !("WebSocket" in window)) return;
+
+  const STALE_AFTER = 10_000, LONGEST_PAUSE = 15_000;
+  let last = null, pause = 250, lostAt = null, staleTimer = null;
+
+  const cursor = () => Math.max(last ?? 0, ...[...document.querySelectorAll("[data-seq]")].map(e => Number(e.dataset.seq)));
+  const tell = (name, detail) => document.body.dispatchEvent(new CustomEvent(name, {detail}));
+
+  function address() {
+    const url = new URL("/ws", location.href);
+    url.protocol = location.protocol === "https:" ? "wss:" : "ws:";
+    url.searchParams.set("after", cursor());
+    const session = document.body.dataset.session;
+    if (session) url.searchParams.set("session", session);
+    return url.href;
+  }
+
+  function show(text, lost) {
+    badge.classList.toggle("is-lost", lost);
+    if (badge.textContent !== text) badge.textContent = text;
+  }
+
+  function connect() {
+    const socket = new WebSocket(address());
+    socket.onopen = () => {
+      pause = 250;
+      clearTimeout(staleTimer);
+      staleTimer = null;
+      bar.hidden = true;
+      show("live", false);
+      if (lostAt) tell("journal", {kind: "back"});
+      lostAt = null;
+    };
+    socket.onmessage = event => {
+      const message = JSON.parse(event.data);
+      if (message.kind === "log") return tell("log", message);
+      last = message.kind === "reset" ? null : message.seq;
+      tell("journal", message);
+      say(message);
+    };
+    socket.onclose = () => {
+      lostAt ??= new Date();
+      show("reconnecting", true);
+      staleTimer ??= setTimeout(stale, STALE_AFTER);
+      setTimeout(connect, pause * (0.75 + Math.random() / 2));
+      pause = Math.min(pause * 2, LONGEST_PAUSE);
+    };
+  }
+
+  function stale() {
+    const time = bar.querySelector("time");
+    time.dateTime = lostAt.toISOString();
+    time.textContent = lostAt.toLocaleTimeString([], {hour12: false});
+    bar.hidden = false;
+  }
+
+  // State changes in words, for those who do not see the board change.
+  const polite = document.getElementById("said");
+  const words = {needs_input: "needs you", completed: "is done", failed: "failed", cancelled: "was cancelled", running: "is running"};
+  function say(message) {
+    if (polite && message.kind === "ticket" && words[message.to]) polite.textContent = `${message.ticket} ${words[message.to]}`;
+  }
+
+  // Relative times count on between refreshes, by the rule of the server.
+  function count() {
+    for (const time of document.querySelectorAll('time[data-form="ago"], time[data-form="span"]')) {
+      const suffix = time.dataset.form === "ago" ? " ago" : "";
+      const seconds = Math.max(0, Math.floor((Date.now() - Date.parse(time.dateTime)) / 1000));
+      if (seconds >= 86400) continue;
+      const text = seconds < 45 ? (suffix ? "now" : `${seconds} s`)
+        : seconds < 3600 ? `${Math.max(1, Math.round(seconds / 60))} min${suffix}` : `${Math.round(seconds / 3600)} h${suffix}`;
+      if (time.textContent !== text) time.textContent = text;
+    }
+  }
+
+  // A pressed button is busy until the next page is there.
+  document.addEventListener("submit", event => {
+    const button = event.submitter;
+    if (event.defaultPrevented || !button) return;
+    setTimeout(() => { button.disabled = true; button.setAttribute("aria-busy", "true"); });
+  });
+  window.addEventListener("pageshow", event => {
+    if (!event.persisted) return;
+    for (const button of document.querySelectorAll("[aria-busy]")) { button.disabled = false; button.removeAttribute("aria-busy"); }
+  });
+
+  document.addEventListener("click", async event => {
+    const button = event.target.closest("[data-copy]");
+    if (!button) return;
+    await navigator.clipboard.writeText(document.querySelector(button.dataset.copy).textContent.trim());
+    button.textContent = "Copied";
+  });
+  document.documentElement.classList.add("has-js");
+  setInterval(count, 5000);
+  connect();
+})();

@@ -1,0 +1,109 @@
+"""From an approved card to an epic and its feature tickets: one transaction, all or nothing.
+
+    generate_tickets(session_id, spec_card, "default") -> {"epicId": "TKT-001", "ticketIds": ["TKT-001", "TKT-002"], "count": 2}
+"""
+import sqlite3
+from typing import Any
+
+from flask import current_app, has_app_context
+
+from engine.config import Config
+from engine.db import Database, open_database
+from engine.errors import NotApproved, NotConfirmed, WrongState
+from engine.tickets import NOW
+from hitl import sample, sessions
+from hitl.spec_card import Checked, normalise, validate
+from hitl.strict_json import as_given, canonical
+
+_TICKET = ("insert into tickets (id, session_id, tenant_id, type, title, description, acceptance_criteria, status, parent_id, position, priority,"
+           " agent, supplied, review, created_at, updated_at) values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)")
+
+
+def generate_tickets(session_id: str, spec_card: dict[str, Any], tenant_id: str, db: Database | None = None) -> dict[str, Any]:
+    """Moves the session from approved to building and writes the epic (ready) and its features (blocked), in the card's order.
+
+    `count` counts them all. Joins the transaction that is open, or opens one. Without `db` it is the database of the current
+    Flask app, else the one that the environment configures. Raises NotFound, NotApproved with currentState, InvalidCard."""
+    if has_app_context() and "swarm" in current_app.extensions:
+        swarm = current_app.extensions["swarm"]
+        return _generate(db or swarm.db, swarm.config, session_id, spec_card, tenant_id)
+    config = Config.from_env()
+    if db is not None:
+        return _generate(db, config, session_id, spec_card, tenant_id)
+    own = open_database(config.database, config.synchronous)
+    try:
+        return _generate(own, config, session_id, spec_card, tenant_id)
+    finally:
+        own.close()
+
+
+def _generate(db: Database, config: Config, session_id: str, spec_card: dict[str, Any], tenant: str) -> dict[str, Any]:
+    _approved(db, tenant, session_id)
+    checked = validate(spec_card, config)
+    with db.transaction():
+        return _build(db, _approved(db, tenant, session_id), checked)
+
+
+def start_build(db: Database, config: Config, tenant: str, session_id: str, body: dict[str, Any]) -> dict[str, Any]:
+    """POST start-build -> its answer. Raises, in this order: NotConfirmed, NotFound, NotApproved, InvalidCard, WrongState for another hash."""
+    if body.get("confirmed") is not True:
+        raise NotConfirmed()
+    before = _approved(db, tenant, session_id)
+    checked = validate(sessions.current_card(before), config)  # outside the transaction: a large card takes half a second
+    if body.get("spec_sha256") is not None:
+        sessions.check_hash(before, checked.sha256, body["spec_sha256"])
+    with db.transaction():
+        row = _approved(db, tenant, session_id)
+        if row["spec_card"] != before["spec_card"]:
+            raise WrongState("The card was changed while the build was about to start. Load it again.", currentState=row["state"], since=row["updated_at"])
+        made = _build(db, row, checked)
+    count = made["count"]
+    return {"success": True, "state": "building", "epic_id": made["epicId"], "ticket_ids": made["ticketIds"], "ticket_count": count,
+            "message": f"Build started: {made['epicId']} and {count - 1} {'feature' if count == 2 else 'features'}."}
+
+
+def _approved(db: Database, tenant: str, session_id: str) -> sqlite3.Row:
+    row = sessions.get(db, tenant, session_id)
+    if row["state"] != "approved":
+        raise NotApproved(currentState=row["state"], since=row["updated_at"])
+    return row
+
+
+def _build(db: Database, row: sqlite3.Row, checked: Checked) -> dict[str, Any]:
+    """Inside a transaction that has seen the session approved."""
+    _record_card(db, row, checked)
+    plan = normalise(checked.card)
+    db.execute(f"update hitl_sessions set state = 'building', paused = 0, reason = null, updated_at = {NOW} where id = ?", (row["id"],))
+    ids = _allocate(db, 1 + len(plan["features"]))
+    now = db.value(f"select {NOW}")
+    supplied = int(checked.sha256 == sample.sha256() and row["repository"] is None)
+    review = int(plan["review"])
+    checks = canonical([{"text": command, "check": command} for command in plan["checks"]])
+
+    def ticket(position: int, kind: str, status: str, title: str, description: str, criteria: str, priority: int, agent: str | None) -> tuple[Any, ...]:
+        return (ids[position], row["id"], row["tenant_id"], kind, title, description, criteria, status, ids[0] if position else None, position,
+                priority, agent, supplied, review, now, now)
+
+    db.execute(_TICKET, ticket(0, "epic", "ready", plan["name"], plan["description"], checks, 0, None))
+    db.connection.executemany(_TICKET, (
+        ticket(position, "feature", "blocked", feature["title"], feature["description"], as_given(feature["acceptance_criteria"]),
+               feature["priority"], feature["agent"]) for position, feature in enumerate(plan["features"], 1)))
+    db.connection.executemany("insert into ticket_dependencies (ticket_id, depends_on) values (?, ?)", (
+        (ids[position], ids[1 + index]) for position, feature in enumerate(plan["features"], 1) for index in feature["depends_on"]))
+    return {"epicId": ids[0], "ticketIds": ids, "count": len(ids)}
+
+
+def _allocate(db: Database, count: int) -> list[str]:
+    """The next ids, from the one counter; they are used up only if the transaction commits."""
+    last = db.execute("update counters set value = value + ? where name = 'ticket' returning value", (count,)).fetchall()[0][0]
+    return [f"TKT-{number:03d}" for number in range(last - count + 1, last + 1)]
+
+
+def _record_card(db: Database, row: sqlite3.Row, checked: Checked) -> None:
+    """What is built is a recorded version and the approved one, also where a person approved by editing the row."""
+    if checked.sha256 in (row["spec_sha256"], ) and row["approved_sha256"] == checked.sha256:
+        return
+    if row["spec_card"] is None or sessions.current_sha256(row) != checked.sha256:
+        db.execute("update hitl_sessions set spec_card = ? where id = ?", (as_given(checked.card), row["id"]))
+    sessions.record_version(db, row["id"], checked.text, checked.sha256, sessions.BY_HAND)
+    db.execute(f"update hitl_sessions set approved_sha256 = ?, approved_at = coalesce(approved_at, {NOW}) where id = ?", (checked.sha256, row["id"]))

@@ -1,0 +1,58 @@
+"""Fixtures and helpers that several test files share. Real parts only: a temporary database, real git, real processes."""
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from engine.config import Config  # noqa: E402
+from engine.db import Database, open_database  # noqa: E402
+
+GIT_ENV = {"PATH": os.environ["PATH"], "HOME": "/nonexistent", "GIT_CONFIG_NOSYSTEM": "1", "GIT_CONFIG_GLOBAL": "/dev/null",
+           "GIT_AUTHOR_NAME": "A Tester", "GIT_AUTHOR_EMAIL": "tester@localhost", "GIT_COMMITTER_NAME": "A Tester",
+           "GIT_COMMITTER_EMAIL": "tester@localhost"}
+
+
+def require(program: str) -> None:
+    """Skips a test that needs an absent program; with SWARM_REQUIRE_ALL=1 that is a failure."""
+    if shutil.which(program):
+        return
+    reason = f"{program} is not installed: make system-deps"
+    if os.environ.get("SWARM_REQUIRE_ALL") == "1":
+        pytest.fail(reason)
+    pytest.skip(reason)
+
+
+def until(condition: Callable[[], Any], seconds: float = 20.0, what: str = "") -> Any:
+    """The first true value of condition(); fails the test after `seconds`."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        value = condition()
+        if value:
+            return value
+        time.sleep(0.01)
+    raise AssertionError(f"not within {seconds} s: {what or condition}")
+
+
+def git(folder: Path, *arguments: str, **kwargs: Any) -> str:
+    """Output of git in a test's own repository, free of this machine's configuration."""
+    return subprocess.run(["git", "-C", str(folder), *arguments], check=True, capture_output=True, text=True, env=GIT_ENV, **kwargs).stdout
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Config:
+    return Config(data=tmp_path / "data", runtime="fake", slots=4, backoff_seconds=0.0)
+
+
+@pytest.fixture
+def db(config: Config) -> Iterator[Database]:
+    database = open_database(config.database, "NORMAL")
+    yield database
+    database.close()
