@@ -81,7 +81,6 @@ def watch(runtime: Runtime, handle: Handle, pipe: int, output: Output, outputs: 
     """The exit code. Raises AgentFailed (OverTime for the clock) when a limit is passed: the caller stops the sandbox, then and always.
 
     The end is the process's end, seen by pidfd: a daemon may keep the pipe open for ever."""
-    os.set_blocking(pipe, False)
     ended = open_pidfd(handle["pid"])
     poll = select.poll()
     poll.register(pipe, select.POLLIN)

@@ -1,12 +1,11 @@
 """How the pages write times, numbers and states: template filters, registered by install(). Each takes raw values; Markup is built by escaping."""
 from datetime import UTC, datetime
-from typing import Any
 from urllib.parse import urlsplit
 
 from flask import Flask
 from markupsafe import Markup
 
-from hitl.ansi import strip
+from hitl.ansi import strip, visible
 
 # state -> (glyph and class, word). One table for tickets, sessions, runs and requests; the words are those of the board.
 STATES = {
@@ -28,7 +27,7 @@ STATES = {
 
 def install(app: Flask) -> None:
     filters = {"glyph": glyph, "word": word, "when": when, "clock": clock, "duration": duration, "number": number, "size": size,
-               "plain": strip, "short": short, "oneline": oneline, "weblink": weblink}
+               "plain": strip, "text": text, "short": short, "oneline": oneline, "weblink": weblink}
     app.jinja_env.filters.update(filters)
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
 
@@ -105,6 +104,11 @@ def size(count: int) -> str:
     return f"{count} bytes"
 
 
+def text(value: str | None) -> str:
+    """Several lines of hostile text as they are, without what cannot be seen."""
+    return "\n".join(visible(line) for line in (value or "").split("\n"))
+
+
 def short(text: str | None, length: int = 8) -> str:
     return (text or "")[:length]
 
@@ -123,7 +127,3 @@ def weblink(url: str | None, pattern: str) -> str | None:
     except ValueError:
         return None
     return url if same else None
-
-
-def as_seconds(milliseconds: Any) -> float | None:
-    return milliseconds / 1000 if isinstance(milliseconds, int | float) else None

@@ -101,7 +101,7 @@ def _allocate(db: Database, count: int) -> list[str]:
 
 def _record_card(db: Database, row: sqlite3.Row, checked: Checked) -> None:
     """What is built is a recorded version and the approved one, also where a person approved by editing the row."""
-    if checked.sha256 in (row["spec_sha256"], ) and row["approved_sha256"] == checked.sha256:
+    if row["spec_sha256"] == row["approved_sha256"] == checked.sha256:
         return
     if row["spec_card"] is None or sessions.current_sha256(row) != checked.sha256:
         db.execute("update hitl_sessions set spec_card = ? where id = ?", (as_given(checked.card), row["id"]))

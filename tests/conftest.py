@@ -56,3 +56,30 @@ def db(config: Config) -> Iterator[Database]:
     database = open_database(config.database, "NORMAL")
     yield database
     database.close()
+
+
+def build(db: Database, config: Config, card: dict, tenant: str = "default", session: str | None = None) -> str:
+    """A session whose build of `card` has just begun. -> its id."""
+    from hitl import sessions, ticket_generator
+    session = sessions.create(db, config, tenant, project_name=card["name"], spec_card=card)
+    sessions.approve(db, tenant, session, db.value("select spec_sha256 from hitl_sessions where id = ?", (session,)))
+    ticket_generator.start_build(db, config, tenant, session, {"confirmed": True})
+    return session
+
+
+def by_hand(config: Config, sql: str, parameters: tuple = ()) -> None:
+    """What a person does in the sqlite3 shell: another connection, no code of ours."""
+    import sqlite3
+    connection = sqlite3.connect(config.database, timeout=10)
+    with connection:
+        connection.execute(sql, parameters)
+    connection.close()
+
+
+def statuses(db: Database, session: str) -> dict[str, str]:
+    """{ticket id: status} in order."""
+    return {row["id"]: row["status"] for row in db.all("select id, status from tickets where session_id = ? order by seq", (session,))}
+
+
+def state(db: Database, session: str) -> str:
+    return str(db.value("select state from hitl_sessions where id = ?", (session,)))

@@ -106,6 +106,9 @@ class Children:
             return child.poll()
         return None if start_time(handle["pid"]) == handle["start"] else UNKNOWN_EXIT
 
+    def pids(self) -> set[int]:
+        return {pid for pid, _ in self._started}
+
     def kill(self, handle: Handle) -> None:
         child = self._started.get((handle["pid"], handle["start"]))
         if child is not None:

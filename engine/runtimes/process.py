@@ -52,7 +52,7 @@ class Process:
         """What left its session and cleared its environment has become this process's child when its own parent ended."""
         end = time.monotonic() + 1.0
         while time.monotonic() < end:
-            adopted = _children_of_this_process() - self._others
+            adopted = _children_of_this_process() - self._others - self._children.pids()
             if not adopted:
                 return
             for pid in adopted:

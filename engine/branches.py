@@ -1,0 +1,68 @@
+"""What a finished run does to its session's repository: keep its work on the ticket's own branch, merge it into the integration branch."""
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from engine.config import Config
+from engine.errors import Permanent
+from engine.harvest import take_in
+from engine.jobs import Result
+from engine.merge import merge
+from engine.repository import Repository
+
+
+@dataclass(frozen=True)
+class Work:
+    """One run's result on its way into the repository. branch: the ticket's own; integration: the epic's."""
+
+    run: str
+    ticket: str
+    title: str
+    session: str
+    branch: str
+    integration: str
+    result: Result
+
+
+class Branches(Protocol):
+    """Both steps are repeatable: done twice, or again after a crash in between, they give the same commits."""
+
+    def keep(self, work: Work) -> str: ...
+    def merge(self, work: Work, tip: str) -> str: ...
+
+
+class GitBranches:
+    """Branches in the bare repositories under data/repos."""
+
+    def __init__(self, config: Config) -> None:
+        self._config = config
+
+    def keep(self, work: Work) -> str:
+        """Harvests out.bundle through the quarantine and the policy and puts the ticket's branch there. -> the tip.
+
+        Raises PolicyViolation, Permanent (not a bundle; or not the commit that was checked), Transient."""
+        repository = Repository(repository_path(self._config, work.session))
+        bundle = self._config.data / "runs" / work.run / "out" / "out.bundle"
+        with repository.locked():
+            if work.result.base is None:
+                raise Permanent("The run does not say on which commit it stands.")
+            if repository.head(f"refs/heads/{work.branch}") == work.result.tip and not bundle.exists():
+                return str(work.result.tip)  # kept before: by this run, or by the run that a person approved
+            tip = take_in(repository, bundle, work.run, work.result.base)
+            if tip != work.result.tip:
+                raise Permanent(f"The run handed over commit {tip[:12]}, but {str(work.result.tip)[:12]} was checked.")
+            repository.set_branch(work.branch, tip, repository.head(f"refs/heads/{work.branch}"))
+            return tip
+
+    def merge(self, work: Work, tip: str) -> str:
+        """-> the head of the integration branch with `tip` in it. Raises MergeConflict, Transient."""
+        repository = Repository(repository_path(self._config, work.session))
+        message = f"Merge {work.ticket}: {' '.join(work.title.split())[:200]}\n\nTicket: {work.ticket}\nSession: {work.session}\nRun: {work.run}\n"
+        with repository.locked():
+            merged = merge(repository, tip, work.integration, message, work.result.at)
+            repository.delete_ref(f"refs/swarm/runs/{work.run}")
+            return merged.sha
+
+
+def repository_path(config: Config, session_id: str) -> Path:
+    return config.data / "repos" / f"{session_id}.git"

@@ -1,0 +1,145 @@
+"""One run in its own process: `python -c … <root> <run folder>`, started by the engine with the run's lock inherited.
+
+The lock is held while this process lives. It leaves result.json, whatever happens; where it does not, it was killed."""
+import json
+import os
+import signal
+import sys
+import time
+import traceback
+from pathlib import Path
+from types import FrameType
+
+from engine.errors import AgentFailed, Permanent, RunFailure, SwarmError
+from engine.jobs import Job, Result
+from engine.outputs import give_bundle, read_question, take_bundle
+from engine.phases import bundle_in, check_all, work
+from engine.processes import sweep
+from engine.repository import Repository
+from engine.runtimes import RUNTIMES
+from engine.runtimes.base import start_time
+from engine.sandbox import Run
+from engine.watch import Log
+
+BOOTSTRAP = "import sys; sys.path.insert(0, sys.argv.pop(1)); from engine.runner import main; main(sys.argv[1])"
+NAMED_BRANCHES = 10
+
+
+class Stopped(BaseException):
+    """SIGTERM came. No Exception: whatever is under way, nobody but main() is to catch it."""
+
+
+def command(root: Path, folder: Path) -> list[str]:
+    """The argument list of the process that carries out the run in `folder`; `root` holds the package engine.
+    -I -S -B: nothing of the user's Python set-up is looked at, which also halves the start-up."""
+    return [sys.executable, "-I", "-S", "-B", "-c", BOOTSTRAP, str(root), str(folder)]
+
+
+def main(path: str) -> None:
+    folder = Path(path).absolute()
+    _write_started(folder)
+    signal.signal(signal.SIGTERM, _on_sigterm)
+    result, run = Result(folder.name, "failed", int(time.time())), None
+    try:
+        job = Job.read(folder)
+        result.run = job.run
+        run = Run(job, folder, RUNTIMES[job.runtime](), result, Log(folder / "log", job.limits.log_mb))
+        KINDS[job.kind](run)
+    except Stopped:
+        _fail(result, "transient", "The run was told to stop before it was done.")
+    except RunFailure as failure:
+        kind = "permanent" if isinstance(failure, Permanent) else "agent" if isinstance(failure, AgentFailed) else "transient"
+        _fail(result, kind, failure.sentence)
+    except Exception as error:  # the edge of this process: a run without a reason helps nobody
+        traceback.print_exc()
+        _fail(result, "transient", error.sentence if isinstance(error, SwarmError) else _described(error))
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    if run:
+        run.stop()  # once more where SIGTERM came in the middle of a stop or a start
+        if result.outcome == "failed":
+            sweep(result.run, folder)
+    result.write(folder)
+
+
+def prepare(run: Run) -> None:
+    """The repository and, in it, the integration branch. May be repeated: what is there stays."""
+    job, since = run.job, time.monotonic()
+    repository = Repository(Path(job.repository))
+    with repository.locked():
+        repository.create()
+        if job.source is None or job.source.url is None:
+            base = repository.start_fresh(job.project, int((run.folder / "job.json").stat().st_mtime))
+        else:
+            base = _fetched_base(repository, job.source.url, job.source.base_branch, job.source.protocols)
+        existing = repository.head(f"refs/heads/{job.integration}")
+        if existing is None:
+            repository.set_branch(job.integration, base)
+    run.result.base, run.result.outcome = existing or base, "ok"
+    run.timed("prepare", since)
+
+
+def _fetched_base(repository: Repository, url: str, branch: str | None, protocols: tuple[str, ...]) -> str:
+    repository.fetch(url, protocols)
+    name = branch or repository.default_branch(url, protocols)
+    base = repository.head(f"refs/remotes/origin/{name}") if name else None
+    if base:
+        return base
+    listed = repository.git("for-each-ref", "--format=%(refname:lstrip=3)", f"--count={NAMED_BRANCHES + 1}", "refs/remotes/origin/")
+    names = listed.decode("utf-8", "replace").split()
+    if not names:
+        raise Permanent("The repository is empty. Give it a first commit, or leave the repository out of the card.")
+    wrong = f"The repository has no branch {name}." if name else "The repository names no default branch: set base_branch."
+    raise Permanent(f"{wrong} It has: {', '.join(names[:NAMED_BRANCHES])}{' and more' if len(names) > NAMED_BRANCHES else ''}.")
+
+
+def feature(run: Run) -> None:
+    """The work, what came of it, the checks. The bundle is kept whatever the checks say: the next run may go on from there."""
+    outputs, copy, failure = run.folder / "out", run.folder / "checks" / "in" / "out.bundle", None
+    try:
+        work(run)
+    except AgentFailed as error:  # an agent that asked and then waited, or ended with an error: its question counts
+        failure = error
+    run.result.tip = take_bundle(outputs, copy)
+    try:
+        run.result.request = read_question(outputs)
+        if run.result.request:
+            run.result.outcome = "needs_input"
+            return
+        if failure:
+            raise failure
+        check_all(run)
+        run.result.outcome = "ok" if run.result.tip else "no_change"
+    finally:
+        give_bundle(copy, outputs)
+
+
+def integrate(run: Run) -> None:
+    """The card's own checks on the merged whole."""
+    run.result.base = run.result.tip = bundle_in(run.job, run.folder / "checks" / "in" / "in.bundle", [])
+    check_all(run)
+    run.result.outcome = "ok"
+
+
+KINDS = {"prepare": prepare, "feature": feature, "integrate": integrate}
+
+
+def _fail(result: Result, failure: str, reason: str) -> None:
+    result.outcome, result.failure, result.reason = "failed", failure, reason
+
+
+def _described(error: Exception) -> str:
+    what = error.strerror if isinstance(error, OSError) and error.strerror else f"{type(error).__name__}: {error}"
+    return f"The runner failed ({what}). Details are in its runner.err."
+
+
+def _on_sigterm(number: int, frame: FrameType | None) -> None:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    raise Stopped
+
+
+def _write_started(folder: Path) -> None:
+    """Who this is: pid, start time in clock ticks since boot, boot id. For display and for signals; the lock says who lives."""
+    boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    temporary = folder / "started.json.tmp"
+    temporary.write_text(json.dumps({"pid": os.getpid(), "start": start_time(os.getpid()), "boot": boot}))
+    os.rename(temporary, folder / "started.json")

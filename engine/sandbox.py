@@ -1,0 +1,95 @@
+"""One sandbox of a run, from its lock to its last process: started, watched, stopped, cleared away."""
+import fcntl
+import os
+import subprocess
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from engine.errors import Transient
+from engine.jobs import Job, Result
+from engine.runtimes.base import Handle, Runtime, SandboxJob
+from engine.watch import Bounds, Log, Output, drain, look_at, watch
+
+REST_BYTES = 1 << 20  # of output that is still taken after the end
+
+
+@dataclass
+class Run:
+    """A run in progress: its job, its folder and what is known of its result so far. handle: of the sandbox that lives now."""
+
+    job: Job
+    folder: Path
+    runtime: Runtime
+    result: Result
+    log: Log
+    handle: Handle | None = None
+    began: float = field(default_factory=time.monotonic)
+
+    def timed(self, phase: str, since: float) -> None:
+        """Adds the milliseconds since `since` (monotonic) to a phase of the result."""
+        self.result.phases[phase] = round(self.result.phases.get(phase, 0.0) + (time.monotonic() - since) * 1000, 1)
+
+    def bounds(self, seconds: float | None = None, silence: float | None = None) -> Bounds:
+        """The time that the whole run has left, or `seconds` from now where that is less."""
+        whole = self.job.limits.run_seconds
+        if seconds is not None and time.monotonic() + seconds < self.began + whole:
+            return Bounds(time.monotonic() + seconds, f"It took longer than {seconds:g} seconds, so it was stopped.", silence)
+        return Bounds(self.began + whole, f"The run took longer than {whole:g} seconds, so it was stopped.", silence)
+
+    def stop(self) -> None:
+        """Ends the sandbox that lives now, if any."""
+        if self.handle is not None:
+            self.runtime.stop(self.handle)
+            self.handle = None
+
+
+def run_sandbox(run: Run, script: str, inputs: Path, outputs: Path, environment: dict[str, str], output: Output, bounds: Bounds) -> int:
+    """Runs inputs/<script> in a fresh sandbox. -> its exit code. Nothing of the sandbox is alive when this returns or raises:
+    AgentFailed for a limit (OverTime for the clock), Transient when there was no sandbox to be had."""
+    outputs.mkdir(parents=True, exist_ok=True)
+    lock, work = _take_lock(run.folder / "sandbox.lock"), run.folder / "work"
+    pipe, end = os.pipe2(os.O_CLOEXEC)
+    os.set_blocking(pipe, False)
+    try:
+        try:
+            run.handle = run.runtime.start(SandboxJob(
+                run=run.job.run, command=("/bin/sh", "-c", f'. "$SWARM_IN/{script}"'), inputs=inputs, outputs=outputs, work=work,
+                environment=environment, limits=run.job.limits, log=end, lock=lock))
+        finally:
+            os.close(end)
+            os.close(lock)  # from now on the sandbox alone holds it
+        output.last = time.monotonic()
+        try:
+            code = watch(run.runtime, run.handle, pipe, output, outputs, bounds)
+        finally:
+            run.stop()
+        drain(pipe, output, REST_BYTES)
+        look_at(outputs)
+        return code
+    except Transient:
+        drain(pipe, output, REST_BYTES)  # why the sandbox did not come up
+        raise
+    finally:
+        os.close(pipe)
+        remove(work)
+
+
+def _take_lock(path: Path) -> int:
+    """Emptied, because a runtime may note in it what this sandbox is; O_APPEND, because it does so without looking where."""
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        raise Transient("An earlier sandbox of this run is still there.") from None
+    os.ftruncate(descriptor, 0)
+    return descriptor
+
+
+def remove(folder: Path) -> None:
+    """Deletes what a sandbox wrote, by rm: it follows no link, minds no depth, and a folder closed to its owner is opened first."""
+    if os.path.lexists(folder):
+        if subprocess.run(["rm", "-rf", "--", str(folder)], stderr=subprocess.DEVNULL).returncode:
+            subprocess.run(["chmod", "-R", "u+rwX", "--", str(folder)], stderr=subprocess.DEVNULL)
+            subprocess.run(["rm", "-rf", "--", str(folder)])

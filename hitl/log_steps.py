@@ -1,0 +1,54 @@
+"""A piece of a run's log, folded into its steps by the marker lines ::phase <name> that the runner writes into it."""
+from dataclasses import dataclass, field
+from typing import Any
+
+from markupsafe import Markup
+
+from hitl import ansi
+
+MARK = "::phase "
+TITLES = {"clone": "Check out the branch", "commit": "Commit the work"}
+_BAD = ("FAILED ", "ERROR ", "error:", "Error:", "fatal:", "FATAL", "Traceback ", "E  ")
+
+
+@dataclass
+class Step:
+    """lines: [(number, class, escaped text)]. continues: its beginning was in an earlier piece."""
+
+    title: str
+    continues: bool = False
+    open: bool = False
+    side: str = ""
+    lines: list[tuple[int, str, Markup]] = field(default_factory=list)
+
+
+def fold(text: str, first_line: int = 1, checks: list[dict[str, Any]] | None = None) -> tuple[list[Step], int]:
+    """The steps of whole lines of a log -> (steps, the number of the line that would come next). Marker lines count, but are not shown."""
+    steps: list[Step] = []
+    number = first_line
+    for line in text.split("\n")[:-1] if text.endswith("\n") else text.split("\n"):
+        if line.startswith(MARK):
+            steps.append(Step(_title(ansi.strip(line[len(MARK):])[:200], checks or [])))
+        else:
+            if not steps:
+                steps.append(Step("Output", continues=first_line > 1) if first_line > 1 else Step("Start"))
+            steps[-1].lines.append((number, _tone(line), ansi.line(line)))
+        number += 1
+    return steps, number
+
+
+def _title(name: str, checks: list[dict[str, Any]]) -> str:
+    word, _, rest = name.strip().partition(" ")
+    if word == "agent":
+        return f"Agent: {rest}" if rest else "Agent"
+    if word == "check":
+        which = checks[int(rest) - 1] if rest.isdecimal() and 0 < int(rest) <= len(checks) else {}
+        said = ansi.strip(str(which.get("text") or which.get("command") or "").partition("\n")[0])[:120]
+        return f"Check {rest}: {said}" if said else f"Check {rest}"
+    return TITLES.get(word, name.strip().capitalize() or "Step")
+
+
+def _tone(line: str) -> str:
+    if line.startswith("$ "):
+        return "is-dim"
+    return "is-error" if line.startswith(_BAD) else ""
