@@ -5,13 +5,13 @@ from typing import Any
 
 from engine import claims, requests
 from engine.backoff import delay, utc
+from engine.branch_names import branch_name
 from engine.branches import Branches, Work
 from engine.config import Config
 from engine.db import Database
 from engine.errors import AgentFailed, MergeConflict, Permanent, RunFailure, Transient
 from engine.jobs import Result
 from engine.log import event
-from engine.repository import branch_name
 
 MAX_CONFLICTS = 2
 MAX_TRANSIENTS = 10  # in a row; then it counts as a failed attempt
@@ -106,7 +106,7 @@ def record_failure(db: Database, config: Config, run: Any, ticket: Any, failure:
 
 def _record(db: Database, run: Any, outcome: str, status: str, reason: str | None, result: Result | None, **columns: Any) -> Any | None:
     row = claims.finish(db, run, outcome, status, reason, result, **columns)
-    event("finished", ticket=run["ticket_id"], run=run["id"], outcome=outcome if row else "stale", status=row["status"] if row else None, reason=reason)
+    event("finished", ticket=run["ticket_id"], run=run["id"], outcome=outcome if row else "stale", status=row and row["status"], reason=reason)
     return row
 
 

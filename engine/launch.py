@@ -7,7 +7,7 @@ import subprocess
 from pathlib import Path
 from typing import Protocol
 
-from engine import processes
+from engine import processes, runner
 from engine.config import ROOT, Config
 from engine.jobs import Job, Result
 
@@ -67,7 +67,7 @@ class ProcessLauncher:
         try:
             with open(folder / "runner.err", "ab") as errors:
                 self._children[job.run] = subprocess.Popen(
-                    runner_command(ROOT, folder), stdin=subprocess.DEVNULL, stdout=errors, stderr=errors, cwd="/", start_new_session=True,
+                    runner.command(ROOT, folder), stdin=subprocess.DEVNULL, stdout=errors, stderr=errors, cwd="/", start_new_session=True,
                     pass_fds=[lock], env={"PATH": "/usr/local/bin:/usr/bin:/bin", "LANG": "C.UTF-8", processes.RUN_VARIABLE: job.run})
         finally:
             os.close(lock)  # from now on the runner alone holds it

@@ -20,7 +20,7 @@ MOVES = {
     "blocked": ("pending", "ready", "failed", "completed", "needs_input"),
     "ready": ("pending", "blocked", "claimed", "running", "needs_input", "in_review", "failed", "completed"),
     "claimed": ("ready",),
-    "running": ("claimed", "ready", "failed", "completed"),   # from ready, failed and completed: an epic that goes on as coordinator
+    "running": ("claimed", "running", "ready", "failed", "completed"),  # but from claimed: an epic that goes on as coordinator
     "needs_input": ("claimed", "running"),
     "in_review": ("running",),
     "completed": ("claimed", "running"),
