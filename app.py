@@ -15,7 +15,7 @@ from flask import Flask
 from werkzeug.serving import make_server
 
 from engine import VERSION
-from engine.config import ROOT, Config
+from engine.config import ROOT, Config, unknown_settings
 from engine.db import Database, open_database
 from engine.errors import Refused
 from engine.events import Changes
@@ -116,6 +116,8 @@ def main() -> int:
     os.umask(0o077)
     try:
         _arguments().parse_args()
+        for sentence in unknown_settings():
+            print(f"HITL Swarm: {sentence}", file=sys.stderr)
         serve(create_app())
     except Refused as refused:
         print(f"HITL Swarm does not start: {refused.sentence}", file=sys.stderr)

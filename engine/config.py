@@ -1,4 +1,5 @@
 """Each setting, its default and its meaning on one line. Read once, from the environment, by Config.from_env()."""
+import difflib
 import ipaddress
 import os
 import re
@@ -101,11 +102,8 @@ class Config:
 
     @classmethod
     def from_env(cls, env: Mapping[str, str] = os.environ) -> "Config":
-        """Reads SWARM_<NAME>. Raises Refused naming the variable, its value and what is allowed; unknown SWARM_ names are refused too."""
+        """Reads SWARM_<NAME>. Raises Refused naming the variable, its value and what is allowed."""
         known = {variable(f.name): f for f in fields(cls)}
-        unknown = sorted(name for name in env if name.startswith("SWARM_") and name not in known and name != "SWARM_REQUIRE_ALL")
-        if unknown:
-            raise Refused(f"{unknown[0]} is not a setting. The settings are: {', '.join(known)}.")
         values = {}
         for name, f in known.items():
             if name in env:
@@ -123,6 +121,17 @@ class Config:
         """For people: [{name, value, source, meaning}], in the order of this file."""
         return [{"name": variable(f.name), "value": _shown(getattr(self, f.name)), "meaning": f.metadata["meaning"],
                  "source": "environment" if variable(f.name) in env else "default"} for f in fields(self)]
+
+
+def unknown_settings(env: Mapping[str, str] = os.environ) -> list[str]:
+    """A sentence for each SWARM_ variable that is no setting: most often a misspelt one."""
+    known = [variable(f.name) for f in fields(Config)]
+    sentences = []
+    for name in sorted(set(env) - {*known, "SWARM_REQUIRE_ALL"}):
+        if name.startswith("SWARM_"):
+            near = difflib.get_close_matches(name, known, 1)
+            sentences.append(f"{name} is not a setting and is ignored." + (f" Did you mean {near[0]}?" if near else ""))
+    return sentences
 
 
 def variable(name: str) -> str:

@@ -103,7 +103,7 @@ def _check_connected(repository: Repository, base: str, tip: str, env: Mapping[s
     if not repository.is_ancestor(base, tip, env):
         raise unusable(f"what it brings does not contain {base[:12]}, the commit that the run began from")
     try:
-        repository.git("rev-list", "--objects", "--quiet", "--end-of-options", tip, "--not", "--all", env=env, timeout=INDEX_SECONDS)
+        repository.git("rev-list", "--objects", "--quiet", tip, "--not", "--all", env=env, timeout=INDEX_SECONDS)
     except Permanent as error:
         raise unusable(f"something that it needs is missing ({error.sentence.rstrip('.')})") from error
 

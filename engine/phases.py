@@ -66,8 +66,8 @@ def bundle_in(job: Job, target: Path, further: list[str]) -> str:
 
 def message(job: Job, agent: Agent) -> str:
     """Of the commit that takes in what the agent left uncommitted."""
-    paragraphs = [one_line(job.title)[:200] or job.ticket, agent.note(job), f"Ticket: {job.ticket}\nSession: {job.session}\nAssisted-by: {agent.name}"]
-    return "\n\n".join(part for part in paragraphs if part) + "\n"
+    trailers = f"Ticket: {job.ticket}\nSession: {job.session}\nAssisted-by: {agent.name}"
+    return "\n\n".join(part for part in (one_line(job.title)[:200] or job.ticket, agent.note(job), trailers) if part) + "\n"
 
 
 def check_all(run: Run) -> None:

@@ -89,7 +89,7 @@ def _take_lock(path: Path) -> int:
 
 def remove(folder: Path) -> None:
     """Deletes what a sandbox wrote, by rm: it follows no link, minds no depth, and a folder closed to its owner is opened first."""
-    if os.path.lexists(folder):
-        if subprocess.run(["rm", "-rf", "--", str(folder)], stderr=subprocess.DEVNULL).returncode:
-            subprocess.run(["chmod", "-R", "u+rwX", "--", str(folder)], stderr=subprocess.DEVNULL)
-            subprocess.run(["rm", "-rf", "--", str(folder)])
+    delete = ["rm", "-rf", "--", str(folder)]
+    if os.path.lexists(folder) and subprocess.run(delete, stderr=subprocess.DEVNULL).returncode:
+        subprocess.run(["chmod", "-R", "u+rwX", "--", str(folder)], stderr=subprocess.DEVNULL)
+        subprocess.run(delete)

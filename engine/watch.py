@@ -13,6 +13,7 @@ from engine.runtimes.base import Handle, Runtime
 
 LOOK_SECONDS = 0.5          # between two looks at the outputs, and at a sandbox whose end cannot be waited for
 OUT_BYTES, OUT_FILES = 512_000_000, 1000
+TOO_MUCH = f"The run put more than {OUT_FILES} files or {OUT_BYTES // 1_000_000} MB into its outputs, so it was stopped."
 TAIL = 4096                 # bytes of a command's output that are kept beside the log
 PHASE = b"::phase "
 _CONTROL = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]|[\x00-\x08\x0b-\x1f\x7f]")
@@ -139,6 +140,6 @@ def look_at(outputs: Path) -> None:
                     if stat.S_ISDIR(status.st_mode):
                         folders.append(entry.path)
                     if count > OUT_FILES or size > OUT_BYTES:
-                        raise AgentFailed(f"The run put more than {OUT_FILES} files or {OUT_BYTES // 1_000_000} MB into its outputs, so it was stopped.")
+                        raise AgentFailed(TOO_MUCH)
         except (FileNotFoundError, NotADirectoryError, PermissionError):  # it changes while we look
             continue

@@ -155,9 +155,7 @@ def _http_error(error: HTTPException) -> Response | HTTPException:
     status = error.code or 500
     if status < 400:
         return error
-    known = {404: NotFound(), 413: TooLarge()}.get(status)
-    if status >= 500:
-        known = SwarmError()
+    known: SwarmError | None = SwarmError() if status >= 500 else {404: NotFound(), 413: TooLarge()}.get(status)
     body = known.as_json() if known else {"error": error.description or error.name, "code": _CODES.get(status, f"http_{status}")}
     if status == 405:
         body["error"] = f"{request.method} is not possible here."

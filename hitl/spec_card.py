@@ -69,7 +69,7 @@ def validate(card: Any, config: Config | None = None) -> Checked:
     if problems:
         raise invalid(problems)
     text = canonical(card)
-    return Checked(card, text, hashlib.sha256(text.encode("utf-8")).hexdigest(), list(_warnings(card)))
+    return Checked(card, text, hashlib.sha256(text.encode("utf-8")).hexdigest(), warnings_of(card))
 
 
 def invalid(problems: list[Problem]) -> InvalidCard:
@@ -128,7 +128,9 @@ def _shape(value: Any) -> Hashable:
 def _friendly(error: ValidationError, path: str) -> Problem:
     for part in error.absolute_path:
         path = step(path, part)
-    value, limit, kind = error.instance, error.validator_value, error.validator
+    value: Any = error.instance
+    limit: Any = error.validator_value
+    kind = error.validator
     if kind == "required":
         missing = next(name for name in limit if error.message.startswith(repr(name)))
         return {"path": step(path, missing), "message": f"This is required: {missing}."}
@@ -199,14 +201,18 @@ def _place_problems(card: dict[str, Any], config: Config) -> Iterator[Problem]:
         yield {"path": "base_branch", "message": "This is not a name that a git branch can have."}
 
 
-def _warnings(card: dict[str, Any]) -> Iterator[Problem]:
+def warnings_of(card: dict[str, Any]) -> list[Problem]:
+    """[{path, message}] for every unknown key, with the nearest known one. The card need not be valid."""
     of_card, of_feature, of_criterion = (Nearest(schema["properties"]) for schema in (SCHEMA, _FEATURE, _CRITERION))
-    yield from _unknown_keys(card, SCHEMA["properties"], "", of_card)
-    for number, feature in enumerate(card["features"]):
-        yield from _unknown_keys(feature, _FEATURE["properties"], f"features[{number}]", of_feature)
-        for place, item in enumerate(feature.get("acceptance_criteria", ())):
+    found = list(_unknown_keys(card, SCHEMA["properties"], "", of_card))
+    for number, feature in enumerate(_list(card, "features")):
+        if not isinstance(feature, dict):
+            continue
+        found += _unknown_keys(feature, _FEATURE["properties"], f"features[{number}]", of_feature)
+        for place, item in enumerate(_list(feature, "acceptance_criteria")):
             if isinstance(item, dict) and item.keys() - _CRITERION["properties"].keys():
-                yield from _unknown_keys(item, _CRITERION["properties"], f"features[{number}].acceptance_criteria[{place}]", of_criterion)
+                found += _unknown_keys(item, _CRITERION["properties"], f"features[{number}].acceptance_criteria[{place}]", of_criterion)
+    return found
 
 
 def _unknown_keys(value: dict[str, Any], known: dict[str, Any], path: str, nearest: Nearest) -> Iterator[Problem]:

@@ -61,4 +61,4 @@ def test_its_features_merge_in_any_order_and_every_check_passes(plan, tmp_path, 
             git(tmp_path, "merge", "-q", "--no-edit", f"feature-{number}")
             merged.add(number)
     printed = "".join(shell(tmp_path, check) for check in plan["checks"])
-    assert "Ran 12 tests" in printed and "lines 3, words" in printed
+    assert "Ran 13 tests" in printed and "lines 3, words" in printed

@@ -18,7 +18,7 @@ ETC = {"passwd": "root:x:0:0:root:/:/bin/sh\nagent:x:1000:1000:agent:/home/agent
        "hosts": "127.0.0.1 localhost sandbox\n::1 localhost\n"}
 # Each by name: where the host is root, root's private files would be readable inside (/etc/ssl/private is one).
 SHARED_ETC = ("alternatives", "ssl/certs", "ssl/openssl.cnf", "ca-certificates", "ld.so.cache", "ld.so.conf", "ld.so.conf.d", "mime.types",
-              "localtime", "java-17-openjdk", "java-21-openjdk")
+              "localtime")
 TEMPORARY_MB, SHARED_MEMORY_MB = 512, 64
 START_SECONDS = 10.0
 HINT = ("Unprivileged user namespaces may be switched off here: look at the sysctls user.max_user_namespaces, "
@@ -33,6 +33,7 @@ class Bubblewrap:
 
     def __init__(self) -> None:
         self._children = Children()
+        self._stopped: set[int] = set()
 
     def probe(self) -> str | None:
         return _probe()
@@ -59,11 +60,13 @@ class Bubblewrap:
 
     def poll(self, handle: Handle) -> int | None:
         exit_code = self._children.poll(handle)
-        if exit_code is not None and exit_code > 0 and "exit-code" not in _status(handle["status"]):
+        if exit_code is not None and exit_code > 0 and handle["pid"] not in self._stopped and "exit-code" not in _status(handle["status"]):
             raise Transient("bubblewrap could not set up the sandbox. The log has its message.")
         return exit_code
 
     def stop(self, handle: Handle) -> None:
+        if self._children.poll(handle) is None:
+            self._stopped.add(handle["pid"])
         inner = handle["inner"]
         kill_process(inner["pid"], inner["start"])  # pid 1 inside: the kernel ends it only after everything else in there
         self._children.kill(handle)
@@ -88,13 +91,14 @@ def _argv(program: str, job: SandboxJob, files: list[int]) -> list[str]:
             "--die-with-parent", "--new-session", *_no_more_namespaces(program), *_system()]
     argv += ["--proc", "/proc", "--dev", "/dev", *_tmpfs("/dev/shm", SHARED_MEMORY_MB, "1777"),
              *_tmpfs("/tmp", TEMPORARY_MB, "1777"), *_tmpfs(HOME, TEMPORARY_MB, "0700"), *_tmpfs(WORK, job.limits.work_mb, "0700")]
-    for name, descriptor in zip(ETC, files):
+    for name, descriptor in zip(ETC, files, strict=True):
         argv += ["--perms", "0444", "--ro-bind-data", str(descriptor), f"/etc/{name}"]
     for name in SHARED_ETC:
         argv += ["--ro-bind-try", f"/etc/{name}", f"/etc/{name}"]
+    # /proc too: where the host is root, its sysctls belong to uid 1000 inside, and kernel.core_pattern runs programs outside.
     # The status goes to the lock's descriptor because the outer process alone keeps that: what pid 1 inside has open can be stolen.
-    return [*argv, "--ro-bind", str(job.inputs), IN, "--bind", str(job.outputs), OUT, "--remount-ro", "/dev", "--remount-ro", "/", "--chdir", WORK,
-            "--json-status-fd", str(job.lock), "--", *limited(job.command, job.limits, job.limits.processes)]
+    return [*argv, "--ro-bind", str(job.inputs), IN, "--bind", str(job.outputs), OUT, "--remount-ro", "/proc", "--remount-ro", "/dev",
+            "--remount-ro", "/", "--chdir", WORK, "--json-status-fd", str(job.lock), "--", *limited(job.command, job.limits, job.limits.processes)]
 
 
 def _tmpfs(path: str, megabytes: int, mode: str) -> list[str]:

@@ -1,0 +1,139 @@
+"""What the pages make of tickets: columns by who acts next, progress in counts, evidence for each criterion. Plain data in, plain data out."""
+import re
+from typing import Any
+
+from hitl.formats import number, word
+
+MOST = 60  # cards of a column that are shown at once
+QUEUED, RUNNING = ("pending", "blocked", "ready"), ("claimed", "running")
+_BAR = (("completed",), ("in_review",), RUNNING, ("needs_input",), ("failed",))  # the order of the progress bar
+_WORDS = {"completed": "done", "in_review": "in review", "claimed": "running", "needs_input": "question", "failed": "failed"}
+_STEPS = (("Idea", ("draft", "clarifying")), ("Spec", ("review",)), ("Approved", ("approved",)), ("Building", ("building",)), ("Done", ("completed",)))
+
+
+def steps(state: str, reached: str) -> list[dict[str, Any]]:
+    """The stepper. `reached`: the state in which a cancelled or failed session stopped."""
+    at = next(place for place, (_, states) in enumerate(_STEPS) if (reached if state in ("cancelled", "failed") else state) in states)
+    found = []
+    for place, (title, _) in enumerate(_STEPS):
+        now, done = place == at and state != "completed", place < at or state == "completed"
+        glyph = "done" if done else "queued"
+        if now:
+            glyph = {"cancelled": "cancelled", "failed": "failed"}.get(state, "review")
+        found.append({"title": title, "now": now, "done": done, "glyph": glyph, "ended": now and state in ("cancelled", "failed")})
+    return found
+
+
+def counts(tickets: dict[str, int]) -> tuple[list[tuple[str, int]], int, str]:
+    """From {status: how many features}: (parts of the bar, how many count, the same in words). Cancelled features do not count."""
+    total = sum(count for status, count in tickets.items() if status != "cancelled")
+    bar = [(states[0], sum(tickets.get(status, 0) for status in states)) for states in _BAR]
+    waiting = sum(tickets.get(status, 0) for status in QUEUED)
+    said = [f"{count} {_WORDS[state]}" for state, count in bar[1:] if count] + ([f"{waiting} queued"] if waiting else [])
+    return bar, total, f"{bar[0][1]} of {number(total, 'feature')} done" + "".join(", " + part for part in said)
+
+
+def columns(tickets: list[dict[str, Any]], max_attempts: int) -> list[dict[str, Any]]:
+    """The board. An epic stands on it only where a person must act on it; the column for reviews only where there is one."""
+    features = [ticket for ticket in tickets if ticket["type"] != "epic" or ticket["status"] in ("failed", "needs_input")]
+    table = (("queued", "Queued", "engine", QUEUED), ("running", "Running", "agent", RUNNING), ("mine", "Needs you", "you", ("needs_input", "failed")),
+             ("review", "In review", "you", ("in_review",)), ("done", "Done", "", ("completed", "cancelled")))
+    found = []
+    for key, title, who, statuses in table:
+        cards = [card(ticket, max_attempts) for ticket in features if ticket["status"] in statuses]
+        if cards or key != "review":
+            found.append({"key": key, "title": title, "who": who, "mine": key == "mine", "tickets": cards, "most": MOST})
+    return found
+
+
+def card(ticket: dict[str, Any], max_attempts: int) -> dict[str, Any]:
+    """A ticket as its card shows it: what matters of it depends on where it stands."""
+    status = ticket["status"]
+    facts: list[str] = []
+    shown, shown_text, since = status, "", ticket["updated_at"]
+    if status in ("pending", "blocked"):
+        waiting = ticket.get("waits_for") or []
+        facts.append("after " + ", ".join(waiting[:4]) + (f" and {len(waiting) - 4} more" if len(waiting) > 4 else "") if waiting else
+                     ticket.get("reason") or "waits for the epic")
+        shown, since = "", ""
+    elif status == "ready":
+        shown, since = "", ""
+        facts.append("goes again soon" if ticket.get("not_before") else "waits for a free slot")
+    elif status in RUNNING:
+        facts.append(f"attempt {ticket['failures'] + 1} of {max_attempts}")
+    elif status == "failed":
+        facts.append(f"attempt {ticket['failures']} of {max_attempts}" if ticket["failures"] else "")
+    elif status == "completed":
+        shown_text = "Merged" if ticket["type"] != "epic" else "Done"
+    return {**ticket, "facts": [fact for fact in facts if fact], "shown": shown, "shown_text": shown_text, "since": since,
+            "mine": status in ("needs_input", "failed"), "last": ticket.get("last_line") if status in RUNNING else ""}
+
+
+def evidence(criteria: list[Any], checks: list[dict[str, Any]], status: str) -> list[dict[str, Any]]:
+    """Each criterion with what proves it: the check of the newest run that ran checks, 'unchecked' where there is no command."""
+    results = {(check.get("text"), check.get("command")): check for check in checks}
+    found = []
+    for item in criteria:
+        text, command = (item, "") if isinstance(item, str) else (str(item.get("text", "")), str(item.get("check", "")))
+        check = results.get((text, command)) if command else None
+        state = "unchecked" if not command else "waiting" if check is None else "passed" if check.get("passed") else "failed"
+        found.append({"text": text, "command": command if command != text else "", "state": state, "output": (check or {}).get("output") or "",
+                      "seconds": (check or {}).get("seconds")})
+    return found
+
+
+def evidence_text(found: list[dict[str, Any]]) -> str:
+    checked = [each for each in found if each["state"] != "unchecked"]
+    passed = sum(each["state"] == "passed" for each in checked)
+    if not checked:
+        return ""
+    return f"{passed} of {len(checked)} passed" if any(each["state"] != "waiting" for each in checked) else f"{number(len(checked), 'check')} to run"
+
+
+def preview(plan: dict[str, Any]) -> tuple[list[dict[str, Any]], list[tuple[str, int]]]:
+    """From a normalised card: (a row for each ticket to create, [(criterion that no command checks, its feature's number)])."""
+    features = plan["features"]
+    layers = _layers([feature["depends_on"] for feature in features])
+    ordinals = ("first", "second", "third", "fourth", "fifth", "sixth")
+    rows = [{"title": feature["title"], "after": [index + 1 for index in feature["depends_on"]], "criteria": len(feature["acceptance_criteria"]),
+             "checks": sum(not isinstance(item, str) for item in feature["acceptance_criteria"]),
+             "starts": ordinals[layer] if layer < len(ordinals) else f"in step {layer + 1}"} for feature, layer in zip(features, layers, strict=True)]
+    unchecked = [(item, place) for place, feature in enumerate(features, 1) for item in feature["acceptance_criteria"] if isinstance(item, str)]
+    return rows, unchecked
+
+
+def _layers(after: list[list[int]]) -> list[int]:
+    """Longest way from a feature that waits for none; the card has no cycle."""
+    found: dict[int, int] = {}
+    for start in range(len(after)):
+        pending = [start]
+        while pending:
+            here = pending[-1]
+            missing = [other for other in after[here] if other not in found]
+            if missing:
+                pending += missing
+            else:
+                found[here] = 1 + max((found[other] for other in after[here]), default=-1)
+                pending.pop()
+    return [found[place] for place in range(len(after))]
+
+
+def event_text(event: dict[str, Any]) -> str:
+    """What an event of the journal says after its subject: 'started', 'is done'."""
+    kind, to = event["kind"], event["to"]
+    if kind == "ticket":
+        return "was created" if event["from"] is None else {
+            "ready": "may start", "claimed": "was claimed", "running": "is running", "blocked": "waits", "needs_input": "needs you", "in_review": "waits for review",
+            "completed": "is done", "failed": "failed", "cancelled": "was cancelled"}.get(to, to)
+    if kind == "run":
+        return {"running": "run began", "merging": "is being merged"}.get(to, "run ended: " + word(to).lower())
+    if kind == "request":
+        return {"open": "asks you", "answered": "was answered", "withdrawn": "asks no more"}.get(to, to)
+    if kind == "session":
+        return "was created" if event["from"] is None else {"building": "is being built", "completed": "is done"}.get(to, "is now: " + word(to).lower())
+    return "paused" if to == "paused" else "goes on"
+
+
+def anchor(path: str, place: int) -> str:
+    """An id for a file of a diff: readable, and unique by its number."""
+    return f"f{place}-" + re.sub(r"[^A-Za-z0-9]+", "-", path)[-40:].strip("-")

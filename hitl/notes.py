@@ -1,0 +1,84 @@
+"""A session's story so far, as Markdown. Told from the rows, never from the journal, which is pruned."""
+import re
+import sqlite3
+from datetime import datetime
+from typing import Any
+
+from engine.db import Database
+from hitl import sessions
+from hitl.ticket_views import parsed
+
+
+def notes_markdown(db: Database, tenant: str, session_id: str) -> str:
+    """Card versions, approval, then each ticket with its runs, checks, branch and durations. Raises NotFound."""
+    session = sessions.get(db, tenant, session_id)
+    parts = [f"# {_line(session['project_name'])}", *_head(session), *_card(db, session)]
+    tickets = db.all("select * from tickets where session_id = ? order by seq", (session_id,))
+    runs: dict[str, list[sqlite3.Row]] = {}
+    for run in db.all("select r.* from runs r join tickets t on t.id = r.ticket_id where t.session_id = ? order by r.seq", (session_id,)):
+        runs.setdefault(run["ticket_id"], []).append(run)
+    if tickets:
+        parts.append("## Tickets")
+    for ticket in tickets:
+        parts.append(_ticket(ticket, runs.get(ticket["id"], [])))
+    parts += _requests(db, session_id)
+    return "\n\n".join(parts) + "\n"
+
+
+def _head(session: sqlite3.Row) -> list[str]:
+    state = session["state"] + (", paused" if session["paused"] else "") + (f": {_line(session['reason'])}" if session["reason"] else "")
+    facts = [f"- Session: `{session['id']}`", f"- State: {state}", f"- Begun: {_time(session['created_at'])}", f"- Last change: {_time(session['updated_at'])}"]
+    quoted = "\n".join(f"> {line}" for line in session["description"].splitlines())
+    return [quoted, "\n".join(facts)] if quoted else ["\n".join(facts)]
+
+
+def _card(db: Database, session: sqlite3.Row) -> list[str]:
+    versions = db.all("select version, sha256, source, created_at from spec_versions where session_id = ? order by version", (session["id"],))
+    lines = [f"- Version {row['version']}, {_time(row['created_at'])}, from: {row['source']} (`{row['sha256'][:12]}`)" for row in versions]
+    if session["approved_at"]:
+        lines.append(f"- Approved {_time(session['approved_at'])}: `{(session['approved_sha256'] or '')[:12]}`")
+    return ["## Spec card", "\n".join(lines)] if lines else []
+
+
+def _ticket(ticket: sqlite3.Row, runs: list[sqlite3.Row]) -> str:
+    lines = [f"### {ticket['id']} {_line(ticket['title'])}", "", f"- {ticket['type'].capitalize()}, {ticket['status'].replace('_', ' ')}"
+             + (f": {_line(ticket['reason'])}" if ticket["reason"] else "")]
+    if ticket["branch_name"]:
+        lines.append(f"- Branch: `{ticket['branch_name']}`" + (f", merged as `{ticket['merged_sha'][:12]}`" if ticket["merged_sha"] else ""))
+    if ticket["pr_url"]:
+        lines.append(f"- Pull request: <{_line(ticket['pr_url'])}>")
+    for run in runs:
+        what = (run["outcome"] or run["state"]).replace("_", " ")
+        by = f" in {run['runtime']} by {run['agent']}" if run["runtime"] and run["agent"] else ""
+        took = _seconds(run["started_at"], run["ended_at"])
+        lines.append(f"- Run {run['run_no']} ({run['kind']}{by}): {what}{took}" + (f". {_line(run['reason'])}" if run["reason"] else ""))
+        lines += [_check(check) for check in parsed(run["checks"], []) if isinstance(check, dict)]
+    return "\n".join(lines)
+
+
+def _check(check: dict[str, Any]) -> str:
+    return f"  - {'passed' if check.get('passed') else 'failed'}: {_line(check.get('text') or '')} (`{_line(check.get('command') or '', code=True)}`)"
+
+
+def _requests(db: Database, session_id: str) -> list[str]:
+    rows = db.all("select * from requests where session_id = ? order by seq", (session_id,))
+    lines = [f"- {row['ticket_id'] or 'Session'}, {row['kind']}: {_line(row['body'])}\n  - {row['state']}"
+             + (f" by {row['answered_by']}, {_time(row['answered_at'])}: {_line(row['answer'])}" if row["answer"] else "") for row in rows]
+    return ["## What was asked", "\n".join(lines)] if lines else []
+
+
+def _line(text: object, code: bool = False) -> str:
+    """Foreign text on one line, so that it cannot become a heading, a list or HTML of this document."""
+    line = " ".join(str(text).split())
+    return line.replace("`", "'") if code else re.sub(r"([\\`*_\[\]<>#|])", r"\\\1", line)
+
+
+def _time(text: str) -> str:
+    return f"{text[:10]} {text[11:19]} UTC"
+
+
+def _seconds(began: str | None, ended: str | None) -> str:
+    if not began or not ended:
+        return ""
+    seconds = (datetime.fromisoformat(ended) - datetime.fromisoformat(began)).total_seconds()
+    return f" after {seconds:.1f} s" if seconds < 120 else f" after {seconds / 60:.0f} min"

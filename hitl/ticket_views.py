@@ -1,0 +1,133 @@
+"""What tickets, runs, logs and changes look like: plain dicts, the same for JSON and for pages."""
+import codecs
+import json
+import re
+import sqlite3
+from typing import Any
+
+from engine import tickets
+from engine.branches import repository_path
+from engine.config import Config
+from engine.db import Database
+from engine.errors import NotFound, RunFailure
+from engine.repository import Repository
+from hitl import sessions
+
+LOG_LIMIT = 256_000     # bytes of a log in one answer
+DIFF_LIMIT = 2_000_000  # bytes of a diff
+_SECRET = {"claim_token"}
+
+
+def tickets_view(db: Database, tenant: str, session_id: str) -> list[dict[str, Any]]:
+    """The tickets of a session, the epic first. Raises NotFound."""
+    sessions.get(db, tenant, session_id)
+    depends: dict[str, list[str]] = {}
+    for ticket_id, before in db.all("select d.ticket_id, d.depends_on from ticket_dependencies d join tickets t on t.id = d.ticket_id join tickets b"
+                                    " on b.id = d.depends_on where t.session_id = ? order by b.seq", (session_id,)):
+        depends.setdefault(ticket_id, []).append(before)
+    rows = db.all("select * from tickets where session_id = ? and tenant_id = ? order by seq", (session_id, tenant))
+    return [{**ticket_dict(row), "depends_on": depends.get(row["id"], [])} for row in rows]
+
+
+def ticket_view(db: Database, tenant: str, ticket_id: str) -> dict[str, Any]:
+    """A ticket with what it waits for, what waits for it, its latest run with its checks, and its requests. Raises NotFound."""
+    row = tickets.get(db, tenant, ticket_id)
+    run = db.one("select * from runs where ticket_id = ? order by seq desc limit 1", (ticket_id,))
+    latest = run_dict(run) if run else None
+    return {
+        **ticket_dict(row), "run": latest, "checks": latest["checks"] if latest else [],
+        "project_name": db.value("select project_name from hitl_sessions where id = ?", (row["session_id"],)),
+        "depends_on": _ids(db, "select t.id from ticket_dependencies d join tickets t on t.id = d.depends_on where d.ticket_id = ? order by t.seq", ticket_id),
+        "dependents": _ids(db, "select t.id from ticket_dependencies d join tickets t on t.id = d.ticket_id where d.depends_on = ? order by t.seq", ticket_id),
+        "requests": [request_dict(each) for each in db.all("select * from requests where ticket_id = ? order by seq", (ticket_id,))],
+    }
+
+
+def runs_view(db: Database, tenant: str, ticket_id: str) -> list[dict[str, Any]]:
+    """Its runs, newest first. Raises NotFound."""
+    tickets.get(db, tenant, ticket_id)
+    return [run_dict(row) for row in db.all("select * from runs where ticket_id = ? order by seq desc", (ticket_id,))]
+
+
+def _ids(db: Database, sql: str, ticket_id: str) -> list[str]:
+    return [row[0] for row in db.all(sql, (ticket_id,))]
+
+
+def ticket_dict(row: sqlite3.Row) -> dict[str, Any]:
+    """All columns that a person may see; criteria parsed."""
+    return {**_visible(row), "acceptance_criteria": parsed(row["acceptance_criteria"], []), "supplied": bool(row["supplied"]), "review": bool(row["review"])}
+
+
+def run_dict(row: sqlite3.Row) -> dict[str, Any]:
+    return {**_visible(row), "checks": parsed(row["checks"], []), "phases": parsed(row["phases"], {})}
+
+
+def request_dict(row: sqlite3.Row) -> dict[str, Any]:
+    return {**_visible(row), "options": parsed(row["options"], [])}
+
+
+def _visible(row: sqlite3.Row) -> dict[str, Any]:
+    return {name: row[name] for name in row.keys() if name not in _SECRET}
+
+
+def parsed(text: str | None, default: Any) -> Any:
+    """JSON of a column; `default` where it is empty, or was edited by hand into something of another kind."""
+    try:
+        value = json.loads(text or "null")
+    except ValueError:
+        return default
+    return value if isinstance(value, type(default)) else default
+
+
+def run_of(db: Database, tenant: str, ticket_id: str, run_id: str | None = None) -> dict[str, Any] | None:
+    """That run of a ticket, or its latest one; None if it has none yet. Raises NotFound."""
+    tickets.get(db, tenant, ticket_id)
+    row = db.one("select * from runs where ticket_id = :ticket and (:run is null or id = :run) order by seq desc limit 1", {"ticket": ticket_id, "run": run_id})
+    if row is None and run_id is not None:
+        raise NotFound("Run not found")
+    return run_dict(row) if row else None
+
+
+def log_slice(config: Config, run_id: str, after: int = 0, limit: int = LOG_LIMIT) -> dict[str, Any]:
+    """{"text", "size", "next"} of a run's log: at most `limit` bytes from byte `after`; ask again with next until it is size.
+
+    A character is never cut in two; bytes that are no UTF-8 are replaced. No log yet: empty. Raises NotFound for an id that is none."""
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}", run_id):
+        raise NotFound("Run not found")
+    try:
+        with open(config.data / "runs" / run_id / "log", "rb") as file:
+            size = file.seek(0, 2)
+            file.seek(min(after, size))
+            data = file.read(min(limit, max(size - after, 0)))
+    except FileNotFoundError:
+        return {"text": "", "size": 0, "next": 0}
+    decoder = codecs.getincrementaldecoder("utf-8")("replace")
+    text = decoder.decode(data)
+    held = len(decoder.getstate()[0])
+    if held == len(data):  # all that is left is a piece of a character
+        text, held = text + decoder.decode(b"", True), 0
+    return {"text": text, "size": size, "next": min(after, size) + len(data) - held}
+
+
+def diff_view(db: Database, config: Config, tenant: str, ticket_id: str, run_id: str | None = None) -> dict[str, Any]:
+    """{"base", "tip", "diff", "files": [{path, added, removed}]} of what a ticket changed; an epic's: the whole build.
+
+    A run that began where an earlier one had stopped shows its own part. base None: there is no change yet. Raises NotFound."""
+    row = tickets.get(db, tenant, ticket_id)
+    repository = Repository(repository_path(config, row["session_id"]))
+    try:
+        base, tip = _span(db, repository, row, run_id) if repository.path.is_dir() else (None, None)
+        if base is None or tip is None:
+            return {"ticket": ticket_id, "base": None, "tip": None, "diff": "", "files": []}
+        files = [each._asdict() for each in repository.changed_files(base, tip)]
+        return {"ticket": ticket_id, "base": base, "tip": tip, "diff": repository.diff(base, tip, DIFF_LIMIT), "files": files}
+    except RunFailure as failure:
+        raise NotFound(f"The change cannot be shown. {failure.sentence}") from failure
+
+
+def _span(db: Database, repository: Repository, ticket: sqlite3.Row, run_id: str | None) -> tuple[str | None, str | None]:
+    if ticket["type"] == "epic" and run_id is None:
+        return ticket["base_sha"], repository.head(f"refs/heads/{ticket['branch_name']}") if ticket["branch_name"] else None
+    run = db.one("select base_sha, tip_sha from runs where ticket_id = :ticket and tip_sha is not null and base_sha is not null"
+                 " and (:run is null or id = :run) order by seq desc limit 1", {"ticket": ticket["id"], "run": run_id})
+    return (run["base_sha"], run["tip_sha"]) if run else (None, None)

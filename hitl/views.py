@@ -1,0 +1,156 @@
+"""What sessions, requests, events and the engine look like: plain dicts, the same for JSON and for pages. Tickets: ticket_views, board."""
+import json
+import sqlite3
+from functools import lru_cache
+from typing import Any
+
+from engine import events
+from engine.agents import AGENTS, choose_agent
+from engine.branches import repository_path
+from engine.config import Config
+from engine.db import Database
+from engine.errors import BadRequest, InvalidCard, Permanent
+from engine.processes import is_held
+from engine.runtimes import RUNTIMES
+from hitl import sessions, strict_json
+from hitl.board import board_view
+from hitl.notes import notes_markdown
+from hitl.spec_card import warnings_of
+from hitl.ticket_views import diff_view, log_slice, request_dict, run_dict, runs_view, ticket_view, tickets_view
+
+__all__ = ["board_view", "diff_view", "engine_view", "events_view", "health_view", "log_slice", "notes_markdown", "requests_view", "run_dict",
+           "runs_view", "session_list", "session_view", "ticket_view", "tickets_view"]
+
+ON_THE_WAY = {"draft": 10, "clarifying": 30, "review": 60, "approved": 90}
+STATES = (*ON_THE_WAY, "building", "completed", "failed", "cancelled")
+
+
+@lru_cache(maxsize=8)
+def _card(text: str) -> tuple[Any, str | None, list[dict[str, str]]]:
+    """(card, its hash, warnings), kept because a page is asked for more often than a card changes. Not to be written to."""
+    try:
+        card = strict_json.parse(text.encode("utf-8"))
+    except BadRequest as error:
+        return None, None, [{"path": "", "message": error.sentence}]
+    return card, strict_json.sha256(card), warnings_of(card) if isinstance(card, dict) else []
+
+
+def _progress(row: sqlite3.Row, counts: dict[str, int]) -> int:
+    """0 to 100: how far on the way to the build, then how many of its tickets are closed."""
+    if row["state"] == "completed":
+        return 100
+    if row["state"] in ON_THE_WAY:
+        return ON_THE_WAY[row["state"]]
+    total = sum(counts.values())
+    if total:
+        return 90 + 9 * (counts.get("completed", 0) + counts.get("cancelled", 0)) // total
+    return 90 if row["approved_at"] or row["state"] != "cancelled" else 60 if row["spec_version"] else 10
+
+
+def _summary(row: sqlite3.Row, counts: dict[str, int], open_requests: int) -> dict[str, Any]:
+    return {
+        "id": row["id"], "project_name": row["project_name"], "description": row["description"], "state": row["state"], "paused": bool(row["paused"]),
+        "progress": _progress(row, counts), "tickets": {"total": sum(counts.values()), "by_status": counts}, "requests": open_requests,
+        "reason": row["reason"], "created_at": row["created_at"], "updated_at": row["updated_at"],
+    }
+
+
+def session_view(db: Database, config: Config, tenant: str, session_id: str) -> dict[str, Any]:
+    """One session with its card, as the README of the API describes it. Raises NotFound.
+
+    spec_sha256 is the hash of the card as it is stored now; `repository` is {"clone", "branch"} once the build is prepared."""
+    row = sessions.get(db, tenant, session_id)
+    counts: dict[str, int] = dict(db.execute("select status, count(*) from tickets where session_id = ? group by status order by status", (session_id,)).fetchall())
+    waiting = db.value("select count(*) from requests where session_id = ? and state = 'open'", (session_id,))
+    card, sha256, warnings = _card(row["spec_card"]) if row["spec_card"] is not None else (None, None, [])
+    epic = db.one("select id, branch_name, base_sha, pr_url from tickets where session_id = ? and type = 'epic' order by seq limit 1", (session_id,))
+    return {
+        **_summary(row, counts, waiting), "spec_card": card, "spec_version": row["spec_version"], "spec_sha256": sha256,
+        "approved_sha256": row["approved_sha256"], "approved_at": row["approved_at"], "warnings": warnings, "isolation": row["isolation"],
+        "given_repository": row["repository"], "epic_id": epic["id"] if epic else None, "pr_url": epic["pr_url"] if epic else None,
+        "repository": {"clone": f"git clone {repository_path(config, session_id)}", "branch": epic["branch_name"]}
+        if epic is not None and epic["base_sha"] is not None else None,
+    }
+
+
+def session_list(db: Database, tenant: str, state: str | None = None, limit: int = 50, after: int | None = None) -> dict[str, Any]:
+    """{"sessions": [newest first], "next": the cursor for `after`, or None}. Raises BadRequest for an unknown state."""
+    if state is not None and state not in STATES:
+        raise BadRequest(f"state must be one of: {', '.join(STATES)}.")
+    rows = db.all("select * from hitl_sessions where tenant_id = :tenant and (:state is null or state = :state) and (:after is null or seq < :after)"
+                  " order by seq desc limit :limit", {"tenant": tenant, "state": state, "after": after, "limit": limit + 1})
+    more, rows = len(rows) > limit, rows[:limit]
+    ids = json.dumps([row["id"] for row in rows])
+    counts: dict[str, dict[str, int]] = {}
+    for session_id, status, count in db.all("select session_id, status, count(*) from tickets where session_id in (select value from json_each(?))"
+                                            " group by session_id, status order by status", (ids,)):
+        counts.setdefault(session_id, {})[status] = count
+    waiting: dict[str, int] = dict(db.execute("select session_id, count(*) from requests where state = 'open' and session_id in (select value from json_each(?))"
+                                              " group by session_id", (ids,)).fetchall())
+    return {"sessions": [_summary(row, counts.get(row["id"], {}), waiting.get(row["id"], 0)) for row in rows],
+            "next": rows[-1]["seq"] if more else None}
+
+
+def requests_view(db: Database, tenant: str) -> list[dict[str, Any]]:
+    """What waits for a person, oldest first, across sessions."""
+    return [request_dict(row) for row in db.all(
+        "select q.*, s.project_name, t.title from requests q join hitl_sessions s on s.id = q.session_id left join tickets t on t.id = q.ticket_id"
+        " where q.tenant_id = ? and q.state = 'open' order by q.seq", (tenant,))]
+
+
+def events_view(db: Database, tenant: str, session_id: str, after: int = 0, limit: int = 500) -> dict[str, Any]:
+    """{"events": [oldest first], "next": the cursor for `after`, "oldest", "newest"}. The journal is pruned: below `oldest` it is gone."""
+    sessions.get(db, tenant, session_id)
+    found = events.since(db, after, limit, session_id, tenant)
+    oldest, newest = events.bounds(db)
+    return {"events": found, "next": found[-1]["seq"] if found else after, "oldest": oldest, "newest": newest}
+
+
+def where_engine(swarm: Any) -> str:
+    """'here', 'elsewhere' (another process of this data folder has it) or 'off'."""
+    if swarm.engine is not None:
+        return "here"
+    return "elsewhere" if is_held(swarm.config.data / "engine.lock") else "off"
+
+
+def health_view(swarm: Any) -> dict[str, Any]:
+    """{"status", "engine", "last_tick_age"}; seconds, None where the engine is not here."""
+    swarm.db.value("select 1 from counters")
+    status = swarm.engine.status() if swarm.engine is not None else {}
+    return {"status": "ok", "engine": where_engine(swarm), "last_tick_age": status.get("last_tick_age")}
+
+
+def engine_view(swarm: Any) -> dict[str, Any]:
+    """The engine's own status, live runs, runtimes, agents and why not, settings. Never a secret."""
+    db, config = swarm.db, swarm.config
+    pause = db.one("select paused, reason from engine_state")
+    status = swarm.engine.status() if swarm.engine is not None else {}
+    live = db.all("select r.*, t.title from runs r join tickets t on t.id = r.ticket_id where r.ended_at is null order by r.seq")
+    return {
+        "slots": config.slots, "busy": sum(row["state"] != "merging" for row in live), "last_tick_age": None, "errors": [],
+        **status, "engine": where_engine(swarm), "paused": bool(pause and pause["paused"]), "reason": pause["reason"] if pause else None,
+        "runs": [run_dict(row) for row in live], "runtimes": _runtimes(status.get("runtime")), "agents": _agents(config.agent),
+        "settings": [setting for setting in config.described() if not setting["name"].endswith(("_KEY", "_TOKEN"))],
+    }
+
+
+def _runtimes(used: Any) -> list[dict[str, Any]]:
+    """[{name, isolation, in_use, why_not}], best first. why_not is known where the engine runs here and passed it over."""
+    name = used["name"] if isinstance(used, dict) else None
+    passed_over = {each["name"]: each["reason"] for each in used["passed_over"]} if isinstance(used, dict) else {}
+    return [{"name": each, "isolation": runtime.isolation, "in_use": each == name, "why_not": passed_over.get(each)}
+            for each, runtime in RUNTIMES.items() if each != "fake" or each == name]
+
+
+def _agents(setting: str) -> list[dict[str, Any]]:
+    try:
+        used = choose_agent(setting, None).name
+    except Permanent:
+        used = ""
+    return [{"name": agent.name, "description": agent.description, "in_use": agent.name == used, "why_not": agent.available()} for agent in AGENTS.values()]
+
+
+def card_problems(error: InvalidCard) -> list[dict[str, str]]:
+    """The details of a refused card: [{path, message}]."""
+    details = error.extra.get("details")
+    return details if isinstance(details, list) else []

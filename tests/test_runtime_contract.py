@@ -1,0 +1,267 @@
+"""One contract for every runtime, and what bubblewrap promises beyond it."""
+import fcntl
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from conftest import require, until
+
+from engine.errors import Refused
+from engine.jobs import Limits
+from engine.processes import is_held, members
+from engine.runtimes import RUNTIMES, Fake, FakeOutcome, SandboxJob, choose
+from engine.runtimes.base import Handle, Runtime
+
+LIMITS = Limits(run_seconds=60, stall_seconds=60, check_seconds=60, log_mb=1, work_mb=16, memory_mb=512, processes=64)
+ALLOWED = {"LANG", "TERM", "TZ", "GIT_TERMINAL_PROMPT", "GIT_PAGER", "GIT_CONFIG_NOSYSTEM", "SWARM_RUN", "SWARM_IN", "SWARM_OUT", "SWARM_WORK",
+           "HOME", "TMPDIR", "USER", "LOGNAME", "PATH", "PWD", "OLDPWD", "SHLVL", "_", "GIVEN"}
+
+
+@dataclass
+class Bench:
+    """A runtime and a folder to use it in. A scenario is a shell command and, for the fake, what it would have done."""
+
+    name: str
+    folder: Path
+    script: Callable[[SandboxJob], FakeOutcome] = lambda job: FakeOutcome()
+
+    def __post_init__(self) -> None:
+        self.runtime: Runtime = Fake(lambda job: self.script(job)) if self.name == "fake" else RUNTIMES[self.name]()
+        self.inputs, self.outputs, self.lock = self.folder / "in", self.folder / "out", self.folder / "sandbox.lock"
+        for folder in (self.inputs, self.outputs):
+            folder.mkdir()
+        self.count = 0
+
+    def start(self, command: str, outcome: FakeOutcome | Callable[[SandboxJob], FakeOutcome] | None = None, run: str = "run-1") -> Handle:
+        self.script = outcome if callable(outcome) else lambda job: outcome or FakeOutcome()
+        self.count += 1
+        lock = os.open(self.lock.with_name(f"{self.lock.name}{self.count}"), os.O_RDWR | os.O_CREAT | os.O_APPEND)
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        log = os.open(self.folder / "log", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+        try:
+            return self.runtime.start(SandboxJob(run, ("/bin/sh", "-c", command), self.inputs, self.outputs, self.folder / f"work{self.count}",
+                                                 {"GIVEN": "yes"}, LIMITS, log, lock))
+        finally:
+            os.close(lock)
+            os.close(log)
+
+    def end(self, handle: Handle) -> int:
+        try:
+            until(lambda: self.runtime.poll(handle) is not None, what="the sandbox's end")
+            code = self.runtime.poll(handle)
+            assert code is not None
+            return code
+        finally:
+            self.runtime.stop(handle)
+
+    def said(self) -> str:
+        return (self.folder / "log").read_text()
+
+    def run(self, command: str, outcome: FakeOutcome | Callable[[SandboxJob], FakeOutcome] | None = None) -> tuple[int, str]:
+        return self.end(self.start(command, outcome)), self.said()
+
+
+@pytest.fixture(params=["bubblewrap", "process", "fake"])
+def bench(request: pytest.FixtureRequest, tmp_path: Path) -> Bench:
+    if request.param == "bubblewrap":
+        require("bwrap")
+    return Bench(request.param, tmp_path)
+
+
+@pytest.fixture
+def wrapped(tmp_path: Path) -> Bench:
+    require("bwrap")
+    return Bench("bubblewrap", tmp_path)
+
+
+def test_it_says_what_it_is_and_can_run(bench: Bench) -> None:
+    assert bench.runtime.name == bench.name
+    assert bench.runtime.isolation.endswith(".")
+    assert bench.runtime.in_process == (bench.name == "fake")
+    assert bench.runtime.probe() is None
+
+
+@pytest.mark.parametrize("code", [0, 3, 113])
+def test_the_exit_code_is_the_commands(bench: Bench, code: int) -> None:
+    assert bench.run(f"exit {code}", FakeOutcome(exit=code))[0] == code
+
+
+def test_output_and_errors_arrive_in_one_order(bench: Bench) -> None:
+    lines = "".join(f"{n}\n" for n in range(200))
+    _, said = bench.run("i=0; while [ $i -lt 200 ]; do echo $i; i=$((i+1)); echo $i >&2; i=$((i+1)); done", FakeOutcome(output=lines.encode()))
+    assert said == lines
+
+
+def test_inputs_are_read_and_outputs_arrive_on_the_host(bench: Bench) -> None:
+    (bench.inputs / "question").write_text("six by nine")
+    code, _ = bench.run('cat "$SWARM_IN/question" > "$SWARM_OUT/answer"', lambda job: FakeOutcome(files={"answer": (job.inputs / "question").read_bytes()}))
+    assert (code, (bench.outputs / "answer").read_text()) == (0, "six by nine")
+
+
+def test_the_work_folder_is_empty_and_writable_and_where_it_starts(bench: Bench) -> None:
+    code, said = bench.run('ls -A "$SWARM_WORK"; touch "$SWARM_WORK/x" "$HOME/x" "$TMPDIR/x" && [ "$(pwd)" = "$SWARM_WORK" ] && echo fine',
+                           FakeOutcome(output=b"fine\n"))
+    assert (code, said) == (0, "fine\n")
+
+
+def test_nothing_of_the_hosts_environment_is_inside(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SECRET_TOKEN", "of the host")
+    _, said = bench.run("env", lambda job: FakeOutcome(output=f"SWARM_RUN={job.run}\nGIVEN={job.environment['GIVEN']}\n".encode()))
+    values = dict(line.split("=", 1) for line in said.splitlines())
+    assert set(values) <= ALLOWED
+    assert (values["SWARM_RUN"], values["GIVEN"]) == ("run-1", "yes")
+
+
+def test_the_lock_is_held_while_it_lives_and_free_after_the_end(bench: Bench) -> None:
+    handle = bench.start('touch "$SWARM_OUT/up"; sleep 600', FakeOutcome(seconds=600, files={"up": b""}))
+    until((bench.outputs / "up").exists)
+    held = is_held(bench.folder / "sandbox.lock1")
+    bench.runtime.stop(handle)
+    assert (held, is_held(bench.folder / "sandbox.lock1")) == (True, False)
+
+
+def test_stop_ends_everything_even_what_left_the_session(bench: Bench) -> None:
+    command = 'setsid sh -c "sleep 601; :" & (setsid env -i sleep 602 &) ; sleep 0.1; touch "$SWARM_OUT/up"; sleep 603'
+    handle = bench.start(command, FakeOutcome(seconds=600, files={"up": b""}), run="run-stop")
+    until((bench.outputs / "up").exists)
+    bench.runtime.stop(handle)
+    assert bench.runtime.poll(handle) is not None
+    assert list(members("run-stop", bench.outputs)) == []
+    assert not sleeping("601", "602", "603")
+
+
+def sleeping(*seconds: str) -> list[str]:
+    listed = subprocess.run(["ps", "-eo", "stat=,args="], capture_output=True, text=True, check=True).stdout.splitlines()
+    return [line for line in listed if any(line.endswith(f"sleep {number}") for number in seconds) and not line.startswith("Z")]
+
+
+def test_a_process_left_behind_is_gone_after_the_stop(bench: Bench) -> None:
+    code, _ = bench.run("setsid sleep 604 & exit 5", FakeOutcome(exit=5))
+    assert (code, sleeping("604")) == (5, [])
+
+
+def test_stop_may_come_twice_and_after_the_end(bench: Bench) -> None:
+    handle = bench.start("exit 7", FakeOutcome(exit=7))
+    assert bench.end(handle) == 7
+    bench.runtime.stop(handle)
+    bench.runtime.stop(handle)
+    assert [bench.runtime.poll(handle) for _ in range(3)] == [7, 7, 7]
+
+
+def test_a_handle_survives_json(bench: Bench) -> None:
+    handle = json.loads(json.dumps(bench.start("sleep 600", FakeOutcome(seconds=600))))
+    assert isinstance(handle["pid"], int)
+    assert bench.runtime.poll(handle) is None
+    bench.runtime.stop(handle)
+    assert bench.runtime.poll(handle) is not None
+
+
+def test_another_process_can_stop_it_by_its_handle(bench: Bench) -> None:
+    if bench.name == "fake":
+        pytest.skip("a fake lives in one process alone")
+    handle = bench.start("sleep 605", run="run-other")
+    program = f"import json, sys; from engine.runtimes import RUNTIMES; r = RUNTIMES[{bench.name!r}](); h = json.loads(sys.argv[1]); r.stop(h)"
+    subprocess.run([sys.executable, "-c", program, json.dumps(handle)], check=True, cwd=Path(__file__).parent.parent)
+    assert not sleeping("605")
+    assert bench.end(handle) != 0
+
+
+def test_two_sandboxes_do_not_touch_each_other(bench: Bench) -> None:
+    first = bench.start("sleep 600", FakeOutcome(seconds=600), run="run-a")
+    (bench.folder / "b").mkdir()
+    other = Bench(bench.name, bench.folder / "b")
+    other.runtime = bench.runtime if bench.name != "fake" else other.runtime
+    assert other.end(other.start("exit 4", FakeOutcome(exit=4), run="run-b")) == 4
+    assert bench.runtime.poll(first) is None
+    bench.runtime.stop(first)
+
+
+def test_limits_for_sizes_and_processes_are_set_inside(bench: Bench) -> None:
+    if bench.name == "fake":
+        pytest.skip("a fake has no processes")
+    _, said = bench.run("ulimit -c; ulimit -f; ulimit -d")
+    assert said.split() == ["0", str(LIMITS.work_mb * 1_000_000 // 512), str(LIMITS.memory_mb * 1_000_000 // 1024)]
+
+
+def test_the_fake_starts_thousands_a_second_without_descriptors(tmp_path: Path) -> None:
+    fake, job = Fake(), SandboxJob("run-1", ("true",), tmp_path, tmp_path, tmp_path, {}, LIMITS, None, None)
+    assert [fake.poll(fake.start(job)) for _ in range(3000)] == [0] * 3000
+
+
+def test_bubblewrap_has_no_network(wrapped: Bench) -> None:
+    code, said = wrapped.run("tail -n +3 /proc/net/dev | cut -d: -f1; bash -c 'exec 3<>/dev/tcp/1.1.1.1/53'")
+    assert said.split()[0] == "lo"
+    assert "\n" not in said.split("bash:")[0].strip()
+    assert code != 0 and ("unreachable" in said or "refused" in said)
+
+
+def test_bubblewrap_does_not_reach_a_server_of_the_host(wrapped: Bench) -> None:
+    import socket
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        code, said = wrapped.run(f"bash -c 'exec 3<>/dev/tcp/127.0.0.1/{server.getsockname()[1]}'")
+    assert code != 0 and "refused" in said
+
+
+@pytest.mark.parametrize("path", ["/root", "/home/user", "/run", "/var", "/srv", "/mnt", "/etc/shadow", "/etc/ssl/private", "/etc/ssh", "/sys", "/boot"])
+def test_bubblewrap_shows_no_files_of_the_host(wrapped: Bench, path: str) -> None:
+    assert wrapped.run(f"[ ! -e {path} ]")[0] == 0
+
+
+def test_bubblewrap_does_not_show_the_data_folder(wrapped: Bench) -> None:
+    (wrapped.folder / "secret").write_text("of the host")
+    assert wrapped.run(f"[ ! -e {wrapped.folder} ]; ls -A /home")[:2] == (0, "agent\n")
+
+
+@pytest.mark.parametrize("path", ["/x", "/usr/x", "/etc/x", "/in/x", "/dev/x", "/home/x", "/etc/passwd", "/proc/sys/kernel/hostname"])
+def test_bubblewrap_lets_nothing_else_be_written(wrapped: Bench, path: str) -> None:
+    code, said = wrapped.run(f"echo x > {path}")
+    assert code != 0 and ("Read-only" in said or "Permission denied" in said)
+
+
+@pytest.mark.parametrize("folder", ["/work", "/dev/shm"])
+def test_bubblewrap_caps_its_memory_file_systems(wrapped: Bench, folder: str) -> None:
+    code, said = wrapped.run(f"for i in 1 2 3 4 5 6 7 8 9; do head -c 10000000 /dev/zero > {folder}/$i || exit 9; done")
+    assert code == 9 and "No space left" in said
+
+
+def test_bubblewrap_gives_no_capability_and_no_way_to_new_ones(wrapped: Bench) -> None:
+    _, said = wrapped.run("id -u; grep -E 'Cap(Eff|Prm|Bnd|Amb)|NoNewPrivs' /proc/self/status; unshare -U true && echo more namespaces")
+    assert said.split()[0] == "1000"
+    assert [line.split()[1] for line in said.splitlines() if line.startswith("Cap")] == ["0" * 16] * 4
+    assert "NoNewPrivs:\t1" in said and "more namespaces" not in said
+
+
+def test_bubblewrap_sees_no_process_of_the_host(wrapped: Bench) -> None:
+    _, said = wrapped.run("for p in /proc/[0-9]*; do tr '\\0' ' ' < $p/cmdline; echo; done")
+    assert str(os.getpid()) not in said and "pytest" not in said.replace(str(wrapped.folder), "")
+
+
+def test_bubblewrap_that_does_not_come_up_is_nobodys_failed_check(wrapped: Bench) -> None:
+    from engine.errors import Transient
+    wrapped.outputs.rmdir()
+    with pytest.raises(Transient):
+        wrapped.end(wrapped.start("true"))
+
+
+def test_auto_takes_the_best_that_works_and_says_what_it_passed_over() -> None:
+    require("bwrap")
+    choice = choose("auto")
+    assert (choice.runtime.name, choice.passed_over, choice.fallback) == ("bubblewrap", [], False)
+
+
+def test_auto_falls_back_to_process_and_says_why() -> None:
+    program = ("import engine.runtimes.bubblewrap as b; b.find = lambda program: None\nfrom engine.runtimes import choose\n"
+               "c = choose('auto'); print(c.runtime.name, c.fallback, c.passed_over[0][0], 'apt install' in c.passed_over[0][1])\n"
+               "try: choose('bubblewrap')\nexcept Exception as e: print(type(e).__name__, e)")
+    said = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=Path(__file__).parent.parent).stdout
+    assert said.startswith("process True bubblewrap True\nRefused The runtime bubblewrap cannot run here.")
+
+
+def test_a_runtime_that_is_not_there_is_refused_with_those_that_are() -> None:
+    with pytest.raises(Refused, match="There is no runtime 'docker'. The runtimes are: auto, bubblewrap, process, fake."):
+        choose("docker")
