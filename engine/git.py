@@ -3,6 +3,7 @@
 Nothing of the user's or the system's git configuration is read, no hook runs, no prompt appears, no protocol works unless named."""
 import os
 import re
+import resource
 import signal
 import subprocess
 import tempfile
@@ -10,7 +11,7 @@ import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, NamedTuple
+from typing import IO, NamedTuple, TypedDict, Unpack
 
 from engine.errors import Permanent, Transient
 from engine.git_errors import NETWORK_COMMANDS, failure
@@ -36,38 +37,49 @@ class Output(NamedTuple):
     out: bytes
 
 
-def run_git(git_dir: Path | None, *args: str, stdin: Input = None, env: Mapping[str, str] | None = None, ok: Sequence[int] = (0,),
-            locks: Sequence[int] = (), timeout: float = SECONDS, config: Sequence[str] = ()) -> bytes:
-    """What `git <args>` writes. stdin: bytes, or a descriptor or file that git reads itself. locks: descriptors that git keeps open, so
-    that their locks outlive this process as long as git does. config: further "name=value". Raises Permanent or Transient."""
-    return call_git(git_dir, *args, stdin=stdin, env=env, ok=ok, locks=locks, timeout=timeout, config=config).out
+class Options(TypedDict, total=False):
+    """How to run git. All may be left out."""
+
+    stdin: Input                # bytes, or a descriptor or file that git reads itself
+    env: Mapping[str, str]      # beyond the environment that every git gets
+    ok: Sequence[int]           # exit codes that are no error; (0,)
+    locks: Sequence[int]        # descriptors that git keeps open, so that their locks outlive this process as long as git does
+    timeout: float              # seconds, then git and its helpers are killed; SECONDS
+    config: Sequence[str]       # "name=value"
+    memory: int                 # bytes that git may allocate; for objects that somebody may have made to exhaust it
 
 
-def call_git(git_dir: Path | None, *args: str, stdin: Input = None, env: Mapping[str, str] | None = None, ok: Sequence[int] = (0,),
-             locks: Sequence[int] = (), timeout: float = SECONDS, config: Sequence[str] = ()) -> Output:
+def run_git(git_dir: Path | None, *args: str, **options: Unpack[Options]) -> bytes:
+    """What `git <args>` writes. Raises Permanent or Transient (network, disk, deadline) with git's complaint in short."""
+    return call_git(git_dir, *args, **options).out
+
+
+def call_git(git_dir: Path | None, *args: str, **options: Unpack[Options]) -> Output:
     """As run_git, with the exit code, where a code other than 0 is an answer too."""
-    child = _start(git_dir, args, subprocess.PIPE if isinstance(stdin, bytes) else stdin, env, locks, config, subprocess.PIPE)
+    given, timeout = options.get("stdin"), options.get("timeout", SECONDS)
+    child = _start(git_dir, args, subprocess.PIPE if isinstance(given, bytes) else given, subprocess.PIPE, options)
     try:
-        out, err = child.communicate(stdin if isinstance(stdin, bytes) else None, timeout)
+        out, err = child.communicate(given if isinstance(given, bytes) else None, timeout)
     except subprocess.TimeoutExpired:
         raise _late(args[0], timeout) from None
     finally:
         _end(child)
-    if child.returncode not in ok:
+    if child.returncode not in options.get("ok", (0,)):
         raise failure(args[0], child.returncode, err)
     return Output(child.returncode, out)
 
 
 @contextmanager
-def stream_git(git_dir: Path | None, *args: str, stdin: Input = None, env: Mapping[str, str] | None = None,
-               locks: Sequence[int] = (), timeout: float = SECONDS, config: Sequence[str] = ()) -> Iterator[IO[bytes]]:
+def stream_git(git_dir: Path | None, *args: str, **options: Unpack[Options]) -> Iterator[IO[bytes]]:
     """git's output as a file, for what may be too long to hold. Whoever stops reading before its end ends git; that is no error."""
-    with tempfile.TemporaryFile() as errors, tempfile.TemporaryFile() as given:
+    timeout = options.get("timeout", SECONDS)
+    with tempfile.TemporaryFile() as errors, tempfile.TemporaryFile() as file:
+        stdin = options.get("stdin")
         if isinstance(stdin, bytes):  # a pipe could fill while nobody reads the answer
-            given.write(stdin)
-            given.seek(0)
-            stdin = given
-        child = _start(git_dir, args, stdin, env, locks, config, errors)
+            file.write(stdin)
+            file.seek(0)
+            stdin = file
+        child = _start(git_dir, args, stdin, errors, options)
         assert child.stdout is not None
         late = threading.Event()
 
@@ -93,18 +105,21 @@ def stream_git(git_dir: Path | None, *args: str, stdin: Input = None, env: Mappi
             raise failure(args[0], child.returncode, errors.read(65536))
 
 
-def _start(git_dir: Path | None, args: Sequence[str], stdin: int | IO[bytes] | None, env: Mapping[str, str] | None, locks: Sequence[int],
-           config: Sequence[str], stderr: int | IO[bytes]) -> subprocess.Popen[bytes]:
+def _start(git_dir: Path | None, args: Sequence[str], stdin: int | IO[bytes] | None, stderr: int | IO[bytes],
+           options: Options) -> subprocess.Popen[bytes]:
     argv = ["git"] if git_dir is None else ["git", f"--git-dir={git_dir.absolute()}"]
-    for setting in (*SETTINGS, *config):
+    for setting in (*SETTINGS, *options.get("config", ())):
         argv += ["-c", setting]
     kept = ("PATH", RUN_VARIABLE, *(_NETWORK if args[0] in NETWORK_COMMANDS else ()))  # RUN_VARIABLE: a run's git is found when the run is swept
-    environment = {**{name: os.environ[name] for name in kept if name in os.environ}, **_OWN, **(env or {})}
+    environment = {**{name: os.environ[name] for name in kept if name in os.environ}, **_OWN, **options.get("env", {})}
     try:
-        return subprocess.Popen([*argv, *args], stdin=subprocess.DEVNULL if stdin is None else stdin, stdout=subprocess.PIPE, stderr=stderr,
-                                env=environment, pass_fds=tuple(locks), start_new_session=True, cwd="/")
+        child = subprocess.Popen([*argv, *args], stdin=subprocess.DEVNULL if stdin is None else stdin, stdout=subprocess.PIPE, stderr=stderr,
+                                 env=environment, pass_fds=tuple(options.get("locks", ())), start_new_session=True, cwd="/")
     except FileNotFoundError:
         raise Permanent(MISSING) from None
+    if "memory" in options:  # set from here: git has just begun, and code between fork and exec is unsafe in a process with threads
+        resource.prlimit(child.pid, resource.RLIMIT_DATA, (options["memory"], options["memory"]))
+    return child
 
 
 def _kill(child: subprocess.Popen[bytes]) -> None:

@@ -19,8 +19,7 @@ from engine.repository import Repository
 BUNDLE_BYTES = 512_000_000
 INDEX_SECONDS = 600.0
 REF = "refs/heads/swarm-out"
-# A single allocation of more than this ends index-pack: a delta of a few bytes can claim to become gigabytes. Larger files are streamed.
-MEMORY = {"GIT_ALLOC_LIMIT": "256m"}
+MEMORY = 2_000_000_000  # bytes for index-pack: a delta of a few bytes can claim to become gigabytes. Large files are streamed.
 STREAMED = "core.bigFileThreshold=32m"
 
 
@@ -72,14 +71,14 @@ def _quarantine(repository: Repository, run_id: str) -> Iterator[tuple[Path, dic
     quoted = str(objects).replace("\\", "\\\\").replace('"', '\\"')  # quoted, a colon in it separates nothing
     try:
         yield folder, {"GIT_OBJECT_DIRECTORY": str(folder), "GIT_ALTERNATE_OBJECT_DIRECTORIES": f'"{quoted}"',
-                       "GIT_QUARANTINE_PATH": str(folder), **MEMORY}
+                       "GIT_QUARANTINE_PATH": str(folder)}
     finally:
         shutil.rmtree(folder)
 
 
 def _index(repository: Repository, pack: Input, env: Mapping[str, str], strict: bool) -> None:
     repository.git("index-pack", "--stdin", "--fix-thin", f"--max-input-size={BUNDLE_BYTES}", "--threads=2", *(["--strict"] if strict else []),
-                   stdin=pack, env=env, timeout=INDEX_SECONDS, config=(STREAMED,))
+                   stdin=pack, env=env, timeout=INDEX_SECONDS, config=(STREAMED,), memory=MEMORY)
 
 
 def _explain(repository: Repository, descriptor: int, header: Header, run_id: str, base: str, limits: PolicyLimits) -> None:

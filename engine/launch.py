@@ -5,7 +5,7 @@ import os
 import shutil
 import subprocess
 from pathlib import Path
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 from engine import processes, runner
 from engine.config import ROOT, Config
@@ -48,10 +48,10 @@ class ProcessLauncher:
     """A run is a process of its own that outlives this one. Held lock = alive: see RUNS in docs/architecture.md."""
 
     inline = False
+    _children: ClassVar[dict[str, subprocess.Popen[bytes]]] = {}  # run id -> child; this process's, whichever launcher started it
 
     def __init__(self, config: Config) -> None:
         self.runs = config.data / "runs"
-        self._children: dict[str, subprocess.Popen[bytes]] = {}
 
     def folder(self, run_id: str) -> Path:
         return self.runs / run_id
@@ -131,10 +131,3 @@ class ProcessLauncher:
     def discard(self, run_id: str) -> None:
         for name in ("in", "out", "work", "checks"):
             shutil.rmtree(self.folder(run_id) / name, ignore_errors=True)
-
-
-def owner_lock(config: Config, owner: str) -> Path:
-    """Held by a process that claims as `owner`, from before its first claim: while it is held, others leave its runs alone."""
-    folder = config.data / "owners"
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder / owner

@@ -14,9 +14,9 @@ from engine.branches import Branches, GitBranches
 from engine.config import Config
 from engine.db import Database
 from engine.dispatch import dispatch
-from engine.launch import Launcher, ProcessLauncher, owner_lock
+from engine.launch import Launcher, ProcessLauncher
 from engine.log import event
-from engine.processes import is_held, take_lock
+from engine.owners import OwnerLock, is_owned, sweep_owners
 from engine.reap import LIVE, Reaper, Step
 from engine.runtimes import Choice, choose
 from engine.waker import Waker
@@ -42,7 +42,8 @@ class SwarmEngine:
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
         self._workers: ThreadPoolExecutor | None = None
-        self._owner = take_lock(owner_lock(config, self.id))
+        sweep_owners(config)
+        self._owner = OwnerLock(config, self.id)
 
     def start(self) -> None:
         """Ticks in a daemon thread until stop()."""
@@ -59,6 +60,7 @@ class SwarmEngine:
             self._thread.join(timeout)
         if self._workers:
             self._workers.shutdown(wait=True)
+        self._owner.release()
         event("engine_stopped", engine=self.id)
 
     @property
@@ -105,7 +107,7 @@ class SwarmEngine:
         ids = {run["id"] for run in live}
         self._first_seen = {run_id: seen for run_id, seen in self._first_seen.items() if run_id in ids}
         for run in live:
-            if run["id"] not in self._busy and (run["claimed_by"] == self.id or not is_held(owner_lock(self.config, run["claimed_by"]))):
+            if run["id"] not in self._busy and (run["claimed_by"] == self.id or not is_owned(self.config, run["claimed_by"])):
                 self._look_after(run)
 
     def _look_after(self, run: Any) -> None:

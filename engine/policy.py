@@ -2,18 +2,23 @@
 
 A merge is looked at where it differs from all its parents; the rest of it is in the commits it merges. Two git processes in all."""
 import posixpath
+import re
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import IO, NamedTuple
 
 from engine.dangerous_names import is_dot_git, is_gitmodules, link_problem
 from engine.errors import Permanent, PolicyViolation
 from engine.git_errors import shown
-from engine.repository import Repository
+from engine.repository import NOTHING, Repository
 
 GONE, LINK, GITLINK = b"000000", b"120000", b"160000"
 LONGEST_LINK = 4096  # bytes; no system follows longer ones
 CHUNK = 1 << 16
+CHANGES = ("--format=", "--raw", "-z", "-c", "-r", "--root", "--no-abbrev", "--no-renames", "--ignore-submodules=none", "--no-notes",
+           "--no-show-signature")
+MEMORY = 512_000_000  # bytes for git log, which holds the changes of one commit at once: a few small trees within trees can unfold to billions
 
 
 @dataclass(frozen=True)
@@ -35,13 +40,13 @@ class Entry(NamedTuple):
     path: bytes
 
 
-def check(repository: Repository, base: str, tip: str, limits: PolicyLimits = DEFAULT_LIMITS, env: Mapping[str, str] | None = None) -> int:
+def check(repository: Repository, base: str, tip: str, limits: PolicyLimits = DEFAULT_LIMITS, env: Mapping[str, str] = NOTHING) -> int:
     """-> how many files base..tip changes. env: where the objects are, if not yet in the repository.
     Raises PolicyViolation, which names the path and the rule."""
     paths: set[bytes] = set()
     blobs: dict[bytes, Entry] = {}  # by object: a file of the same content is looked at once …
     links: dict[bytes, list[Entry]] = {}  # … but where a link leads depends on where it is
-    for number, entry in enumerate(_changes(repository, base, tip, env)):
+    for number, entry in enumerate(_changes(repository, base, tip, limits, env)):
         paths.add(entry.path)
         if len(paths) > limits.files or number >= limits.changes:
             name = shown(entry.path)
@@ -56,10 +61,9 @@ def check(repository: Repository, base: str, tip: str, limits: PolicyLimits = DE
     return len(paths)
 
 
-def _changes(repository: Repository, base: str, tip: str, env: Mapping[str, str] | None) -> Iterator[Entry]:
+def _changes(repository: Repository, base: str, tip: str, limits: PolicyLimits, env: Mapping[str, str]) -> Iterator[Entry]:
     """Every changed entry as it is afterwards. Read as it comes: a small pack can describe more changes than fit into memory."""
-    with repository.stream("log", "--format=", "--raw", "-z", "-c", "-r", "--root", "--no-abbrev", "--no-renames", "--ignore-submodules=none",
-                           "--no-notes", "--no-show-signature", "--end-of-options", f"{base}..{tip}", "--", env=env) as stream:
+    with _bounded(limits), repository.stream("log", *CHANGES, "--end-of-options", f"{base}..{tip}", "--", env=env, memory=MEMORY) as stream:
         words = _words(stream)
         for word in words:
             if not word.startswith(b":"):
@@ -67,6 +71,16 @@ def _changes(repository: Repository, base: str, tip: str, env: Mapping[str, str]
             parents = len(word) - len(word.lstrip(b":"))
             columns = word[parents:].split(b" ")  # a mode per parent and the new one, then objects likewise, then the letters
             yield Entry(columns[parents], columns[2 * parents + 1], next(words))
+
+
+@contextmanager
+def _bounded(limits: PolicyLimits) -> Iterator[None]:
+    try:
+        yield
+    except Permanent as error:
+        if re.search("out of memory|attempting to allocate|mmap failed", error.sentence, re.I):
+            raise PolicyViolation(f"The run changes far more than {limits.files} files in one commit, too many to name one.") from error
+        raise
 
 
 def _words(stream: IO[bytes]) -> Iterator[bytes]:
@@ -92,7 +106,7 @@ def _check_name(entry: Entry) -> None:
 
 
 def _check_contents(repository: Repository, blobs: dict[bytes, Entry], links: dict[bytes, list[Entry]], limits: PolicyLimits,
-                    env: Mapping[str, str] | None) -> None:
+                    env: Mapping[str, str]) -> None:
     """Sizes of all, and the targets of links: one process answers for both."""
     questions = [b"info %s\n" % oid for oid in blobs] + [b"contents %s\n" % oid for oid in links]
     total = 0

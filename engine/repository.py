@@ -6,17 +6,19 @@ import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import IO, NamedTuple
+from types import MappingProxyType
+from typing import IO, NamedTuple, Unpack
 
 from engine.branch_names import branch_name as branch_name  # where others look for it
 from engine.errors import Permanent, Transient
-from engine.git import SECONDS, Input, Output, call_git, stream_git
+from engine.git import Options, Output, call_git, stream_git
 from engine.git_errors import printable, shown
 from engine.git_remote import reaching
 from engine.jobs import fsync_folder
 from engine.repository_lock import hold
 
 FETCH_SECONDS = 1800.0
+NOTHING: Mapping[str, str] = MappingProxyType({})
 ZEROS = "0" * 40
 PLAIN_DIFF = ("-M", "--no-ext-diff", "--no-textconv", "--ignore-submodules=none")
 IDENTITY = {"GIT_AUTHOR_NAME": "HITL Swarm", "GIT_AUTHOR_EMAIL": "swarm@localhost",
@@ -50,24 +52,20 @@ class Repository:
             finally:
                 self._held.locks = ()
 
-    def call(self, *args: str, stdin: Input = None, env: Mapping[str, str] | None = None, ok: Sequence[int] = (0,),
-             timeout: float = SECONDS, config: Sequence[str] = ()) -> Output:
-        """git in this repository, with exit code; see engine.git.run_git."""
-        return call_git(self.path, *args, stdin=stdin, env=env, ok=ok, locks=self._locks, timeout=timeout, config=config)
+    def call(self, *args: str, **options: Unpack[Options]) -> Output:
+        """git in this repository, with exit code; see engine.git.call_git."""
+        return call_git(self.path, *args, **self._with_locks(options))
 
-    def git(self, *args: str, stdin: Input = None, env: Mapping[str, str] | None = None, timeout: float = SECONDS,
-            config: Sequence[str] = ()) -> bytes:
+    def git(self, *args: str, **options: Unpack[Options]) -> bytes:
         """What git writes; see engine.git.run_git."""
-        return self.call(*args, stdin=stdin, env=env, timeout=timeout, config=config).out
+        return self.call(*args, **options).out
 
-    def stream(self, *args: str, stdin: Input = None, env: Mapping[str, str] | None = None,
-               timeout: float = SECONDS) -> AbstractContextManager[IO[bytes]]:
+    def stream(self, *args: str, **options: Unpack[Options]) -> AbstractContextManager[IO[bytes]]:
         """git's output as a file; see engine.git.stream_git."""
-        return stream_git(self.path, *args, stdin=stdin, env=env, locks=self._locks, timeout=timeout)
+        return stream_git(self.path, *args, **self._with_locks(options))
 
-    @property
-    def _locks(self) -> tuple[int, ...]:
-        return getattr(self._held, "locks", ())
+    def _with_locks(self, options: Options) -> Options:
+        return {**options, "locks": getattr(self._held, "locks", ())}
 
     def create(self) -> None:
         """An empty bare repository; one that is there stays as it is."""
@@ -110,12 +108,12 @@ class Repository:
                 return line.removeprefix("ref: refs/heads/").removesuffix("\tHEAD")
         return None
 
-    def head(self, ref: str, env: Mapping[str, str] | None = None) -> str | None:
+    def head(self, ref: str, env: Mapping[str, str] = NOTHING) -> str | None:
         """The commit that `ref` (a full ref name or a sha) stands for, or None."""
         code, out = self.call("rev-parse", "--quiet", "--verify", "--end-of-options", f"{ref}^{{commit}}", ok=(0, 1, 128), env=env)
         return out.decode().strip() if code == 0 else None
 
-    def is_ancestor(self, a: str, b: str, env: Mapping[str, str] | None = None) -> bool:
+    def is_ancestor(self, a: str, b: str, env: Mapping[str, str] = NOTHING) -> bool:
         """True if everything of commit `a` is in `b`, so also if they are the same."""
         return self.call("merge-base", "--is-ancestor", "--end-of-options", a, b, ok=(0, 1), env=env).code == 0
 

@@ -13,8 +13,8 @@ from engine.config import Config
 from engine.db import Database, open_database
 from engine.dispatch import dispatch
 from engine.errors import NotFound, Refused, SwarmError
-from engine.launch import ProcessLauncher, owner_lock
-from engine.processes import take_lock
+from engine.launch import ProcessLauncher
+from engine.owners import OwnerLock
 from engine.reap import LIVE, Reaper
 from engine.runtimes import Choice, choose
 from engine.tickets import get
@@ -26,8 +26,7 @@ def run_ticket(db: Database, config: Config, ticket_id: str) -> int:
     """Claims and runs the ticket, once. -> exit code. Raises Refused with the reason why it may not run now, NotFound."""
     choice = choose(config.runtime)
     owner = f"cli-{uuid.uuid4().hex[:12]}"
-    path = owner_lock(config, owner)
-    lock = take_lock(path)
+    lock = OwnerLock(config, owner)
     try:
         run = _claim(db, config, owner, ticket_id)
         print(f"{ticket_id}: run {run['run_no']} of kind {run['kind']}, {choice.runtime.name} ({choice.runtime.isolation})", flush=True)
@@ -38,9 +37,7 @@ def run_ticket(db: Database, config: Config, ticket_id: str) -> int:
             print(f"{ticket_id}: {ended['outcome']}; the ticket is {ticket['status']}." + (f" {ended['reason']}" if ended["reason"] else ""))
         return COMPLETED if ended is not None and ended["outcome"] in ("prepared", "merged", "no_change", "integrated", "in_review") else FAILED
     finally:
-        if lock is not None:
-            os.close(lock)
-        path.unlink(missing_ok=True)
+        lock.release()
 
 
 def _claim(db: Database, config: Config, owner: str, ticket_id: str) -> dict:

@@ -6,7 +6,6 @@ import os
 import signal
 import sys
 import time
-import traceback
 from pathlib import Path
 from types import FrameType
 
@@ -51,7 +50,7 @@ def main(path: str) -> None:
         kind = "permanent" if isinstance(failure, Permanent) else "agent" if isinstance(failure, AgentFailed) else "transient"
         _fail(result, kind, failure.sentence)
     except Exception as error:  # the edge of this process: a run without a reason helps nobody
-        traceback.print_exc()
+        sys.excepthook(type(error), error, error.__traceback__)
         _fail(result, "transient", error.sentence if isinstance(error, SwarmError) else _described(error))
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     if run:

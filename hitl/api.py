@@ -115,7 +115,7 @@ def archive(session_id: str) -> Response:
     made = _session(session_id)["repository"]
     if made is None or not made["branch"]:
         raise NotFound("There is nothing to download yet: the build has not been prepared.")
-    file = tempfile.TemporaryFile()  # closed by the response
+    file = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the response
     Repository(repository_path(_swarm().config, session_id)).archive(made["branch"], file)
     file.seek(0)
     return send_file(file, "application/zip", as_attachment=True, download_name=made["branch"].rpartition("/")[2] + ".zip")

@@ -8,7 +8,8 @@ MOST = 60  # cards of a column that are shown at once
 QUEUED, RUNNING = ("pending", "blocked", "ready"), ("claimed", "running")
 _BAR = (("completed",), ("in_review",), RUNNING, ("needs_input",), ("failed",))  # the order of the progress bar
 _WORDS = {"completed": "done", "in_review": "in review", "claimed": "running", "needs_input": "question", "failed": "failed"}
-_STEPS = (("Idea", ("draft", "clarifying")), ("Spec", ("review",)), ("Approved", ("approved",)), ("Building", ("building",)), ("Done", ("completed",)))
+_STEPS = (("Idea", ("draft", "clarifying")), ("Spec", ("review",)), ("Approved", ("approved",)),
+          ("Building", ("building",)), ("Done", ("completed",)))
 
 
 def steps(state: str, reached: str) -> list[dict[str, Any]]:
@@ -24,26 +25,18 @@ def steps(state: str, reached: str) -> list[dict[str, Any]]:
     return found
 
 
-def counts(tickets: dict[str, int]) -> tuple[list[tuple[str, int]], int, str]:
-    """From {status: how many features}: (parts of the bar, how many count, the same in words). Cancelled features do not count."""
+def counts(tickets: dict[str, int], what: str = "feature") -> tuple[list[tuple[str, int]], int, str]:
+    """From {status: how many}: (parts of the bar, how many count, the same in words). What was cancelled does not count."""
     total = sum(count for status, count in tickets.items() if status != "cancelled")
     bar = [(states[0], sum(tickets.get(status, 0) for status in states)) for states in _BAR]
     waiting = sum(tickets.get(status, 0) for status in QUEUED)
     said = [f"{count} {_WORDS[state]}" for state, count in bar[1:] if count] + ([f"{waiting} queued"] if waiting else [])
-    return bar, total, f"{bar[0][1]} of {number(total, 'feature')} done" + "".join(", " + part for part in said)
+    return bar, total, f"{bar[0][1]} of {number(total, what)} done" + "".join(", " + part for part in said)
 
 
-def columns(tickets: list[dict[str, Any]], max_attempts: int) -> list[dict[str, Any]]:
-    """The board. An epic stands on it only where a person must act on it; the column for reviews only where there is one."""
-    features = [ticket for ticket in tickets if ticket["type"] != "epic" or ticket["status"] in ("failed", "needs_input")]
-    table = (("queued", "Queued", "engine", QUEUED), ("running", "Running", "agent", RUNNING), ("mine", "Needs you", "you", ("needs_input", "failed")),
-             ("review", "In review", "you", ("in_review",)), ("done", "Done", "", ("completed", "cancelled")))
-    found = []
-    for key, title, who, statuses in table:
-        cards = [card(ticket, max_attempts) for ticket in features if ticket["status"] in statuses]
-        if cards or key != "review":
-            found.append({"key": key, "title": title, "who": who, "mine": key == "mine", "tickets": cards, "most": MOST})
-    return found
+def columns(found: list[dict[str, Any]], max_attempts: int) -> list[dict[str, Any]]:
+    """The presenter's columns, with cards that say what matters about each ticket where it stands."""
+    return [{**column, "tickets": [card(ticket, max_attempts) for ticket in column["tickets"]], "most": MOST} for column in found]
 
 
 def card(ticket: dict[str, Any], max_attempts: int) -> dict[str, Any]:
@@ -61,15 +54,18 @@ def card(ticket: dict[str, Any], max_attempts: int) -> dict[str, Any]:
         facts.append("goes again soon" if ticket.get("not_before") else "waits for a free slot")
     elif status in RUNNING:
         facts.append(f"attempt {ticket['failures'] + 1} of {max_attempts}")
+        since = ticket.get("started_at") or since
     elif status == "failed":
         facts.append(f"attempt {ticket['failures']} of {max_attempts}" if ticket["failures"] else "")
+    elif status == "needs_input" and ticket.get("request") == "isolation":
+        shown = "isolation"
     elif status == "completed":
         shown_text = "Merged" if ticket["type"] != "epic" else "Done"
     return {**ticket, "facts": [fact for fact in facts if fact], "shown": shown, "shown_text": shown_text, "since": since,
             "mine": status in ("needs_input", "failed"), "last": ticket.get("last_line") if status in RUNNING else ""}
 
 
-def evidence(criteria: list[Any], checks: list[dict[str, Any]], status: str) -> list[dict[str, Any]]:
+def evidence(criteria: list[Any], checks: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Each criterion with what proves it: the check of the newest run that ran checks, 'unchecked' where there is no command."""
     results = {(check.get("text"), check.get("command")): check for check in checks}
     found = []
@@ -118,19 +114,27 @@ def _layers(after: list[list[int]]) -> list[int]:
     return [found[place] for place in range(len(after))]
 
 
+def is_news(event: dict[str, Any]) -> bool:
+    """Whether a person wants to read of it: not the steps between a ticket's start and its end."""
+    if event["kind"] == "ticket":
+        return event["from"] is not None and event["to"] not in ("blocked", "ready", "claimed")
+    return event["kind"] != "run" or event["to"] in ("failed", "lost", "conflict", "transient")
+
+
 def event_text(event: dict[str, Any]) -> str:
     """What an event of the journal says after its subject: 'started', 'is done'."""
     kind, to = event["kind"], event["to"]
     if kind == "ticket":
         return "was created" if event["from"] is None else {
-            "ready": "may start", "claimed": "was claimed", "running": "is running", "blocked": "waits", "needs_input": "needs you", "in_review": "waits for review",
-            "completed": "is done", "failed": "failed", "cancelled": "was cancelled"}.get(to, to)
+            "ready": "may start", "claimed": "was claimed", "running": "is running", "blocked": "waits", "needs_input": "needs you",
+            "in_review": "waits for review", "completed": "is done", "failed": "failed", "cancelled": "was cancelled"}.get(to, to)
     if kind == "run":
         return {"running": "run began", "merging": "is being merged"}.get(to, "run ended: " + word(to).lower())
     if kind == "request":
         return {"open": "asks you", "answered": "was answered", "withdrawn": "asks no more"}.get(to, to)
     if kind == "session":
-        return "was created" if event["from"] is None else {"building": "is being built", "completed": "is done"}.get(to, "is now: " + word(to).lower())
+        known = {"building": "is being built", "completed": "is done", "approved": "was approved", "failed": "failed", "cancelled": "was cancelled"}
+        return "was created" if event["from"] is None else known.get(to, "is now: " + word(to).lower())
     return "paused" if to == "paused" else "goes on"
 
 

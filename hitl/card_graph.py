@@ -24,7 +24,7 @@ def duplicates(names: list[str]) -> list[Problem]:
 def resolve(features: list[Any], names: list[str]) -> tuple[list[list[int]], list[Problem]]:
     """(for each feature the indexes that it depends on, in order and each once; problems)."""
     known = {key(name): number for number, name in reversed(list(enumerate(names))) if name}
-    nearest = Nearest(name for name in names if name)
+    nearest = Nearest(names)
     graph, problems = [], []
     for number, feature in enumerate(features):
         wanted = feature.get("depends_on", ()) if isinstance(feature, dict) else ()

@@ -12,15 +12,15 @@ Problem = dict[str, str]  # {"path": where in the card, "message": a sentence}
 _JOINED = "[^\x00-\u02ff\u2000-\u206f]"
 _HIDDEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u180e\u200b\u200e\u200f\u202a-\u202e\u2060-\u2069\ufeff\ud800-\udfff\U000e0000-\U000e007f]"
                      f"|(?<!{_JOINED})[\u200c\u200d]|[\u200c\u200d](?!{_JOINED})")
+_TURNS = "a character that changes the direction of text"
 _KINDS = (("\ud800", "\udfff", "half of a surrogate pair"), ("\U000e0000", "\U000e007f", "an invisible tag character"),
           ("\x00", "\x1f", "a control character"), ("\x7f", "\x9f", "a control character"),
-          ("\u202a", "\u202e", "a character that changes the direction of text"), ("\u2066", "\u2069", "a character that changes the direction of text"),
-          ("\u200e", "\u200f", "a character that changes the direction of text"), ("\u061c", "\u061c", "a character that changes the direction of text"))
+          ("\u202a", "\u202e", _TURNS), ("\u2066", "\u2069", _TURNS), ("\u200e", "\u200f", _TURNS), ("\u061c", "\u061c", _TURNS))
 
 
 def key(title: str) -> str:
     """Two titles are the same title if their keys are equal."""
-    return unicodedata.normalize("NFC", title).strip().casefold()
+    return title.strip().lower() if title.isascii() else unicodedata.normalize("NFC", title).strip().casefold()
 
 
 def shorten(text: str, length: int = 60) -> str:
@@ -84,11 +84,13 @@ class Nearest:
     """Finds what a person may have meant. Comparing is slow, so it stops suggesting when it has used up its budget."""
 
     def __init__(self, names: Iterable[str], budget: int = 500_000) -> None:
-        self._names = {key(name): name for name in names if len(name) <= 300}
-        self._cost, self._budget = sum(map(len, self._names)) + 1, budget
+        self._given, self._names, self._cost, self._budget = names, dict[str, str](), 0, budget
         self._known: dict[str, str | None] = {}
 
     def to(self, name: str) -> str | None:
+        if not self._cost:
+            self._names = {key(each): each for each in self._given if 0 < len(each) <= 300}
+            self._cost = sum(map(len, self._names)) + 1
         wanted = key(name[:300])
         if wanted not in self._known and self._cost <= self._budget:
             self._budget -= self._cost

@@ -1,4 +1,5 @@
 """How the pages write times, numbers and states: template filters, registered by install(). Each takes raw values; Markup is built by escaping."""
+import re
 from datetime import UTC, datetime
 from urllib.parse import urlsplit
 
@@ -27,7 +28,7 @@ STATES = {
 
 def install(app: Flask) -> None:
     filters = {"glyph": glyph, "word": word, "when": when, "clock": clock, "duration": duration, "number": number, "size": size,
-               "plain": strip, "text": text, "short": short, "oneline": oneline, "weblink": weblink}
+               "plain": strip, "text": text, "blocks": blocks, "short": short, "oneline": oneline, "weblink": weblink}
     app.jinja_env.filters.update(filters)
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
 
@@ -107,6 +108,22 @@ def size(count: int) -> str:
 def text(value: str | None) -> str:
     """Several lines of hostile text as they are, without what cannot be seen."""
     return "\n".join(visible(line) for line in (value or "").split("\n"))
+
+
+def blocks(value: str | None) -> list[tuple[str, str]]:
+    """A description as [('prose' or 'code', text)]: its fenced blocks apart from what stands between them."""
+    found: list[tuple[str, str]] = []
+    lines, fence = list[str](), ""
+    for line in [*text(value).split("\n"), None]:
+        mark = re.match(r" {0,3}(`{3,}|~{3,})", line or "")
+        if line is None or (mark and (not fence or (mark[1].startswith(fence) and not line.strip().strip(fence[0])))):
+            body = "\n".join(lines).strip("\n")
+            if body.strip():
+                found.append(("code" if fence else "prose", body))
+            lines, fence = [], "" if fence or not mark else mark[1]
+        else:
+            lines.append(line)
+    return found
 
 
 def short(text: str | None, length: int = 8) -> str:

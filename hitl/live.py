@@ -14,7 +14,7 @@ from typing import Any
 
 from flask import Flask, current_app, request
 from flask_sock import Sock
-from simple_websocket import ConnectionClosed, Server
+from simple_websocket import ConnectionClosed, Server  # type: ignore[import-untyped]
 
 from engine import events
 from engine.config import Config

@@ -27,7 +27,8 @@ def notes_markdown(db: Database, tenant: str, session_id: str) -> str:
 
 def _head(session: sqlite3.Row) -> list[str]:
     state = session["state"] + (", paused" if session["paused"] else "") + (f": {_line(session['reason'])}" if session["reason"] else "")
-    facts = [f"- Session: `{session['id']}`", f"- State: {state}", f"- Begun: {_time(session['created_at'])}", f"- Last change: {_time(session['updated_at'])}"]
+    facts = [f"- Session: `{session['id']}`", f"- State: {state}", f"- Begun: {_time(session['created_at'])}",
+             f"- Last change: {_time(session['updated_at'])}"]
     quoted = "\n".join(f"> {line}" for line in session["description"].splitlines())
     return [quoted, "\n".join(facts)] if quoted else ["\n".join(facts)]
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from flask import Blueprint, Response, make_response, redirect, request
 
-from engine import requests, steering
+from engine import claims, requests, steering
 from engine.errors import BadRequest, InvalidCard, SwarmError
 from hitl import sample, screens, sessions, strict_json
 from hitl.guard import current_tenant
@@ -112,6 +112,19 @@ def cancel(ticket_id: str) -> Response:
                     lambda error: screens.ticket(ticket_id, error=error))
 
 
+@actions.post("/tickets/<ticket_id>/approve")
+def approve_change(ticket_id: str) -> Response:
+    return _attempt(lambda: steering.approve(swarm().db, current_tenant(), ticket_id), f"/tickets/{ticket_id}",
+                    lambda error: screens.changes(ticket_id, error=error))
+
+
+@actions.post("/tickets/<ticket_id>/request-changes")
+def request_changes(ticket_id: str) -> Response:
+    text = _field("text")
+    return _attempt(lambda: steering.request_changes(swarm().db, current_tenant(), ticket_id, text), f"/tickets/{ticket_id}",
+                    lambda error: screens.changes(ticket_id, error=error, kept=text))
+
+
 @actions.post("/requests/<int:seq>/answer")
 def answer(seq: int) -> Response:
     """Back to where the person was: the form is on the inbox, on the ticket and on the board."""
@@ -129,7 +142,7 @@ def _from_here(default: str) -> str:
 
 @actions.post("/engine/<any(pause, resume):what>")
 def pause_engine(what: str) -> Response:
-    steering.pause_engine(swarm().db) if what == "pause" else steering.resume_engine(swarm().db)
+    claims.set_paused(swarm().db, what == "pause", "Paused by a person.")
     return _go("/engine")
 
 

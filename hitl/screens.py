@@ -4,8 +4,8 @@ from typing import Any
 from flask import current_app, g, render_template, request
 
 from engine import VERSION, events
-from engine.errors import InvalidCard, NotFound, SwarmError
-from hitl import boards, facts, formats, graph, sample
+from engine.errors import SwarmError
+from hitl import boards, engine_facts, facts, graph, sample, ticket_facts, views
 from hitl.guard import current_tenant
 from hitl.spec_card import normalise
 
@@ -43,42 +43,55 @@ def as_problem(error: SwarmError | None) -> dict[str, Any] | None:
 
 
 def home(new: bool = False, error: SwarmError | None = None, typed: dict[str, str] | None = None) -> str:
+    """A first visit explains; later ones list. `typed` is a form that was not accepted."""
     journal_end()
     show = request.args.get("show", "")
-    shown, filters, older = facts.sessions(show, request.args.get("after", type=int))
-    details = error.extra.get("details") if error else None
-    return render("home.html", "home", new=new, sessions=filters[0][2], sessions_shown=shown, total=filters[0][2], filters=filters, only=show,
-                  older=older, needs=facts.needs(), engine=facts.engine(), latest=facts.latest(), typed={**TYPED, **(typed or {})},
-                  error=as_problem(error), problems=details, sample_features=len(sample.card()["features"]), installation_facts=facts.installation())
+    shown, older = facts.sessions(show, request.args.get("after", type=int))
+    any_yet = bool(shown or facts.sessions("", None)[0])
+    values = {"new": new or not any_yet, "sessions": any_yet, "engine": engine_facts.engine(), "error": as_problem(error),
+              "typed": {**TYPED, **(typed or {})}, "problems": facts.card_problems(error)}
+    if values["new"]:
+        return render("home.html", "home", **values, sample_features=len(sample.card()["features"]), installation_facts=engine_facts.installation())
+    return render("home.html", "home", **values, sessions_shown=shown, older=older, filters=facts.FILTERS, only=show, needs=facts.needs(),
+                  latest=facts.latest())
 
 
 def inbox(error: SwarmError | None = None, kept: str = "", kept_for: int | None = None) -> str:
     journal_end()
-    return render("inbox.html", "inbox", needs=facts.needs(), answered=facts.answered(), error=as_problem(error), kept=kept, kept_for=kept_for)
+    return render("inbox.html", "inbox", needs=facts.needs(), error=as_problem(error), kept=kept, kept_for=kept_for)
 
 
 def session(session_id: str, view: str = "board", error: SwarmError | None = None, card_text: str | None = None) -> str:
     """The page of a session, whatever its state. `card_text` is what was typed and not saved. Raises NotFound."""
     journal_end()
     found = facts.session(session_id)
-    card = facts.card(session_id)
-    values: dict[str, Any] = {"session": found, "session_id": session_id, "base": f"/sessions/{session_id}", "error": as_problem(error),
-                              "engine": facts.engine(), "live": True, "view": view, "title_word": formats.word(found["state"]).lower(),
-                              "card_reason": card.reason, "problems": card.problems, "warnings": card.warnings, "card": _readable(card.card)}
-    tickets = facts.tickets(session_id)
-    values["steps"] = boards.steps(found["state"], "building" if tickets else "review" if found["spec_version"] else "draft")
-    if tickets:
-        return _built(session_id, view, tickets, values)
+    board = views.board_view(swarm().db, current_tenant(), session_id)
+    built = board["epic"] is not None
+    values: dict[str, Any] = {"session": found, "session_id": session_id, "base": f"/sessions/{session_id}", "error": as_problem(error), "live": True,
+                              "engine": engine_facts.engine(), "view": view, "title_word": facts.state_word(found), "approvable": False,
+                              "steps": boards.steps(found["state"], "building" if built else "review" if found["spec_version"] else "draft")}
+    if not built or view == "spec":
+        card = facts.card(session_id)
+        values |= {"card": _readable(card.card), "card_reason": card.reason, "problems": card.problems, "warnings": found["warnings"]}
+    if built:
+        return _built(session_id, board, values)
     if found["state"] == "approved":
         values["preview"], values["unchecked"] = boards.preview(normalise(card.card)) if card.card else ([], [])
         return render("session_approved.html", "session", **values)
     if found["state"] == "cancelled":
         return render("session_spec.html", "session", **values)
-    failed = card_text is not None
-    details = error.extra.get("details") if isinstance(error, InvalidCard) else None
-    values |= {"live": False, "card_text": card_text if failed else card.text or facts.starter_card(found),
-               "problems": details or card.problems, "approvable": found["state"] == "review" and card.card is not None and not failed,
-               "approve_reason": "Save the card below first: what you typed is not valid yet." if failed else card.reason or "Save the card first."}
+    return _editor(card, card_text, error, values)
+
+
+def _editor(card: facts.Card, typed: str | None, error: SwarmError | None, values: dict[str, Any]) -> str:
+    """The card before its approval, and the form that changes it."""
+    found = values["session"]
+    values |= {"live": False, "card_text": card.text or facts.starter_card(found) if typed is None else typed,
+               "problems": facts.card_problems(error) or card.problems,
+               "approvable": found["state"] == "review" and card.card is not None and typed is None,
+               "approve_reason": card.reason or "Save the card first."}
+    if typed is not None:
+        values["approve_reason"] = "What you typed is not saved yet: mend it and save it first."
     return render("session_card.html", "session", **values)
 
 
@@ -87,83 +100,84 @@ def _readable(card: dict[str, Any] | None) -> dict[str, Any] | None:
     if card is None:
         return None
     features = normalise(card)["features"]
-    shown = [{**feature, "after": [f"{index + 1} {features[index]['title']}" for index in feature["depends_on"]]} for feature in features[:MOST_FEATURES]]
+    names = [f"{place} {feature['title']}" for place, feature in enumerate(features, 1)]
+    shown = [{**feature, "after": [names[index] for index in feature["depends_on"]]} for feature in features[:MOST_FEATURES]]
     return {**card, "features": shown}
 
 
-def _built(session_id: str, view: str, tickets: list[dict[str, Any]], values: dict[str, Any]) -> str:
-    base, config = values["base"], swarm().config
-    features = [ticket for ticket in tickets if ticket["type"] != "epic"]
-    epic = next((ticket for ticket in tickets if ticket["type"] == "epic"), None)
-    by_status: dict[str, int] = {}
-    for ticket in features:
-        by_status[ticket["status"]] = by_status.get(ticket["status"], 0) + 1
-    bar, total, said = boards.counts(by_status)
-    values["board"] = {"counts": bar, "total": total, "counts_text": said, "done": by_status.get("completed", 0), "epic": epic,
-                       "running": sum(by_status.get(status, 0) for status in boards.RUNNING), "branch": epic and epic["branch_name"],
-                       "needs": sum(ticket["status"] in ("failed", "needs_input") for ticket in tickets), "started_at": tickets[0]["created_at"],
-                       "evidence": facts.evidence_line(session_id), "columns": boards.columns(tickets, config.max_attempts) if view == "board" else []}
-    version = values["session"]["spec_version"]
+def _built(session_id: str, board: dict[str, Any], values: dict[str, Any]) -> str:
+    base, config, view, found = values["base"], swarm().config, values["view"], values["session"]
+    bar, total, said = boards.counts(board["counts"])
+    cards = boards.columns(board["columns"], config.max_attempts)
+    for column in cards:
+        for card in column["tickets"]:
+            card["last"] = ticket_facts.last_line(card["run_id"]) if card["status"] == "running" and card["run_id"] and view == "board" else ""
+    mine = sum(len(column["tickets"]) for column in cards if column["mine"] or column["key"] == "in_review")
+    values["board"] = {"counts": bar, "total": total, "counts_text": said, "done": board["counts"].get("completed", 0), "epic": board["epic"],
+                       "running": sum(board["counts"].get(status, 0) for status in boards.RUNNING), "branch": board["branch"], "needs": mine,
+                       "started_at": board["epic"]["created_at"], "columns": cards}
+    version = found["spec_version"]
     values["tabs"] = [{"name": "board", "label": "Board", "href": base}, {"name": "graph", "label": "Graph", "href": base + "/graph"},
                       {"name": "spec", "label": f"Spec v{version}" if version else "Spec", "href": base + "/spec"},
                       {"name": "notes", "label": "Notes", "href": base + "/notes"}]
-    values["result"] = facts.result(session_id, epic, features) if view == "board" else None
-    values["isolation"] = [each for each in facts.requests(session_id) if each["kind"] == "isolation"]
+    if view == "board":
+        values["result"] = facts.result(found)
+        values["isolation"] = [each for each in facts.requests_of(session_id) if each["kind"] == "isolation"]
     if view == "graph":
-        values["graph"] = graph.layout(features)
+        features = [card for column in cards for card in column["tickets"] if card["type"] != "epic"]
+        values["graph"] = graph.layout(sorted(features, key=lambda card: card["seq"]))
     if view == "notes":
-        values["notes"] = facts.notes(session_id)
+        values["notes"] = views.notes_markdown(swarm().db, current_tenant(), session_id)
     return render(f"session_{view}.html", "session", **values)
 
 
 def ticket(ticket_id: str, error: SwarmError | None = None, kept: str = "") -> str:
     """The ticket and one of its runs (?run=<id>, else the newest). Raises NotFound."""
     journal_end()
-    found, runs = facts.ticket(ticket_id), facts.runs(ticket_id)
+    found, runs = ticket_facts.ticket(ticket_id), ticket_facts.runs(ticket_id)
     wanted = request.args.get("run")
-    run = next((each for each in runs if each["id"] == wanted), None) if wanted else (runs[0] if runs else None)
-    if wanted and run is None:
-        raise NotFound(f"{ticket_id} has no run {wanted[:64]}.")
-    evidence = boards.evidence(found["acceptance_criteria"], next((each["checks"] for each in runs if each["checks"]), []), found["status"])
-    return render("ticket.html", "session", **_about(found), view="run", run=run, runs=runs, error=as_problem(error), kept=kept,
-                  request_open=facts.request_of(ticket_id), log=facts.log(run, 0, 1) if run else None, evidence=evidence,
-                  evidence_text=boards.evidence_text(evidence), waits=facts.waits(found), max_attempts=swarm().config.max_attempts,
-                  facts=facts.details(found, run))
+    run = ticket_facts.run(ticket_id, wanted) if wanted else (runs[0] if runs else None)
+    evidence = boards.evidence(found["acceptance_criteria"], next((each["checks"] for each in runs if each["checks"]), []))
+    return render("ticket.html", "session", **_about(found, run), view="run", runs=runs, error=as_problem(error), kept=kept,
+                  request_open=ticket_facts.request_of(found), log=ticket_facts.log(run) if run else None, evidence=evidence,
+                  evidence_text=boards.evidence_text(evidence), waits=ticket_facts.waits(found), max_attempts=swarm().config.max_attempts,
+                  facts=ticket_facts.details(found, run))
 
 
 def log_part(ticket_id: str, run_id: str, after: int, line: int) -> str:
     """The log from byte `after` on, whose first line has the number `line`: what tail.js appends."""
-    run = facts.run(ticket_id, run_id)
-    return render_template("log_part.html", run=run, log=facts.log(run, after, line, piece=True))
+    run = ticket_facts.run(ticket_id, run_id)
+    return render_template("log_part.html", run=run, log=ticket_facts.log(run, after, line))
 
 
-def changes(ticket_id: str) -> str:
-    found = facts.ticket(ticket_id)
-    files, what, nothing = facts.diff(found)
-    return render("changes.html", "session", **_about(found), view="changes", run=_newest(ticket_id), files=files, what=what, nothing=nothing, error=None)
+def changes(ticket_id: str, error: SwarmError | None = None, kept: str = "") -> str:
+    journal_end()
+    found, runs = ticket_facts.ticket(ticket_id), ticket_facts.runs(ticket_id)
+    files, what, nothing = ticket_facts.diff(ticket_id)
+    asked = ticket_facts.request_of(found)
+    return render("changes.html", "session", **_about(found, runs[0] if runs else None), view="changes", files=files,
+                  folders=ticket_facts.folders(files), what=what, nothing=nothing,
+                  review=asked if asked and asked["kind"] == "review" else None, error=as_problem(error), kept=kept)
 
 
 def history(ticket_id: str) -> str:
     journal_end()
-    found, runs = facts.ticket(ticket_id), facts.runs(ticket_id)
-    return render("history.html", "session", **_about(found), view="history", run=runs[0] if runs else None, runs=runs,
-                  events=facts.events_of(found), error=None)
+    found, runs = ticket_facts.ticket(ticket_id), ticket_facts.runs(ticket_id)
+    return render("history.html", "session", **_about(found, runs[0] if runs else None), view="history", runs=runs,
+                  events=ticket_facts.story(found, runs), error=None)
 
 
-def _newest(ticket_id: str) -> dict[str, Any] | None:
-    return next(iter(facts.runs(ticket_id)), None)
-
-
-def _about(found: dict[str, Any]) -> dict[str, Any]:
+def _about(found: dict[str, Any], run: dict[str, Any] | None) -> dict[str, Any]:
     """What the head of each of a ticket's pages shows."""
     about = facts.session(found["session_id"])
     closed = found["status"] in ("completed", "cancelled", "failed")
-    return {"ticket": found, "session": about, "session_id": found["session_id"],
-            "retryable": found["status"] == "failed" and about["state"] != "cancelled",
+    return {"ticket": found, "session": about, "session_id": found["session_id"], "run": run,
+            "retryable": found["status"] == "failed" and about["state"] != "cancelled" and found["type"] == "epic",
             "droppable": found["type"] != "epic" and not closed}
 
 
 def engine_page(error: SwarmError | None = None) -> str:
     journal_end()
-    return render("engine.html", "engine", engine=facts.engine(), running=facts.running(), runtimes=facts.runtimes(), agents=facts.agents(),
-                  errors=facts.errors(), settings=swarm().config.described(), error=as_problem(error))
+    view = engine_facts.raw()
+    return render("engine.html", "engine", engine=engine_facts.engine(), running=view["runs"], runtimes=engine_facts.runtimes(),
+                  agents=engine_facts.agents(), errors=engine_facts.errors(), settings=view["settings"], error=as_problem(error))

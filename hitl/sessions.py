@@ -93,7 +93,8 @@ def current_sha256(row: sqlite3.Row) -> str:
 def record_version(db: Database, session_id: str, card: str, sha256: str, source: str) -> int:
     """A further version of the card, which is then the session's -> its number. `card` is canonical JSON."""
     version = int(db.value("select coalesce(max(version), 0) + 1 from spec_versions where session_id = ?", (session_id,)))
-    db.execute("insert into spec_versions (session_id, version, card, sha256, source) values (?, ?, ?, ?, ?)", (session_id, version, card, sha256, source))
+    db.execute("insert into spec_versions (session_id, version, card, sha256, source) values (?, ?, ?, ?, ?)",
+               (session_id, version, card, sha256, source))
     db.execute("update hitl_sessions set spec_version = ?, spec_sha256 = ? where id = ?", (version, sha256, session_id))
     return version
 

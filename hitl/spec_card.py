@@ -18,7 +18,7 @@ from engine.config import Config
 from engine.errors import BadRequest, InvalidCard
 from engine.source import validate_source
 from hitl import card_graph
-from hitl.card_text import Nearest, Problem, text_problems, shorten, step
+from hitl.card_text import Nearest, Problem, shorten, step, text_problems
 from hitl.strict_json import canonical
 
 SCHEMA = json.loads(Path(__file__).with_name("spec_card.schema.json").read_text(encoding="utf-8"))
@@ -86,7 +86,8 @@ def normalise(card: dict[str, Any]) -> dict[str, Any]:
     names = card_graph.titles(features)
     graph, _ = card_graph.resolve(features, names)
     return {
-        "name": card["name"].strip(), "description": card.get("description", ""), "checks": card.get("checks", []), "review": card.get("review", False),
+        "name": card["name"].strip(), "description": card.get("description", ""), "checks": card.get("checks", []),
+        "review": card.get("review", False),
         "features": [{"title": names[number], "description": feature.get("description", ""), "depends_on": graph[number],
                       "acceptance_criteria": [_criterion(item) for item in feature.get("acceptance_criteria", ())],
                       "priority": int(feature.get("priority", 0)), "agent": feature.get("agent")} for number, feature in enumerate(features)],
@@ -152,7 +153,8 @@ def _wanted(types: Any) -> str:
 
 
 def _kind(value: Any) -> str:
-    kinds: list[tuple[Any, str]] = [(type(None), "null"), (bool, "true or false"), (str, "text"), (int | float, "a number"), (list, "a list"), (dict, "an object")]
+    kinds: list[tuple[Any, str]] = [(type(None), "null"), (bool, "true or false"), (str, "text"), (int | float, "a number"), (list, "a list"),
+                                    (dict, "an object")]
     return next((name for kind, name in kinds if isinstance(value, kind)), type(value).__name__)
 
 
@@ -165,7 +167,8 @@ def _meaning_problems(card: dict[str, Any]) -> Iterator[Problem]:
             yield from _line_problems(f"features[{number}].title", feature.get("title"))
             agent = feature.get("agent")
             if isinstance(agent, str) and agent and not _AGENT.fullmatch(agent):
-                yield {"path": f"features[{number}].agent", "message": "An agent's name has small letters, digits, - and _, and begins with a letter."}
+                yield {"path": f"features[{number}].agent",
+                       "message": "An agent's name has small letters, digits, - and _, and begins with a letter."}
             for place, item in enumerate(_list(feature, "acceptance_criteria")):
                 path = f"features[{number}].acceptance_criteria[{place}]"
                 yield from _blank_problems(path + ".text", item.get("text")) if isinstance(item, dict) else _blank_problems(path, item)

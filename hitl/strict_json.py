@@ -13,6 +13,7 @@ from engine.errors import BadRequest
 DEEPEST = 100
 _TOKEN = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"(\s*:)?|[\[\]{}]|-?(?:\d[\d.eE+-]*|Infinity|NaN)', re.S)
 _BRACKET = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"|[\[\]{}]', re.S)
+_AS_GIVEN = json.JSONEncoder(ensure_ascii=False, allow_nan=False).encode
 _ESCAPE = re.compile(r"\\(?:u([0-9a-fA-F]{4})|.)", re.S)
 
 
@@ -49,7 +50,7 @@ def canonical(value: Any) -> str:
 
 def as_given(value: Any) -> str:
     """The same, but with the keys in the order in which they came."""
-    return json.dumps(value, ensure_ascii=False, allow_nan=False)
+    return _AS_GIVEN(value)
 
 
 def sha256(value: Any) -> str:

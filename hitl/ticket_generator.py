@@ -15,8 +15,9 @@ from hitl import sample, sessions
 from hitl.spec_card import Checked, normalise, validate
 from hitl.strict_json import as_given, canonical
 
-_TICKET = ("insert into tickets (id, session_id, tenant_id, type, title, description, acceptance_criteria, status, parent_id, position, priority,"
-           " agent, supplied, review, created_at, updated_at) values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)")
+_TICKETS = ("insert into tickets (id, session_id, tenant_id, type, title, description, acceptance_criteria, status, parent_id, position, priority,"
+            " agent, supplied, review, created_at, updated_at)")
+ROWS = 100  # of one insert
 
 
 def generate_tickets(session_id: str, spec_card: dict[str, Any], tenant_id: str, db: Database | None = None) -> dict[str, Any]:
@@ -55,7 +56,8 @@ def start_build(db: Database, config: Config, tenant: str, session_id: str, body
     with db.transaction():
         row = _approved(db, tenant, session_id)
         if row["spec_card"] != before["spec_card"]:
-            raise WrongState("The card was changed while the build was about to start. Load it again.", currentState=row["state"], since=row["updated_at"])
+            raise WrongState("The card was changed while the build was about to start. Load it again.", currentState=row["state"],
+                             since=row["updated_at"])
         made = _build(db, row, checked)
     count = made["count"]
     return {"success": True, "state": "building", "epic_id": made["epicId"], "ticket_ids": made["ticketIds"], "ticket_count": count,
@@ -80,17 +82,23 @@ def _build(db: Database, row: sqlite3.Row, checked: Checked) -> dict[str, Any]:
     review = int(plan["review"])
     checks = canonical([{"text": command, "check": command} for command in plan["checks"]])
 
-    def ticket(position: int, kind: str, status: str, title: str, description: str, criteria: str, priority: int, agent: str | None) -> tuple[Any, ...]:
-        return (ids[position], row["id"], row["tenant_id"], kind, title, description, criteria, status, ids[0] if position else None, position,
-                priority, agent, supplied, review, now, now)
-
-    db.execute(_TICKET, ticket(0, "epic", "ready", plan["name"], plan["description"], checks, 0, None))
-    db.connection.executemany(_TICKET, (
-        ticket(position, "feature", "blocked", feature["title"], feature["description"], as_given(feature["acceptance_criteria"]),
-               feature["priority"], feature["agent"]) for position, feature in enumerate(plan["features"], 1)))
-    db.connection.executemany("insert into ticket_dependencies (ticket_id, depends_on) values (?, ?)", (
-        (ids[position], ids[1 + index]) for position, feature in enumerate(plan["features"], 1) for index in feature["depends_on"]))
+    same = (supplied, review, now, now)
+    session_id, tenant = row["id"], row["tenant_id"]
+    _insert(db, _TICKETS, [(ids[0], session_id, tenant, "epic", plan["name"], plan["description"], checks, "ready", None, 0, 0, None, *same)])
+    _insert(db, _TICKETS, [
+        (ids[position], session_id, tenant, "feature", feature["title"], feature["description"], as_given(feature["acceptance_criteria"]),
+         "blocked", ids[0], position, feature["priority"], feature["agent"], *same) for position, feature in enumerate(plan["features"], 1)])
+    _insert(db, "insert into ticket_dependencies (ticket_id, depends_on)", [
+        (ids[position], ids[1 + index]) for position, feature in enumerate(plan["features"], 1) for index in feature["depends_on"]])
     return {"epicId": ids[0], "ticketIds": ids, "count": len(ids)}
+
+
+def _insert(db: Database, into: str, rows: list[tuple[Any, ...]]) -> None:
+    """Many rows a statement: SQLite sets up the lists of the table's checks once for each, which costs more than a row."""
+    for start in range(0, len(rows), ROWS):
+        part = rows[start:start + ROWS]
+        places = "(" + ", ".join("?" * len(part[0])) + ")"
+        db.execute(f"{into} values {', '.join([places] * len(part))}", [value for row in part for value in row])
 
 
 def _allocate(db: Database, count: int) -> list[str]:

@@ -37,8 +37,8 @@ def ticket_view(db: Database, tenant: str, ticket_id: str) -> dict[str, Any]:
     return {
         **ticket_dict(row), "run": latest, "checks": latest["checks"] if latest else [],
         "project_name": db.value("select project_name from hitl_sessions where id = ?", (row["session_id"],)),
-        "depends_on": _ids(db, "select t.id from ticket_dependencies d join tickets t on t.id = d.depends_on where d.ticket_id = ? order by t.seq", ticket_id),
-        "dependents": _ids(db, "select t.id from ticket_dependencies d join tickets t on t.id = d.ticket_id where d.depends_on = ? order by t.seq", ticket_id),
+        "depends_on": _ids(db, "join tickets t on t.id = d.depends_on where d.ticket_id = ?", ticket_id),
+        "dependents": _ids(db, "join tickets t on t.id = d.ticket_id where d.depends_on = ?", ticket_id),
         "requests": [request_dict(each) for each in db.all("select * from requests where ticket_id = ? order by seq", (ticket_id,))],
     }
 
@@ -49,13 +49,14 @@ def runs_view(db: Database, tenant: str, ticket_id: str) -> list[dict[str, Any]]
     return [run_dict(row) for row in db.all("select * from runs where ticket_id = ? order by seq desc", (ticket_id,))]
 
 
-def _ids(db: Database, sql: str, ticket_id: str) -> list[str]:
-    return [row[0] for row in db.all(sql, (ticket_id,))]
+def _ids(db: Database, which: str, ticket_id: str) -> list[str]:
+    return [row[0] for row in db.all(f"select t.id from ticket_dependencies d {which} order by t.seq", (ticket_id,))]
 
 
 def ticket_dict(row: sqlite3.Row) -> dict[str, Any]:
     """All columns that a person may see; criteria parsed."""
-    return {**_visible(row), "acceptance_criteria": parsed(row["acceptance_criteria"], []), "supplied": bool(row["supplied"]), "review": bool(row["review"])}
+    return {**_visible(row), "acceptance_criteria": parsed(row["acceptance_criteria"], []), "supplied": bool(row["supplied"]),
+            "review": bool(row["review"])}
 
 
 def run_dict(row: sqlite3.Row) -> dict[str, Any]:
@@ -67,7 +68,7 @@ def request_dict(row: sqlite3.Row) -> dict[str, Any]:
 
 
 def _visible(row: sqlite3.Row) -> dict[str, Any]:
-    return {name: row[name] for name in row.keys() if name not in _SECRET}
+    return {name: value for name, value in dict(row).items() if name not in _SECRET}
 
 
 def parsed(text: str | None, default: Any) -> Any:
@@ -82,7 +83,8 @@ def parsed(text: str | None, default: Any) -> Any:
 def run_of(db: Database, tenant: str, ticket_id: str, run_id: str | None = None) -> dict[str, Any] | None:
     """That run of a ticket, or its latest one; None if it has none yet. Raises NotFound."""
     tickets.get(db, tenant, ticket_id)
-    row = db.one("select * from runs where ticket_id = :ticket and (:run is null or id = :run) order by seq desc limit 1", {"ticket": ticket_id, "run": run_id})
+    row = db.one("select * from runs where ticket_id = :ticket and (:run is null or id = :run) order by seq desc limit 1",
+                 {"ticket": ticket_id, "run": run_id})
     if row is None and run_id is not None:
         raise NotFound("Run not found")
     return run_dict(row) if row else None

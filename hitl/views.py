@@ -9,7 +9,7 @@ from engine.agents import AGENTS, choose_agent
 from engine.branches import repository_path
 from engine.config import Config
 from engine.db import Database
-from engine.errors import BadRequest, InvalidCard, Permanent
+from engine.errors import BadRequest, Permanent
 from engine.processes import is_held
 from engine.runtimes import RUNTIMES
 from hitl import sessions, strict_json
@@ -60,7 +60,8 @@ def session_view(db: Database, config: Config, tenant: str, session_id: str) -> 
 
     spec_sha256 is the hash of the card as it is stored now; `repository` is {"clone", "branch"} once the build is prepared."""
     row = sessions.get(db, tenant, session_id)
-    counts: dict[str, int] = dict(db.execute("select status, count(*) from tickets where session_id = ? group by status order by status", (session_id,)).fetchall())
+    counts: dict[str, int] = dict(db.execute("select status, count(*) from tickets where session_id = ? group by status order by status",
+                                             (session_id,)).fetchall())
     waiting = db.value("select count(*) from requests where session_id = ? and state = 'open'", (session_id,))
     card, sha256, warnings = _card(row["spec_card"]) if row["spec_card"] is not None else (None, None, [])
     epic = db.one("select id, branch_name, base_sha, pr_url from tickets where session_id = ? and type = 'epic' order by seq limit 1", (session_id,))
@@ -85,8 +86,8 @@ def session_list(db: Database, tenant: str, state: str | None = None, limit: int
     for session_id, status, count in db.all("select session_id, status, count(*) from tickets where session_id in (select value from json_each(?))"
                                             " group by session_id, status order by status", (ids,)):
         counts.setdefault(session_id, {})[status] = count
-    waiting: dict[str, int] = dict(db.execute("select session_id, count(*) from requests where state = 'open' and session_id in (select value from json_each(?))"
-                                              " group by session_id", (ids,)).fetchall())
+    waiting: dict[str, int] = dict(db.execute("select session_id, count(*) from requests where state = 'open' and session_id in"
+                                              " (select value from json_each(?)) group by session_id", (ids,)).fetchall())
     return {"sessions": [_summary(row, counts.get(row["id"], {}), waiting.get(row["id"], 0)) for row in rows],
             "next": rows[-1]["seq"] if more else None}
 
@@ -147,10 +148,5 @@ def _agents(setting: str) -> list[dict[str, Any]]:
         used = choose_agent(setting, None).name
     except Permanent:
         used = ""
-    return [{"name": agent.name, "description": agent.description, "in_use": agent.name == used, "why_not": agent.available()} for agent in AGENTS.values()]
-
-
-def card_problems(error: InvalidCard) -> list[dict[str, str]]:
-    """The details of a refused card: [{path, message}]."""
-    details = error.extra.get("details")
-    return details if isinstance(details, list) else []
+    return [{"name": agent.name, "description": agent.description, "in_use": agent.name == used, "why_not": agent.available()}
+            for agent in AGENTS.values()]

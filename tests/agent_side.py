@@ -52,7 +52,8 @@ class Agent:
         return self.commit_tree(self.tree([*entries, (mode, kind, oid, parts[0])]))
 
     def blob(self, content: bytes) -> str:
-        done = subprocess.run(["git", "-C", str(self.folder), "hash-object", "-w", "--stdin"], input=content, check=True, capture_output=True, env=GIT_ENV)
+        argv = ["git", "-C", str(self.folder), "hash-object", "-w", "--stdin"]
+        done = subprocess.run(argv, input=content, check=True, capture_output=True, env=GIT_ENV)
         return done.stdout.decode().strip()
 
     def tree(self, entries: list) -> str:

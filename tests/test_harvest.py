@@ -109,7 +109,8 @@ def test_a_bundle_of_version_3_and_a_long_subject_are_fine(bench: Bench) -> None
 @pytest.mark.parametrize("content", [
     b"", b"junk", b"\n\n", os.urandom(5000), b"# v2 git bundle\n\n" + pack(), b"# v4 git bundle\n\n", b"# v2 git bundle\n" + b"x" * (2 << 20),
     b"# v2 git bundle\nnot a line\n\n" + pack(), header("1" * 40, first="# v3 git bundle\n@filter=blob:none") + pack(),
-    header("1" * 40, first="# v3 git bundle\n@object-format=sha256") + pack(), header("1" * 40, first="# v2 git bundle\n@object-format=sha1") + pack(),
+    header("1" * 40, first="# v3 git bundle\n@object-format=sha256") + pack(),
+    header("1" * 40, first="# v2 git bundle\n@object-format=sha1") + pack(),
     b"# v2 git bundle\n" + b"".join(b"%040x refs/heads/%d\n" % (n, n) for n in range(101)) + b"\n" + pack(),
     b"# v2 git bundle\n" + b"-%040x x\n" % 1 * 101 + b"1" * 40 + b" " + REF.encode() + b"\n\n" + pack(),
     header("1" * 40), header("1" * 40) + b"PACK", header("1" * 40) + pack(), header("1" * 40) + pack(5, b"\x00" * 100),

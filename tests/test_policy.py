@@ -8,7 +8,7 @@ from conftest import git
 from engine.dangerous_names import is_dot_git, is_gitmodules, link_problem
 from engine.errors import PolicyViolation
 from engine.harvest import take_in
-from engine.policy import PolicyLimits, check
+from engine.policy import DEFAULT_LIMITS, PolicyLimits, check
 from engine.repository import Repository
 
 
@@ -17,11 +17,11 @@ class Bench:
         self.repository, self.base = fresh(folder)
         self.agent = Agent(self.repository, folder / "agent", self.base)
 
-    def take_in(self, limits: PolicyLimits = PolicyLimits()) -> str:
+    def take_in(self, limits: PolicyLimits = DEFAULT_LIMITS) -> str:
         with self.repository.locked():
             return take_in(self.repository, self.agent.bundle(self.base), "r1", self.base, limits)
 
-    def refused(self, match: str, limits: PolicyLimits = PolicyLimits()) -> None:
+    def refused(self, match: str, limits: PolicyLimits = DEFAULT_LIMITS) -> None:
         before = state(self.repository)
         with pytest.raises(PolicyViolation, match=match):
             self.take_in(limits)
@@ -33,7 +33,8 @@ def bench(tmp_path: Path) -> Bench:
     return Bench(tmp_path)
 
 
-@pytest.mark.parametrize("path", [".GIT", "sub/.Git/config", "git~1", "sub/.g\u200cit/hooks", ".git /x", "a\\.git\\config", ".git::$INDEX_ALLOCATION"])
+@pytest.mark.parametrize("path", [
+    ".GIT", "sub/.Git/config", "git~1", "sub/.g\u200cit/hooks", ".git /x", "a\\.git\\config", ".git::$INDEX_ALLOCATION"])
 def test_a_planted_git_folder_is_refused(bench: Bench, path: str) -> None:
     bench.agent.plant("100644", path, b"[core]\n")
     bench.refused(r"git's own folder|not taken")
@@ -110,7 +111,8 @@ def test_a_symlink_inside_the_tree_is_fine_and_so_are_ordinary_dot_files(bench: 
     (bench.agent.folder / "docs").mkdir()
     (bench.agent.folder / "docs" / "readme").symlink_to("../README.md")
     (bench.agent.folder / "self").symlink_to("./docs//readme")
-    tip = bench.agent.commit({".gitignore": "x\n", ".gitattributes": "* text\n", ".github/workflows/ci.yml": "on: push\n", "a.git": "x", "gitmodules": "x"})
+    names = (".gitignore", ".gitattributes", ".github/workflows/ci.yml", "a.git", "gitmodules")
+    tip = bench.agent.commit(dict.fromkeys(names, "# x\n"))
     assert bench.take_in() == tip
 
 
@@ -130,13 +132,14 @@ def test_too_many_files_and_too_much_in_all_are_refused(bench: Bench) -> None:
     assert bench.take_in(PolicyLimits(files=5, total_bytes=500, blob_bytes=100))
 
 
-def test_a_tree_that_unfolds_without_end_is_refused_at_once(bench: Bench) -> None:
+@pytest.mark.parametrize("parents", [1, 2])
+def test_a_tree_that_unfolds_without_end_is_refused_before_it_fills_the_memory(bench: Bench, parents: int) -> None:
     agent = bench.agent
     kind, oid, mode = "blob", agent.blob(b"x"), "100644"
     for _ in range(12):
         oid = agent.tree([(mode, kind, oid, f"d{number}") for number in range(10)])
         kind, mode = "tree", "040000"
-    agent.commit_tree(oid)
+    agent.commit_tree(oid, *[bench.base] * parents)
     bench.refused("more than 10000 files")
 
 

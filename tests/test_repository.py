@@ -97,9 +97,9 @@ def test_a_git_that_takes_too_long_is_killed_with_its_children(tmp_path: Path) -
     repository, _ = fresh(tmp_path)
     mark = f"9{os.getpid()}.25"
     started = time.monotonic()
-    with pytest.raises(Transient, match="longer than 0.5 seconds"):
+    with pytest.raises(Transient, match=r"longer than 0\.5 seconds"):
         repository.git("-c", f"alias.wait=!sleep {mark} & wait", "wait", timeout=0.5)
-    with pytest.raises(Transient, match="longer than 0.5 seconds"), \
+    with pytest.raises(Transient, match=r"longer than 0\.5 seconds"), \
             engine_git.stream_git(repository.path, "-c", f"alias.wait=!sleep {mark} & wait", "wait", timeout=0.5) as stream:
         stream.read()
     assert time.monotonic() - started < 10

@@ -99,7 +99,8 @@ def test_output_and_errors_arrive_in_one_order(bench: Bench) -> None:
 
 def test_inputs_are_read_and_outputs_arrive_on_the_host(bench: Bench) -> None:
     (bench.inputs / "question").write_text("six by nine")
-    code, _ = bench.run('cat "$SWARM_IN/question" > "$SWARM_OUT/answer"', lambda job: FakeOutcome(files={"answer": (job.inputs / "question").read_bytes()}))
+    code, _ = bench.run('cat "$SWARM_IN/question" > "$SWARM_OUT/answer"',
+                        lambda job: FakeOutcome(files={"answer": (job.inputs / "question").read_bytes()}))
     assert (code, (bench.outputs / "answer").read_text()) == (0, "six by nine")
 
 
@@ -207,7 +208,8 @@ def test_bubblewrap_does_not_reach_a_server_of_the_host(wrapped: Bench) -> None:
     assert code != 0 and "refused" in said
 
 
-@pytest.mark.parametrize("path", ["/root", "/home/user", "/run", "/var", "/srv", "/mnt", "/etc/shadow", "/etc/ssl/private", "/etc/ssh", "/sys", "/boot"])
+@pytest.mark.parametrize("path", [
+    "/root", "/home/user", "/run", "/var", "/srv", "/mnt", "/etc/shadow", "/etc/ssl/private", "/etc/ssh", "/sys", "/boot"])
 def test_bubblewrap_shows_no_files_of_the_host(wrapped: Bench, path: str) -> None:
     assert wrapped.run(f"[ ! -e {path} ]")[0] == 0
 
@@ -263,5 +265,5 @@ def test_auto_falls_back_to_process_and_says_why() -> None:
 
 
 def test_a_runtime_that_is_not_there_is_refused_with_those_that_are() -> None:
-    with pytest.raises(Refused, match="There is no runtime 'docker'. The runtimes are: auto, bubblewrap, process, fake."):
+    with pytest.raises(Refused, match=r"There is no runtime 'docker'. The runtimes are: auto, bubblewrap, process, fake."):
         choose("docker")

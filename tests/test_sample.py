@@ -3,8 +3,8 @@ import shutil
 import subprocess
 
 import pytest
-
 from conftest import git
+
 from engine.agents import shell_blocks
 from hitl import sample
 from hitl.spec_card import normalise, validate

@@ -13,7 +13,8 @@ from hitl.spec_card import SCHEMA, normalise, validate
 from hitl.strict_json import sha256
 
 SMALLEST = {"name": "Test", "features": [{"title": "F1", "description": "Feature 1"}]}
-RICH = {"name": "Rich", "description": "All of it", "technical_requirements": ["No network"], "checks": ["make test"], "base_branch": "main", "review": True,
+RICH = {"name": "Rich", "description": "All of it", "technical_requirements": ["No network"], "checks": ["make test"], "base_branch": "main",
+        "review": True,
         "features": [{"title": "F1", "acceptance_criteria": ["plain", {"text": "tested", "check": "true"}], "priority": -1000, "agent": "runbook"},
                      {"title": " F2 ", "depends_on": ["f1", 1], "priority": 1000}, {"title": "3", "depends_on": ["F2", "1"]}]}
 
@@ -95,7 +96,8 @@ def test_what_is_no_object_is_refused(card):
 
 
 def test_every_problem_is_reported_not_only_the_first():
-    card = {"name": "", "features": [{"title": "A", "depends_on": ["B"]}, {"title": "", "priority": "x"}, {"title": "a"}, {"title": "", "priority": "x"}], "review": 1}
+    card = {"name": "", "features": [{"title": "A", "depends_on": ["B"]}, {"title": "", "priority": "x"}, {"title": "a"}, {"title": "", "priority": "x"}],
+            "review": 1}
     assert set(problems(card)) == {"name", "review", "features[0].depends_on", "features[1].title", "features[1].priority", "features[2].title",
                                    "features[3].title", "features[3].priority"}
 
@@ -158,16 +160,19 @@ def test_normalise_strips_titles_and_brings_criteria_into_one_form():
 
 
 def test_unknown_keys_are_kept_with_a_warning_that_names_the_nearest():
-    card = {"name": "T", "colour": 1, "features": [{"title": "F1", "acceptence_criteria": [], "acceptance_criteria": [{"text": "a", "chek": "true"}]}]}
+    card = {"name": "T", "colour": 1,
+            "features": [{"title": "F1", "acceptence_criteria": [], "acceptance_criteria": [{"text": "a", "chek": "true"}]}]}
     checked = validate(card)
     assert checked.card == card
     assert checked.warnings == [
         {"path": "colour", "message": "Unknown key “colour”: it is kept but not used."},
-        {"path": "features[0].acceptence_criteria", "message": "Unknown key “acceptence_criteria”: it is kept but not used. Did you mean “acceptance_criteria”?"},
+        {"path": "features[0].acceptence_criteria",
+         "message": "Unknown key “acceptence_criteria”: it is kept but not used. Did you mean “acceptance_criteria”?"},
         {"path": "features[0].acceptance_criteria[0].chek", "message": "Unknown key “chek”: it is kept but not used. Did you mean “check”?"}]
 
 
-@pytest.mark.parametrize("character", ["\x00", "\r", "\x1b", "\x7f", "\x9b", "\u202e", "\u2066", "\u200e", "\u061c", "\u200b", "\u2060", "\ufeff", "\U000e0041",
+@pytest.mark.parametrize("character", ["\x00", "\r", "\x1b", "\x7f", "\x9b", "\u202e", "\u2066", "\u200e", "\u061c", "\u200b", "\u2060", "\ufeff",
+                                       "\U000e0041",
                                        "\ud800", "\u200d", "\u200c"])
 def test_a_hidden_character_is_refused_with_its_position(character):
     found = problems(changed(["features", 0, "acceptance_criteria", 1, "check"], f"true{character} x"))
@@ -200,8 +205,8 @@ def test_a_local_repository_is_allowed_under_a_configured_root_only(tmp_path):
 
 def test_judging_by_shape_gives_what_the_whole_schema_gives():
     whole = Draft202012Validator(SCHEMA)
-    values = [None, True, 5, 5.0, 1.5, "", "x", "x" * 40, "x" * 41, "x" * 300, "x" * 301, "x" * 10_000, "x" * 10_001, [], ["x"], [""], [5], [5.5], ["x"] * 201,
-              {}, {"text": "x"}, [{"text": "x", "check": "x" * 10_001}], [{"check": "x"}], -1000, -1001, 1000, 1001]
+    values = [None, True, 5, 5.0, 1.5, "", "x", "x" * 40, "x" * 41, "x" * 300, "x" * 301, "x" * 10_000, "x" * 10_001, [], ["x"], [""], [5], [5.5],
+              ["x"] * 201, {}, {"text": "x"}, [{"text": "x", "check": "x" * 10_001}], [{"check": "x"}], -1000, -1001, 1000, 1001]
     keys = ["title", "description", "acceptance_criteria", "depends_on", "priority", "agent", "note"]
     for key in keys:
         card = {"name": "T", "features": [{"title": "T", key: value} for value in values * 2]}
@@ -215,7 +220,8 @@ def test_judging_by_shape_gives_what_the_whole_schema_gives():
 
 def test_a_card_of_ten_thousand_wrong_names_is_answered_in_bounded_time():
     script = ("import json\nfrom engine.errors import InvalidCard\nfrom hitl.spec_card import validate\n"
-              "card = {'name': 'T', 'features': [{'title': f'A feature with a long title, number {n}', 'depends_on': [f'A feature with a lang title, numbr {n}'],"
+              "card = {'name': 'T', 'features': [{'title': f'A feature with a long title, number {n}',"
+              " 'depends_on': [f'A feature with a lang title, numbr {n}'],"
               " f'key{n}': 1} for n in range(10000)]}\n"
               "try:\n    validate(card)\nexcept InvalidCard as error:\n    print(len(error.extra['details']))\n")
     done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, timeout=30)

@@ -1,0 +1,58 @@
+"""The whole application over a temporary database, for tests of what it answers. No engine runs."""
+import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.client import HTTPConnection
+from typing import Any
+
+from flask import Flask
+from flask.testing import FlaskClient
+from werkzeug.serving import make_server
+
+from app import create_app
+from engine.config import Config
+
+CARD = {"name": "Test", "features": [{"title": "F1", "description": "Feature 1"}, {"title": "F2", "depends_on": ["F1"]}], "checks": ["true"]}
+
+
+def application(config: Config) -> Flask:
+    return create_app(config)
+
+
+def session(client: FlaskClient, card: Any = CARD, approved: bool = False) -> dict[str, Any]:
+    """A new session with a card, approved if asked for."""
+    made = client.post("/api/hitl", json={"project_name": "Test", "spec_card": card})
+    assert made.status_code == 201, made.json
+    if approved:
+        answer = client.post(f"/api/hitl/{made.json['id']}/approve", json={"spec_sha256": made.json["spec_sha256"]})
+        assert answer.status_code == 200, answer.json
+        return dict(answer.json)
+    return dict(made.json)
+
+
+@contextmanager
+def served(app: Flask) -> Iterator[int]:
+    """A real server on a port of its own, with a thread for each request -> the port."""
+    server = make_server("127.0.0.1", 0, app, threaded=True)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield server.server_port
+    finally:
+        server.shutdown()
+        thread.join(10)
+        server.server_close()
+
+
+def ask(port: int, method: str, path: str, body: Any = None, headers: dict[str, str] | None = None, chunked: bool = False) -> tuple[int, dict[str, str], Any]:
+    """Over a real connection -> (status, headers with small names, JSON or text)."""
+    connection = HTTPConnection("127.0.0.1", port, timeout=30)
+    try:
+        connection.request(method, path, body, headers or {}, encode_chunked=chunked)
+        answer = connection.getresponse()
+        text = answer.read().decode("utf-8")
+        found = {name.lower(): value for name, value in answer.getheaders()}
+        return answer.status, found, json.loads(text) if found.get("content-type", "").startswith("application/json") else text
+    finally:
+        connection.close()
