@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Protocol
 
 from engine.config import Config
-from engine.errors import Permanent
+from engine.errors import AgentFailed, Permanent
 from engine.harvest import take_in
 from engine.jobs import Result
 from engine.merge import merge
@@ -40,7 +40,7 @@ class GitBranches:
     def keep(self, work: Work) -> str:
         """Harvests out.bundle through the quarantine and the policy and puts the ticket's branch there. -> the tip.
 
-        Raises PolicyViolation, Permanent (not a bundle; or not the commit that was checked), Transient."""
+        Raises PolicyViolation, Permanent (not a bundle; or not the commit that was checked), AgentFailed (nothing new), Transient."""
         repository = Repository(repository_path(self._config, work.session))
         bundle = self._config.data / "runs" / work.run / "out" / "out.bundle"
         with repository.locked():
@@ -51,6 +51,8 @@ class GitBranches:
             tip = take_in(repository, bundle, work.run, work.result.base)
             if tip != work.result.tip:
                 raise Permanent(f"The run handed over commit {tip[:12]}, but {str(work.result.tip)[:12]} was checked.")
+            if repository.is_ancestor(tip, work.result.base):
+                raise AgentFailed("The run handed over no commit of its own.")
             repository.set_branch(work.branch, tip, repository.head(f"refs/heads/{work.branch}"))
             return tip
 

@@ -73,6 +73,7 @@ def prepare(run: Run) -> None:
         existing = repository.head(f"refs/heads/{job.integration}")
         if existing is None:
             repository.set_branch(job.integration, base)
+        repository.git("symbolic-ref", "HEAD", f"refs/heads/{job.integration}")  # a plain clone gives the result
     run.result.base, run.result.outcome = existing or base, "ok"
     run.timed("prepare", since)
 

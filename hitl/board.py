@@ -24,8 +24,8 @@ def board_view(db: Database, tenant: str, session_id: str) -> dict[str, Any]:
     only when it needs a person."""
     rows = db.all(
         "select t.id, t.seq, t.type, t.title, t.status, t.position, t.priority, t.agent, t.review, t.run_no, t.failures, t.branch_name, t.base_sha,"
-        " t.pr_url, t.merged_sha, t.reason, t.not_before, t.created_at, t.updated_at, r.id as run_id, r.state as run_state, r.kind as run_kind, r.runtime,"
-        " r.agent as run_agent, r.outcome, r.started_at, r.ended_at,"
+        " t.pr_url, t.merged_sha, t.reason, t.not_before, t.created_at, t.updated_at, r.id as run_id, r.state as run_state,"
+        " r.kind as run_kind, r.runtime, r.agent as run_agent, r.outcome, r.started_at, r.ended_at,"
         " (select q.kind from requests q where q.ticket_id = t.id and q.state = 'open' order by q.seq desc limit 1) as request"
         " from tickets t left join runs r on r.seq = (select max(seq) from runs where ticket_id = t.id)"
         " where t.session_id = ? and t.tenant_id = ? order by t.seq", (session_id, tenant))

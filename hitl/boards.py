@@ -118,7 +118,7 @@ def is_news(event: dict[str, Any]) -> bool:
     """Whether a person wants to read of it: not the steps between a ticket's start and its end."""
     if event["kind"] == "ticket":
         return event["from"] is not None and event["to"] not in ("blocked", "ready", "claimed")
-    return event["kind"] != "run" or event["to"] in ("failed", "lost", "conflict", "transient")
+    return event["kind"] != "run" or event["to"] in ("lost", "conflict", "transient")
 
 
 def event_text(event: dict[str, Any]) -> str:

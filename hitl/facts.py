@@ -64,8 +64,7 @@ def card_problems(error: SwarmError | None) -> list[dict[str, str]]:
 
 def starter_card(found: dict[str, Any]) -> str:
     """The first card of an idea: one feature, made from its name and description."""
-    feature = {"title": found["project_name"], "description": found["description"],
-               "acceptance_criteria": ["What must hold when this is done", {"text": "What a command can check", "check": "true"}]}
+    feature = {"title": found["project_name"], "description": found["description"], "acceptance_criteria": []}
     return json.dumps({"name": found["project_name"], "description": found["description"], "features": [feature]}, indent=2, ensure_ascii=False)
 
 

@@ -89,5 +89,5 @@ def wrap(title: str, width: int = LINE) -> list[str]:
             lines.append(word)
     shown = [text if len(text) <= width else text[:width - 1] + "…" for text in lines[:2]]
     if len(lines) > 2 and not shown[1].endswith("…"):
-        shown[1] = shown[1][:width - 2].rstrip() + " …"
+        shown[1] = (shown[1] if len(shown[1]) <= width - 2 else shown[1][:width - 2].rpartition(" ")[0] or shown[1][:width - 2]) + " …"
     return shown

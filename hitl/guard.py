@@ -30,6 +30,7 @@ _CODES = {400: "bad_request", 403: "forbidden", 404: "not_found", 405: "method_n
 def install(app: Flask) -> None:
     """Puts the guard around every route of the app, and one error envelope on every failure."""
     app.config["MAX_CONTENT_LENGTH"] = app.config["MAX_FORM_MEMORY_SIZE"] = BODY_LIMIT
+    app.url_map.merge_slashes = False  # a path with // is unknown, not redirected: nobody need think about where to
     app.before_request(check_request)
     app.after_request(add_headers)
     app.register_error_handler(SwarmError, _swarm_error)
@@ -44,7 +45,7 @@ def current_tenant() -> str:
 
 def check_request() -> None:
     """Raises Forbidden for a foreign Host and, on a method that may change something, for a foreign origin."""
-    if not _is_ours(request.environ.get("HTTP_HOST", ""), "80" if request.scheme == "http" else "443"):
+    if not _is_ours(request.environ.get("HTTP_HOST", ""), request.environ.get("SERVER_PORT", "")):  # some WebSocket clients leave the port out
         raise Forbidden("This address is not one that HITL Swarm answers to. Use http://127.0.0.1 with its port, or set SWARM_ALLOWED_HOSTS.")
     if request.method not in SAFE_METHODS:
         check_origin()

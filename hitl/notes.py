@@ -58,7 +58,8 @@ def _ticket(ticket: sqlite3.Row, runs: list[sqlite3.Row]) -> str:
 
 
 def _check(check: dict[str, Any]) -> str:
-    return f"  - {'passed' if check.get('passed') else 'failed'}: {_line(check.get('text') or '')} (`{_line(check.get('command') or '', code=True)}`)"
+    command = " ".join(str(check.get("command") or "").splitlines()).replace("`", "'")
+    return f"  - {'passed' if check.get('passed') else 'failed'}: {_line(check.get('text') or '')} (`{command}`)"
 
 
 def _requests(db: Database, session_id: str) -> list[str]:
@@ -68,10 +69,9 @@ def _requests(db: Database, session_id: str) -> list[str]:
     return ["## What was asked", "\n".join(lines)] if lines else []
 
 
-def _line(text: object, code: bool = False) -> str:
+def _line(text: object) -> str:
     """Foreign text on one line, so that it cannot become a heading, a list or HTML of this document."""
-    line = " ".join(str(text).split())
-    return line.replace("`", "'") if code else re.sub(r"([\\`*_\[\]<>#|])", r"\\\1", line)
+    return re.sub(r"([\\`*_\[\]<>#|])", r"\\\1", " ".join(str(text).split()))
 
 
 def _time(text: str) -> str:

@@ -129,7 +129,7 @@ def error_page(error: dict[str, Any], status: int) -> Response:
     typed = [] if request.method != "POST" or status in (403, 413) else [(name, value) for name, value in request.form.items() if value]
     said = f"{request.method} {request.path} was answered with {status}."
     back = request.headers.get("Referer", "") if status != 404 else ""
-    html = render_template("error.html", error=error, kind=kind, happened=error["error"] if status < 500 else f"{error['error']} {said}", means=means,
+    html = render_template("error.html", error=error, kind=kind, happened=said, means=means,
                            advice=advice, kept=typed, code=status, back=back if back.startswith(request.host_url) else "/", place="", version=VERSION,
-                           here="/", theme=request.cookies.get("theme", "system"), shortcuts=request.cookies.get("shortcuts", "on"), waiting=0, seq=0)
+                           here="/", theme=request.cookies.get("theme", "system"), shortcuts=request.cookies.get("shortcuts", "on"), waiting=0, seq=None)
     return make_response(html, status)

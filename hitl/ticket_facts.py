@@ -164,7 +164,7 @@ def story(found: dict[str, Any], its_runs: list[dict[str, Any]]) -> list[dict[st
         if each["ended_at"]:
             told.append((each["ended_at"], f"{name} ended: {formats.word(each['shown']).lower()}"))
     for each in found["requests"]:
-        told.append((each["created_at"], "Asked: " + formats.oneline(each["body"], 120)))
+        told.append((each["created_at"], ("Asked: " if each["kind"] == "question" else "Waits for you: ") + formats.oneline(each["body"], 120)))
         if each["answered_at"]:
             said = f": {formats.oneline(each['answer'], 120)}" if each["answer"] else ""
             told.append((each["answered_at"], each["state"].capitalize() + said))

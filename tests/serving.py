@@ -45,7 +45,8 @@ def served(app: Flask) -> Iterator[int]:
         server.server_close()
 
 
-def ask(port: int, method: str, path: str, body: Any = None, headers: dict[str, str] | None = None, chunked: bool = False) -> tuple[int, dict[str, str], Any]:
+def ask(port: int, method: str, path: str, body: Any = None, headers: dict[str, str] | None = None,
+        chunked: bool = False) -> tuple[int, dict[str, str], Any]:
     """Over a real connection -> (status, headers with small names, JSON or text)."""
     connection = HTTPConnection("127.0.0.1", port, timeout=30)
     try:

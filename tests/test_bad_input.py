@@ -29,7 +29,8 @@ def approved(client):
 
 
 def rows(db: Database):
-    return [[tuple(row) for row in db.all(f"select * from {table}")] for table in ("hitl_sessions", "spec_versions", "tickets", "requests", "counters")]
+    return [[tuple(row) for row in db.all(f"select * from {table}")] for table in ("hitl_sessions", "spec_versions", "tickets", "requests",
+                                                                                   "counters")]
 
 
 def refused(answer, status, code):
@@ -122,7 +123,8 @@ def test_start_build_refuses_in_the_order_of_the_contract(app, client):
 
 
 def test_a_card_that_does_not_validate_is_refused_with_every_path(client, approved):
-    card = {"name": "T", "features": [{"title": "A", "depends_on": ["C"]}, {"title": "B", "depends_on": ["nowhere"]}, {"title": "C", "depends_on": ["A"]}]}
+    card = {"name": "T", "features": [{"title": "A", "depends_on": ["C"]}, {"title": "B", "depends_on": ["nowhere"]},
+                                      {"title": "C", "depends_on": ["A"]}]}
     for answer in (client.post("/api/hitl", json={"project_name": "T", "spec_card": card}),
                    client.put(f"/api/hitl/{session(client)['id']}/spec-card", json=card)):
         details = refused(answer, 422, "invalid_card")["details"]
@@ -148,7 +150,8 @@ def test_a_wrong_state_says_which_and_since_when(client, move):
     assert body["currentState"] == "review" and body["since"].startswith("20")
 
 
-@pytest.mark.parametrize(("method", "path"), [("delete", "/api/hitl"), ("patch", "/api/hitl/x"), ("get", "/api/hitl/x/start-build"), ("put", "/api/health"),
+@pytest.mark.parametrize(("method", "path"), [("delete", "/api/hitl"), ("patch", "/api/hitl/x"), ("get", "/api/hitl/x/start-build"),
+                                              ("put", "/api/health"),
                                               ("post", "/api/tickets/TKT-001"), ("delete", "/api/engine")])
 def test_an_unknown_method_is_a_405_as_json_with_the_allowed_ones(client, method, path):
     answer = getattr(client, method)(path)

@@ -8,7 +8,8 @@ from serving import application, ask, served
 from engine.config import Config
 
 OURS = ["127.0.0.1:8080", "localhost:8080", "LOCALHOST:8080", "[::1]:8080", "box.example:8080", "box.example", "other.example:99"]
-FOREIGN = ["evil.example", "evil.example:8080", "127.0.0.1:9999", "localhost.evil.example:8080", "127.0.0.1.nip.io:8080", "[::2]:8080", "::1", "localhost.:8080",
+FOREIGN = ["evil.example", "evil.example:8080", "127.0.0.1:9999", "localhost.evil.example:8080", "127.0.0.1.nip.io:8080", "[::2]:8080",
+           "::1", "localhost.:8080",
            "other.example:98", "127.0.0.1:8080@evil.example", "", "localhost:8080:1", "127.1:8080"]
 
 
@@ -79,7 +80,8 @@ def test_a_websocket_of_another_site_is_refused_before_the_handshake(app):
 def test_every_answer_carries_the_security_headers(client, path):
     headers = client.get(path).headers
     assert headers["Content-Security-Policy"] == (
-        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'")
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self';"
+        " form-action 'self'; frame-ancestors 'none'; base-uri 'none'")
     assert headers["X-Content-Type-Options"] == "nosniff" and headers["Referrer-Policy"] == "same-origin"
     assert headers["Cross-Origin-Opener-Policy"] == "same-origin" and headers["Cache-Control"] == "no-store"
 

@@ -165,6 +165,20 @@ def test_a_history_with_a_hole_is_refused(bench: Bench) -> None:
     bench.refused(header(tip, bench.base) + body)
 
 
+def test_a_tip_whose_tree_is_missing_from_what_is_here_already_is_refused(bench: Bench) -> None:
+    """Not in the pack, so index-pack does not see it: an object without a ref, left by somebody, need not be complete."""
+    text = f"tree {'3' * 40}\nparent {bench.base}\nauthor A <a@b> 1 +0000\ncommitter A <a@b> 1 +0000\n\nHole\n".encode()
+    tip = bench.repository.git("hash-object", "-t", "commit", "-w", "--stdin", stdin=text).decode().strip()
+    bench.refused(header(tip, bench.base) + pack(), match="something that it needs is missing")
+
+
+def test_a_malformed_object_is_refused(bench: Bench) -> None:
+    tree = git(bench.agent.folder, "rev-parse", f"{bench.base}^{{tree}}").strip()
+    text = f"tree {tree}\nparent {bench.base}\nauthor A <a@b> 1 +0000\nauthor B <a@b> 1 +0000\ncommitter A <a@b> 1 +0000\n\nTwo authors\n"
+    tip = git(bench.agent.folder, "hash-object", "-t", "commit", "-w", "--stdin", "--literally", input=text).strip()
+    bench.refused(header(tip, bench.base) + git_pack(bench.agent, [tip]), match="multipleAuthors")
+
+
 def git_pack(agent: Agent, objects: list[str]) -> bytes:
     """A pack of exactly these objects, whatever they need."""
     name = git(agent.folder, "pack-objects", "-q", "made", input="\n".join(objects) + "\n").strip()

@@ -58,7 +58,8 @@ def test_something_bad_on_a_merged_side_branch_or_only_in_a_merge_is_refused(ben
     agent.commit_tree(clean, bench.base, side)
     bench.refused("^side-link is a symbolic link that leaves")
     git(agent.folder, "update-ref", "refs/heads/swarm-out", bench.base)
-    one, two = agent.commit_tree(clean, bench.base), agent.commit_tree(clean, bench.base, bench.base)
+    one, two = agent.commit_tree(clean, bench.base), agent.commit({"other": "x"})
+    git(agent.folder, "update-ref", "refs/heads/swarm-out", bench.base)
     evil = git(agent.folder, "rev-parse", agent.plant("120000", "merge-link", b"/etc") + "^{tree}").strip()
     agent.commit_tree(evil, one, two)
     bench.refused("^merge-link is a symbolic link that leaves")
@@ -139,7 +140,8 @@ def test_a_tree_that_unfolds_without_end_is_refused_before_it_fills_the_memory(b
     for _ in range(12):
         oid = agent.tree([(mode, kind, oid, f"d{number}") for number in range(10)])
         kind, mode = "tree", "040000"
-    agent.commit_tree(oid, *[bench.base] * parents)
+    others = [agent.commit({"other": str(number)}) for number in range(parents)]
+    agent.commit_tree(oid, *others)
     bench.refused("more than 10000 files")
 
 

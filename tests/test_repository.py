@@ -79,6 +79,8 @@ def test_a_protocol_that_is_not_named_is_refused(tmp_path: Path) -> None:
     repository, _ = fresh(tmp_path)
     with pytest.raises(Permanent, match="'file' not allowed"):
         repository.fetch(str(source), ("https", "ssh"))
+    with pytest.raises(Permanent, match="'file' not allowed"):
+        repository.git("fetch", "--", str(source))
 
 
 def test_a_missing_repository_is_permanent_and_an_unreachable_one_is_transient(tmp_path: Path) -> None:

@@ -56,7 +56,8 @@ def test_an_invalid_card_creates_nothing(db, new):
 
 @pytest.mark.parametrize("values", [
     {"project_name": None}, {"project_name": ""}, {"project_name": " "}, {"project_name": "n" * 201}, {"project_name": 5}, {"project_name": "a\nb"},
-    {"project_name": "a\u202eb"}, {"description": None}, {"description": "d" * 100_001}, {"description": "a\x1bb"}, {"repository": ""}, {"repository": 5},
+    {"project_name": "a\u202eb"}, {"description": None}, {"description": "d" * 100_001}, {"description": "a\x1bb"}, {"repository": ""},
+    {"repository": 5},
     {"repository": "-x"}, {"repository": "/etc"},
 ])
 def test_a_session_with_a_bad_field_is_refused(db, config, values):
@@ -127,7 +128,8 @@ def test_a_reopened_session_is_in_review_and_no_longer_approved(db, config, new)
 
 
 ALL = ("draft", "clarifying", "review", "approved", "building", "completed", "failed", "cancelled")
-ALLOWED = {"put": ALL[:3], "approve": ("review",), "reopen": ("approved",), "cancel": (*ALL[:5], "cancelled"), "pause": ("building",), "resume": ("building",)}
+ALLOWED = {"put": ALL[:3], "approve": ("review",), "reopen": ("approved",), "cancel": (*ALL[:5], "cancelled"), "pause": ("building",),
+           "resume": ("building",)}
 
 
 @pytest.mark.parametrize("move", ALLOWED)
@@ -136,7 +138,8 @@ def test_a_move_works_from_its_states_only_and_says_which_and_since_when(db, con
     session_id = new()
     db.execute("update hitl_sessions set state = ? where id = ?", (present, session_id))
     before = tuple(sessions.get(db, TENANT, session_id))
-    do = {"put": lambda: sessions.put_card(db, config, TENANT, session_id, CARD), "approve": lambda: sessions.approve(db, TENANT, session_id, sha256(CARD)),
+    do = {"put": lambda: sessions.put_card(db, config, TENANT, session_id, CARD),
+          "approve": lambda: sessions.approve(db, TENANT, session_id, sha256(CARD)),
           "reopen": lambda: sessions.reopen(db, TENANT, session_id), "cancel": lambda: sessions.cancel(db, TENANT, session_id),
           "pause": lambda: sessions.pause(db, TENANT, session_id), "resume": lambda: sessions.resume(db, TENANT, session_id)}[move]
     if present in ALLOWED[move]:

@@ -96,7 +96,8 @@ def test_what_is_no_object_is_refused(card):
 
 
 def test_every_problem_is_reported_not_only_the_first():
-    card = {"name": "", "features": [{"title": "A", "depends_on": ["B"]}, {"title": "", "priority": "x"}, {"title": "a"}, {"title": "", "priority": "x"}],
+    card = {"name": "", "features": [{"title": "A", "depends_on": ["B"]}, {"title": "", "priority": "x"}, {"title": "a"},
+                                     {"title": "", "priority": "x"}],
             "review": 1}
     assert set(problems(card)) == {"name", "review", "features[0].depends_on", "features[1].title", "features[1].priority", "features[2].title",
                                    "features[3].title", "features[3].priority"}

@@ -35,12 +35,14 @@ def build(db, config, session_id, **body):
 
 def test_the_epic_is_ready_and_its_features_are_blocked_in_the_cards_order(db, approved):
     session_id = approved()
-    assert generate_tickets(session_id, CARD, TENANT, db) == {"epicId": "TKT-001", "ticketIds": ["TKT-001", "TKT-002", "TKT-003", "TKT-004"], "count": 4}
+    made = generate_tickets(session_id, CARD, TENANT, db)
+    assert made == {"epicId": "TKT-001", "ticketIds": ["TKT-001", "TKT-002", "TKT-003", "TKT-004"], "count": 4}
     epic, first, second, third = db.all("select * from tickets order by seq")
     assert (epic["type"], epic["status"], epic["title"], epic["description"], epic["parent_id"], epic["position"], epic["priority"]) == (
         "epic", "ready", "Login", "All of it", None, 0, 0)
     assert json.loads(epic["acceptance_criteria"]) == [{"text": "make test", "check": "make test"}]
-    assert [(t["id"], t["type"], t["status"], t["title"], t["parent_id"], t["position"], t["priority"], t["agent"]) for t in (first, second, third)] == [
+    shown = ("id", "type", "status", "title", "parent_id", "position", "priority", "agent")
+    assert [tuple(ticket[name] for name in shown) for ticket in (first, second, third)] == [
         ("TKT-002", "feature", "blocked", "F1", "TKT-001", 1, 5, None), ("TKT-003", "feature", "blocked", "F2", "TKT-001", 2, 0, "runbook"),
         ("TKT-004", "feature", "blocked", "F3", "TKT-001", 3, 0, None)]
     assert json.loads(first["acceptance_criteria"]) == ["plain", {"text": "tested", "check": "true"}, "seen"]
@@ -199,7 +201,8 @@ def test_two_sessions_started_in_parallel_share_no_id(db, config, approved):
     made = [name for result in results for name in result["ticket_ids"]]
     assert len(made) == len(set(made)) == 4 * 201 == db.value("select value from counters")
     for result in results:
-        assert db.value("select count(distinct session_id) from tickets where id in (select value from json_each(?))", (json.dumps(result["ticket_ids"]),)) == 1
+        assert db.value("select count(distinct session_id) from tickets where id in (select value from json_each(?))",
+                        (json.dumps(result["ticket_ids"]),)) == 1
 
 
 def test_as_a_library_it_finds_the_database_of_the_environment(db, config, approved):

@@ -9,13 +9,14 @@
   const STALE_AFTER = 10_000, LONGEST_PAUSE = 15_000;
   let last = null, pause = 250, lostAt = null, staleTimer = null;
 
-  const cursor = () => Math.max(last ?? 0, ...[...document.querySelectorAll("[data-seq]")].map(e => Number(e.dataset.seq)));
+  // The newest change that this page knows of: told by the socket, or part of what the server rendered.
+  const cursor = () => Math.max(last ?? -1, ...[...document.querySelectorAll("[data-seq]")].map(e => Number(e.dataset.seq)));
   const tell = (name, detail) => document.body.dispatchEvent(new CustomEvent(name, {detail}));
 
   function address() {
     const url = new URL("/ws", location.href);
     url.protocol = location.protocol === "https:" ? "wss:" : "ws:";
-    url.searchParams.set("after", cursor());
+    if (cursor() >= 0) url.searchParams.set("after", cursor());
     const session = document.body.dataset.session;
     if (session) url.searchParams.set("session", session);
     return url.href;

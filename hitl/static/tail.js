@@ -35,7 +35,9 @@
     for (const step of chunk.querySelectorAll(":scope > details")) {
       const steps = log.querySelectorAll(":scope > details");
       if (step.hasAttribute("data-continues") && steps.length) {
-        steps[steps.length - 1].querySelector("ol").append(...step.querySelectorAll("ol > li"));
+        const list = steps[steps.length - 1].querySelector("ol");
+        list.append(...step.querySelectorAll("ol > li"));
+        list.closest("details").querySelector("summary > .small").textContent = `${list.children.length} lines`;
       } else {
         steps[steps.length - 1]?.removeAttribute("open");
         log.append(step);

@@ -1,0 +1,209 @@
+"""The program as its user starts it: a process, a port, curl-like requests, the sqlite3 shell, a WebSocket, kill -9."""
+import http.client
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import git, require, until
+from simple_websocket import Client
+
+from engine.config import ROOT
+
+CARD = {"name": "Test", "features": [{"title": "F1", "description": "Feature 1"}]}
+SLOW = {"name": "Slow", "features": [{"title": f"F{n}", "description": f"```sh\nsleep 1\necho {n} > f{n}.txt\n```"} for n in range(1, 5)],
+        "checks": ["ls f1.txt f2.txt f3.txt f4.txt"]}
+
+
+class Server:
+    """`python app.py` on a free port."""
+
+    def __init__(self, data: Path, **settings: str) -> None:
+        self.data, self.settings = data, settings
+        self.url = ""
+        self.start()
+
+    def start(self) -> None:
+        environment = {**os.environ, "SWARM_DATA": str(self.data), "SWARM_PORT": "0", "SWARM_BACKOFF_SECONDS": "0.2", **self.settings}
+        self.log = self.data.with_name(self.data.name + ".log")
+        with open(self.log, "ab") as log:
+            self.process = subprocess.Popen([sys.executable, "app.py"], cwd=ROOT, stdout=subprocess.PIPE, stderr=log, text=True, env=environment)
+        self.url = re.findall(r"http://\S+", self.process.stdout.readline())[0]
+
+    def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
+        self.process.send_signal(number)
+        code = self.process.wait(20)
+        self.process.stdout.close()
+        return code
+
+    def call(self, path: str, body: Any = None, method: str | None = None, **headers: str) -> tuple[int, Any]:
+        data = None if body is None else json.dumps(body).encode()
+        request = urllib.request.Request(self.url + path, data, {"Content-Type": "application/json", **headers}, method=method)
+        try:
+            with urllib.request.urlopen(request, timeout=30) as answer:
+                text = answer.read()
+                return answer.status, json.loads(text) if "json" in answer.headers["Content-Type"] else text
+        except urllib.error.HTTPError as error:
+            with error:
+                return error.code, json.loads(error.read())
+
+    def sqlite(self, sql: str) -> list[list[str]]:
+        """By the sqlite3 shell, as a person would."""
+        out = subprocess.run(["sqlite3", str(self.data / "swarm.db"), sql], check=True, capture_output=True, text=True).stdout
+        return [line.split("|") for line in out.splitlines()]
+
+    def session(self, card: dict) -> str:
+        """A session whose build of `card` has begun."""
+        made = self.call("/api/hitl", {"project_name": card["name"], "spec_card": card})[1]
+        assert self.call(f"/api/hitl/{made['id']}/approve", {"spec_sha256": made["spec_sha256"]})[0] == 200
+        assert self.call(f"/api/hitl/{made['id']}/start-build", {"confirmed": True})[0] == 200
+        return str(made["id"])
+
+    def state(self, session: str) -> str:
+        return str(self.call(f"/api/hitl/{session}")[1]["state"])
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[Server]:
+    server = Server(tmp_path / "data")
+    yield server
+    if server.process.poll() is None:
+        server.stop()
+
+
+def test_a_card_approved_in_the_sqlite_shell_is_built_and_a_websocket_sees_every_state(server: Server) -> None:
+    require("sqlite3")
+    status, made = server.call("/api/hitl", {"project_name": "Test", "description": "Test project"})
+    assert status == 201
+    socket = Client(server.url.replace("http", "ws") + "/ws?after=0")
+    server.sqlite(f"update hitl_sessions set state = 'approved', spec_card = '{json.dumps(CARD)}' where id = '{made['id']}'")
+    status, started = server.call(f"/api/hitl/{made['id']}/start-build", {"confirmed": True})
+    assert (status, started["success"], started["state"], started["epic_id"], started["ticket_ids"], started["ticket_count"]) \
+        == (200, True, "building", "TKT-001", ["TKT-001", "TKT-002"], 2)
+    rows = server.sqlite(f"select id, type, title, parent_id from tickets where session_id = '{made['id']}'")
+    assert rows == [["TKT-001", "epic", "Test", ""], ["TKT-002", "feature", "F1", "TKT-001"]]
+    until(lambda: server.state(made["id"]) == "completed", 30)
+    seen: dict[str, list[str]] = {}
+    while "completed" not in seen.get("session", []):
+        message = json.loads(socket.receive(10))
+        if message["kind"] in ("session", "ticket"):
+            seen.setdefault(message["ticket"] or "session", []).append(message["to"])
+    assert seen["session"] == ["draft", "approved", "building", "completed"]
+    assert seen["TKT-001"] == ["ready", "claimed", "running", "ready", "claimed", "running", "completed"]
+    assert seen["TKT-002"] == ["blocked", "ready", "claimed", "running", "completed"]
+    log = server.log.read_text()
+    assert re.search(r"event=claimed ticket=TKT-002 run=TKT-002-1-\w{6} attempt=1", log)
+    status, notes = server.call(f"/api/hitl/{made['id']}/notes")
+    assert status == 200 and b"approved in the database" in notes
+    socket.close()
+
+
+def test_the_result_can_be_cloned_and_downloaded(server: Server, tmp_path: Path) -> None:
+    session = server.session(CARD)
+    until(lambda: server.state(session) == "completed", 30)
+    line = server.call(f"/api/hitl/{session}")[1]["repository"]["clone"]
+    subprocess.run([*line.split(), str(tmp_path / "clone")], check=True, capture_output=True)
+    assert (tmp_path / "clone/docs/tickets/TKT-002.md").exists(), "a plain clone gives the result"
+    status, body = server.call(f"/api/hitl/{session}/archive.zip")
+    (tmp_path / "a.zip").write_bytes(body)
+    names = subprocess.run([sys.executable, "-m", "zipfile", "-l", str(tmp_path / "a.zip")], check=True, capture_output=True, text=True).stdout
+    assert status == 200 and "docs/tickets/TKT-002.md" in names
+
+
+def test_kill_minus_9_in_the_middle_of_a_build_loses_nothing_and_runs_nothing_twice(server: Server) -> None:
+    session = server.session(SLOW)
+    for _ in range(3):
+        until(lambda: server.sqlite("select 1 from runs where ended_at is null and kind = 'feature'"), 20)
+        server.stop(signal.SIGKILL)
+        server.start()
+    until(lambda: server.state(session) in ("completed", "failed"), 60)
+    assert server.state(session) == "completed"
+    outcomes = server.sqlite("select ticket_id, group_concat(outcome) from runs where kind = 'feature' group by 1")
+    assert all(row[1].split(",")[-1] == "merged" and row[1].count("merged") == 1 for row in outcomes), outcomes
+    repository = server.data / "repos" / f"{session}.git"
+    branch = server.sqlite("select branch_name from tickets where type = 'epic'")[0][0]
+    assert sorted(git(repository, "log", "--merges", "--format=%s", branch).split("\n")[:-1]) == [f"Merge TKT-00{n + 1}: F{n}" for n in range(1, 5)]
+
+
+def test_sigterm_stops_within_seconds_leaves_the_run_alive_and_the_next_start_adopts_it(server: Server) -> None:
+    session = server.session(SLOW)
+    until(lambda: server.sqlite("select 1 from runs where state = 'running' and kind = 'feature'"), 20)
+    assert server.stop() == 0
+    assert server.sqlite("select count(*) from runs where ended_at is null and kind = 'feature'")[0][0] != "0"
+    server.start()
+    until(lambda: server.state(session) == "completed", 60)
+    assert "event=adopted" in server.log.read_text()
+    assert server.sqlite("select count(*) from runs where kind = 'feature'") == [["4"]]
+
+
+def test_a_second_server_on_the_same_data_has_no_engine_and_takes_over_when_the_first_dies(server: Server, tmp_path: Path) -> None:
+    second = Server(server.data)
+    try:
+        assert second.call("/api/health")[1]["engine"] == "elsewhere"
+        assert server.call("/api/health")[1]["engine"] == "here"
+        server.stop(signal.SIGKILL)
+        until(lambda: second.call("/api/health")[1]["engine"] == "here", 10)
+        session = second.session(CARD)
+        until(lambda: second.state(session) == "completed", 30)
+    finally:
+        second.stop()
+
+
+def test_run_ticket_is_refused_while_the_engine_has_the_ticket(server: Server) -> None:
+    server.session({"name": "One", "features": [{"title": "F", "description": "```sh\nsleep 3\necho 1 > f\n```"}]})
+    until(lambda: server.sqlite("select 1 from runs where state = 'running' and kind = 'feature'"), 20)
+    refused = subprocess.run([sys.executable, "-m", "engine.run_ticket", "TKT-002"], cwd=ROOT, capture_output=True, text=True,
+                             env={**os.environ, "SWARM_DATA": str(server.data)})
+    assert refused.returncode == 2 and "is being run already" in refused.stderr
+    unknown = subprocess.run([sys.executable, "-m", "engine.run_ticket", "TKT-999"], cwd=ROOT, capture_output=True, text=True,
+                             env={**os.environ, "SWARM_DATA": str(server.data)})
+    assert unknown.returncode == 2 and "Ticket not found" in unknown.stderr
+
+
+def handshake(server: Server, path: str, **headers: str) -> tuple[int, dict]:
+    """What a WebSocket handshake is answered with."""
+    connection = http.client.HTTPConnection(server.url.split("//")[1].strip("/"), timeout=10)
+    connection.request("GET", path, headers={"Upgrade": "websocket", "Connection": "Upgrade", "Sec-WebSocket-Version": "13",
+                                             "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==", **headers})
+    answer = connection.getresponse()
+    body = json.loads(answer.read()) if answer.status != 101 else {}
+    connection.close()
+    return answer.status, body
+
+
+def test_a_websocket_cursor_beyond_the_end_is_reset(server: Server) -> None:
+    socket = Client(server.url.replace("http", "ws") + "/ws?after=999999")
+    assert json.loads(socket.receive(5))["kind"] == "reset"
+    socket.close()
+
+
+@pytest.mark.parametrize("after", ["-1", "x", "1.5"])
+def test_a_websocket_cursor_that_is_none_is_refused(server: Server, after: str) -> None:
+    status, body = handshake(server, f"/ws?after={after}")
+    assert (status, body["code"]) == (400, "bad_request")
+
+
+def test_a_websocket_of_another_site_is_refused_before_the_handshake(server: Server) -> None:
+    assert handshake(server, "/ws?after=0", Origin="https://evil.example")[0] == 403
+    assert handshake(server, "/ws?after=0", Host="evil.example")[0] == 403
+    assert handshake(server, "/ws?after=0", Origin=server.url.rstrip("/"))[0] == 101
+
+
+@pytest.mark.parametrize(("settings", "words"), [({"SWARM_SLOTS": "many"}, "SWARM_SLOTS='many'"), ({"SWARM_HOST": "0.0.0.0"}, "loopback")])
+def test_a_bad_setting_stops_the_start_with_a_clear_sentence(tmp_path: Path, settings: dict[str, str], words: str) -> None:
+    ended = subprocess.run([sys.executable, "app.py"], cwd=ROOT, capture_output=True, text=True, env={**os.environ, "SWARM_DATA": str(tmp_path), **settings})
+    assert ended.returncode == 2 and words in ended.stderr and "Traceback" not in ended.stderr
+
+
+def test_a_port_that_is_taken_is_a_clear_sentence(server: Server) -> None:
+    ended = subprocess.run([sys.executable, "app.py"], cwd=ROOT, capture_output=True, text=True,
+                           env={**os.environ, "SWARM_DATA": str(server.data) + "2", "SWARM_PORT": server.url.rsplit(":", 1)[1].strip("/")})
+    assert ended.returncode == 2 and "Set SWARM_PORT" in ended.stderr
