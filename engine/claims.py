@@ -50,7 +50,7 @@ def _tenants(db: Database) -> list[str]:
         " select name from t where name is not null")]
     if len(names) < 2:
         return names
-    live = dict(db.all("select t.tenant_id, count(*) from runs r join tickets t on t.id = r.ticket_id where r.ended_at is null group by 1"))
+    live = db.pairs("select t.tenant_id, count(*) from runs r join tickets t on t.id = r.ticket_id where r.ended_at is null group by 1")
     return sorted(names, key=lambda name: live.get(name, 0))
 
 

@@ -63,6 +63,10 @@ class Database:
     def one(self, sql: str, parameters: Sequence[Any] | dict[str, Any] = ()) -> sqlite3.Row | None:
         return self.execute(sql, parameters).fetchone()
 
+    def pairs(self, sql: str, parameters: Sequence[Any] | dict[str, Any] = ()) -> dict[Any, Any]:
+        """The first column to the second."""
+        return {row[0]: row[1] for row in self.execute(sql, parameters)}
+
     def value(self, sql: str, parameters: Sequence[Any] | dict[str, Any] = ()) -> Any:
         """The first column of the first row, or None."""
         row = self.one(sql, parameters)
@@ -128,7 +132,8 @@ def _look(path: Path) -> str:
         finally:
             connection.close()
     except sqlite3.Error as error:
-        raise Refused(f"{path} is not a readable SQLite database ({error}). It was left untouched: move it away, or set SWARM_DATA to another folder.") from error
+        raise Refused(f"{path} is not a readable SQLite database ({error}). It was left untouched: "
+                      "move it away, or set SWARM_DATA to another folder.") from error
     if application == APPLICATION_ID and version == VERSION:
         return "ours"
     if application == APPLICATION_ID and version > VERSION:

@@ -12,7 +12,6 @@ from engine.config import ROOT, Config
 from engine.jobs import Job, Result
 
 
-
 class Look(enum.Enum):
     """What a look at a run finds."""
 

@@ -87,7 +87,7 @@ def _close(db: Database, session_id: str, epic: Any, paused: bool) -> None:
         return
     if epic["status"] != "running" or epic["claim_token"] is not None or paused or _moves(db, epic["id"]):
         return
-    counts = dict(db.all("select status, count(*) from tickets where parent_id = ? group by status", (epic["id"],)))
+    counts = db.pairs("select status, count(*) from tickets where parent_id = ? group by status", (epic["id"],))
     undone = {status: n for status, n in counts.items() if status not in ("completed", "cancelled")}
     if undone:
         failed = counts.get("failed", 0)

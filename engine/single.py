@@ -27,7 +27,7 @@ class EngineSlot:
         """True: the engine runs here now. False: another process has it; this one takes over when the lock comes free."""
         if self._take(RETRY_SECONDS, where):
             return True
-        event("engine_elsewhere", **self.elsewhere())
+        event("engine_elsewhere", logging.INFO, **self.elsewhere())
         self._waiter = threading.Thread(target=self._wait, args=(where,), name="engine-slot", daemon=True)
         self._waiter.start()
         return False

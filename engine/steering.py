@@ -48,7 +48,7 @@ def cancel(db: Database, tenant: str, ticket_id: str, reason: str = "Cancelled b
 def approve(db: Database, tenant: str, ticket_id: str, by: str = "you") -> str:
     """A person has seen the change of a ticket in review: its next run merges exactly that commit. Raises NotFound, WrongState."""
     with db.transaction():
-        ticket = _in_review(db, tenant, ticket_id)
+        _in_review(db, tenant, ticket_id)
         tip = db.value("select tip_sha from runs where ticket_id = ? and outcome = 'in_review' order by seq desc limit 1", (ticket_id,))
         _answer_review(db, ticket_id, "Approved.", by)
         settle.release(db, "id = :id", {"id": ticket_id}, approved_tip=tip)

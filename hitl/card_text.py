@@ -10,8 +10,10 @@ Problem = dict[str, str]  # {"path": where in the card, "message": a sentence}
 
 # Joiners are right between two characters of a script or emoji that uses them, and nowhere else.
 _JOINED = "[^\x00-\u02ff\u2000-\u206f]"
-_HIDDEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u180e\u200b\u200e\u200f\u202a-\u202e\u2060-\u2069\ufeff\ud800-\udfff\U000e0000-\U000e007f]"
-                     f"|(?<!{_JOINED})[\u200c\u200d]|[\u200c\u200d](?!{_JOINED})")
+_NEVER = "\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u180e\u200b\u200e\u200f\u202a-\u202e\u2060-\u2069\ufeff\ud800-\udfff\U000e0000-\U000e007f"
+_HIDDEN = re.compile(f"[{_NEVER}]|(?<!{_JOINED})[\u200c\u200d]|[\u200c\u200d](?!{_JOINED})")
+_SUSPECT = re.compile(f"[{_NEVER}\u200c\u200d]")  # as fast as one set of characters is
+_SUSPECT_ASCII = re.compile("[\x00-\x08\x0b-\x1f\x7f]")
 _TURNS = "a character that changes the direction of text"
 _KINDS = (("\ud800", "\udfff", "half of a surrogate pair"), ("\U000e0000", "\U000e007f", "an invisible tag character"),
           ("\x00", "\x1f", "a control character"), ("\x7f", "\x9f", "a control character"),
@@ -47,7 +49,9 @@ def text_problems(value: Any) -> list[Problem]:
             pending += item
         elif not _is_scalar(item):
             return list(_search(value, ""))
-    return list(_search(value, "")) if _HIDDEN.search("\n".join(texts)) else []
+    together = "\n".join(texts)
+    suspect = _SUSPECT_ASCII if together.isascii() else _SUSPECT
+    return list(_search(value, "")) if suspect.search(together) else []
 
 
 def _is_scalar(value: Any) -> bool:

@@ -43,7 +43,8 @@ def demo(data: Path) -> int:
             _show(config, db, session)
             return 0
         print(f"\nThe session is {state}: {db.value('select reason from hitl_sessions where id = ?', (session,))}")
-        for run in db.all("select ticket_id, outcome, reason from runs where session_id = ? and outcome not in ('merged', 'prepared') order by seq", (session,)):
+        for run in db.all("select ticket_id, outcome, reason from runs where session_id = ? and outcome not in ('merged', 'prepared')"
+                          " order by seq", (session,)):
             print(f"  {run['ticket_id']}: {run['outcome']}: {run['reason']}")
         return 1
     finally:
@@ -65,7 +66,7 @@ def _approve_and_start(db: Database, config: Config) -> str:
 
 def _watch(db: Database, changes: Changes, session: str) -> str:
     """Prints what changes until the session has ended. -> its state."""
-    titles = dict(db.all("select id, title from tickets where session_id = ?", (session,)))
+    titles = db.pairs("select id, title from tickets where session_id = ?", (session,))
     cursor, began = 0, time.monotonic()
     while time.monotonic() - began < PATIENCE:
         seen = changes.count

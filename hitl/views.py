@@ -56,7 +56,7 @@ def _summary(row: sqlite3.Row, counts: dict[str, int], open_requests: int) -> di
 
 
 def session_view(db: Database, config: Config, tenant: str, session_id: str) -> dict[str, Any]:
-    """One session with its card, as the README of the API describes it. Raises NotFound.
+    """One session with its card, its tickets in numbers and, once there is one, its repository. Raises NotFound.
 
     spec_sha256 is the hash of the card as it is stored now; `repository` is {"clone", "branch"} once the build is prepared."""
     row = sessions.get(db, tenant, session_id)

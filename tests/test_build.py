@@ -134,7 +134,9 @@ def test_a_refused_result_names_the_path_and_the_engine_goes_on(db: Database, co
 def test_nothing_that_an_agent_plants_in_its_work_tree_is_executed_on_the_host(db: Database, real: Config, tmp_path: Path) -> None:
     marker = tmp_path / "marker"
     touch = f"touch {marker}"
-    plant = [f"for h in post-checkout post-merge post-commit pre-push update reference-transaction post-index-change; do printf '#!/bin/sh\\nif [ -z \"$SWARM_RUN\" ]; then {touch}; fi\\n' > .git/hooks/$h; chmod +x .git/hooks/$h; done",
+    hook = f"#!/bin/sh\\nif [ -z \"$SWARM_RUN\" ]; then {touch}; fi\\n"
+    plant = ["for h in post-checkout post-merge post-commit pre-push update reference-transaction post-index-change; do "
+             f"printf '{hook}' > .git/hooks/$h; chmod +x .git/hooks/$h; done",
              f"git config core.fsmonitor 'test -n \"$SWARM_RUN\" || {touch}'",
              f"git config filter.evil.clean 'sh -c \"test -n \\\"$SWARM_RUN\\\" || {touch}; cat\"'",
              f"git config core.sshCommand 'test -n \"$SWARM_RUN\" || {touch}'",

@@ -29,7 +29,7 @@ def drive(engine: SwarmEngine, ticks: int = 60) -> None:
 
 
 def failing(*titles: str, failure: str = "agent", times: int = 10**6) -> Callable[[Job, int], Result]:
-    count = {title: 0 for title in titles}
+    count = dict.fromkeys(titles, 0)
 
     def results(job: Job, code: int) -> Result:
         if job.title in titles and job.kind == "feature" and count[job.title] < times:
