@@ -46,8 +46,8 @@ class SwarmEngine:
         self._owner = OwnerLock(config, self.id)
 
     def start(self) -> None:
-        """Ticks in a daemon thread until stop()."""
-        self._workers = ThreadPoolExecutor(max_workers=4, thread_name_prefix="finisher")
+        """Ticks in a daemon thread until stop(). Also starts it again, should it have died."""
+        self._workers = self._workers or ThreadPoolExecutor(max_workers=4, thread_name_prefix="finisher")
         self._thread = threading.Thread(target=self._loop, name="engine", daemon=True)
         self._thread.start()
         event("engine_started", engine=self.id, runtime=self.choice.runtime.name, slots=self.config.slots, data=self.config.data)

@@ -1,4 +1,4 @@
-"""One engine a data folder: whoever holds the lock runs it, the others wait for it to come free and say where it is."""
+"""One engine a data folder: whoever holds the lock runs it and watches its thread, the others wait for it to come free and say where it is."""
 import json
 import logging
 import os
@@ -21,16 +21,16 @@ class EngineSlot:
         self._stopping = threading.Event()
         self._lock: int | None = None
         self.engine: SwarmEngine | None = None
-        self._waiter: threading.Thread | None = None
+        self._watcher: threading.Thread | None = None
 
     def start(self, where: str) -> bool:
         """True: the engine runs here now. False: another process has it; this one takes over when the lock comes free."""
-        if self._take(RETRY_SECONDS, where):
-            return True
-        event("engine_elsewhere", logging.INFO, **self.elsewhere())
-        self._waiter = threading.Thread(target=self._wait, args=(where,), name="engine-slot", daemon=True)
-        self._waiter.start()
-        return False
+        here = self._take(RETRY_SECONDS, where)
+        if not here:
+            event("engine_elsewhere", logging.INFO, **self.elsewhere())
+        self._watcher = threading.Thread(target=self._watch, args=(where,), name="engine-slot", daemon=True)
+        self._watcher.start()
+        return here
 
     def _take(self, wait: float, where: str) -> bool:
         lock = take_lock(self._path, wait)
@@ -43,11 +43,15 @@ class EngineSlot:
         self.engine.start()
         return True
 
-    def _wait(self, where: str) -> None:
+    def _watch(self, where: str) -> None:
+        """Takes over when the lock comes free; starts the engine's thread again should it ever die."""
         while not self._stopping.wait(RETRY_SECONDS):
             try:
-                if self._take(0.0, where):
-                    return
+                if self.engine is None:
+                    self._take(0.0, where)
+                elif not self.engine.alive:
+                    event("engine_restarted", logging.WARNING, why="its thread had died")
+                    self.engine.start()
             except Exception as error:  # the thread's edge: say so, and try again
                 event("error", level=logging.ERROR, where="engine-slot", error=f"{type(error).__name__}: {error}")
 
@@ -62,6 +66,8 @@ class EngineSlot:
     def stop(self) -> None:
         """Stops the engine if it runs here, and lets go of the lock. Live runs go on."""
         self._stopping.set()
+        if self._watcher is not None:
+            self._watcher.join(RETRY_SECONDS * 2)
         if self.engine is not None:
             self.engine.stop()
         if self._lock is not None:

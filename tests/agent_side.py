@@ -18,6 +18,18 @@ def fresh(folder: Path) -> tuple[Repository, str]:
         return repository, repository.start_fresh("Demo", WHEN)
 
 
+def upstream(folder: Path, commits: int = 3) -> Path:
+    """A repository with `commits` commits on main and two further branches, made in one go by fast-import."""
+    git(folder.parent, "init", "-q", "-b", "main", str(folder))
+    lines = []
+    for number in range(1, commits + 1):
+        lines.append(f"commit refs/heads/main\nmark :{number}\ncommitter A Tester <tester@localhost> {WHEN + number} +0000\ndata 2\nc\n"
+                     f"M 644 inline file{number % 7}.txt\ndata <<END\n{number}\nEND\n")
+    lines.append(f"reset refs/heads/feature/a\nfrom :{commits}\n\nreset refs/heads/old\nfrom :{commits - 1}\n\n")
+    git(folder, "fast-import", "--quiet", input="".join(lines))
+    return folder
+
+
 class Agent:
     """A clone of the repository with the branch swarm-out checked out at `start`."""
 
