@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Protocol
 
 from engine.config import Config
+from engine.crash import point
 from engine.errors import AgentFailed, Permanent
 from engine.harvest import take_in
 from engine.jobs import Result
@@ -48,12 +49,14 @@ class GitBranches:
                 raise Permanent("The run does not say on which commit it stands.")
             if repository.head(f"refs/heads/{work.branch}") == work.result.tip and not bundle.exists():
                 return str(work.result.tip)  # kept before: by this run, or by the run that a person approved
+            point("before-harvest")
             tip = take_in(repository, bundle, work.run, work.result.base)
             if tip != work.result.tip:
                 raise Permanent(f"The run handed over commit {tip[:12]}, but {str(work.result.tip)[:12]} was checked.")
             if repository.is_ancestor(tip, work.result.base):
                 raise AgentFailed("The run handed over no commit of its own.")
             repository.set_branch(work.branch, tip, repository.head(f"refs/heads/{work.branch}"))
+            point("after-harvest")
             return tip
 
     def merge(self, work: Work, tip: str) -> str:

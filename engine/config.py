@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
+from engine import crash
 from engine.errors import Refused
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -127,7 +128,7 @@ def unknown_settings(env: Mapping[str, str] = os.environ) -> list[str]:
     """A sentence for each SWARM_ variable that is no setting: most often a misspelt one."""
     known = [variable(f.name) for f in fields(Config)]
     sentences = []
-    for name in sorted(set(env) - {*known, "SWARM_REQUIRE_ALL"}):
+    for name in sorted(set(env) - {*known, "SWARM_REQUIRE_ALL", crash.VARIABLE}):
         if name.startswith("SWARM_"):
             near = difflib.get_close_matches(name, known, 1)
             sentences.append(f"{name} is not a setting and is ignored." + (f" Did you mean {near[0]}?" if near else ""))

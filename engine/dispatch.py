@@ -6,6 +6,7 @@ from engine import claims, requests
 from engine.agents import choose_agent
 from engine.briefing import job_for, needs_isolation
 from engine.config import Config
+from engine.crash import point
 from engine.db import Database
 from engine.errors import RunFailure, Transient
 from engine.finish import record_failure
@@ -37,7 +38,9 @@ def dispatch(db: Database, config: Config, launcher: Launcher, choice: Choice, r
     except OSError as error:
         record_failure(db, config, run, ticket, Transient(f"The run could not be started: {error.strerror or error}."))
         return
+    point("before-begin")
     if claims.begin(db, run, choice.runtime.name, agent.name):
+        point("after-begin")
         event("launched", ticket=run["ticket_id"], run=run["id"], runtime=choice.runtime.name, agent=agent.name)
     else:
         launcher.stop(run["id"])

@@ -8,6 +8,7 @@ from engine.backoff import delay, utc
 from engine.branch_names import branch_name
 from engine.branches import Branches, Work
 from engine.config import Config
+from engine.crash import point
 from engine.db import Database
 from engine.errors import AgentFailed, MergeConflict, Permanent, RunFailure, Transient
 from engine.jobs import Result
@@ -62,6 +63,7 @@ def _deliver(db: Database, branches: Branches, run: Any, ticket: Any, result: Re
         claims.end(db, run["id"], "stale", "Its claim was taken back before the merge.", result)
         return
     event("merging", ticket=ticket["id"], run=run["id"], tip=tip)
+    point("after-merging")
     merged = branches.merge(work, tip)
     _record(db, run, "merged", "completed", None, result, merged_sha=merged, branch_name=work.branch, approved_tip=None)
 
@@ -105,7 +107,9 @@ def record_failure(db: Database, config: Config, run: Any, ticket: Any, failure:
 
 
 def _record(db: Database, run: Any, outcome: str, status: str, reason: str | None, result: Result | None, **columns: Any) -> Any | None:
+    point("before-finish")
     row = claims.finish(db, run, outcome, status, reason, result, **columns)
+    point("after-finish")
     event("finished", ticket=run["ticket_id"], run=run["id"], outcome=outcome if row else "stale", status=row and row["status"], reason=reason)
     return row
 

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from engine.bundle import Header, read_header, unusable
+from engine.crash import point
 from engine.errors import Permanent, PolicyViolation
 from engine.git import Input
 from engine.jobs import fsync_folder, open_foreign
@@ -48,6 +49,7 @@ def take_in(repository: Repository, bundle: Path, run_id: str, base: str, limits
                 _keep(folder / "pack", repository.path / "objects" / "pack")
     finally:
         os.close(descriptor)
+    point("after-index")
     repository.git("update-ref", "--end-of-options", f"refs/swarm/runs/{run_id}", tip)
     return tip
 

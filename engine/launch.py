@@ -9,6 +9,7 @@ from typing import ClassVar, Protocol
 
 from engine import processes, runner
 from engine.config import ROOT, Config
+from engine.crash import inherited, point
 from engine.jobs import Job, Result
 
 
@@ -60,14 +61,17 @@ class ProcessLauncher:
         folder = self.folder(job.run)
         folder.mkdir(parents=True)
         job.write(folder)
+        point("after-folder")
         lock = processes.take_lock(folder / "lock")
         if lock is None:
             raise OSError(f"the lock of {job.run} is held by another process")
+        point("after-lock")
         try:
             with open(folder / "runner.err", "ab") as errors:
                 self._children[job.run] = subprocess.Popen(
                     runner.command(ROOT, folder), stdin=subprocess.DEVNULL, stdout=errors, stderr=errors, cwd="/", start_new_session=True,
-                    pass_fds=[lock], env={"PATH": "/usr/local/bin:/usr/bin:/bin", "LANG": "C.UTF-8", processes.RUN_VARIABLE: job.run})
+                    pass_fds=[lock], env={"PATH": "/usr/local/bin:/usr/bin:/bin", "LANG": "C.UTF-8", processes.RUN_VARIABLE: job.run, **inherited()})
+            point("after-spawn")
         finally:
             os.close(lock)  # from now on the runner alone holds it
 

@@ -12,6 +12,7 @@ from engine import claims, reconcile
 from engine.backoff import utc
 from engine.branches import Branches, GitBranches
 from engine.config import Config
+from engine.crash import point
 from engine.db import Database
 from engine.dispatch import dispatch
 from engine.launch import Launcher, ProcessLauncher
@@ -92,7 +93,10 @@ class SwarmEngine:
 
     def _claim(self, now: str) -> None:
         free = self.config.slots - self.busy_slots()
-        for run in claims.claim(self.db, self.id, free, now):
+        claimed = claims.claim(self.db, self.id, free, now)
+        if claimed:
+            point("after-claim")
+        for run in claimed:
             event("claimed", ticket=run["ticket_id"], run=run["id"], attempt=run["run_no"], kind=run["kind"])
             self._first_seen[run["id"]] = time.monotonic()
             dispatch(self.db, self.config, self.launcher, self.choice, run)

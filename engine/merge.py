@@ -1,6 +1,7 @@
 """Merges a commit into a branch, once, whoever else tries at the same time, and without a work tree."""
 from typing import NamedTuple
 
+from engine.crash import point
 from engine.errors import MergeConflict, Permanent, Transient
 from engine.git_errors import shown
 from engine.repository import Repository
@@ -27,11 +28,15 @@ def merge(repository: Repository, tip: str, branch: str, message: str, when: int
             raise Permanent(f"The branch {branch} does not exist, so nothing can be merged into it.")
         if repository.is_ancestor(tip, head):
             return Merged(head, already=True)
-        commit = repository.commit(_tree(repository, head, tip), (head, tip), message, when)
+        tree = _tree(repository, head, tip)
+        point("after-merge-tree")
+        commit = repository.commit(tree, (head, tip), message, when)
+        point("after-commit-tree")
         try:
             repository.set_branch(branch, commit, old=head)
         except Transient:
             continue  # somebody else merged meanwhile: look again
+        point("after-update-ref")
         return Merged(commit, already=False)
     raise Transient(f"The branch {branch} was moved by others {TRIES} times in a row. It will be tried again.")
 

@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 from types import FrameType
 
+from engine.crash import point
 from engine.errors import AgentFailed, Permanent, RunFailure, SwarmError
 from engine.jobs import Job, Result
 from engine.outputs import give_bundle, read_question, take_bundle
@@ -38,6 +39,7 @@ def main(path: str) -> None:
     folder = Path(path).absolute()
     _write_started(folder)
     signal.signal(signal.SIGTERM, _on_sigterm)
+    point("runner-started")
     result, run = Result(folder.name, "failed", int(time.time())), None
     try:
         job = Job.read(folder)
@@ -57,7 +59,9 @@ def main(path: str) -> None:
         run.stop()  # once more where SIGTERM came in the middle of a stop or a start
         if result.outcome == "failed":
             sweep(result.run, folder)
+    point("before-result")
     result.write(folder)
+    point("after-result")
 
 
 def prepare(run: Run) -> None:
@@ -96,7 +100,9 @@ def feature(run: Run) -> None:
     """The work, what came of it, the checks. The bundle is kept whatever the checks say: the next run may go on from there."""
     outputs, copy, failure = run.folder / "out", run.folder / "checks" / "in" / "out.bundle", None
     try:
+        point("before-work")
         work(run)
+        point("after-work")
     except AgentFailed as error:  # an agent that asked and then waited, or ended with an error: its question counts
         failure = error
     run.result.tip = take_bundle(outputs, copy)
@@ -107,6 +113,7 @@ def feature(run: Run) -> None:
             return
         if failure:
             raise failure
+        point("before-checks")
         check_all(run)
         run.result.outcome = "ok" if run.result.tip else "no_change"
     finally:

@@ -29,6 +29,7 @@ LOG_SECONDS = 1.0   # how often the sizes of growing logs are looked at, and how
 
 def install(app: Flask) -> None:
     """Registers /ws?after=<seq>&session=<id>. Without `after` it begins now; without `session` it tells of all sessions."""
+    app.config["LIVE_SEND_SECONDS"] = SEND_SECONDS
     app.config["SOCK_SERVER_OPTIONS"] = {"ping_interval": PING_SECONDS, "max_message_size": 1024}
     sock = Sock()
 
@@ -41,7 +42,7 @@ def install(app: Flask) -> None:
     @sock.route("/ws")
     def ws(client: Server) -> None:
         swarm = current_app.extensions["swarm"]
-        client.sock = Line(client.sock)
+        client.sock = Line(client.sock, current_app.config["LIVE_SEND_SECONDS"])
         try:
             Feed(client, swarm.db, swarm.config, swarm.changes, request.args.get("session") or None).run(_cursor())
         except OSError:  # it reads nothing, or is gone: ending this thread's socket is all there is to do
@@ -61,11 +62,11 @@ def _cursor() -> int | None:
 
 
 class Line:
-    """The client's socket, with whole writes, one at a time, that give up after SEND_SECONDS. (The pinging thread writes, too.)"""
+    """The client's socket, with whole writes, one at a time, that give up after `seconds`. (The pinging thread writes, too.)"""
 
-    def __init__(self, sock: socket.socket) -> None:
+    def __init__(self, sock: socket.socket, seconds: int) -> None:
         self._sock, self._lock = sock, threading.Lock()
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("ll", SEND_SECONDS, 0))
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("ll", seconds, 0))
 
     def send(self, data: bytes) -> int:
         with self._lock:

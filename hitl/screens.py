@@ -172,7 +172,7 @@ def _about(found: dict[str, Any], run: dict[str, Any] | None) -> dict[str, Any]:
     about = facts.session(found["session_id"])
     closed = found["status"] in ("completed", "cancelled", "failed")
     return {"ticket": found, "session": about, "session_id": found["session_id"], "run": run,
-            "retryable": found["status"] == "failed" and about["state"] != "cancelled" and found["type"] == "epic",
+            "retryable": found["status"] == "failed" and about["state"] != "cancelled",
             "droppable": found["type"] != "epic" and not closed}
 
 

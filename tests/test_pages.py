@@ -2,6 +2,7 @@
 import json
 import re
 from html.parser import HTMLParser
+from itertools import pairwise
 
 import pytest
 from serving import CARD, application, session
@@ -24,6 +25,7 @@ class Page(HTMLParser):
 
     def handle_starttag(self, tag, attrs):
         self.elements.append((tag, dict(attrs)))
+        self.text += " "
         if tag not in VOID:
             self.open.append(tag)
 
@@ -87,7 +89,7 @@ def checked(answer):
     for field in page.all("textarea"):
         assert field["id"] in labelled
     headings = [int(name[1]) for name, _ in page.elements if re.fullmatch("h[1-6]", name)]
-    assert all(later <= earlier + 1 for earlier, later in zip(headings, headings[1:], strict=False)), headings
+    assert all(later <= earlier + 1 for earlier, later in pairwise(headings)), headings
     assert "default-src 'none'" in answer.headers["Content-Security-Policy"]
     return page
 
@@ -152,12 +154,15 @@ def test_an_idea_becomes_a_card_that_can_be_saved_as_it_is(client, db):
     path = client.post("/sessions", data={"project_name": "Reset", "description": "Customers reset their passwords."}).location
     page = seen(client, path)
     assert "Write the card" in page.text
-    [button] = [button for button in page.all("button") if button.get("aria-describedby") == "approve-why"]
-    assert "disabled" in button
+    assert "disabled" in approve_button(page)
     card = json.loads(re.search(r"<textarea[^>]*>(.*?)</textarea>", client.get(path).get_data(as_text=True), re.S)[1].replace("&#34;", '"'))
     assert client.post(path + "/spec", data={"spec_card": json.dumps(card)}).status_code == 303
     assert db.value("select state from hitl_sessions") == "review"
-    assert "disabled" not in [button for button in seen(client, path).all("button") if button.get("aria-describedby") == "approve-why"][0]
+    assert "disabled" not in approve_button(seen(client, path))
+
+
+def approve_button(page):
+    return next(button for button in page.all("button") if button.get("aria-describedby") == "approve-why")
 
 
 def test_a_card_that_is_not_valid_is_kept_with_its_problems_under_it(client, db):
@@ -335,9 +340,11 @@ def test_a_long_log_begins_near_its_end_with_the_right_numbers(client, db):
 
 
 def test_criteria_stand_with_their_evidence_and_say_where_there_is_none(client, db):
-    build(client, {**CARD, "features": [{"title": "F1", "acceptance_criteria": ["judged", {"text": "checked", "check": "make x"}, {"text": "later", "check": "y"}]}]})
+    build(client, {**CARD, "features": [{"title": "F1", "acceptance_criteria": [
+        "judged", {"text": "checked", "check": "make x"}, {"text": "later", "check": "y"}]}]})
     live_run(db, "TKT-002")
-    db.execute("update runs set checks = ?", (json.dumps([{"text": "checked", "command": "make x", "passed": False, "output": "it broke", "seconds": 0.5}]),))
+    check = {"text": "checked", "command": "make x", "passed": False, "output": "it broke", "seconds": 0.5}
+    db.execute("update runs set checks = ?", (json.dumps([check]),))
     text = re.sub(r"\s+", " ", seen(client, "/tickets/TKT-002").text)
     assert "judged not checked by a command" in text and "checked failed" in text and "it broke" in text and "later not checked yet" in text
 
@@ -376,8 +383,8 @@ def test_shortcuts_can_be_turned_off(client):
     assert "data-shortcuts" not in seen(client, "/").all("html")[0]
 
 
-@pytest.mark.parametrize("path", ["/nothing", "/tickets/TKT-999", "/tickets/TKT-999/changes", "/sessions/none", "/sessions/none/graph", "/sessions/none/notes.md",
-                                  "/tickets/TKT-999/log.txt?run=x", "/tickets/TKT-999/log?run=x"])
+@pytest.mark.parametrize("path", ["/nothing", "/tickets/TKT-999", "/tickets/TKT-999/changes", "/sessions/none", "/sessions/none/graph",
+                                  "/sessions/none/notes.md", "/tickets/TKT-999/log.txt?run=x", "/tickets/TKT-999/log?run=x"])
 def test_what_is_not_there_is_a_page_that_says_so(client, path):
     page = seen(client, path, 404)
     assert "What happened" in page.text and "What to do" in page.text
@@ -410,8 +417,8 @@ def test_notes_can_be_downloaded(client):
 def test_a_raw_log_is_plain_text_that_no_browser_takes_for_more(client, db):
     build(client)
     run = live_run(db, "TKT-002", b"<html><script>")
-    answer = client.get(f"/tickets/TKT-002/log.txt?run={run}")
-    assert answer.data == b"<html><script>" and answer.mimetype == "text/plain" and answer.headers["X-Content-Type-Options"] == "nosniff"
+    with client.get(f"/tickets/TKT-002/log.txt?run={run}") as answer:
+        assert answer.data == b"<html><script>" and answer.mimetype == "text/plain" and answer.headers["X-Content-Type-Options"] == "nosniff"
 
 
 def test_a_run_of_another_ticket_is_not_shown(client, db):
@@ -422,7 +429,8 @@ def test_a_run_of_another_ticket_is_not_shown(client, db):
 
 
 def test_every_shortcut_of_the_table_is_on_its_page(client):
-    table = json.loads(client.get("/static/keys.json").data)
+    with client.get("/static/keys.json") as answer:
+        table = json.loads(answer.data)
     page = seen(client, "/help/keys")
     assert all(entry["label"] in page.text for entry in table)
 

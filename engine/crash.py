@@ -1,0 +1,28 @@
+"""Named points at which a test has this process killed, so that every gap of the protocol is tried and not only those that chance finds.
+
+SWARM_CRASH="<point>" or "<point>:<n>": SIGKILL to this process at its n-th passage of that point. Nothing else switches it on."""
+import os
+import signal
+
+VARIABLE = "SWARM_CRASH"
+_wanted, _, _nth = os.environ.get(VARIABLE, "").partition(":")
+_left = int(_nth or 1)
+
+# In the order in which a run passes them.
+ENGINE_POINTS = ("after-claim", "after-folder", "after-lock", "after-spawn", "before-begin", "after-begin", "before-harvest", "after-index",
+                 "after-harvest", "after-merging", "after-merge-tree", "after-commit-tree", "after-update-ref", "before-finish", "after-finish")
+RUNNER_POINTS = ("runner-started", "before-work", "after-work", "before-checks", "before-result", "after-result")
+
+
+def inherited() -> dict[str, str]:
+    """What a runner's environment needs so that its own points can be switched on."""
+    return {VARIABLE: os.environ[VARIABLE]} if VARIABLE in os.environ else {}
+
+
+def point(name: str) -> None:
+    """Does nothing unless the environment asks for this point."""
+    global _left
+    if name == _wanted:
+        _left -= 1
+        if _left == 0:
+            os.kill(os.getpid(), signal.SIGKILL)
