@@ -1,6 +1,7 @@
 """When a ticket may be claimed again after a failure."""
 import random
-from datetime import UTC, datetime, timedelta
+import time
+from datetime import UTC, datetime
 
 LONGEST = 300.0  # seconds
 
@@ -10,7 +11,7 @@ def delay(failures: int, first: float) -> float:
     return min(first * 2.0 ** min(failures - 1, 30), LONGEST) * random.uniform(0.8, 1.2)
 
 
-def utc(now: datetime | None = None, after: float = 0.0) -> str:
-    """UTC text as the tables hold it, `after` seconds later than `now`."""
-    moment = (now or datetime.now(UTC)) + timedelta(seconds=after)
+def utc(after: float = 0.0, seconds: float | None = None) -> str:
+    """UTC text as the tables hold it: `after` seconds from `seconds` since the epoch, or from now."""
+    moment = datetime.fromtimestamp((time.time() if seconds is None else seconds) + after, UTC)
     return moment.strftime("%Y-%m-%dT%H:%M:%S.") + f"{moment.microsecond // 1000:03d}Z"

@@ -3,7 +3,7 @@
 The git ref is the point of commit and the database follows; `merging` is recorded before the merge, so that a cancel knows it is too late."""
 from typing import Any
 
-from engine import claims, requests
+from engine import claims, requests, storage
 from engine.backoff import delay, utc
 from engine.branch_names import branch_name
 from engine.branches import Branches, Work
@@ -93,6 +93,8 @@ def record_failure(db: Database, config: Config, run: Any, ticket: Any, failure:
     if isinstance(failure, MergeConflict):
         columns = {"conflicts": ticket["conflicts"] + 1, "approved_tip": None}
         retry = columns["conflicts"] <= MAX_CONFLICTS
+    elif isinstance(failure, Transient) and storage.is_at_fault(failure.sentence):
+        columns = {"not_before": utc(after=delay(1, config.backoff_seconds))}  # it says nothing about the ticket, however often it happens
     elif isinstance(failure, Transient) and ticket["transients"] < MAX_TRANSIENTS:
         columns = {"transients": ticket["transients"] + 1, "not_before": utc(after=delay(ticket["transients"] + 1, config.backoff_seconds))}
     else:

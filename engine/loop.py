@@ -2,19 +2,22 @@
 killing are handed to a few worker threads, so that a cancel is never behind a fetch."""
 import collections
 import logging
+import sqlite3
 import threading
 import time
 import uuid
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from engine import claims, reconcile
+from engine import claims, reconcile, storage
 from engine.backoff import utc
 from engine.branches import Branches, GitBranches
+from engine.clock import Clock
 from engine.config import Config
 from engine.crash import point
 from engine.db import Database
 from engine.dispatch import dispatch
+from engine.errors import from_sqlite
 from engine.launch import Launcher, ProcessLauncher
 from engine.log import event
 from engine.owners import OwnerLock, is_owned, sweep_owners
@@ -27,7 +30,7 @@ class SwarmEngine:
     """One per data folder (start_engine holds the lock). Everything that matters is in the database; what is in memory here may be lost."""
 
     def __init__(self, db: Database, config: Config, launcher: Launcher | None = None, branches: Branches | None = None,
-                 choice: Choice | None = None) -> None:
+                 choice: Choice | None = None, clock: Clock | None = None) -> None:
         self.db, self.config = db, config
         self.id = uuid.uuid4().hex[:12]
         self.launcher = launcher or ProcessLauncher(config)
@@ -35,6 +38,8 @@ class SwarmEngine:
         self.choice = choice or choose(config.runtime)
         self.waker = Waker(db, self.launcher)
         self.errors: collections.deque[dict] = collections.deque(maxlen=20)
+        self.clock = clock or Clock()
+        self.trouble: str | None = None                # why nothing new starts, though nobody paused it
         self.started = time.monotonic()
         self.last_tick: float | None = None
         self.tick_seconds = 0.0
@@ -77,6 +82,8 @@ class SwarmEngine:
             except Exception as error:  # the loop's edge: record it, back off, go on
                 pause = min(max(0.5, pause * 2), 30.0)
                 self._note(error, "tick")
+                if storage.is_at_fault(error):
+                    self.trouble = str(from_sqlite(error).sentence if isinstance(error, sqlite3.Error) else error)
             self.waker.wait(pause or self.config.poll_seconds, only_time=bool(pause))
         self.db.close()
 
@@ -87,8 +94,11 @@ class SwarmEngine:
         self._reap()
         if self.waker.changed():
             reconcile.reconcile(self.db)
-        if not self._stopping.is_set() and not claims.is_paused(self.db):
-            self._claim(now or utc())
+        self.clock.follow(self.db)
+        self.trouble = storage.trouble(self.config.data)
+        if not self._stopping.is_set() and not self.trouble and not claims.is_paused(self.db):
+            self._claim(now or self.clock.now())
+        self.waker.watch(self._first_seen)
         self.last_tick, self.tick_seconds = time.monotonic(), time.monotonic() - began
 
     def _claim(self, now: str) -> None:
@@ -100,7 +110,6 @@ class SwarmEngine:
             event("claimed", ticket=run["ticket_id"], run=run["id"], attempt=run["run_no"], kind=run["kind"])
             self._first_seen[run["id"]] = time.monotonic()
             dispatch(self.db, self.config, self.launcher, self.choice, run)
-        self.waker.watch(self._first_seen)
 
     def busy_slots(self) -> int:
         """Runs that hold a process now; one that only waits for its merge holds none."""
@@ -144,9 +153,10 @@ class SwarmEngine:
             self.waker.wake()
 
     def status(self) -> dict:
-        """For people: {id, state, slots, busy, last_tick_age, tick_ms, uptime, runtime: {name, isolation, passed_over}, errors}; seconds."""
+        """For people: {id, state, trouble, slots, busy, last_tick_age, tick_ms, uptime, runtime: {name, isolation, passed_over}, errors}; seconds."""
         now = time.monotonic()
-        return {"id": self.id, "state": "paused" if claims.is_paused(self.db) else "on", "slots": self.config.slots, "busy": self.busy_slots(),
+        return {"id": self.id, "state": "paused" if claims.is_paused(self.db) else "waiting" if self.trouble else "on",
+                "trouble": self.trouble, "slots": self.config.slots, "busy": self.busy_slots(),
                 "last_tick_age": None if self.last_tick is None else round(now - self.last_tick, 3), "tick_ms": round(self.tick_seconds * 1000, 2),
                 "uptime": round(now - self.started, 1), "errors": list(self.errors),
                 "runtime": {"name": self.choice.runtime.name, "isolation": self.choice.runtime.isolation,

@@ -5,6 +5,7 @@ import pytest
 from conftest import build, by_hand, state, statuses
 
 from engine import claims, requests, steering
+from engine.clock import Clock
 from engine.config import Config
 from engine.db import Database
 from engine.errors import MergeConflict, WrongState
@@ -358,3 +359,46 @@ def test_no_ticket_is_ever_claimed_twice_by_racing_engines(db: Database, config:
     for thread in threads:
         thread.join()
     assert len(got) == len(set(got)) == 200
+
+
+@pytest.mark.parametrize("jump", [-3600.0, 86400.0])
+def test_a_jump_of_the_wall_clock_neither_frees_nor_delays_a_waiting_ticket(db: Database, config: Config, jump: float) -> None:
+    import dataclasses
+    import time
+    moved = [0.0]
+    config = dataclasses.replace(config, backoff_seconds=50.0)
+    build(db, config, TWO)
+    engine = SwarmEngine(db, config, FakeLauncher(Fake(), failing("A", times=1)), FakeBranches(), Choice(Fake()), Clock(lambda: time.time() + moved[0]))
+    drive(engine, 10)
+    assert db.value("select status from tickets where id = 'TKT-002'") == "ready"
+    moved[0] = jump
+    drive(engine, 5)
+    assert db.value("select count(*) from runs where ticket_id = 'TKT-002'") == 1, "it was freed too early"
+    for step in range(62):  # longer than the pause, in steps that are no jump
+        moved[0] = jump + step
+        engine.tick()
+    assert db.value("select count(*) from runs where ticket_id = 'TKT-002'") == 2, "it was delayed"
+
+
+def test_a_pause_that_another_clock_set_far_ahead_is_cut_short_at_the_start(db: Database, config: Config) -> None:
+    session = build(db, config, TWO)
+    by_hand(config, "update tickets set not_before = '2199-01-01T00:00:00.000Z' where id = 'TKT-001'")
+    drive(make_engine(db, config))
+    assert state(db, session) == "completed"
+
+
+def test_a_full_disk_stops_claims_with_a_visible_reason_and_uses_up_nothing(db: Database, config: Config) -> None:
+    session = build(db, config, TWO)
+    full = [True]
+
+    def results(job: Job, code: int) -> Result:
+        if full and job.kind == "feature":
+            return Result(job.run, "failed", 0, failure="transient", reason="The runner failed (No space left on device).")
+        return fake_result(job, code)
+    engine = make_engine(db, config, results)
+    drive(engine, 100)
+    assert tuple(db.one("select failures, transients from tickets where id = 'TKT-002'")) == (0, 0)
+    assert db.value("select count(*) from runs where ticket_id = 'TKT-002'") > 12, "far more often than a transient failure may happen"
+    full.clear()
+    drive(engine)
+    assert state(db, session) == "completed"

@@ -441,3 +441,24 @@ def test_a_board_of_many_tickets_is_one_page(client):
     page = seen(client, path)
     assert "TKT-301" in page.text and "Show 240 more" in page.text
     assert len([attrs for attrs in seen(client, path + "/graph").all("path") if attrs.get("class") == "edge"]) == 299
+
+
+def test_a_page_fetches_itself_anew_but_not_while_it_shows_an_error(client, db):
+    path = build(client)
+    region = next(attrs for attrs in seen(client, path + "/graph").all("div") if attrs.get("id") == "live")
+    assert (region["hx-get"], region["hx-select"]) == (path + "/graph", "#live") and "journal from:body" in region["hx-trigger"]
+    refused = checked(client.post("/tickets/TKT-002/request-changes", data={"text": "what I typed"}))
+    assert "hx-get" not in next(attrs for attrs in refused.all("div") if attrs.get("id") == "live")
+
+
+def test_changes_are_approved_or_sent_back_by_a_form(client, db):
+    build(client, {**CARD, "review": True})
+    db.execute("update tickets set status = 'running' where id = 'TKT-001'")
+    for press in ("approve", "request-changes"):
+        db.execute("update tickets set status = 'in_review' where id = 'TKT-002'")
+        db.execute("insert into requests (tenant_id, session_id, ticket_id, kind, body) select tenant_id, session_id, id, 'review', 'Look.' from tickets"
+                   " where id = 'TKT-002'")
+        assert "waits for your review" in seen(client, "/tickets/TKT-002/changes").text and "Approve and merge" in seen(client, "/inbox").text
+        assert client.post(f"/tickets/TKT-002/{press}", data={"text": "Rename it."}).location == "/tickets/TKT-002"
+        assert db.value("select state from requests order by seq desc limit 1") == "answered"
+    assert db.value("select answer from requests order by seq desc limit 1") == "Rename it."
