@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 SYSTEM_PACKAGES := git sqlite3 bubblewrap
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test lint types check system-deps clean
+.PHONY: help run demo test lint types check system-deps backup restore clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 22
@@ -30,6 +30,12 @@ check: lint types test  ## lint, types and tests: what CI runs
 system-deps:  ## install the Debian packages for the optional parts (as root)
 	apt-get update -qq
 	DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $(SYSTEM_PACKAGES)
+
+backup: $(VENV)/.run  ## copy the database to data/backups/ (the server may be running)
+	@$(BIN)/python -m engine.backup $(FILE)
+
+restore: $(VENV)/.run  ## put a backup in the place of the database: make restore FILE=… (server stopped)
+	@$(BIN)/python -m engine.backup --restore $(FILE)
 
 clean:  ## remove .venv and what tests left; data/ stays
 	rm -rf $(VENV) *.egg-info .pytest_cache .mypy_cache .ruff_cache

@@ -95,6 +95,8 @@ class Config:
     work_mb: int = _setting(2048, _whole(16, 1000000), "Largest work tree of a run")
     memory_mb: int = _setting(4096, _whole(64, 1000000), "Largest memory of a process in a run")
     processes: int = _setting(512, _whole(16, 100000), "Most processes of a run")
+    keep_days: int = _setting(30, _whole(1, 36500), "How long folders of ended runs are kept (logs, prompts); rows stay")
+    keep_mb: int = _setting(10000, _whole(1, 100000000), "Largest size of all folders of ended runs; the oldest go first")
     backoff_seconds: float = _setting(10.0, _seconds(0, 3600), "First pause after a failed attempt; doubles each time, up to 5 minutes")
     synchronous: str = _setting("FULL", _one_of("FULL", "NORMAL"), "SQLite durability: FULL survives a power cut, NORMAL may lose the last commits")
     repository_url: str = _setting("https://github.com/{repository}.git", _url_pattern, "What owner/repo expands to")

@@ -9,7 +9,7 @@ import uuid
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from engine import claims, reconcile, storage
+from engine import claims, prune, reconcile, storage
 from engine.backoff import utc
 from engine.branches import Branches, GitBranches
 from engine.clock import Clock
@@ -45,6 +45,7 @@ class SwarmEngine:
         self.tick_seconds = 0.0
         self._busy: dict[str, str] = {}                # run id -> session id, while a worker has it
         self._first_seen: dict[str, float] = {}        # run id -> monotonic
+        self._pruned = -prune.EVERY                    # monotonic: the first look is at the first tick
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
         self._workers: ThreadPoolExecutor | None = None
@@ -99,7 +100,16 @@ class SwarmEngine:
         if not self._stopping.is_set() and not self.trouble and not claims.is_paused(self.db):
             self._claim(now or self.clock.now())
         self.waker.watch(self._first_seen)
+        if self._workers and time.monotonic() - self._pruned > prune.EVERY:
+            self._pruned = time.monotonic()
+            self._workers.submit(self._housekeeping)
         self.last_tick, self.tick_seconds = time.monotonic(), time.monotonic() - began
+
+    def _housekeeping(self) -> None:
+        try:
+            prune.prune(self.db, self.config)
+        except Exception as error:  # a worker's edge; the next hour tries again
+            self._note(error, "prune")
 
     def _claim(self, now: str) -> None:
         free = self.config.slots - self.busy_slots()

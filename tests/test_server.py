@@ -4,6 +4,7 @@ import json
 import os
 import re
 import signal
+import socket as socketlib
 import subprocess
 import sys
 import urllib.error
@@ -21,6 +22,11 @@ from engine.config import ROOT
 CARD = {"name": "Test", "features": [{"title": "F1", "description": "Feature 1"}]}
 SLOW = {"name": "Slow", "features": [{"title": f"F{n}", "description": f"```sh\nsleep 1\necho {n} > f{n}.txt\n```"} for n in range(1, 5)],
         "checks": ["ls f1.txt f2.txt f3.txt f4.txt"]}
+
+
+def free_port() -> int:
+    with socketlib.create_server(("127.0.0.1", 0)) as listener:
+        return int(listener.getsockname()[1])
 
 
 class Server:
@@ -195,6 +201,28 @@ def test_a_websocket_of_another_site_is_refused_before_the_handshake(server: Ser
     assert handshake(server, "/ws?after=0", Origin="https://evil.example")[0] == 403
     assert handshake(server, "/ws?after=0", Host="evil.example")[0] == 403
     assert handshake(server, "/ws?after=0", Origin=server.url.rstrip("/"))[0] == 101
+
+
+def test_three_gunicorn_workers_have_one_engine_and_another_takes_over_when_it_dies(tmp_path: Path) -> None:
+    port = free_port()
+    server = Server.__new__(Server)
+    server.data, server.url, server.log = tmp_path / "data", f"http://127.0.0.1:{port}", tmp_path / "log"
+    environment = {**os.environ, "SWARM_DATA": str(server.data), "SWARM_PORT": str(port), "WEB_CONCURRENCY": "3"}
+    with open(server.log, "wb") as log:
+        server.process = subprocess.Popen([sys.executable, "-m", "gunicorn", "-c", "gunicorn.conf.py", "app:create_app()"], cwd=ROOT, stdout=log,
+                                          stderr=log, env=environment)
+    try:
+        until(lambda: server.log.read_text().count("Booting worker") == 3 and (server.data / "engine.lock").exists(), 20)
+        until(lambda: (server.data / "engine.lock").read_text(), 20)
+        first = json.loads((server.data / "engine.lock").read_text())["pid"]
+        os.kill(first, signal.SIGKILL)
+        until(lambda: json.loads((server.data / "engine.lock").read_text() or '{"pid": 0}')["pid"] not in (0, first), 20)
+        session = server.session(CARD)
+        until(lambda: server.state(session) == "completed", 30)
+        assert server.sqlite("select count(*), count(distinct claimed_by) from runs") == [["3", "1"]]
+    finally:
+        server.process.terminate()
+        server.process.wait(20)
 
 
 @pytest.mark.parametrize(("settings", "words"), [({"SWARM_SLOTS": "many"}, "SWARM_SLOTS='many'"), ({"SWARM_HOST": "0.0.0.0"}, "loopback")])

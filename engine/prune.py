@@ -1,0 +1,63 @@
+"""What may go: folders of old runs, the old end of the journal, a write-ahead log that has grown. Never anything of an open ticket."""
+import shutil
+import time
+from pathlib import Path
+
+from engine.config import Config
+from engine.db import Database
+from engine.log import event
+
+EVERY = 3600.0           # seconds between two looks
+KEEP_EVENTS = 200_000    # of the journal; history and notes do not depend on it
+WAL_BYTES = 64_000_000
+TERMINAL = "('completed', 'failed', 'cancelled')"
+
+
+def prune(db: Database, config: Config) -> int:
+    """-> bytes of run folders removed. The rows of runs stay: their outcome, checks and durations are the history."""
+    _trim_journal(db)
+    _shrink_wal(db)
+    freed = _prune_runs(db, config)
+    _remove_strangers(db, config)
+    return freed
+
+
+def _prune_runs(db: Database, config: Config) -> int:
+    """Oldest first: all that ended longer ago than keep_days, and more while the rest is over keep_mb."""
+    rows = db.all(f"select r.id, r.ended_at < strftime('%Y-%m-%dT%H:%M:%fZ', 'now', ?) as old from runs r join tickets t on t.id = r.ticket_id"
+                  f" where r.ended_at is not null and t.status in {TERMINAL} order by r.seq", (f"-{config.keep_days} days",))
+    sizes = {row["id"]: _size(config.data / "runs" / row["id"]) for row in rows}
+    total, freed = sum(sizes.values()), 0
+    for row in rows:
+        if not row["old"] and total - freed <= config.keep_mb * 1_000_000:
+            break
+        if sizes[row["id"]]:
+            shutil.rmtree(config.data / "runs" / row["id"], ignore_errors=True)
+            freed += sizes[row["id"]]
+    if freed:
+        event("pruned", bytes=freed)
+    return freed
+
+
+def _remove_strangers(db: Database, config: Config) -> None:
+    """Folders that no row knows: left by a claim that was rolled back, or by a database that was restored."""
+    for folder in (config.data / "runs").glob("TKT-*"):
+        if time.time() - folder.stat().st_mtime > EVERY and db.value("select 1 from runs where id = ?", (folder.name,)) is None:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _trim_journal(db: Database) -> None:
+    with db.transaction():
+        db.execute("delete from events where seq <= (select max(seq) from events) - ?", (KEEP_EVENTS,))
+
+
+def _shrink_wal(db: Database) -> None:
+    """SQLite reuses the log from its beginning once nobody reads it; after a long reader it stays large until it is truncated."""
+    wal = db.path.with_name(db.path.name + "-wal")
+    if wal.exists() and wal.stat().st_size > WAL_BYTES:
+        busy = db.execute("pragma wal_checkpoint(truncate)").fetchone()[0]
+        event("wal_checkpoint", bytes=wal.stat().st_size, busy=busy)
+
+
+def _size(folder: Path) -> int:
+    return sum(file.lstat().st_size for file in folder.rglob("*")) if folder.is_dir() else 0

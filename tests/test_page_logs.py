@@ -1,0 +1,87 @@
+"""A run's log, criteria and evidence as a ticket's page shows them."""
+import json
+import re
+
+import pytest
+from paging import build, live_run, seen
+from serving import CARD, application
+
+from engine.config import Config
+
+
+@pytest.fixture
+def app(tmp_path):
+    app = application(Config(data=tmp_path / "data", runtime="fake"))
+    yield app
+    app.extensions["swarm"].db.close()
+
+
+@pytest.fixture
+def client(app):
+    return app.test_client()
+
+
+@pytest.fixture
+def db(app):
+    return app.extensions["swarm"].db
+
+
+def test_a_log_is_folded_into_steps_with_numbered_lines(client, db):
+    build(client)
+    live_run(db, "TKT-002", b"::phase clone\n::phase agent runbook\n\x1b[31mred\x1b[0m\nunfinished")
+    page = seen(client, "/tickets/TKT-002")
+    assert "Check out the branch" in page.text and "Agent: runbook" in page.text
+    assert {"class": "ansi-red"} in page.all("span") and {"id": "L3"} in page.all("li")
+    assert "unfinished" not in page.text
+
+
+def test_a_log_that_is_asked_for_piece_by_piece_is_the_whole_log_once(client, db, app):
+    build(client)
+    run = live_run(db, "TKT-002", b"::phase clone\none\n")
+    log = app.extensions["swarm"].config.data / "runs" / run / "log"
+    after, line, shown = "0", "1", []
+    for piece in (b"tw", b"o\n", "gr\u00fc\u00df".encode()[:-1], "\u00df".encode()[1:] + b"e\n\xff\xfe\n", b"::phase agent x\nlast\n", b""):
+        log.write_bytes(log.read_bytes() + piece)
+        html = client.get(f"/tickets/TKT-002/log?run={run}&after={after}&line={line}").get_data(as_text=True)
+        after, line = re.search(r'data-next="(\d+)" data-line="(\d+)"', html).groups()
+        shown += re.findall(r'<li id="L(\d+)">.*?<span class="log-text">(.*?)</span></li>', html)
+    assert shown == [("2", "one"), ("3", "two"), ("4", "grüße"), ("5", "\ufffd\ufffd"), ("7", "last")]
+
+
+def test_a_long_log_begins_near_its_end_with_the_right_numbers(client, db):
+    build(client)
+    live_run(db, "TKT-002", b"".join(b"line %d of many\n" % n for n in range(1, 30_001)))
+    page = seen(client, "/tickets/TKT-002")
+    numbers = [int(attrs["id"][1:]) for attrs in page.all("li") if re.fullmatch(r"L\d+", attrs.get("id", ""))]
+    assert numbers[-1] == 30_000 and 5_000 < len(numbers) < 15_000 and numbers == list(range(numbers[0], 30_001))
+    assert f"line {numbers[0]} of many" in page.text and f"line {numbers[0] - 1} of many" not in page.text and "are not shown here" in page.text
+
+
+def test_criteria_stand_with_their_evidence_and_say_where_there_is_none(client, db):
+    build(client, {**CARD, "features": [{"title": "F1", "acceptance_criteria": [
+        "judged", {"text": "checked", "check": "make x"}, {"text": "later", "check": "y"}]}]})
+    live_run(db, "TKT-002")
+    check = {"text": "checked", "command": "make x", "passed": False, "output": "it broke", "seconds": 0.5}
+    db.execute("update runs set checks = ?", (json.dumps([check]),))
+    text = re.sub(r"\s+", " ", seen(client, "/tickets/TKT-002").text)
+    assert "judged not checked by a command" in text and "checked failed" in text and "it broke" in text and "later not checked yet" in text
+
+
+def test_a_number_that_is_none_is_refused(client, db):
+    build(client)
+    run = live_run(db, "TKT-002")
+    assert client.get(f"/tickets/TKT-002/log?run={run}&after=-1").status_code == 400
+
+
+def test_a_raw_log_is_plain_text_that_no_browser_takes_for_more(client, db):
+    build(client)
+    run = live_run(db, "TKT-002", b"<html><script>")
+    with client.get(f"/tickets/TKT-002/log.txt?run={run}") as answer:
+        assert answer.data == b"<html><script>" and answer.mimetype == "text/plain" and answer.headers["X-Content-Type-Options"] == "nosniff"
+
+
+def test_a_run_of_another_ticket_is_not_shown(client, db):
+    build(client)
+    run = live_run(db, "TKT-002")
+    for path in (f"/tickets/TKT-003?run={run}", f"/tickets/TKT-003/log?run={run}", f"/tickets/TKT-003/log.txt?run={run}"):
+        assert client.get(path).status_code == 404
