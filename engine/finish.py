@@ -4,6 +4,7 @@ The git ref is the point of commit and the database follows; `merging` is record
 from typing import Any
 
 from engine import claims, requests, storage
+from engine.agents import NO_AGENT, RUNBOOK, has_commands
 from engine.backoff import delay, utc
 from engine.branch_names import branch_name
 from engine.branches import Branches, Work
@@ -65,7 +66,8 @@ def _deliver(db: Database, branches: Branches, run: Any, ticket: Any, result: Re
     event("merging", ticket=ticket["id"], run=run["id"], tip=tip)
     point("after-merging")
     merged = branches.merge(work, tip)
-    _record(db, run, "merged", "completed", None, result, merged_sha=merged, branch_name=work.branch, approved_tip=None)
+    only_brief = run["agent"] == RUNBOOK.name and not has_commands(ticket["description"])
+    _record(db, run, "merged", "completed", NO_AGENT if only_brief else None, result, merged_sha=merged, branch_name=work.branch, approved_tip=None)
 
 
 def _ask(db: Database, branches: Branches, run: Any, ticket: Any, result: Result) -> None:

@@ -7,10 +7,13 @@ import os
 import select
 import signal
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
+from engine import cgroups
+from engine.proc import is_starting, pids, strings
+
 RUN_VARIABLE = "SWARM_RUN"  # in the environment of every process of a run
+UNCLEAR_SECONDS = 1.0       # that a sweep waits for processes of which it cannot be said whose they are
 
 
 def take_lock(path: Path, wait: float = 0.0) -> int | None:
@@ -76,16 +79,17 @@ def send(pidfd: int, number: signal.Signals) -> None:
 
 
 def sweep(run_id: str, folder: Path) -> int:
-    """SIGKILLs every process that belongs to a run: its environment or its command line names it. -> how many.
+    """SIGKILLs every process that belongs to a run: it is in the run's control group, or its environment or its command line names it.
+    -> how many signals that took.
 
     Finds what left its process group (setsid) and sandboxes orphaned before they had set their parent-death signal. Looks
     again until a pass finds nothing, so that a child forked meanwhile is seen; a process that is never ending its fork is cut
     off after 5 seconds."""
-    killed, end = 0, time.monotonic() + 5.0
-    while time.monotonic() < end:
-        found = list(members(run_id, folder))
-        if not found:
-            return killed
+    killed, begun = 0, time.monotonic()
+    while (passed := time.monotonic() - begun) < 5.0:
+        found, unclear = _look_for(run_id, folder)
+        if not found and (not unclear or passed > UNCLEAR_SECONDS):
+            break
         for pid in found:
             try:
                 os.kill(pid, signal.SIGKILL)
@@ -93,19 +97,26 @@ def sweep(run_id: str, folder: Path) -> int:
             except ProcessLookupError:
                 continue
         time.sleep(0.002)
+    cgroups.sweep(run_id)
     return killed
 
 
-def members(run_id: str, folder: Path) -> Iterator[int]:
+def members(run_id: str, folder: Path) -> list[int]:
     """The processes of a run, this one and zombies left out."""
+    return _look_for(run_id, folder)[0]
+
+
+def _look_for(run_id: str, folder: Path) -> tuple[list[int], bool]:
+    """-> (the processes of a run, is there one of which it cannot be said). For some microseconds of its exec a process has neither
+    environment nor command line: a sandbox that was just about to start its command would be overlooked."""
     variable, path = f"{RUN_VARIABLE}={run_id}".encode(), os.fsencode(folder)
-    for entry in os.scandir("/proc"):
-        if not entry.name.isdigit() or int(entry.name) == os.getpid():
+    found, unclear = cgroups.members(run_id), False
+    for pid in pids():
+        if pid == os.getpid() or pid in found:
             continue
-        try:
-            environment = Path(entry.path, "environ").read_bytes().split(b"\0")
-            arguments = Path(entry.path, "cmdline").read_bytes().split(b"\0")
-        except OSError:  # gone meanwhile, or another user's
-            continue
+        environment, arguments = (strings(pid, name) for name in ("environ", "cmdline"))
         if variable in environment or any(a == path or a.startswith(path + b"/") for a in arguments):
-            yield int(entry.name)
+            found.append(pid)
+        elif environment == arguments == [b""] and is_starting(pid):
+            unclear = True
+    return found, unclear

@@ -1,5 +1,6 @@
 """What sessions, requests, events and the engine look like: plain dicts, the same for JSON and for pages. Tickets: ticket_views, board."""
 import json
+import shlex
 import sqlite3
 from functools import lru_cache
 from typing import Any
@@ -69,7 +70,7 @@ def session_view(db: Database, config: Config, tenant: str, session_id: str) -> 
         **_summary(row, counts, waiting), "spec_card": card, "spec_version": row["spec_version"], "spec_sha256": sha256,
         "approved_sha256": row["approved_sha256"], "approved_at": row["approved_at"], "warnings": warnings, "isolation": row["isolation"],
         "given_repository": row["repository"], "epic_id": epic["id"] if epic else None, "pr_url": epic["pr_url"] if epic else None,
-        "repository": {"clone": f"git clone {repository_path(config, session_id)}", "branch": epic["branch_name"]}
+        "repository": {"clone": f"git clone {shlex.quote(str(repository_path(config, session_id)))}", "branch": epic["branch_name"]}
         if epic is not None and epic["base_sha"] is not None else None,
     }
 

@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+from engine.cgroups import joining
 from engine.errors import Transient
 from engine.jobs import Limits
+from engine.proc import usage
 from engine.processes import RUN_VARIABLE, open_pidfd, send
 
 Handle = dict[str, Any]
@@ -42,6 +44,7 @@ class SandboxJob:
     limits: Limits
     log: int | None              # descriptor for stdout and stderr; None only for the fake
     lock: int | None             # descriptor of sandbox.lock (O_APPEND), flocked by the caller, who closes it after start()
+    groups: tuple[Path, ...] = ()  # control groups of the run, entered before anything else
 
 
 class Runtime(Protocol):
@@ -55,6 +58,9 @@ class Runtime(Protocol):
     def start(self, job: SandboxJob) -> Handle:
         """A handle, which is JSON and has the "pid" whose end is the sandbox's. Raises Transient when it cannot start."""
 
+    def full(self, handle: Handle) -> str | None:
+        """A sentence naming the place inside that has no room left; None while all have some. To be asked before stop()."""
+
     def poll(self, handle: Handle) -> int | None:
         """The exit code (negative: a signal), None while it lives. Raises Transient when the command was never reached."""
 
@@ -64,11 +70,8 @@ class Runtime(Protocol):
 
 def start_time(pid: int) -> int | None:
     """When a process began, in clock ticks since boot; with the pid it names one process. None if there is none."""
-    try:
-        text = Path(f"/proc/{pid}/stat").read_bytes()
-    except OSError:
-        return None
-    return int(text.rpartition(b")")[2].split()[19])  # the command's name may hold spaces and brackets
+    found = usage(pid)
+    return found.start if found else None
 
 
 def limited(command: tuple[str, ...], limits: Limits, processes: int) -> list[str]:
@@ -92,7 +95,7 @@ class Children:
     def spawn(self, argv: list[str], job: SandboxJob, environment: dict[str, str], descriptors: tuple[int, ...] = (),
               folder: Path | None = None) -> Handle:
         try:
-            child = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=job.log, stderr=job.log, pass_fds=descriptors,
+            child = subprocess.Popen(joining(list(job.groups), argv), stdin=subprocess.DEVNULL, stdout=job.log, stderr=job.log, pass_fds=descriptors,
                                      env=environment, cwd=folder, start_new_session=True)
         except OSError as error:
             raise Transient(f"The sandbox could not be started: {error.strerror}.") from error

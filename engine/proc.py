@@ -1,0 +1,73 @@
+"""What /proc says of the processes of this machine."""
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+PF_EXITING, PF_KTHREAD = 0x4, 0x200000
+PAGE = os.sysconf("SC_PAGE_SIZE")
+
+
+def pids() -> Iterator[int]:
+    """Of all processes that can be seen from here."""
+    for name in os.listdir("/proc"):
+        if name.isdigit():
+            yield int(name)
+
+
+def strings(pid: int, name: str) -> list[bytes]:
+    try:
+        with open(f"/proc/{pid}/{name}", "rb") as file:
+            return file.read().split(b"\0")
+    except OSError:  # gone meanwhile, or another user's
+        return []
+
+
+@dataclass(frozen=True)
+class Usage:
+    """Of one process, by /proc/<pid>/stat. flags: PF_… of the kernel."""
+
+    state: str
+    parent: int
+    flags: int
+    threads: int
+    start: int     # clock ticks since boot
+    resident: int  # bytes
+
+
+def usage(pid: int) -> Usage | None:
+    """None when there is no such process."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            values = file.read().rpartition(b")")[2].split()  # the command's name may hold spaces and brackets
+    except OSError:
+        return None
+    return Usage(values[0].decode(), int(values[1]), int(values[6]), int(values[17]), int(values[19]), int(values[21]) * PAGE)
+
+
+def descendants(pid: int) -> dict[int, Usage]:
+    """Everything that a process started, and what that started; itself left out."""
+    seen = {other: value for other in pids() if (value := usage(other))}
+    children: dict[int, list[int]] = {}
+    for other, value in seen.items():
+        children.setdefault(value.parent, []).append(other)
+    found, todo = {}, [pid]
+    while todo:
+        for child in children.get(todo.pop(), []):
+            found[child] = seen[child]
+            todo.append(child)
+    return found
+
+
+def proportional(pid: int) -> int | None:
+    """Bytes of memory, each page that several processes share in parts; dear to find out. None where it cannot be."""
+    for line in strings(pid, "smaps_rollup")[0:1]:
+        for text in line.splitlines():
+            if text.startswith(b"Pss:"):
+                return int(text.split()[1]) * 1024
+    return None
+
+
+def is_starting(pid: int) -> bool:
+    """False for kernel threads and for what is ending: they have no environment either."""
+    value = usage(pid)
+    return value is not None and value.state not in "ZX" and not value.flags & (PF_KTHREAD | PF_EXITING)

@@ -1,0 +1,36 @@
+"""The build that is tortured: features that leave traces of themselves, so that one too many or too few of anything shows in the result."""
+import random
+from typing import Any
+
+GROUP = 3            # features that append to the same file. A ticket can lose a conflict to each of the other two: as often as it may.
+START = "@start"     # begins the line in a run's log that says: the work of this run began
+
+BLOCK = """```sh
+echo "{start} {title} $SWARM_RUN"
+{dependencies}test ! -e done/{title}
+sleep {sleep}
+mkdir -p done shared
+echo "$SWARM_RUN" > done/{title}
+{append}```"""
+
+
+def shared_file(number: int) -> str | None:
+    """Where the feature of this number (from 1) appends its line, if it does: every other group shares a file."""
+    group = (number - 1) // GROUP
+    return f"shared/{group}.txt" if group % 2 == 0 else None
+
+
+def make_card(rng: random.Random, name: str, features: int) -> dict[str, Any]:
+    """A spec card. A feature depends on up to two of earlier groups, fails if they are not in its tree, and fails if it is itself."""
+    card: dict[str, Any] = {"name": name, "features": [], "checks": [f'test "$(ls done | wc -l)" = {features}']}
+    for number in range(1, features + 1):
+        earlier = range(1, (number - 1) // GROUP * GROUP + 1)
+        wanted = sorted(rng.sample(earlier, min(len(earlier), rng.choice((0, 0, 1, 1, 2)))))
+        title, path = f"F{number}", shared_file(number)
+        block = BLOCK.format(start=START, title=title, sleep=round(rng.uniform(0, 0.4), 2), append=f"echo {title} >> {path}\n" if path else "",
+                             dependencies="".join(f"test -e done/F{other}\n" for other in wanted))
+        feature: dict[str, Any] = {"title": title, "description": block, "depends_on": [f"F{other}" for other in wanted]}
+        if number % 3 == 0:
+            feature["acceptance_criteria"] = [{"text": "its trace is there", "check": f"test -s done/{title}"}]
+        card["features"].append(feature)
+    return card
