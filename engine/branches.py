@@ -51,11 +51,14 @@ class GitBranches:
                 return str(work.result.tip)  # kept before: by this run, or by the run that a person approved
             point("before-harvest")
             tip = take_in(repository, bundle, work.run, work.result.base)
-            if tip != work.result.tip:
-                raise Permanent(f"The run handed over commit {tip[:12]}, but {str(work.result.tip)[:12]} was checked.")
-            if repository.is_ancestor(tip, work.result.base):
-                raise AgentFailed("The run handed over no commit of its own.")
-            repository.set_branch(work.branch, tip, repository.head(f"refs/heads/{work.branch}"))
+            try:
+                if tip != work.result.tip:
+                    raise Permanent(f"The run handed over commit {tip[:12]}, but {str(work.result.tip)[:12]} was checked.")
+                if repository.is_ancestor(tip, work.result.base):
+                    raise AgentFailed("The run handed over no commit of its own.")
+                repository.set_branch(work.branch, tip, repository.head(f"refs/heads/{work.branch}"))
+            finally:
+                repository.delete_ref(f"refs/swarm/runs/{work.run}")  # here, where a failure is only one more try: after a merge it would not be
             point("after-harvest")
             return tip
 
@@ -64,9 +67,7 @@ class GitBranches:
         repository = Repository(repository_path(self._config, work.session))
         message = f"Merge {work.ticket}: {' '.join(work.title.split())[:200]}\n\nTicket: {work.ticket}\nSession: {work.session}\nRun: {work.run}\n"
         with repository.locked():
-            merged = merge(repository, tip, work.integration, message, work.result.at)
-            repository.delete_ref(f"refs/swarm/runs/{work.run}")
-            return merged.sha
+            return merge(repository, tip, work.integration, message, work.result.at).sha
 
 
 def repository_path(config: Config, session_id: str) -> Path:

@@ -21,7 +21,8 @@ FAILURES = {"transient": Transient, "agent": AgentFailed, "permanent": Permanent
 
 
 def finish(db: Database, config: Config, branches: Branches, run: Any, result: Result) -> None:
-    """Takes a run's result to where it belongs. run: its row. Raises only for bugs and for storage that fails: then it is tried again."""
+    """Takes a run's result to where it belongs. run: its row. Raises for bugs, for storage that fails, and Transient where the merge was
+    begun and nobody can say whether it is done: then it is tried again."""
     ticket = db.one("select * from tickets where id = ?", (run["ticket_id"],))
     if ticket is None:
         raise LookupError(run["ticket_id"])
@@ -31,6 +32,8 @@ def finish(db: Database, config: Config, branches: Branches, run: Any, result: R
             raise FAILURES[result.failure or "transient"](result.reason)
         _succeed(db, branches, run, ticket, result)
     except RunFailure as failure:
+        if isinstance(failure, Transient) and db.value("select state from runs where id = ?", (run["id"],)) == "merging":
+            raise  # another run now could do, and merge, the same work a second time
         record_failure(db, config, run, ticket, failure, result)
 
 

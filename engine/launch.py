@@ -13,6 +13,9 @@ from engine.crash import inherited, point
 from engine.jobs import Job, Result
 
 
+TEMPORARY = ("in", "out", "work", "checks")  # folders of a run that has not ended
+
+
 class Look(enum.Enum):
     """What a look at a run finds."""
 
@@ -132,5 +135,7 @@ class ProcessLauncher:
             return None
 
     def discard(self, run_id: str) -> None:
-        for name in ("in", "out", "work", "checks"):
+        for name in TEMPORARY:
             shutil.rmtree(self.folder(run_id) / name, ignore_errors=True)
+        for path in self.folder(run_id).glob("*.tmp"):
+            path.unlink(missing_ok=True)

@@ -107,6 +107,7 @@ class SwarmEngine:
 
     def _housekeeping(self) -> None:
         try:
+            self.reaper.clear()
             prune.prune(self.db, self.config)
         except Exception as error:  # a worker's edge; the next hour tries again
             self._note(error, "prune")

@@ -7,13 +7,16 @@ from engine.errors import Refused
 from engine.processes import is_held, take_lock
 
 
+PROBED = 1.0  # seconds; others look whether a lock is held by taking it for a moment
+
+
 class OwnerLock:
     """data/owners/<id>, held until release() or the end of this process."""
 
     def __init__(self, config: Config, owner: str) -> None:
         self._path = _path(config, owner)
         self._path.parent.mkdir(parents=True, exist_ok=True)
-        self._descriptor = take_lock(self._path)
+        self._descriptor = take_lock(self._path, PROBED)
         if self._descriptor is None or not _is_file(self._path, self._descriptor):
             raise Refused(f"{self._path} is in use by another process. Try again.")
 

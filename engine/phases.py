@@ -1,12 +1,13 @@
 """The parts of a run that need a sandbox: the work of a ticket in one, and each check in another of its own."""
 import os
 import shutil
+import signal
 import time
 from pathlib import Path
 
 from engine.agents import AGENTS, Agent, one_line, quoted
 from engine.errors import AgentFailed, Permanent, Transient
-from engine.jobs import Criterion, Job, write_json
+from engine.jobs import Criterion, Job, Limits, write_json
 from engine.outputs import HEADER_BYTES, bundle_heads
 from engine.repository import Repository
 from engine.sandbox import Run, run_sandbox
@@ -39,14 +40,16 @@ def work(run: Run) -> None:
         code = run_sandbox(run, "work.sh", inputs, run.folder / "out", _identity(agent), output, run.bounds(silence=job.limits.stall_seconds))
     finally:
         run.timed("work", since)
-    _judge(code, output)
+    _judge(code, output, job.limits)
 
 
-def _judge(code: int, output: Output) -> None:
+def _judge(code: int, output: Output, limits: Limits) -> None:
     """What the exit code of work.sh says. It may be forged: a good one proves nothing, the bundle and the checks do."""
     last = f": {output.last_line()}" if output.last_line() else "."
     if code != 0 and not output.reached:
         raise Transient(f"The work tree could not be made{last}")
+    if code in (128 + signal.SIGXFSZ, -signal.SIGXFSZ):
+        raise AgentFailed(f"The run wrote a file of more than {limits.work_mb} MB, and was ended by that.")
     if code == NOT_COMMITTED:
         raise AgentFailed(f"The agent's work could not be committed{last}")
     if code != 0:

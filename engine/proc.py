@@ -1,5 +1,6 @@
 """What /proc says of the processes of this machine."""
 import os
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -15,6 +16,7 @@ def pids() -> Iterator[int]:
 
 
 def strings(pid: int, name: str) -> list[bytes]:
+    """What stands in a file of a process, between NULs; empty when that cannot be known."""
     try:
         with open(f"/proc/{pid}/{name}", "rb") as file:
             return file.read().split(b"\0")
@@ -60,10 +62,10 @@ def descendants(pid: int) -> dict[int, Usage]:
 
 def proportional(pid: int) -> int | None:
     """Bytes of memory, each page that several processes share in parts; dear to find out. None where it cannot be."""
-    for line in strings(pid, "smaps_rollup")[0:1]:
-        for text in line.splitlines():
-            if text.startswith(b"Pss:"):
-                return int(text.split()[1]) * 1024
+    for text in strings(pid, "smaps_rollup"):
+        found = re.search(rb"^Pss: +(\d+) kB$", text, re.MULTILINE)
+        if found:
+            return int(found[1]) * 1024
     return None
 
 

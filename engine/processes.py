@@ -7,6 +7,8 @@ import os
 import select
 import signal
 import time
+from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 
 from engine import cgroups
@@ -80,25 +82,31 @@ def send(pidfd: int, number: signal.Signals) -> None:
 
 def sweep(run_id: str, folder: Path) -> int:
     """SIGKILLs every process that belongs to a run: it is in the run's control group, or its environment or its command line names it.
-    -> how many signals that took.
+    -> how many that were.
 
-    Finds what left its process group (setsid) and sandboxes orphaned before they had set their parent-death signal. Looks
-    again until a pass finds nothing, so that a child forked meanwhile is seen; a process that is never ending its fork is cut
-    off after 5 seconds."""
-    killed, begun = 0, time.monotonic()
+    Finds what left its process group (setsid) and sandboxes orphaned before they had set their parent-death signal. Looks again until
+    a pass finds nothing, so that a child forked meanwhile is seen. What is found is stopped before it is killed: a fork bomb would
+    fill each place that a kill makes free. After 5 seconds it gives up."""
+    cgroups.kill(run_id)
+    known: set[int] = set()
+    begun = time.monotonic()
     while (passed := time.monotonic() - begun) < 5.0:
         found, unclear = _look_for(run_id, folder)
+        new = set(found) - known
+        _signal(new or found, signal.SIGSTOP if new else signal.SIGKILL)
+        known |= new
         if not found and (not unclear or passed > UNCLEAR_SECONDS):
             break
-        for pid in found:
-            try:
-                os.kill(pid, signal.SIGKILL)
-                killed += 1
-            except ProcessLookupError:
-                continue
-        time.sleep(0.002)
+        if not new:
+            time.sleep(0.002)
     cgroups.sweep(run_id)
-    return killed
+    return len(known)
+
+
+def _signal(pids: Iterable[int], number: signal.Signals) -> None:
+    for pid in pids:
+        with suppress(ProcessLookupError, PermissionError):  # gone meanwhile; a program that runs as another user
+            os.kill(pid, number)
 
 
 def members(run_id: str, folder: Path) -> list[int]:

@@ -8,7 +8,7 @@ from engine.config import Config
 from engine.db import Database
 from engine.errors import Transient
 from engine.finish import finish, record_failure
-from engine.launch import Launcher, Look
+from engine.launch import TEMPORARY, Launcher, Look
 from engine.log import event
 
 BACKSTOP = 60.0  # seconds that a run may outlive its own wall-clock limit before it is ended from here
@@ -65,6 +65,7 @@ class Reaper:
         self.launcher.stop(run["id"])
         if claims.finish(self.db, run, "void", "ready", "The run never began."):
             event("finished", ticket=run["ticket_id"], run=run["id"], outcome="void", status="ready")
+        self.launcher.discard(run["id"])
 
     def end_lost(self, run: Any) -> None:
         self._fail(run, "The run's process is gone, and it left no result. It is started again.")
@@ -76,3 +77,12 @@ class Reaper:
         self.launcher.stop(run["id"])
         ticket = self.db.one("select * from tickets where id = ?", (run["ticket_id"],))
         record_failure(self.db, self.config, run, ticket, Transient(reason, detail=self.launcher.last_words(run["id"])))
+        self.launcher.discard(run["id"])
+
+    def clear(self) -> None:
+        """Whoever recorded the end of a run and died had no time to discard what it left."""
+        runs = self.config.data / "runs"
+        left = {path.parent.name for pattern in (*TEMPORARY, "*.tmp") for path in runs.glob(f"*/{pattern}")}
+        for run_id in sorted(left):
+            if self.db.value("select 1 from runs where id = ? and ended_at is not null", (run_id,)):
+                self.launcher.discard(run_id)

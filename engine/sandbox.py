@@ -1,15 +1,17 @@
 """One sandbox of a run, from its lock to its last process: started, watched, stopped, cleared away."""
 import fcntl
 import os
-import subprocess
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from engine import cgroups
 from engine.errors import Transient
+from engine.folders import remove
+from engine.gauge import Gauge, look_at
 from engine.jobs import Job, Result
 from engine.runtimes.base import Handle, Runtime, SandboxJob
-from engine.watch import Bounds, Log, Output, drain, look_at, watch
+from engine.watch import Bounds, Log, Output, drain, watch
 
 REST_BYTES = 1 << 20  # of output that is still taken after the end
 
@@ -40,6 +42,7 @@ class Run:
     def stop(self) -> None:
         """Ends the sandbox that lives now, if any."""
         if self.handle is not None:
+            cgroups.kill(self.job.run)  # at once, and no more forks
             self.runtime.stop(self.handle)
             self.handle = None
 
@@ -51,17 +54,18 @@ def run_sandbox(run: Run, script: str, inputs: Path, outputs: Path, environment:
     lock, work = _take_lock(run.folder / "sandbox.lock"), run.folder / "work"
     pipe, end = os.pipe2(os.O_CLOEXEC)
     os.set_blocking(pipe, False)
+    groups = cgroups.create(run.job.run, run.job.limits)
     try:
         try:
             run.handle = run.runtime.start(SandboxJob(
                 run=run.job.run, command=("/bin/sh", "-c", f'. "$SWARM_IN/{script}"'), inputs=inputs, outputs=outputs, work=work,
-                environment=environment, limits=run.job.limits, log=end, lock=lock))
+                environment=environment, limits=run.job.limits, log=end, lock=lock, groups=tuple(groups)))
         finally:
             os.close(end)
             os.close(lock)  # from now on the sandbox alone holds it
         output.last = time.monotonic()
         try:
-            code = watch(run.runtime, run.handle, pipe, output, outputs, bounds)
+            code = watch(Gauge(run.runtime, run.handle, outputs, run.job.limits, groups), pipe, output, bounds)
         finally:
             run.stop()
         drain(pipe, output, REST_BYTES)
@@ -72,6 +76,7 @@ def run_sandbox(run: Run, script: str, inputs: Path, outputs: Path, environment:
         raise
     finally:
         os.close(pipe)
+        cgroups.sweep(run.job.run)
         remove(work)
 
 
@@ -85,11 +90,3 @@ def _take_lock(path: Path) -> int:
         raise Transient("An earlier sandbox of this run is still there.") from None
     os.ftruncate(descriptor, 0)
     return descriptor
-
-
-def remove(folder: Path) -> None:
-    """Deletes what a sandbox wrote, by rm: it follows no link, minds no depth, and a folder closed to its owner is opened first."""
-    delete = ["rm", "-rf", "--", str(folder)]
-    if os.path.lexists(folder) and subprocess.run(delete, stderr=subprocess.DEVNULL).returncode:
-        subprocess.run(["chmod", "-R", "u+rwX", "--", str(folder)], stderr=subprocess.DEVNULL)
-        subprocess.run(delete)

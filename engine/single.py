@@ -38,9 +38,13 @@ class EngineSlot:
             return False
         os.ftruncate(lock, 0)
         os.pwrite(lock, json.dumps({"pid": os.getpid(), "where": where}).encode(), 0)
-        self._lock = lock
-        self.engine = self._make()
-        self.engine.start()
+        try:
+            engine = self._make()
+            engine.start()
+        except BaseException:
+            os.close(lock)  # kept, it would keep this process out too
+            raise
+        self._lock, self.engine = lock, engine
         return True
 
     def _watch(self, where: str) -> None:

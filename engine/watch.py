@@ -2,18 +2,15 @@
 import os
 import re
 import select
-import stat
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from engine.errors import AgentFailed
+from engine.gauge import Gauge
 from engine.processes import open_pidfd
-from engine.runtimes.base import Handle, Runtime
 
-LOOK_SECONDS = 0.5          # between two looks at the outputs, and at a sandbox whose end cannot be waited for
-OUT_BYTES, OUT_FILES = 512_000_000, 1000
-TOO_MUCH = f"The run put more than {OUT_FILES} files or {OUT_BYTES // 1_000_000} MB into its outputs, so it was stopped."
+LOOK_SECONDS = 0.5          # between two looks at what the sandbox uses, and at one whose end cannot be waited for
 TAIL = 4096                 # bytes of a command's output that are kept beside the log
 PHASE = b"::phase "
 _CONTROL = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]|[\x00-\x08\x0b-\x1f\x7f]")
@@ -78,11 +75,11 @@ class Bounds:
     silence: float | None = None
 
 
-def watch(runtime: Runtime, handle: Handle, pipe: int, output: Output, outputs: Path, bounds: Bounds) -> int:
+def watch(gauge: Gauge, pipe: int, output: Output, bounds: Bounds) -> int:
     """The exit code. Raises AgentFailed (OverTime for the clock) when a limit is passed: the caller stops the sandbox, then and always.
 
     The end is the process's end, seen by pidfd: a daemon may keep the pipe open for ever."""
-    ended = open_pidfd(handle["pid"])
+    ended = open_pidfd(gauge.handle["pid"])
     poll = select.poll()
     poll.register(pipe, select.POLLIN)
     if ended is not None:
@@ -93,13 +90,14 @@ def watch(runtime: Runtime, handle: Handle, pipe: int, output: Output, outputs: 
             for descriptor, _ in poll.poll(LOOK_SECONDS * 1000 if ended is not None else 10):
                 if descriptor == pipe and not drain(pipe, output, 1 << 20):
                     poll.unregister(pipe)
-            exit_code = runtime.poll(handle)
+            exit_code = gauge.runtime.poll(gauge.handle)
             if exit_code is not None:
+                gauge.last_look()
                 return exit_code
             now = time.monotonic()
             _keep(bounds, output, now)
             if now - looked >= LOOK_SECONDS:
-                look_at(outputs)
+                gauge.look()
                 looked = now
     finally:
         if ended is not None:
@@ -120,26 +118,14 @@ def drain(pipe: int, output: Output, most: int) -> bool:
     return True
 
 
+def backstop(run_seconds: float) -> float:
+    """When somebody else has to end a run, in seconds since its start: its runner, which keeps the limit, may be stopped or stuck itself.
+    The runner is given a tenth more, at least 5 seconds and at most a minute, to stop its sandbox and write its result."""
+    return run_seconds + min(max(5.0, run_seconds / 10), 60.0)
+
+
 def _keep(bounds: Bounds, output: Output, now: float) -> None:
     if now > bounds.deadline:
         raise OverTime(bounds.late)
     if bounds.silence is not None and now - output.last > bounds.silence:
         raise AgentFailed(f"The run wrote nothing for {bounds.silence:g} seconds, so it was stopped.")
-
-
-def look_at(outputs: Path) -> None:
-    """Raises AgentFailed when a sandbox has put too much into its outputs. Links are not followed."""
-    count, size, folders = 0, 0, [str(outputs)]
-    while folders:
-        try:
-            with os.scandir(folders.pop()) as entries:
-                for entry in entries:
-                    count += 1
-                    status = entry.stat(follow_symlinks=False)
-                    size += status.st_blocks * 512
-                    if stat.S_ISDIR(status.st_mode):
-                        folders.append(entry.path)
-                    if count > OUT_FILES or size > OUT_BYTES:
-                        raise AgentFailed(TOO_MUCH)
-        except (FileNotFoundError, NotADirectoryError, PermissionError):  # it changes while we look
-            continue

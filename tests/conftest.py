@@ -9,9 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from flask import Flask
+from flask.testing import FlaskClient
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from app import create_app
 from engine.config import Config
 from engine.db import Database, open_database
 
@@ -53,7 +56,24 @@ def config(tmp_path: Path) -> Config:
 
 
 @pytest.fixture
-def db(config: Config) -> Iterator[Database]:
+def app(config: Config) -> Iterator[Flask]:
+    """The whole application, without its engine."""
+    app = create_app(config)
+    yield app
+    app.extensions["swarm"].db.close()
+
+
+@pytest.fixture
+def client(app: Flask) -> FlaskClient:
+    return app.test_client()
+
+
+@pytest.fixture
+def db(request: pytest.FixtureRequest, config: Config) -> Iterator[Database]:
+    """The application's database where the test has one, else a new one."""
+    if "app" in request.fixturenames:
+        yield request.getfixturevalue("app").extensions["swarm"].db
+        return
     database = open_database(config.database, "NORMAL")
     yield database
     database.close()

@@ -6,7 +6,7 @@ import zipfile
 
 import pytest
 from conftest import git
-from serving import CARD, application, session
+from serving import CARD, session
 
 from engine.branches import repository_path
 from engine.config import Config
@@ -15,20 +15,8 @@ from hitl.strict_json import sha256
 
 
 @pytest.fixture
-def app(tmp_path):
-    app = application(Config(data=tmp_path / "data", repository_roots=(tmp_path,)))
-    yield app
-    app.extensions["swarm"].db.close()
-
-
-@pytest.fixture
-def client(app):
-    return app.test_client()
-
-
-@pytest.fixture
-def db(app):
-    return app.extensions["swarm"].db
+def config(tmp_path):
+    return Config(data=tmp_path / "data", repository_roots=(tmp_path,))
 
 
 def started(client):

@@ -3,24 +3,11 @@ import json
 import threading
 
 import pytest
-from serving import CARD, application, session
+from serving import CARD, session
 
-from engine.config import Config
 from engine.db import Database
 
 JSON = {"content_type": "application/json"}
-
-
-@pytest.fixture
-def app(tmp_path):
-    app = application(Config(data=tmp_path))
-    yield app
-    app.extensions["swarm"].db.close()
-
-
-@pytest.fixture
-def client(app):
-    return app.test_client()
 
 
 @pytest.fixture

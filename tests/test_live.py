@@ -6,24 +6,11 @@ import time
 
 import pytest
 from conftest import until
-from serving import application, served, session
+from serving import served, session
 from simple_websocket import Client, ConnectionClosed
 
 from engine import claims
-from engine.config import Config
 from engine.events import bounds
-
-
-@pytest.fixture
-def app(tmp_path):
-    app = application(Config(data=tmp_path / "data", runtime="fake"))
-    yield app
-    app.extensions["swarm"].db.close()
-
-
-@pytest.fixture
-def db(app):
-    return app.extensions["swarm"].db
 
 
 @pytest.fixture

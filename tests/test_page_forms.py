@@ -4,27 +4,9 @@ import re
 
 import pytest
 from paging import build, checked, form, live_run, seen
-from serving import CARD, application, session
+from serving import CARD, session
 
 from engine import requests
-from engine.config import Config
-
-
-@pytest.fixture
-def app(tmp_path):
-    app = application(Config(data=tmp_path / "data", runtime="fake"))
-    yield app
-    app.extensions["swarm"].db.close()
-
-
-@pytest.fixture
-def client(app):
-    return app.test_client()
-
-
-@pytest.fixture
-def db(app):
-    return app.extensions["swarm"].db
 
 
 def test_the_sample_stops_at_the_review_and_needs_two_more_presses(client, db):

@@ -2,28 +2,8 @@
 import json
 import re
 
-import pytest
 from paging import build, live_run, seen
-from serving import CARD, application
-
-from engine.config import Config
-
-
-@pytest.fixture
-def app(tmp_path):
-    app = application(Config(data=tmp_path / "data", runtime="fake"))
-    yield app
-    app.extensions["swarm"].db.close()
-
-
-@pytest.fixture
-def client(app):
-    return app.test_client()
-
-
-@pytest.fixture
-def db(app):
-    return app.extensions["swarm"].db
+from serving import CARD
 
 
 def test_a_log_is_folded_into_steps_with_numbered_lines(client, db):

@@ -3,29 +3,11 @@ import json
 
 import pytest
 from paging import Page, build, checked, form, live_run, seen
-from serving import application, session
+from serving import session
 
 from engine import requests
-from engine.config import Config
 
 HOSTILE = "<script>alert(1)</script><img src=x onerror=alert(2)>\"' javascript:alert(3)"
-
-
-@pytest.fixture
-def app(tmp_path):
-    app = application(Config(data=tmp_path / "data", runtime="fake"))
-    yield app
-    app.extensions["swarm"].db.close()
-
-
-@pytest.fixture
-def client(app):
-    return app.test_client()
-
-
-@pytest.fixture
-def db(app):
-    return app.extensions["swarm"].db
 
 
 def test_a_first_visit_explains_the_three_steps_and_offers_the_sample(client):

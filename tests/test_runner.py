@@ -42,7 +42,7 @@ class Bench:
 
     def job(self, script: str = "", kind: str = "feature", checks: tuple[str, ...] = (), **values: Any) -> Job:
         limits = replace(LIMITS, **{name: values.pop(name) for name in list(values) if hasattr(LIMITS, name)})
-        job = Job(run=f"run-{self.runtime}-{len(self.runs) + 1}", kind=kind, ticket="TKT-002", session="5e5510aa-session", title="Greet people",
+        job = Job(run=f"run-{self.runtime}-{os.getpid()}-{len(self.runs) + 1}", kind=kind, ticket="TKT-002", session="5e5510aa-session", title="Greet people",
                   description=f"Do this:\n\n```sh\n{script}\n```\n" if script else "Greet people.", project="Demo",
                   repository=str(self.repository.path), integration=INTEGRATION, branch=BRANCH, runtime=self.runtime, agent="runbook",
                   prompt="Greet people.", limits=limits, criteria=tuple(Criterion("works", check) for check in checks))
@@ -166,7 +166,7 @@ def test_a_check_sees_a_clean_clone_and_nothing_that_was_left_lying(bench: Bench
     script = "echo '*.built' > .gitignore\ntouch out.built \"$HOME/left\" /tmp/left.$SWARM_RUN \"$SWARM_OUT/left\"\ngit config user.planted yes"
     result, _ = bench.run(script, checks=("test -e .gitignore", "test ! -e out.built", 'test ! -e "$HOME/left" && test ! -e "$SWARM_OUT/left"',
                                           "test -z \"$(git config user.planted)\"", "git diff --quiet HEAD && test -z \"$(git status --short)\""))
-    Path(f"/tmp/left.run-{bench.runtime}-1").unlink(missing_ok=True)
+    Path(f"/tmp/left.{bench.job().run}").unlink(missing_ok=True)
     assert (result.outcome, result.reason) == ("ok", None)
 
 

@@ -61,7 +61,8 @@ def test_old_run_folders_go_and_those_of_open_tickets_stay(db: Database, config:
     for run in runs:
         (config.data / "runs" / run).mkdir(parents=True)
         (config.data / "runs" / run / "log").write_text("x" * 1000)
-    opened = {row[0] for row in db.all("select r.id from runs r join tickets t on t.id = r.ticket_id where t.status not in ('completed', 'cancelled', 'failed')")}
+    opened = {row[0] for row in db.all("select r.id from runs r join tickets t on t.id = r.ticket_id"
+                                       " where t.status not in ('completed', 'cancelled', 'failed')")}
     assert opened and len(runs) > len(opened)
     assert prune.prune(db, config) == 1000 * (len(runs) - len(opened))
     assert {path.name for path in (config.data / "runs").iterdir()} == opened

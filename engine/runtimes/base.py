@@ -16,6 +16,10 @@ from engine.processes import RUN_VARIABLE, open_pidfd, send
 Handle = dict[str, Any]
 UNKNOWN_EXIT = -128  # it ended, and how cannot be known: it was another process's child
 
+# A program may reserve more memory than it uses. What a run uses is measured over all its processes (gauge.py), and a single process
+# is to be found out by that, with its reason, before malloc() fails in it.
+DATA_FACTOR = 2
+
 # Inside the sandbox, once its user namespace is there: RLIMIT_NPROC then counts its processes alone, not all of the user's.
 # A limit that the host has set lower stays as it is. POSIX counts file sizes in blocks of 512 bytes; dash calls NPROC -p.
 SET_LIMITS = """ulimit -c 0
@@ -76,7 +80,7 @@ def start_time(pid: int) -> int | None:
 
 def limited(command: tuple[str, ...], limits: Limits, processes: int) -> list[str]:
     """The command under limits for core dumps, file size, data, open files and processes."""
-    return ["/bin/sh", "-c", SET_LIMITS, "sh", str(limits.work_mb * 1_000_000 // 512), str(limits.memory_mb * 1_000_000 // 1024),
+    return ["/bin/sh", "-c", SET_LIMITS, "sh", str(limits.work_mb * 1_000_000 // 512), str(DATA_FACTOR * limits.memory_mb * 1_000_000 // 1024),
             str(processes), *command]
 
 

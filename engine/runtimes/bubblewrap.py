@@ -34,6 +34,7 @@ class Bubblewrap:
     def __init__(self) -> None:
         self._children = Children()
         self._stopped: set[int] = set()
+        self._places: dict[int, dict[str, int]] = {}  # pid of a sandbox -> {sentence: descriptor of the place that is full then}
 
     def probe(self) -> str | None:
         return _probe()
@@ -56,7 +57,21 @@ class Bubblewrap:
             for descriptor in files:
                 os.close(descriptor)
         inner = self._inner(handle, status)
-        return {**handle, "status": status, "inner": inner}
+        return {**handle, "status": status, "inner": inner, "work_mb": job.limits.work_mb}
+
+    def full(self, handle: Handle) -> str | None:
+        """Looks from outside at the file systems of the sandbox; what it has once found can be asked even after the sandbox's end."""
+        places = self._places.get(handle["pid"])
+        if places is None:
+            places = _open_places(handle)
+            if places is None:
+                return None
+            self._places[handle["pid"]] = places
+        for sentence, descriptor in places.items():
+            room = os.statvfs(descriptor)
+            if room.f_bfree == 0 or room.f_ffree == 0:
+                return sentence
+        return None
 
     def poll(self, handle: Handle) -> int | None:
         exit_code = self._children.poll(handle)
@@ -67,6 +82,8 @@ class Bubblewrap:
     def stop(self, handle: Handle) -> None:
         if self._children.poll(handle) is None:
             self._stopped.add(handle["pid"])
+        for descriptor in self._places.pop(handle["pid"], {}).values():
+            os.close(descriptor)
         inner = handle["inner"]
         kill_process(inner["pid"], inner["start"])  # pid 1 inside: the kernel ends it only after everything else in there
         self._children.kill(handle)
@@ -99,6 +116,26 @@ def _argv(program: str, job: SandboxJob, files: list[int]) -> list[str]:
     # The status goes to the lock's descriptor because the outer process alone keeps that: what pid 1 inside has open can be stolen.
     return [*argv, "--ro-bind", str(job.inputs), IN, "--bind", str(job.outputs), OUT, "--remount-ro", "/proc", "--remount-ro", "/dev",
             "--remount-ro", "/", "--chdir", WORK, "--json-status-fd", str(job.lock), "--", *limited(job.command, job.limits, job.limits.processes)]
+
+
+def _open_places(handle: Handle) -> dict[str, int] | None:
+    """By way of pid 1 inside. None while that still sees the host's folders, or where it may not be looked at."""
+    found = {}
+    for path, megabytes, sentence in ((WORK, handle["work_mb"], "The work tree is full ({} MB)."),
+                                      ("/tmp", TEMPORARY_MB, "/tmp is full ({} MB)."), (HOME, TEMPORARY_MB, "The home folder is full ({} MB).")):
+        try:
+            descriptor = os.open(f"/proc/{handle['inner']['pid']}/root{path}", os.O_PATH | os.O_CLOEXEC)
+        except OSError:
+            break
+        found[sentence.format(megabytes)] = descriptor
+        room = os.statvfs(descriptor)
+        if not 0 <= room.f_blocks * room.f_frsize - megabytes * 1_000_000 < room.f_frsize:
+            break
+    else:
+        return found
+    for descriptor in found.values():
+        os.close(descriptor)
+    return None
 
 
 def _tmpfs(path: str, megabytes: int, mode: str) -> list[str]:

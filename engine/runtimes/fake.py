@@ -54,6 +54,9 @@ class Fake:
             self._locks[number] = fcntl.fcntl(job.lock, fcntl.F_DUPFD_CLOEXEC, 3)
         return {"pid": os.getpid(), "number": number, "exit": outcome.exit, "end": time.monotonic() + outcome.seconds}
 
+    def full(self, handle: Handle) -> str | None:
+        return None
+
     def poll(self, handle: Handle) -> int | None:
         if handle["number"] in self._stopped:
             return STOPPED

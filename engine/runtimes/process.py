@@ -6,10 +6,14 @@ from contextlib import suppress
 from pathlib import Path
 
 from engine.errors import Transient
+from engine.folders import measure
+from engine.proc import pids, usage
 from engine.processes import sweep
 from engine.runtimes.base import Children, Handle, SandboxJob, limited, places
 
 PR_SET_CHILD_SUBREAPER = 36
+OTHERS = 64              # tasks of the same user that may end or begin meanwhile; a run that uses them up is found out by its number
+LOOK_FILES = 1_000_000  # beyond that, the work tree is full
 
 
 class Process:
@@ -34,8 +38,15 @@ class Process:
         environment = {**places(job, str(job.inputs), str(job.outputs), str(work)), "HOME": str(home), "TMPDIR": str(temporary),
                        "PATH": os.environ.get("PATH", "/usr/local/bin:/usr/bin:/bin")}
         self._others = _children_of_this_process()
-        argv = limited(job.command, job.limits, job.limits.processes + _tasks_of_this_user())
-        return self._children.spawn(argv, job, environment, (job.lock,), work)
+        argv = limited(job.command, job.limits, job.limits.processes + _tasks_of_this_user() + OTHERS)
+        handle = self._children.spawn(argv, job, environment, (job.lock,), work)
+        return {**handle, "work": str(job.work), "work_mb": job.limits.work_mb}
+
+    def full(self, handle: Handle) -> str | None:
+        """By what is there, for no file system holds it back: home and temporary files count too. A file ends where its limit is."""
+        most = handle["work_mb"] * 1_000_000 // 512 * 512
+        count, size = measure(Path(handle["work"]), LOOK_FILES, most)
+        return f"The work tree is full ({handle['work_mb']} MB)." if size >= most or count > LOOK_FILES else None
 
     def poll(self, handle: Handle) -> int | None:
         return self._children.poll(handle)
@@ -69,23 +80,14 @@ def become_subreaper() -> None:
 
 
 def _children_of_this_process() -> set[int]:
-    found, me = set(), str(os.getpid()).encode()
-    for entry in os.scandir("/proc"):
-        if entry.name.isdigit():
-            with suppress(OSError):
-                if Path(entry.path, "stat").read_bytes().rpartition(b")")[2].split()[1] == me:
-                    found.add(int(entry.name))
-    return found
+    return {pid for pid in pids() if (found := usage(pid)) and found.parent == os.getpid()}
 
 
 def _tasks_of_this_user() -> int:
     """RLIMIT_NPROC counts all that the user runs, desktop included; root it does not count at all."""
-    if os.getuid() == 0:
-        return 0
     count = 0
-    for entry in os.scandir("/proc"):
-        if entry.name.isdigit():
-            with suppress(OSError):
-                if entry.stat().st_uid == os.getuid():
-                    count += len(os.listdir(f"{entry.path}/task"))
+    for pid in pids() if os.getuid() else ():
+        with suppress(OSError):
+            if os.stat(f"/proc/{pid}").st_uid == os.getuid():
+                count += len(os.listdir(f"/proc/{pid}/task"))
     return count

@@ -1,0 +1,84 @@
+"""What a sandbox uses, held against its limits: in the course of its life, and once more at its end."""
+import os
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from engine import cgroups
+from engine.errors import AgentFailed
+from engine.folders import measure
+from engine.jobs import Limits
+from engine.proc import Usage, descendants, proportional, usage
+from engine.runtimes.base import Handle, Runtime
+
+OUT_BYTES, OUT_FILES = 512_000_000, 1000
+TOO_MUCH = f"The run put more than {OUT_FILES} files or {OUT_BYTES // 1_000_000} MB into its outputs, so it was stopped."
+
+
+@dataclass
+class Gauge:
+    """Of one sandbox. groups: its control groups, which may be none: then its processes are this process's descendants."""
+
+    runtime: Runtime
+    handle: Handle
+    outputs: Path
+    limits: Limits
+    groups: list[Path]
+    _next_full: float = 0.0
+
+    def look(self) -> None:
+        """Raises AgentFailed naming the limit that was passed."""
+        self._look_at_kernel()
+        self._look_at_processes()
+        look_at(self.outputs)
+        if time.monotonic() >= self._next_full:
+            began = time.monotonic()
+            self._look_for_room()
+            self._next_full = began + 10 * (time.monotonic() - began)  # a large work tree is looked at less often
+
+    def last_look(self) -> None:
+        """After the end of the command, before anything is cleared away."""
+        self._look_at_kernel()
+        look_at(self.outputs)
+        self._look_for_room()
+
+    def _look_at_kernel(self) -> None:
+        passed = cgroups.hits(self.groups)
+        if "processes" in passed:
+            raise self._too_many_processes()
+        if "memory" in passed:
+            raise self._too_much_memory()
+
+    def _look_at_processes(self) -> None:
+        table = self._table()
+        if sum(one.threads for one in table.values()) > self.limits.processes:
+            raise self._too_many_processes()
+        most = self.limits.memory_mb * 1_000_000
+        if sum(one.resident for one in table.values()) > most:
+            # What forked processes share was counted once for each of them.
+            shares = [one.resident if (share := proportional(pid)) is None else share for pid, one in table.items()]
+            if sum(shares) > most:
+                raise self._too_much_memory()
+
+    def _table(self) -> dict[int, Usage]:
+        if self.groups:
+            return {pid: found for pid in cgroups.processes(self.groups[0]) if (found := usage(pid))}
+        return descendants(os.getpid())
+
+    def _look_for_room(self) -> None:
+        sentence = self.runtime.full(self.handle)
+        if sentence:
+            raise AgentFailed(sentence)
+
+    def _too_many_processes(self) -> AgentFailed:
+        return AgentFailed(f"More than {self.limits.processes} processes.")
+
+    def _too_much_memory(self) -> AgentFailed:
+        return AgentFailed(f"The run used more than {self.limits.memory_mb} MB of memory, so it was stopped.")
+
+
+def look_at(outputs: Path) -> None:
+    """Raises AgentFailed when a sandbox has put too much into its outputs."""
+    count, size = measure(outputs, OUT_FILES, OUT_BYTES)
+    if count > OUT_FILES or size > OUT_BYTES:
+        raise AgentFailed(TOO_MUCH)
