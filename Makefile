@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 SYSTEM_PACKAGES := git sqlite3 bubblewrap
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test lint types check system-deps backup restore vendor clean
+.PHONY: help run demo test lint types check system-deps backup restore drain vendor clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 22
@@ -36,6 +36,9 @@ backup: $(VENV)/.run  ## copy the database to data/backups/ (the server may be r
 
 restore: $(VENV)/.run  ## put a backup in the place of the database: make restore FILE=… (server stopped)
 	@$(BIN)/python -m engine.backup --restore $(FILE)
+
+drain: $(VENV)/.run  ## start nothing new and wait until what runs has ended
+	@$(BIN)/python -m engine.drain
 
 vendor:  ## bring the vendored htmx anew, as hitl/static/vendor/README.md says (needs npm)
 	cd "$$(mktemp -d)" && npm pack --silent htmx.org@4.0.1 && tar xzf htmx.org-4.0.1.tgz && \

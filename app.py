@@ -58,14 +58,16 @@ def create_app(config: Config | None = None) -> Flask:
     return app
 
 
-def start_engine(app: Flask) -> bool:
-    """Starts the engine's thread if no other process has the engine of this data folder. -> whether it runs here now."""
+def start_engine(app: Flask, where: str | None = None) -> bool:
+    """Starts the engine's thread if no other process has the engine of this data folder. -> whether it runs here now.
+
+    where: what other processes are told of the place; default: the configured address."""
     swarm: Swarm = app.extensions["swarm"]
     why_not = check_git()
     if why_not:
         raise Refused(why_not)
     choose(swarm.config.runtime)  # says now, and not in a thread, that a runtime asked for cannot run
-    return swarm.slot.start(f"{swarm.config.host}:{swarm.config.port}")
+    return swarm.slot.start(where or f"{swarm.config.host}:{swarm.config.port}")
 
 
 def serve(app: Flask) -> None:
@@ -83,9 +85,10 @@ def serve(app: Flask) -> None:
     signal.signal(signal.SIGTERM, stop)
     signal.signal(signal.SIGINT, stop)
     try:
-        start_engine(app)
         host = f"[{config.host}]" if ":" in config.host else config.host
-        print(f"HITL Swarm {VERSION}: http://{host}:{listener.getsockname()[1]}  (data in {config.data}; stop with Ctrl-C)", flush=True)
+        url = f"http://{host}:{listener.getsockname()[1]}"
+        start_engine(app, url)
+        print(f"HITL Swarm {VERSION}: {url}  (data in {config.data}; stop with Ctrl-C)", flush=True)
         server.serve_forever()
     finally:
         swarm.slot.stop()

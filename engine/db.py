@@ -19,6 +19,7 @@ from engine.takeover import OLD_TABLES, is_older_form, take_over
 APPLICATION_ID = 0x48495453  # "HITS", in the file's header: this file is ours
 VERSION = 1                  # of schema.sql, in user_version
 BUSY_SECONDS = 10.0
+CHECKED_BYTES = 1_000_000_000  # a larger file is not read through at each start: that would take many seconds
 
 
 class Database:
@@ -129,11 +130,14 @@ def _look(path: Path) -> str:
             application = connection.execute("pragma application_id").fetchone()[0]
             tables = {row[0] for row in connection.execute("select name from sqlite_schema where type = 'table' and name not like 'sqlite_%'")}
             older = is_older_form(connection, tables) if version == 0 else False
+            sound = connection.execute("pragma quick_check(1)").fetchone()[0] if path.stat().st_size <= CHECKED_BYTES else "ok"
         finally:
             connection.close()
     except sqlite3.Error as error:
         raise Refused(f"{path} is not a readable SQLite database ({error}). It was left untouched: "
                       "move it away, or set SWARM_DATA to another folder.") from error
+    if sound != "ok":
+        raise Refused(f"{path} is damaged: {sound}. It was left untouched. Restore a backup (make restore FILE=…), or move it away.")
     if application == APPLICATION_ID and version == VERSION:
         return "ours"
     if application == APPLICATION_ID and version > VERSION:

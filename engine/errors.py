@@ -32,7 +32,7 @@ class SwarmError(Exception):
 
     def as_json(self) -> dict:
         """The one error envelope: {"error": sentence, "code": slug, …}."""
-        return {"error": self.sentence, "code": self.code, **self.extra}
+        return {"error": self.sentence, "code": self.code, **self.extra}  # extra may name a more exact code
 
 
 class BadRequest(SwarmError):

@@ -10,7 +10,7 @@ from engine.agents import AGENTS, choose_agent
 from engine.branches import repository_path
 from engine.config import Config
 from engine.db import Database
-from engine.errors import BadRequest, Permanent
+from engine.errors import BadRequest, Permanent, Unavailable
 from engine.processes import is_held
 from engine.runtimes import RUNTIMES
 from hitl import sessions, strict_json
@@ -18,6 +18,8 @@ from hitl.board import board_view
 from hitl.notes import notes_markdown
 from hitl.spec_card import warnings_of
 from hitl.ticket_views import diff_view, log_slice, request_dict, run_dict, runs_view, ticket_view, tickets_view
+
+STALLED_SECONDS = 60.0  # a tick takes milliseconds, and failing ones are at most 30 s apart
 
 __all__ = ["board_view", "diff_view", "engine_view", "events_view", "health_view", "log_slice", "notes_markdown", "requests_view", "run_dict",
            "runs_view", "session_list", "session_view", "ticket_view", "tickets_view"]
@@ -116,10 +118,15 @@ def where_engine(swarm: Any) -> str:
 
 
 def health_view(swarm: Any) -> dict[str, Any]:
-    """{"status", "engine", "last_tick_age"}; seconds, None where the engine is not here."""
+    """{"status", "engine", "last_tick_age"}; seconds, None where the engine is not here. Raises Unavailable when its ticks have stopped."""
     swarm.db.value("select 1 from counters")
     status = swarm.engine.status() if swarm.engine is not None else {}
-    return {"status": "ok", "engine": where_engine(swarm), "last_tick_age": status.get("last_tick_age")}
+    age = status.get("last_tick_age")
+    silent = status.get("uptime", 0.0) if age is None else age
+    if silent > STALLED_SECONDS:
+        raise Unavailable(f"The engine has not looked at its tickets for {silent:.0f} seconds. Its last errors are on the page /engine; "
+                          "if they do not explain it, start the server again: runs go on meanwhile.", code="engine_stalled", last_tick_age=age)
+    return {"status": "ok", "engine": where_engine(swarm), "last_tick_age": age}
 
 
 def engine_view(swarm: Any) -> dict[str, Any]:
@@ -130,7 +137,8 @@ def engine_view(swarm: Any) -> dict[str, Any]:
     live = db.all("select r.*, t.title from runs r join tickets t on t.id = r.ticket_id where r.ended_at is null order by r.seq")
     return {
         "slots": config.slots, "busy": sum(row["state"] != "merging" for row in live), "last_tick_age": None, "errors": [],
-        **status, "engine": where_engine(swarm), "paused": bool(pause and pause["paused"]), "reason": pause["reason"] if pause else None,
+        **status, "engine": where_engine(swarm), "elsewhere": {} if status else swarm.slot.elsewhere(),
+        "paused": bool(pause and pause["paused"]), "reason": pause["reason"] if pause else None,
         "runs": [run_dict(row) for row in live], "runtimes": _runtimes(status.get("runtime")), "agents": _agents(config.agent),
         "settings": [setting for setting in config.described() if not setting["name"].endswith(("_KEY", "_TOKEN"))],
     }

@@ -58,6 +58,18 @@ def test_a_file_that_is_no_database_is_refused_and_untouched(tmp_path: Path) -> 
     refused_untouched(tmp_path / "swarm.db", words="not a readable SQLite database")
 
 
+def test_a_damaged_database_is_refused_and_untouched(tmp_path: Path) -> None:
+    db = open_database(tmp_path / "swarm.db")
+    with db.transaction():
+        db.connection.executemany("insert into hitl_sessions (id, project_name) values (?, 'P')", [(f"s{n}",) for n in range(500)])
+    db.execute("pragma journal_mode = delete")
+    db.close()
+    data = bytearray((tmp_path / "swarm.db").read_bytes())
+    data[-20 * 4096:-19 * 4096] = b"\x07" * 4096
+    (tmp_path / "swarm.db").write_bytes(data)
+    refused_untouched(tmp_path / "swarm.db", words="damaged|not a readable SQLite database")
+
+
 def test_a_database_in_the_older_form_is_taken_over_with_its_rows(tmp_path: Path) -> None:
     old_database(tmp_path / "swarm.db", """
         insert into hitl_sessions values ('s1', 'default', 'Old', 'd', 'building', '{"name":"Old"}', '2026-01-02 03:04:05', 'nonsense');

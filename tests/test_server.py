@@ -154,6 +154,8 @@ def test_a_second_server_on_the_same_data_has_no_engine_and_takes_over_when_the_
     second = Server(server.data)
     try:
         assert second.call("/api/health")[1]["engine"] == "elsewhere"
+        assert second.call("/api/engine")[1]["elsewhere"] == {"pid": server.process.pid, "where": server.url}
+        assert f"process {server.process.pid}, which serves {server.url}" in second.call("/engine")[1].decode()
         assert server.call("/api/health")[1]["engine"] == "here"
         server.stop(signal.SIGKILL)
         until(lambda: second.call("/api/health")[1]["engine"] == "here", 10)

@@ -1,0 +1,39 @@
+"""`make drain`: nothing new starts; returns when what runs has ended. The server may then be stopped with nothing under way."""
+import sys
+import time
+
+from engine import claims
+from engine.config import Config
+from engine.db import Database, open_database
+from engine.errors import Refused
+
+WHY = "Draining: what runs goes on, nothing new starts."
+
+
+def drain(db: Database, poll: float = 0.5) -> int:
+    """Pauses the engine and waits. -> runs that were waited for. Resume with POST /api/engine/resume or on the page /engine."""
+    claims.set_paused(db, True, WHY)
+    waited: set[str] = set()
+    while live := [row["id"] for row in db.all("select id from runs where ended_at is null")]:
+        if set(live) - waited:
+            print(f"Waiting for {', '.join(live)}", flush=True)
+        waited |= set(live)
+        time.sleep(poll)
+    return len(waited)
+
+
+def main() -> int:
+    try:
+        config = Config.from_env()
+        if not config.database.exists():
+            raise Refused(f"There is no database at {config.database}.")
+        count = drain(open_database(config.database, config.synchronous))
+        print(f"Nothing runs ({count} waited for). The engine stays paused: resume it on the page /engine.")
+        return 0
+    except Refused as refused:
+        print(refused.sentence, file=sys.stderr)
+        return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main())
