@@ -12,7 +12,6 @@ from engine.config import ROOT, Config
 from engine.crash import inherited, point
 from engine.jobs import Job, Result
 
-
 TEMPORARY = ("in", "out", "work", "checks")  # folders of a run that has not ended
 
 

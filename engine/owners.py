@@ -6,7 +6,6 @@ from engine.config import Config
 from engine.errors import Refused
 from engine.processes import is_held, take_lock
 
-
 PROBED = 1.0  # seconds; others look whether a lock is held by taking it for a moment
 
 

@@ -84,7 +84,7 @@ def watch(gauge: Gauge, pipe: int, output: Output, bounds: Bounds) -> int:
     poll.register(pipe, select.POLLIN)
     if ended is not None:
         poll.register(ended, select.POLLIN)
-    looked = time.monotonic()
+    looked = 0.0  # at the first output: from then on, what the sandbox has can be seen from outside
     try:
         while True:
             for descriptor, _ in poll.poll(LOOK_SECONDS * 1000 if ended is not None else 10):

@@ -6,7 +6,6 @@ from model_world import HELD, Outside
 
 from engine.config import Config
 from engine.db import Database
-from engine.launch import Look
 
 # How a run ended -> the outcomes that may be recorded for it while its claim holds.
 OUTCOMES = {
@@ -67,7 +66,7 @@ class Truths:
         assert not waits, f"{run['id']} claimed before {[tuple(row) for row in waits]}"
         if run["kind"] == "feature":
             epic = self.eye.one("select * from tickets where id = ?", (ticket["parent_id"],))
-            assert epic["base_sha"] and epic["status"] == "running" or epic["id"] in self.touched, f"{run['id']} claimed while its epic is {epic['status']}"
+            assert (epic["base_sha"] and epic["status"] == "running") or epic["id"] in self.touched, f"{run['id']} claimed while its epic is {epic['status']}"
 
     # After every step
 
@@ -122,7 +121,7 @@ class Truths:
             return False
         cancelled = self.eye.value("select state from hitl_sessions where id = ?", (ticket["session_id"],)) == "cancelled"
         statuses = [row[0] for row in self.eye.all("select status from tickets where parent_id = ?", (ticket["id"],))]
-        return cancelled or "failed" in statuses or bool(statuses) and set(statuses) == {"cancelled"}
+        return cancelled or "failed" in statuses or (bool(statuses) and set(statuses) == {"cancelled"})
 
     def _sessions(self) -> None:
         for session, size in self.sizes.items():
@@ -143,7 +142,7 @@ class Truths:
             shown = f"{session['state']} ({session['reason']}): {[(t['id'], t['status']) for t in tickets]}"
             count = Counter(t["status"] for t in tickets)
             if session["state"] == "building":
-                stuck = not (paused or session["paused"] or session["id"] in living or count["ready"] and full or self._waits(session["id"]))
+                stuck = not (paused or session["paused"] or session["id"] in living or (count["ready"] and full) or self._waits(session["id"]))
                 assert not stuck, f"nothing can move: {shown}"
                 assert paused or session["paused"] or full or not count["ready"], f"a ready ticket is not claimed: {shown}"
             elif session["state"] == "completed":

@@ -166,7 +166,7 @@ def test_a_check_sees_a_clean_clone_and_nothing_that_was_left_lying(bench: Bench
     script = "echo '*.built' > .gitignore\ntouch out.built \"$HOME/left\" /tmp/left.$SWARM_RUN \"$SWARM_OUT/left\"\ngit config user.planted yes"
     result, _ = bench.run(script, checks=("test -e .gitignore", "test ! -e out.built", 'test ! -e "$HOME/left" && test ! -e "$SWARM_OUT/left"',
                                           "test -z \"$(git config user.planted)\"", "git diff --quiet HEAD && test -z \"$(git status --short)\""))
-    Path(f"/tmp/left.{bench.job().run}").unlink(missing_ok=True)
+    Path(f"/tmp/left.{result.run}").unlink(missing_ok=True)
     assert (result.outcome, result.reason) == ("ok", None)
 
 

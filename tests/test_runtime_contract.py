@@ -186,7 +186,7 @@ def test_limits_for_sizes_and_processes_are_set_inside(bench: Bench) -> None:
     if bench.name == "fake":
         pytest.skip("a fake has no processes")
     _, said = bench.run("ulimit -c; ulimit -f; ulimit -d")
-    assert said.split() == ["0", str(LIMITS.work_mb * 1_000_000 // 512), str(LIMITS.memory_mb * 1_000_000 // 1024)]
+    assert said.split() == ["0", str(LIMITS.work_mb * 1_000_000 // 512), str(2 * LIMITS.memory_mb * 1_000_000 // 1024)]
 
 
 def test_the_fake_starts_thousands_a_second_without_descriptors(tmp_path: Path) -> None:

@@ -10,8 +10,8 @@ import time
 from pathlib import Path
 
 from tests.chaos import rounds
-from tests.chaos.server import log_of
 from tests.chaos.sampler import Sampler
+from tests.chaos.server import log_of
 from tests.chaos.verdict import judge, machine
 from tests.chaos.world import World
 
