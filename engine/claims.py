@@ -6,7 +6,7 @@ from typing import Any
 from engine import settle
 from engine.db import Database
 from engine.jobs import Result
-from engine.tickets import NOW, change
+from engine.tickets import NOW, Sql, change
 
 CLAIMABLE = ("(not_before is null or not_before <= :now)"
              " and not exists (select 1 from runs r where r.ticket_id = tickets.id and r.ended_at is null)"
@@ -55,9 +55,8 @@ def _tenants(db: Database) -> list[str]:
 
 
 def _claim(db: Database, owner: str, where: str, parameters: dict) -> list[Any]:
-    rows = change(db, "claimed", where, {**parameters}, claimed_by=owner, not_before=None)
-    db.execute("update tickets set claim_token = lower(hex(randomblob(16))), run_no = run_no + 1 where seq in (select value from json_each(?))",
-               (json.dumps([row["seq"] for row in rows]),))
+    rows = change(db, "claimed", where, parameters, claimed_by=owner, not_before=None,
+                  claim_token=Sql("lower(hex(randomblob(16)))"), run_no=Sql("run_no + 1"))
     return [_intend(db, row["seq"], owner) for row in sorted(rows, key=lambda row: (-row["priority"], row["seq"]))]
 
 

@@ -17,12 +17,12 @@ from engine.config import Config
 from engine.crash import point
 from engine.db import Database
 from engine.dispatch import dispatch
-from engine.errors import from_sqlite
 from engine.launch import Launcher, ProcessLauncher
 from engine.log import event
 from engine.owners import OwnerLock, is_owned, sweep_owners
 from engine.reap import LIVE, Reaper, Step
 from engine.runtimes import Choice, choose
+from engine.sqlite_errors import from_sqlite
 from engine.waker import Waker
 
 
@@ -166,7 +166,7 @@ class SwarmEngine:
     def status(self) -> dict:
         """For people: {id, state, trouble, slots, busy, last_tick_age, tick_ms, uptime, runtime: {name, isolation, passed_over}, errors}; seconds."""
         now = time.monotonic()
-        return {"id": self.id, "state": "paused" if claims.is_paused(self.db) else "waiting" if self.trouble else "on",
+        return {"id": self.id, "state": "paused" if claims.is_paused(self.db) else "held" if self.trouble else "on",
                 "trouble": self.trouble, "slots": self.config.slots, "busy": self.busy_slots(),
                 "last_tick_age": None if self.last_tick is None else round(now - self.last_tick, 3), "tick_ms": round(self.tick_seconds * 1000, 2),
                 "uptime": round(now - self.started, 1), "errors": list(self.errors),

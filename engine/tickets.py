@@ -30,6 +30,10 @@ MOVES = {
 HELD = ("claimed", "running")
 
 
+class Sql(str):
+    """A column's new value as an expression of the old row, where a plain value will not do."""
+
+
 def change(db: Database, to: str, where: str, parameters: Mapping[str, Any], **columns: Any) -> list[Any]:
     """Moves the tickets for which `where` holds (named parameters) and sets `columns`. -> their rows as they are now.
 
@@ -37,7 +41,7 @@ def change(db: Database, to: str, where: str, parameters: Mapping[str, Any], **c
     if to not in HELD:
         columns = {"claim_token": None, "claimed_by": None, "assigned_vm": None, **columns}
     columns = {"reason": None, **columns}
-    sets = "".join(f", {name} = :set_{name}" for name in columns)
+    sets = "".join(f", {name} = {value if isinstance(value, Sql) else ':set_' + name}" for name, value in columns.items())
     origins = ", ".join(f"'{status}'" for status in MOVES[to])
     return db.execute(f"update tickets set status = '{to}', updated_at = {NOW}{sets} where status in ({origins}) and ({where}) returning *",
                       {**parameters, **{f"set_{name}": value for name, value in columns.items()}}).fetchall()

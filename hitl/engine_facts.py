@@ -22,7 +22,7 @@ def raw() -> dict[str, Any]:
 def engine() -> dict[str, Any]:
     """state, slots, busy, free, tick_text, runtime, agent, attempts, paused; line: all of it in one; hint: what stands in the way of a build."""
     view, config = raw(), current_app.extensions["swarm"].config
-    state = view["engine"] if view["engine"] != "here" else "paused" if view["paused"] else "waiting" if view.get("trouble") else "on"
+    state = view["engine"] if view["engine"] != "here" else "paused" if view["paused"] else "held" if view.get("trouble") else "on"
     age, used = view["last_tick_age"], _used(view["runtimes"])
     tick = "–" if age is None else f"{age:.1f} s ago"
     runtime = used["name"] if used else "not known here"
@@ -31,7 +31,7 @@ def engine() -> dict[str, Any]:
     facts.append(f"{busy} of {number(view['slots'], 'slot')} busy")
     if view.get("uptime") is not None:
         facts.append(f"up {duration(view['uptime'])}")
-    words = {"on": "engine on", "waiting": "engine waiting", "paused": "engine paused", "off": "engine off", "elsewhere": "engine in another process"}
+    words = {"on": "engine on", "held": "engine held up", "paused": "engine paused", "off": "engine off", "elsewhere": "engine in another process"}
     line = [words[state], *([runtime] if used else []), f"{busy} of {view['slots']} slots busy"]
     return {"state": state, "slots": view["slots"], "busy": busy, "free": free, "tick_text": tick, "runtime": runtime,
             "agent": _agent(view["agents"]), "attempts": config.max_attempts, "paused": view["paused"],

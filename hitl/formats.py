@@ -15,7 +15,7 @@ STATES = {
     "needs_input": ("needs-you", "Question"), "in_review": ("review", "In review"),
     "completed": ("done", "Done"), "failed": ("failed", "Failed"), "cancelled": ("cancelled", "Cancelled"),
     "draft": ("needs-you", "Idea"), "clarifying": ("needs-you", "Questions"), "review": ("needs-you", "Spec"),
-    "approved": ("needs-you", "Approved"), "building": ("running", "Building"), "paused": ("cancelled", "Paused"),
+    "approved": ("needs-you", "Approved"), "building": ("running", "Building"), "paused": ("cancelled", "Paused"), "held": ("needs-you", "Held up"),
     "question": ("needs-you", "Question"), "isolation": ("needs-you", "No isolation"), "open": ("needs-you", "Open"),
     "answered": ("done", "Answered"), "withdrawn": ("cancelled", "Withdrawn"),
     "prepared": ("done", "Prepared"), "merged": ("done", "Merged"), "no_change": ("done", "No change"), "integrated": ("done", "Checked as a whole"),
