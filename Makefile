@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 SYSTEM_PACKAGES := git sqlite3 bubblewrap
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test lint types check system-deps backup restore drain vendor clean
+.PHONY: help run demo test lint types check system-deps backup restore drain vendor chaos bench clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 22
@@ -44,6 +44,13 @@ vendor:  ## bring the vendored htmx anew, as hitl/static/vendor/README.md says (
 	cd "$$(mktemp -d)" && npm pack --silent htmx.org@4.0.1 && tar xzf htmx.org-4.0.1.tgz && \
 	  cp package/dist/htmx.min.js $(CURDIR)/hitl/static/vendor/htmx.min.js && cp package/LICENSE $(CURDIR)/hitl/static/vendor/htmx.LICENSE
 
+chaos: $(VENV)/.test  ## kill everything at every named point and at random, 200 rounds and 2,500 model examples (takes long)
+	@SWARM_MODEL_EXAMPLES=2500 $(BIN)/python -m pytest tests/test_engine_model.py
+	@$(BIN)/python -m tests.chaos --rounds 200
+
+bench: $(VENV)/.bench  ## measure claims, inserts, dispatch, pages and peers, side by side (about 15 minutes)
+	@$(BIN)/python -m bench
+
 clean:  ## remove .venv and what tests left; data/ stays
 	rm -rf $(VENV) *.egg-info .pytest_cache .mypy_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
@@ -63,3 +70,7 @@ $(VENV)/.test: $(VENV)/bin/python setup.cfg
 	@echo "Setting up $(VENV) for tests …"
 	@$(BIN)/pip install -q --disable-pip-version-check -e '.[test,check]'
 	@touch $@ $(VENV)/.run
+
+$(VENV)/.bench: $(VENV)/.test
+	@$(BIN)/pip install -q --disable-pip-version-check -e '.[bench]'
+	@touch $@

@@ -4,19 +4,19 @@ import time
 from pathlib import Path
 
 from engine.config import Config
-from engine.db import Database
+from engine.db import BUSY_SECONDS, Database
 from engine.log import event
 
-EVERY = 3600.0           # seconds between two looks
+EVERY = 600.0            # seconds between two looks
 KEEP_EVENTS = 200_000    # of the journal; history and notes do not depend on it
-WAL_BYTES = 64_000_000
+WAL_BYTES = 32_000_000   # a write-ahead log that is larger is written back and cut
 TERMINAL = "('completed', 'failed', 'cancelled')"
 
 
-def prune(db: Database, config: Config) -> int:
+def prune(db: Database, config: Config, wal_bytes: int = WAL_BYTES) -> int:
     """-> bytes of run folders removed. The rows of runs stay: their outcome, checks and durations are the history."""
     _trim_journal(db)
-    _shrink_wal(db)
+    _shrink_wal(db, wal_bytes)
     freed = _prune_runs(db, config)
     _remove_strangers(db, config)
     return freed
@@ -51,12 +51,16 @@ def _trim_journal(db: Database) -> None:
         db.execute("delete from events where seq <= (select max(seq) from events) - ?", (KEEP_EVENTS,))
 
 
-def _shrink_wal(db: Database) -> None:
-    """SQLite reuses the log from its beginning once nobody reads it; after a long reader it stays large until it is truncated."""
+def _shrink_wal(db: Database, wal_bytes: int) -> None:
+    """SQLite reuses the log from its beginning once nobody reads an old state of it. While another program does, it grows: nothing can
+    cut it then, and the log line says so (busy=1). Our own readers fetch all rows at once and hold nothing."""
     wal = db.path.with_name(db.path.name + "-wal")
-    if wal.exists() and wal.stat().st_size > WAL_BYTES:
+    size = wal.stat().st_size if wal.exists() else 0
+    if size > wal_bytes:
+        db.execute("pragma busy_timeout = 100")  # do not stand in the way of writers while somebody reads
         busy = db.execute("pragma wal_checkpoint(truncate)").fetchone()[0]
-        event("wal_checkpoint", bytes=wal.stat().st_size, busy=busy)
+        db.execute(f"pragma busy_timeout = {int(BUSY_SECONDS * 1000)}")
+        event("wal_checkpoint", bytes=size, busy=busy)
 
 
 def _size(folder: Path) -> int:

@@ -79,6 +79,23 @@ def test_the_oldest_folders_go_first_when_there_are_too_many_bytes(db: Database,
     assert [run for run in runs if (config.data / "runs" / run).exists()] == runs[-1:]
 
 
+def test_the_write_ahead_log_is_cut_once_a_long_reader_is_gone(db: Database, config: Config) -> None:
+    wal = config.data / "swarm.db-wal"
+    reader = sqlite3.connect(config.database)
+    reader.execute("begin")
+    reader.execute("select count(*) from counters").fetchone()
+    for number in range(200):
+        with db.transaction():
+            db.execute("insert into hitl_sessions (id, project_name, description) values (?, 'P', ?)", (f"s{number}", "x" * 50_000))
+    assert wal.stat().st_size > 10_000_000
+    prune.prune(db, config, wal_bytes=1_000_000)
+    assert wal.stat().st_size > 10_000_000, "nothing can cut it while it is read"
+    reader.close()
+    prune.prune(db, config, wal_bytes=1_000_000)
+    assert wal.stat().st_size == 0
+    assert db.value("select count(*) from hitl_sessions") == 200
+
+
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A file system of 1 MB."""
