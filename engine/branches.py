@@ -50,6 +50,8 @@ class GitBranches:
             if repository.head(f"refs/heads/{work.branch}") == work.result.tip and not bundle.exists():
                 return str(work.result.tip)  # kept before: by this run, or by the run that a person approved
             point("before-harvest")
+            for left in (repository.path / "refs" / "swarm" / "runs").glob("*"):  # by a run whose git was killed below
+                repository.delete_ref(f"refs/swarm/runs/{left.name}")
             tip = take_in(repository, bundle, work.run, work.result.base)
             try:
                 if tip != work.result.tip:

@@ -1,7 +1,7 @@
 """Control groups: where they can be had, the kernel counts each run's processes and ends them as one, whatever they do to hide.
 
-A run's group is hitl-swarm/<run id> below the group that this process is in, once in each usable hierarchy: version 1 has one for each
-resource (only pids is taken), version 2 one for all. A group that somebody else made for this process, a container's manager or
+A run's group is hitl-swarm/<run id> below the group that this process is in, in the hierarchy that serves best: version 1 has one for
+each resource (only pids is taken), version 2 one for all. A group that somebody else made for this process, a container's manager or
 systemd, is theirs to count, to limit and to end: nothing is made in it unless they handed it over, and nothing is moved out of it."""
 import functools
 import os
@@ -44,7 +44,7 @@ def hits(groups: list[Path]) -> set[str]:
 
 def members(run_id: str) -> list[int]:
     """The processes in a run's groups."""
-    return [pid for parent in _parents() for pid in processes(parent / run_id)]
+    return sorted({pid for parent in _parents() for pid in processes(parent / run_id)})
 
 
 def processes(group: Path) -> list[int]:
@@ -112,7 +112,8 @@ def _parents() -> tuple[Path, ...]:
                             _set(group, "cgroup.subtree_control", controller)
                 if os.access(folder / PARENT, os.W_OK) and os.access(folder / "cgroup.procs", os.W_OK):
                     found.append(folder / PARENT)
-    return tuple(found)
+    # One alone, with limits if possible: to enter a group takes the kernel about 10 ms.
+    return tuple(sorted(found, key=lambda parent: not _has(parent, "pids"))[:1])
 
 
 def places(own: str, mounts: str) -> list[tuple[Path, bool]]:

@@ -19,7 +19,6 @@
         │   └── PolicyViolation   what came back breaks a rule; names the path
         └── MergeConflict         back to ready with the conflict in the prompt
 """
-import sqlite3
 
 
 class SwarmError(Exception):
@@ -101,21 +100,3 @@ class PolicyViolation(Permanent):
 
 class MergeConflict(RunFailure):
     code, outcome = "conflict", "conflict"
-
-
-def from_sqlite(error: sqlite3.Error) -> SwarmError:
-    """What a failed statement means to the user. SQLITE_FULL and I/O errors are the disk's; BUSY and LOCKED pass by themselves."""
-    code = getattr(error, "sqlite_errorcode", None)
-    primary = code & 0xFF if code is not None else None
-    if primary == sqlite3.SQLITE_FULL:
-        failure = Unavailable("The disk is full; nothing was saved. Free some space and try again.", retry_after=30)
-        failure.code = "storage_full"
-    elif primary in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
-        failure = Unavailable(retry_after=1)
-        failure.code = "storage_busy"
-    elif primary in (sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_CORRUPT):
-        failure = Unavailable("The database cannot be written; nothing was saved. Look at the disk that holds the data folder.", retry_after=30)
-        failure.code = "storage_failed"
-    else:
-        return SwarmError()
-    return failure

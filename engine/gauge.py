@@ -56,8 +56,7 @@ class Gauge:
         most = self.limits.memory_mb * 1_000_000
         if sum(one.resident for one in table.values()) > most:
             # What forked processes share was counted once for each of them.
-            shares = [one.resident if (share := proportional(pid)) is None else share for pid, one in table.items()]
-            if sum(shares) > most:
+            if sum(_share(pid) for pid in table) > most:
                 raise self._too_much_memory()
 
     def _table(self) -> dict[int, Usage]:
@@ -75,6 +74,15 @@ class Gauge:
 
     def _too_much_memory(self) -> AgentFailed:
         return AgentFailed(f"The run used more than {self.limits.memory_mb} MB of memory, so it was stopped.")
+
+
+def _share(pid: int) -> int:
+    """Bytes. Where the share cannot be known, all that is resident: nothing, if the process is ending just now."""
+    share = proportional(pid)
+    if share is not None:
+        return share
+    now = usage(pid)
+    return now.resident if now else 0
 
 
 def look_at(outputs: Path) -> None:

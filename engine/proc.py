@@ -2,7 +2,7 @@
 import os
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from typing import NamedTuple
 
 PF_EXITING, PF_KTHREAD = 0x4, 0x200000
 PAGE = os.sysconf("SC_PAGE_SIZE")
@@ -24,8 +24,7 @@ def strings(pid: int, name: str) -> list[bytes]:
         return []
 
 
-@dataclass(frozen=True)
-class Usage:
+class Usage(NamedTuple):
     """Of one process, by /proc/<pid>/stat. flags: PF_… of the kernel."""
 
     state: str

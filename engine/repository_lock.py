@@ -9,7 +9,7 @@ from engine.errors import Transient
 from engine.processes import take_lock
 
 BUSY = b"busy\n"
-LEFT_BEHIND = ("*.lock", "refs/**/*.lock", "refs/swarm/runs/*", "objects/**/*.lock", "objects/**/tmp_*", "objects/**/incoming-*")
+LEFT_BEHIND = ("*.lock", "refs/**/*.lock", "objects/**/*.lock", "objects/**/tmp_*", "objects/**/incoming-*")
 
 
 @contextmanager
@@ -33,8 +33,7 @@ def hold(lock: Path, repository: Path, wait: float) -> Iterator[int]:
 
 
 def sweep_stale(repository: Path) -> list[Path]:
-    """Removes what a killed git leaves: lock files of refs, refs of half-done harvests, half-written objects, quarantines. Only while the
-    lock is held. -> what went"""
+    """Removes what a killed git leaves: lock files of refs, half-written objects, quarantines. Only while the lock is held. -> what went"""
     gone = [path for pattern in LEFT_BEHIND for path in repository.glob(pattern)]
     for path in gone:
         if path.is_dir() and not path.is_symlink():

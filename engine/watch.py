@@ -5,6 +5,7 @@ import select
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 from engine.errors import AgentFailed
 from engine.gauge import Gauge
@@ -66,8 +67,7 @@ class Output:
         return lines[-1][:300] if lines else ""
 
 
-@dataclass(frozen=True)
-class Bounds:
+class Bounds(NamedTuple):
     """Until when, on the monotonic clock, and what to say then; how long it may be silent (None: as long as it likes)."""
 
     deadline: float

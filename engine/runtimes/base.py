@@ -3,9 +3,8 @@ import os
 import select
 import signal
 import subprocess
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from engine.cgroups import joining
 from engine.errors import Transient
@@ -19,6 +18,7 @@ UNKNOWN_EXIT = -128  # it ended, and how cannot be known: it was another process
 # A program may reserve more memory than it uses. What a run uses is measured over all its processes (gauge.py), and a single process
 # is to be found out by that, with its reason, before malloc() fails in it.
 DATA_FACTOR = 2
+SPARE = 64  # processes beyond the limit that rlimits allow: a run that has more than it may is to be seen having them
 
 # Inside the sandbox, once its user namespace is there: RLIMIT_NPROC then counts its processes alone, not all of the user's.
 # A limit that the host has set lower stays as it is. POSIX counts file sizes in blocks of 512 bytes; dash calls NPROC -p.
@@ -32,8 +32,7 @@ exec "$@"
 """
 
 
-@dataclass(frozen=True)
-class SandboxJob:
+class SandboxJob(NamedTuple):
     """One command in one fresh sandbox.
 
     The command finds its places in its environment: SWARM_IN (inputs, read-only), SWARM_OUT (outputs, the only writable path
@@ -81,7 +80,7 @@ def start_time(pid: int) -> int | None:
 def limited(command: tuple[str, ...], limits: Limits, processes: int) -> list[str]:
     """The command under limits for core dumps, file size, data, open files and processes."""
     return ["/bin/sh", "-c", SET_LIMITS, "sh", str(limits.work_mb * 1_000_000 // 512), str(DATA_FACTOR * limits.memory_mb * 1_000_000 // 1024),
-            str(processes), *command]
+            str(processes + SPARE), *command]
 
 
 def places(job: SandboxJob, inputs: str, outputs: str, work: str) -> dict[str, str]:
