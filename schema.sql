@@ -1,5 +1,6 @@
 -- HITL Swarm: every table, check, index and journal trigger, in reading order.
 -- Times are UTC text as strftime('%Y-%m-%dT%H:%M:%fZ','now') writes them. Order is by integer seq, never by time or text id.
+-- Checks of what changes often compare one by one: for `in` with more than two values SQLite builds a table each time.
 -- The rows may be edited with the sqlite3 shell: nothing here needs a function that only our process has.
 
 create table counters (
@@ -59,8 +60,9 @@ create table tickets (
   description         text not null default '',
   acceptance_criteria text not null default '[]',         -- JSON array of strings and {"text", "check"}; an epic's are the card's checks
   status              text not null default 'pending'
-                      check (status in ('pending', 'blocked', 'ready', 'claimed', 'running', 'needs_input', 'in_review',
-                                        'completed', 'failed', 'cancelled')),
+                      check (status = 'pending' or status = 'blocked' or status = 'ready' or status = 'claimed' or
+                             status = 'running' or status = 'needs_input' or status = 'in_review' or status = 'completed' or
+                             status = 'failed' or status = 'cancelled'),
   parent_id           text references tickets (id),
   assigned_vm         text,                               -- '<runtime>:<run id>' while a run holds the ticket
   branch_name         text,                               -- an epic's is the integration branch
@@ -104,7 +106,8 @@ create table runs (
   ticket_id     text not null references tickets (id),
   session_id    text not null,
   kind          text not null check (kind in ('prepare', 'feature', 'integrate', 'deliver')),
-  state         text not null default 'intended' check (state in ('intended', 'running', 'merging', 'ended')),
+  state         text not null default 'intended' check (state = 'intended' or state = 'running' or state = 'merging' or
+                                                        state = 'ended'),
   claim_token   text not null,
   claimed_by    text not null,
   run_no        integer not null,
@@ -112,8 +115,10 @@ create table runs (
   agent         text,
   base_sha      text,
   tip_sha       text,
-  outcome       text check (outcome in ('prepared', 'merged', 'no_change', 'integrated', 'delivered', 'needs_input', 'in_review',
-                                        'conflict', 'failed', 'transient', 'lost', 'void', 'cancelled', 'stale')),
+  outcome       text check (outcome = 'prepared' or outcome = 'merged' or outcome = 'no_change' or outcome = 'integrated' or
+                            outcome = 'delivered' or outcome = 'needs_input' or outcome = 'in_review' or
+                            outcome = 'conflict' or outcome = 'failed' or outcome = 'transient' or outcome = 'lost' or
+                            outcome = 'void' or outcome = 'cancelled' or outcome = 'stale'),
   reason        text,                                     -- one sentence for a person
   detail        text,                                     -- what the next prompt needs beside it: the conflict, the tail of the log
   checks        text,                                     -- JSON array, written by the runner
@@ -125,7 +130,6 @@ create table runs (
   check ((outcome is null) = (state <> 'ended'))
 ) strict;
 create unique index one_live_run on runs (ticket_id) where ended_at is null;
-create index runs_live on runs (seq) where ended_at is null;
 create index runs_by_ticket on runs (ticket_id, seq);
 
 -- What waits for a person.

@@ -17,21 +17,28 @@ def claim(db: Database, owner: str, limit: int, now: str) -> list[Any]:
     """Claims up to `limit` ready tickets, fair between tenants, by priority and then age. -> the new rows of runs, in that order.
 
     `now` is UTC text: tickets whose not_before is later stay. A tenant with fewer live runs is served first."""
-    runs: list[Any] = []
-    if limit <= 0 or not _tenants(db):
-        return runs
+    if limit <= 0 or db.value("select 1 from tickets where status = 'ready' limit 1") is None:
+        return []
     with db.transaction():
-        tenants = _tenants(db)
-        while tenants and len(runs) < limit:
-            share = max(1, (limit - len(runs)) // len(tenants))
-            served = []
-            for tenant in tenants[:limit - len(runs)]:
-                got = _claim(db, owner, "seq in (select seq from tickets where tenant_id = :tenant and status = 'ready' and"
-                             f" {CLAIMABLE} order by priority desc, seq limit :share)", {"tenant": tenant, "now": now, "share": share})
-                runs += got
-                if len(got) == share:
-                    served.append(tenant)
-            tenants = served
+        idle = _idle_tenants(db, limit)
+        runs = _serve(db, owner, idle, limit, now) if len(idle) == limit else []
+        if len(runs) < limit:
+            runs += _serve(db, owner, _tenants(db), limit - len(runs), now)
+    return runs
+
+
+def _serve(db: Database, owner: str, tenants: list[str], limit: int, now: str) -> list[Any]:
+    runs: list[Any] = []
+    while tenants and len(runs) < limit:
+        share = max(1, (limit - len(runs)) // len(tenants))
+        served = []
+        for tenant in tenants[:limit - len(runs)]:
+            got = _claim(db, owner, "seq in (select seq from tickets where tenant_id = :tenant and status = 'ready' and"
+                         f" {CLAIMABLE} order by priority desc, seq limit :share)", {"tenant": tenant, "now": now, "share": share})
+            runs += got
+            if len(got) == share:
+                served.append(tenant)
+        tenants = served
     return runs
 
 
@@ -42,12 +49,21 @@ def claim_one(db: Database, owner: str, ticket_id: str, now: str) -> Any | None:
     return runs[0] if runs else None
 
 
+# A skip-scan: one index look-up a tenant, whatever the rows.
+WITH_READY = ("t (name) as (select min(tenant_id) from tickets where status = 'ready'"
+              " union all select (select min(tenant_id) from tickets where status = 'ready' and tenant_id > t.name) from t where t.name is not null)")
+
+
+def _idle_tenants(db: Database, limit: int) -> list[str]:
+    """The first `limit` tenants with a ready ticket and no live run: where there are so many, nobody else's turn can come before theirs."""
+    return [row[0] for row in db.execute(
+        f"with recursive {WITH_READY} select name from t where name is not null and name not in"
+        " (select x.tenant_id from runs r join tickets x on x.id = r.ticket_id where r.ended_at is null) limit ?", (limit,))]
+
+
 def _tenants(db: Database) -> list[str]:
-    """Tenants with a ready ticket, those with the fewest live runs first; a skip-scan: one index look-up a tenant, whatever the rows."""
-    names = [row[0] for row in db.execute(
-        "with recursive t (name) as (select min(tenant_id) from tickets where status = 'ready'"
-        " union all select (select min(tenant_id) from tickets where status = 'ready' and tenant_id > t.name) from t where t.name is not null)"
-        " select name from t where name is not null")]
+    """All tenants with a ready ticket, those with the fewest live runs first."""
+    names = [row[0] for row in db.execute(f"with recursive {WITH_READY} select name from t where name is not null")]
     if len(names) < 2:
         return names
     live = db.pairs("select t.tenant_id, count(*) from runs r join tickets t on t.id = r.ticket_id where r.ended_at is null group by 1")
@@ -69,8 +85,10 @@ def _intend(db: Database, seq: int, owner: str) -> Any:
 
 
 def begin(db: Database, run: Any, runtime: str, agent: str) -> bool:
-    """claimed → running. False: the claim is no longer this run's."""
-    with db.transaction():
+    """claimed → running. False: the claim is no longer this run's.
+
+    Not durable: a power cut ends the run as well, and what it left is found by its folder."""
+    with db.transaction(durable=False):
         rows = change(db, "running", "id = :id and claim_token = :token and status = 'claimed'", {"id": run["ticket_id"], "token": run["claim_token"]},
                       assigned_vm=f"{runtime}:{run['id']}")
         if rows:

@@ -46,6 +46,7 @@ class Database:
         connection = sqlite3.connect(self.path, isolation_level=None, timeout=BUSY_SECONDS, check_same_thread=False)
         connection.row_factory = sqlite3.Row
         connection.execute("pragma foreign_keys = on")
+        connection.execute("pragma wal_autocheckpoint = 8000")
         connection.execute(f"pragma synchronous = {self.synchronous}")
         return connection
 
@@ -74,14 +75,20 @@ class Database:
         return row[0] if row else None
 
     @contextmanager
-    def transaction(self) -> Iterator["Database"]:
-        """BEGIN IMMEDIATE … COMMIT; joins the transaction that this thread has open. Any exception rolls all of it back."""
+    def transaction(self, durable: bool = True) -> Iterator["Database"]:
+        """BEGIN IMMEDIATE … COMMIT; joins the transaction that this thread has open. Any exception rolls all of it back.
+
+        durable=False: it is seen at once, but at synchronous FULL does not wait for the disk; a power cut may take it back, and never
+        anything that was committed before it."""
         connection = self.connection
         if connection.in_transaction:
             yield self
             return
         with self._writer:
             before = connection.total_changes
+            wait = durable or self.synchronous != "FULL"
+            if not wait:
+                connection.execute("pragma synchronous = normal")
             connection.execute("begin immediate")
             try:
                 yield self
@@ -90,6 +97,9 @@ class Database:
                 if connection.in_transaction:  # a full disk or an I/O error has rolled back by itself
                     connection.execute("rollback")
                 raise
+            finally:
+                if not wait:
+                    connection.execute("pragma synchronous = full")
         if connection.total_changes != before:
             self.notify()
 

@@ -54,10 +54,9 @@ class Gauge:
         if sum(one.threads for one in table.values()) > self.limits.processes:
             raise self._too_many_processes()
         most = self.limits.memory_mb * 1_000_000
-        if sum(one.resident for one in table.values()) > most:
-            # What forked processes share was counted once for each of them.
-            if sum(_share(pid) for pid in table) > most:
-                raise self._too_much_memory()
+        # First what is quick to know; there, what forked processes share counts once for each of them.
+        if sum(one.resident for one in table.values()) > most and sum(_share(pid) for pid in table) > most:
+            raise self._too_much_memory()
 
     def _table(self) -> dict[int, Usage]:
         if self.groups:

@@ -9,7 +9,7 @@ import uuid
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from engine import claims, prune, reconcile, storage
+from engine import cgroups, claims, prune, reconcile, storage
 from engine.backoff import utc
 from engine.branches import Branches, GitBranches
 from engine.clock import Clock
@@ -170,7 +170,7 @@ class SwarmEngine:
                 "trouble": self.trouble, "slots": self.config.slots, "busy": self.busy_slots(),
                 "last_tick_age": None if self.last_tick is None else round(now - self.last_tick, 3), "tick_ms": round(self.tick_seconds * 1000, 2),
                 "uptime": round(now - self.started, 1), "errors": list(self.errors),
-                "runtime": {"name": self.choice.runtime.name, "isolation": self.choice.runtime.isolation,
+                "runtime": {"name": self.choice.runtime.name, "isolation": self.choice.runtime.isolation, "limits": cgroups.describe(),
                             "passed_over": [{"name": name, "reason": reason} for name, reason in self.choice.passed_over]}}
 
     def _note(self, error: Exception, where: str, **values: object) -> None:

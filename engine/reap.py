@@ -10,8 +10,8 @@ from engine.errors import Transient
 from engine.finish import finish, record_failure
 from engine.launch import TEMPORARY, Launcher, Look
 from engine.log import event
+from engine.watch import backstop
 
-BACKSTOP = 60.0  # seconds that a run may outlive its own wall-clock limit before it is ended from here
 Step = Callable[[Any], None]
 
 LIVE = ("select r.*, t.status as ticket_status, t.status in ('claimed', 'running') and t.claim_token = r.claim_token as wanted"
@@ -31,7 +31,7 @@ class Reaper:
         if look is Look.ALIVE:
             if run["state"] == "intended":
                 return self.adopt
-            return self.end_overdue if age > self.config.run_seconds + BACKSTOP else None
+            return self.end_overdue if age > backstop(self.config.run_seconds) else None
         return {Look.ORPHAN: self.kill, Look.ENDED: self.finish, Look.LOST: self.end_lost, Look.VOID: self.end_void}[look]
 
     def adopt(self, run: Any) -> None:

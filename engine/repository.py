@@ -18,6 +18,7 @@ from engine.jobs import fsync_folder
 from engine.repository_lock import hold
 
 FETCH_SECONDS = 1800.0
+BUNDLE_TRIES = 20
 NOTHING: Mapping[str, str] = MappingProxyType({})
 ZEROS = "0" * 40
 PLAIN_DIFF = ("-M", "--no-ext-diff", "--no-textconv", "--ignore-submodules=none")
@@ -140,11 +141,25 @@ class Repository:
         if not refs or any(not ref.startswith("refs/") for ref in refs):
             raise Permanent(f"A bundle needs full ref names, not {refs}.")
         temporary = target.absolute().with_name(target.name + ".tmp")
-        self.git("bundle", "create", "--quiet", str(temporary), *refs, timeout=FETCH_SECONDS)
+        for _ in range(BUNDLE_TRIES):
+            if self._bundle(temporary, refs):
+                break
+        else:
+            raise Transient(f"The branch {refs[0]} was moved by others {BUNDLE_TRIES} times in a row while it was read. It will be tried again.")
         with open(temporary, "rb") as file:
             os.fsync(file.fileno())
         os.rename(temporary, target)
         fsync_folder(target.absolute().parent)
+
+    def _bundle(self, target: Path, refs: list[str]) -> bool:
+        """False if a ref was moved meanwhile: git resolves each twice, and leaves out one that has changed in between."""
+        try:
+            self.git("bundle", "create", "--quiet", str(target), *refs, timeout=FETCH_SECONDS)
+        except Permanent as error:
+            if "empty bundle" not in error.sentence:
+                raise
+            return False
+        return self.git("bundle", "list-heads", str(target)).count(b"\n") == len(set(refs))
 
     def changed_files(self, base: str, tip: str) -> list[ChangedFile]:
         """What differs between two commits, by path."""

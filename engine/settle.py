@@ -32,8 +32,9 @@ def session(db: Database, session_id: str) -> None:
 
 def after(db: Database, ticket: Any) -> None:
     """The same, cheaply, for one ticket that was completed: only its dependents can have become free."""
-    free = change(db, "ready", f"id in (select ticket_id from ticket_dependencies where depends_on = :id) and status = 'blocked' and {FREE}",
-                  {"id": ticket["id"]})
+    free = db.value("select 1 from ticket_dependencies where depends_on = ? limit 1", (ticket["id"],)) and change(
+        db, "ready", f"id in (select ticket_id from ticket_dependencies where depends_on = :id) and status = 'blocked' and {FREE}",
+        {"id": ticket["id"]})
     if not free and not _moves(db, ticket["parent_id"]):
         session(db, ticket["session_id"])
 

@@ -42,8 +42,8 @@ def change(db: Database, to: str, where: str, parameters: Mapping[str, Any], **c
         columns = {"claim_token": None, "claimed_by": None, "assigned_vm": None, **columns}
     columns = {"reason": None, **columns}
     sets = "".join(f", {name} = {value if isinstance(value, Sql) else ':set_' + name}" for name, value in columns.items())
-    origins = ", ".join(f"'{status}'" for status in MOVES[to])
-    return db.execute(f"update tickets set status = '{to}', updated_at = {NOW}{sets} where status in ({origins}) and ({where}) returning *",
+    origins = " or ".join(f"status = '{status}'" for status in MOVES[to])
+    return db.execute(f"update tickets set status = '{to}', updated_at = {NOW}{sets} where ({origins}) and ({where}) returning *",
                       {**parameters, **{f"set_{name}": value for name, value in columns.items()}}).fetchall()
 
 

@@ -24,6 +24,7 @@ from hitl import guard
 
 PING_SECONDS = 20
 SEND_SECONDS = 5    # a client that takes nothing for so long is dropped
+FRESH_SECONDS = 0.2  # how long what was read of the journal counts: another process's commit rings no bell here
 LOG_SECONDS = 1.0   # how often the sizes of growing logs are looked at, and how often a silent peer's departure
 
 
@@ -31,7 +32,7 @@ def install(app: Flask) -> None:
     """Registers /ws?after=<seq>&session=<id>. Without `after` it begins now; without `session` it tells of all sessions."""
     app.config["LIVE_SEND_SECONDS"] = SEND_SECONDS
     app.config["SOCK_SERVER_OPTIONS"] = {"ping_interval": PING_SECONDS, "max_message_size": 1024}
-    sock = Sock()
+    sock, tail = Sock(), Tail(app.extensions["swarm"].db)
 
     @app.before_request
     def before_the_handshake() -> None:
@@ -44,7 +45,7 @@ def install(app: Flask) -> None:
         swarm = current_app.extensions["swarm"]
         client.sock = Line(client.sock, current_app.config["LIVE_SEND_SECONDS"])
         try:
-            Feed(client, swarm.db, swarm.config, swarm.changes, request.args.get("session") or None).run(_cursor())
+            Feed(client, swarm.db, swarm.config, swarm.changes, tail, request.args.get("session") or None).run(_cursor())
         except OSError:  # it reads nothing, or is gone: ending this thread's socket is all there is to do
             client.connected = False
             client.sock.shut()
@@ -83,11 +84,32 @@ class Line:
         return getattr(self._sock, name)
 
 
+class Tail:
+    """The journal's end as text, read once for all the clients that stand at the same cursor: a thousand of them ask at the same moment."""
+
+    def __init__(self, db: Database) -> None:
+        self._db, self._lock = db, threading.Lock()
+        self._kept: dict[tuple[int, str | None], list[tuple[int, str]]] = {}
+        self._seen, self._read = -1, 0.0
+
+    def since(self, after: int, session: str | None, seen: int) -> list[tuple[int, str]]:
+        """[(seq, message)] after the cursor. seen: the count of commits that the caller has heard of; nothing of them is missed."""
+        with self._lock:
+            now = time.monotonic()
+            if seen > self._seen or now - self._read > FRESH_SECONDS:
+                self._kept, self._seen, self._read = {}, max(seen, self._seen), now
+            if (after, session) not in self._kept:
+                self._kept[after, session] = [(event["seq"], json.dumps(event, separators=(",", ":")))
+                                              for event in events.since(self._db, after, session=session)]
+            return self._kept[after, session]
+
+
 class Feed:
     """What one client is told."""
 
-    def __init__(self, client: Server, db: Database, config: Config, changes: events.Changes, session: str | None) -> None:
-        self.client, self.db, self.config, self.changes, self.session = client, db, config, changes, session
+    def __init__(self, client: Server, db: Database, config: Config, changes: events.Changes, tail: Tail,
+                 session: str | None) -> None:
+        self.client, self.db, self.config, self.changes, self.tail, self.session = client, db, config, changes, tail, session
         self.sizes: dict[str, int] = {}
         self.looked = 0.0
 
@@ -100,16 +122,16 @@ class Feed:
         after = newest if after is None else after
         while self.client.connected:
             seen = self.changes.count
-            after = self.replay(after)
+            after = self.replay(after, seen)
             self.look_at_logs()
             self.changes.wait(LOG_SECONDS, seen)
 
-    def replay(self, after: int) -> int:
+    def replay(self, after: int, seen: int) -> int:
         """Sends what the journal has after the cursor. -> the new cursor."""
-        while found := events.since(self.db, after, session=self.session):
-            for event in found:
-                self.say(event)
-            after = found[-1]["seq"]
+        while found := self.tail.since(after, self.session, seen):
+            for seq, text in found:
+                self.send(text)
+                after = seq
         return after
 
     def look_at_logs(self) -> None:
@@ -126,6 +148,9 @@ class Feed:
                 self.say({"kind": "log", "ticket": run["ticket_id"], "run": run["id"], "size": size})
 
     def say(self, message: dict[str, Any]) -> None:
+        self.send(json.dumps(message, separators=(",", ":")))
+
+    def send(self, text: str) -> None:
         if not self.client.connected:
             raise ConnectionClosed()
-        self.client.send(json.dumps(message, separators=(",", ":")))
+        self.client.send(text)

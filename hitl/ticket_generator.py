@@ -17,7 +17,7 @@ from hitl.strict_json import as_given, canonical
 
 _TICKETS = ("insert into tickets (id, session_id, tenant_id, type, title, description, acceptance_criteria, status, parent_id, position, priority,"
             " agent, supplied, review, created_at, updated_at)")
-ROWS = 100  # of one insert
+ROWS = 500  # of one insert
 
 
 def generate_tickets(session_id: str, spec_card: dict[str, Any], tenant_id: str, db: Database | None = None) -> dict[str, Any]:

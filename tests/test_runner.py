@@ -31,6 +31,7 @@ class Bench:
     runtime: str
     folder: Path
     runs: list[subprocess.Popen] = field(default_factory=list)
+    prefix: tuple[str, ...] = ()  # words before the runner's own: a program that changes its surroundings and becomes it
 
     def __post_init__(self) -> None:
         self.repository = Repository(self.folder / "repos" / "demo.git")
@@ -55,7 +56,7 @@ class Bench:
         lock = take_lock(folder / "lock")
         assert lock is not None
         with open(folder / "runner.err", "wb") as errors:
-            runner = subprocess.Popen(command(ROOT, folder), pass_fds=[lock], start_new_session=True, stdin=subprocess.DEVNULL, stdout=errors,
+            runner = subprocess.Popen([*self.prefix, *command(ROOT, folder)], pass_fds=[lock], start_new_session=True, stdin=subprocess.DEVNULL, stdout=errors,
                                       stderr=errors, cwd="/", env={"PATH": os.environ["PATH"], RUN_VARIABLE: job.run})
         os.close(lock)
         self.runs.append(runner)

@@ -18,6 +18,7 @@ from engine.runtimes import RUNTIMES, Fake, FakeOutcome, SandboxJob, choose
 from engine.runtimes.base import Handle, Runtime
 
 LIMITS = Limits(run_seconds=60, stall_seconds=60, check_seconds=60, log_mb=1, work_mb=16, memory_mb=512, processes=64)
+RUN = f"run-{os.getpid()}"  # two test runs on one machine are to leave each other's processes alone
 ALLOWED = {"LANG", "TERM", "TZ", "GIT_TERMINAL_PROMPT", "GIT_PAGER", "GIT_CONFIG_NOSYSTEM", "SWARM_RUN", "SWARM_IN", "SWARM_OUT", "SWARM_WORK",
            "HOME", "TMPDIR", "USER", "LOGNAME", "PATH", "PWD", "OLDPWD", "SHLVL", "_", "GIVEN"}
 
@@ -37,7 +38,7 @@ class Bench:
             folder.mkdir()
         self.count = 0
 
-    def start(self, command: str, outcome: FakeOutcome | Callable[[SandboxJob], FakeOutcome] | None = None, run: str = "run-1") -> Handle:
+    def start(self, command: str, outcome: FakeOutcome | Callable[[SandboxJob], FakeOutcome] | None = None, run: str = RUN) -> Handle:
         self.script = outcome if callable(outcome) else lambda job: outcome or FakeOutcome()
         self.count += 1
         lock = os.open(self.lock.with_name(f"{self.lock.name}{self.count}"), os.O_RDWR | os.O_CREAT | os.O_APPEND)
@@ -115,7 +116,7 @@ def test_nothing_of_the_hosts_environment_is_inside(bench: Bench, monkeypatch: p
     _, said = bench.run("env", lambda job: FakeOutcome(output=f"SWARM_RUN={job.run}\nGIVEN={job.environment['GIVEN']}\n".encode()))
     values = dict(line.split("=", 1) for line in said.splitlines())
     assert set(values) <= ALLOWED
-    assert (values["SWARM_RUN"], values["GIVEN"]) == ("run-1", "yes")
+    assert (values["SWARM_RUN"], values["GIVEN"]) == (RUN, "yes")
 
 
 def test_the_lock_is_held_while_it_lives_and_free_after_the_end(bench: Bench) -> None:
@@ -128,11 +129,11 @@ def test_the_lock_is_held_while_it_lives_and_free_after_the_end(bench: Bench) ->
 
 def test_stop_ends_everything_even_what_left_the_session(bench: Bench) -> None:
     command = 'setsid sh -c "sleep 601; :" & (setsid env -i sleep 602 &) ; sleep 0.1; touch "$SWARM_OUT/up"; sleep 603'
-    handle = bench.start(command, FakeOutcome(seconds=600, files={"up": b""}), run="run-stop")
+    handle = bench.start(command, FakeOutcome(seconds=600, files={"up": b""}), run=RUN + "-stop")
     until((bench.outputs / "up").exists)
     bench.runtime.stop(handle)
     assert bench.runtime.poll(handle) is not None
-    assert list(members("run-stop", bench.outputs)) == []
+    assert list(members(RUN + "-stop", bench.outputs)) == []
     assert not sleeping("601", "602", "603")
 
 
@@ -165,7 +166,7 @@ def test_a_handle_survives_json(bench: Bench) -> None:
 def test_another_process_can_stop_it_by_its_handle(bench: Bench) -> None:
     if bench.name == "fake":
         pytest.skip("a fake lives in one process alone")
-    handle = bench.start("sleep 605", run="run-other")
+    handle = bench.start("sleep 605", run=RUN + "-other")
     program = f"import json, sys; from engine.runtimes import RUNTIMES; r = RUNTIMES[{bench.name!r}](); h = json.loads(sys.argv[1]); r.stop(h)"
     subprocess.run([sys.executable, "-c", program, json.dumps(handle)], check=True, cwd=Path(__file__).parent.parent)
     assert not sleeping("605")
@@ -173,13 +174,25 @@ def test_another_process_can_stop_it_by_its_handle(bench: Bench) -> None:
 
 
 def test_two_sandboxes_do_not_touch_each_other(bench: Bench) -> None:
-    first = bench.start("sleep 600", FakeOutcome(seconds=600), run="run-a")
+    first = bench.start("sleep 600", FakeOutcome(seconds=600), run=RUN + "-a")
     (bench.folder / "b").mkdir()
     other = Bench(bench.name, bench.folder / "b")
     other.runtime = bench.runtime if bench.name != "fake" else other.runtime
-    assert other.end(other.start("exit 4", FakeOutcome(exit=4), run="run-b")) == 4
+    assert other.end(other.start("exit 4", FakeOutcome(exit=4), run=RUN + "-b")) == 4
     assert bench.runtime.poll(first) is None
     bench.runtime.stop(first)
+
+
+def test_it_says_which_place_has_no_room_left(bench: Bench) -> None:
+    fill = 'until [ -e "$SWARM_IN/go" ]; do sleep 0.01; done; for i in 1 2 3; do head -c 10000000 /dev/zero > $i; done'
+    handle = bench.start(f'touch "$SWARM_OUT/up"; {fill}; touch "$SWARM_OUT/done"; sleep 600', FakeOutcome(seconds=600, files={"up": b"", "done": b""}))
+    until((bench.outputs / "up").exists)
+    before = bench.runtime.full(handle)
+    (bench.inputs / "go").touch()
+    until((bench.outputs / "done").exists)
+    after = bench.runtime.full(handle)
+    bench.runtime.stop(handle)
+    assert (before, after) == (None, None if bench.name == "fake" else "The work tree is full (16 MB).")
 
 
 def test_limits_for_sizes_and_processes_are_set_inside(bench: Bench) -> None:

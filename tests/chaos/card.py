@@ -22,12 +22,13 @@ def shared_file(number: int) -> str | None:
 
 def make_card(rng: random.Random, name: str, features: int) -> dict[str, Any]:
     """A spec card. A feature depends on up to two of earlier groups, fails if they are not in its tree, and fails if it is itself."""
-    card: dict[str, Any] = {"name": name, "features": [], "checks": [f'test "$(ls done | wc -l)" = {features}']}
+    card: dict[str, Any] = {"name": name, "features": [], "checks": ["test -n \"$(ls done)\""]}
     for number in range(1, features + 1):
         earlier = range(1, (number - 1) // GROUP * GROUP + 1)
         wanted = sorted(rng.sample(earlier, min(len(earlier), rng.choice((0, 0, 1, 1, 2)))))
         title, path = f"F{number}", shared_file(number)
-        block = BLOCK.format(start=START, title=title, sleep=round(rng.uniform(0, 0.4), 2), append=f"echo {title} >> {path}\n" if path else "",
+        sleep = rng.uniform(0, 0.4) if number % 5 else rng.uniform(1.5, 2.5)  # long enough for some to outlive a server and its start
+        block = BLOCK.format(start=START, title=title, sleep=round(sleep, 2), append=f"echo {title} >> {path}\n" if path else "",
                              dependencies="".join(f"test -e done/F{other}\n" for other in wanted))
         feature: dict[str, Any] = {"title": title, "description": block, "depends_on": [f"F{other}" for other in wanted]}
         if number % 3 == 0:

@@ -27,7 +27,6 @@ def engine_point(name: str) -> Round:
         hit = server.wait(AIM_SECONDS)
         if hit:
             world.died()
-            world.note_half_done()
         return hit
     return play
 
@@ -35,28 +34,27 @@ def engine_point(name: str) -> Round:
 def runner_point(name: str) -> Round:
     """Every runner that this server starts dies at the point; the server is killed when a few have."""
     def play(world: World) -> bool:
-        before = set(world.engine_ids())
+        before = len(world.engine_ids())
         world.start(crash=name)
         wanted = world.rng.randint(1, 3)
 
         def ended() -> bool:
-            engines = [engine for engine in world.engine_ids() if engine not in before]
-            return len(engines) == 1 and world.value("select count(*) from runs where claimed_by = ? and ended_at is not null", engines[0]) >= wanted
+            return bool(world.value("select count(*) >= ? from runs where ended_at is not null and id in (select value from json_each(?))",
+                                    wanted, json.dumps(sorted(world.runs_since(before)))))
         hit = until(ended, AIM_SECONDS, 0.05)
         world.kill()
-        for engine in world.engine_ids():
-            if engine not in before:
-                world.killable |= {row["id"] for row in world.rows("select id from runs where claimed_by = ?", engine)}
+        world.killable |= world.runs_since(before)
         return bool(hit)
     return play
 
 
 def at_random(world: World) -> bool:
-    """The server, alone or with its git children, at any moment: its start included."""
+    """The server, alone or with its git children, at any moment; every other time in the first second or two of its life."""
     if world.rng.random() < 0.5:
-        world.start()
-    else:
-        world.plain()
+        world.start(killed_after=world.rng.uniform(0.05, 2.0)).process.wait()
+        world.died()
+        return True
+    world.plain()
     time.sleep(world.rng.uniform(0.0, 1.2))
     world.kill(with_git=world.rng.random() < 0.5)
     return True
@@ -110,6 +108,30 @@ def update_ref(together: bool) -> Round:
     return play
 
 
+def cancelled_late(world: World) -> bool:
+    """A ticket is cancelled while its change is about to be merged: granted and never merged, or refused and merged."""
+    server, seen = world.plain(), {path.parent.name for path in (world.data / "runs").glob("*/result.json")}
+
+    def ended() -> list[str]:
+        rows = world.rows("select id from runs r where kind = 'feature' and ended_at is null and exists (select 1 from tickets t where"
+                          " t.session_id = r.session_id and t.type = 'feature' and t.status = 'completed')")  # or nothing may be left to complete
+        return [row["id"] for row in rows
+                if row["id"] not in seen and (world.data / "runs" / row["id"] / "result.json").exists()]
+    found = until(ended, AIM_SECONDS, 0.001)
+    if not found:
+        return False
+    time.sleep(world.rng.uniform(0, 0.12))
+    ticket = found[0].rsplit("-", 2)[0]
+    answer = server.call(f"/api/tickets/{ticket}/cancel", {})
+    if answer is None or answer[0] not in (200, 409):
+        world.problems.append(f"to cancel {ticket} was answered with {answer}")
+    elif answer[0] == 200:
+        world.cancelled.add(ticket)
+    else:
+        world.counts["too late"] += 1
+    return answer is not None
+
+
 def two_servers(world: World) -> bool:
     """A server is stopped for a moment while a second one starts: that one must keep its hands off, and take over when the first is killed."""
     first = world.plain()
@@ -119,28 +141,31 @@ def two_servers(world: World) -> bool:
     threading.Timer(world.rng.uniform(0.1, 0.6), first.process.send_signal, (signal.SIGCONT,)).start()
     world.counts["starts"] += 1
     second = Server(world.data, {})
-    if not second.engine("elsewhere", 5) or not first.engine("here", 5):
-        world.problems.append("with two servers on one data folder, the first did not say 'here' or the second not 'elsewhere'")
-    time.sleep(world.rng.uniform(0, 0.5))
-    world.kill(with_git=world.rng.random() < 0.5)
-    world.server, world.crash = second, ""
-    if not second.engine("here", 15):
-        world.problems.append("the second server did not take over within 15 seconds")
+    try:
+        if not second.engine("elsewhere") or not first.engine("here"):
+            world.problems.append("with two servers on one data folder, the first did not say 'here' or the second not 'elsewhere'")
+        time.sleep(world.rng.uniform(0, 0.5))
+    finally:
+        world.kill(with_git=world.rng.random() < 0.5)
+        world.server, world.crash = second, ""
+    if not second.engine("here"):
+        world.problems.append("the second server did not take over")
     return True
 
 
 def failing_disk(world: World) -> bool:
     """For two seconds, every third fsync of the server fails; it is not restarted, and must come back by itself."""
-    fifo = world.data.with_name(world.data.name + ".fiu")
+    fifo, before = world.data.with_name(world.data.name + ".fiu"), len(world.engine_ids())
+    world.disk_failed |= {row["id"] for row in world.rows("select id from runs where ended_at is null")}
     server = world.start(LD_PRELOAD=f"{FIU}/fiu_run_preload.so {FIU}/fiu_posix_preload.so", FIU_CTRL_FIFO=str(fifo))
     control = ["fiu-ctrl", "-f", str(fifo)]
     pid = str(server.process.pid)
-    world.disk_rounds += 1
     for name in FAILING:
         subprocess.run([*control, "-c", f"enable_random name={name},probability=0.33", pid], check=True, timeout=20)
     time.sleep(2.0)
     for name in FAILING:
         subprocess.run([*control, "-c", f"disable name={name}", pid], check=True, timeout=20)
+    world.disk_failed |= world.runs_since(before)
     failed = until(lambda: (server.call("/api/engine") or (0, {}))[1], 5)
     moved = world.value("select max(seq) from events")
     if not until(lambda: world.value("select max(seq) from events") > moved, 20):
@@ -160,7 +185,8 @@ def kinds() -> dict[str, Round]:
     found: dict[str, Round] = {f"engine: {name}": engine_point(name) for name in ENGINE_POINTS}
     found |= {f"runner: {name}": runner_point(name) for name in RUNNER_POINTS}
     found |= {"server at random": at_random, "runner as a sandbox starts": runner_early, "git update-ref": update_ref(False),
-              "git update-ref and server": update_ref(True), "two servers, one stopped": two_servers}
+              "git update-ref and server": update_ref(True), "cancelled while it merges": cancelled_late,
+              "two servers, one stopped": two_servers}
     if disk_can_fail() is None:
         found["failing disk"] = failing_disk
     return found

@@ -16,10 +16,11 @@ class Sampler(threading.Thread):
     def __init__(self, data: Path) -> None:
         super().__init__(daemon=True)
         self._runs, self._stopping = data / "runs", threading.Event()
-        self._files: dict[tuple[int, int, int], str] = {}  # device and inode of a lock -> run
+        self._files: dict[tuple[int, int, int], Path] = {}  # device and inode -> lock
         self._known: set[Path] = set()
         self.found: list[str] = []
         self.looks = 0
+        self.orphans: set[str] = set()  # runs of which a sandbox was seen without its runner
 
     def run(self) -> None:
         while not self._stopping.wait(PAUSE):
@@ -36,14 +37,17 @@ class Sampler(threading.Thread):
                 status = None if path in self._known else read(path.stat, None)
                 if status is not None:
                     self._known.add(path)
-                    self._files[os.major(status.st_dev), os.minor(status.st_dev), status.st_ino] = run
+                    self._files[os.major(status.st_dev), os.minor(status.st_dev), status.st_ino] = path
 
     def _look(self) -> None:
+        found = (self._files.get((int(major, 16), int(minor, 16), int(inode))) for major, minor, inode in LOCK.findall(Path("/proc/locks").read_text()))
+        held = {path for path in found if path is not None}
         alive: dict[str, set[str]] = {}
-        for major, minor, inode in LOCK.findall(Path("/proc/locks").read_text()):
-            run = self._files.get((int(major, 16), int(minor, 16), int(inode)))
-            if run is not None:
-                alive.setdefault(run.rsplit("-", 2)[0], set()).add(run)
+        for path in held:
+            run = path.parent.name
+            alive.setdefault(run.rsplit("-", 2)[0], set()).add(run)
+            if path.with_name("lock") not in held:
+                self.orphans.add(run)
         self.looks += 1
         for ticket, runs in alive.items():
             sentence = f"{ticket} had {len(runs)} runs alive at once: {', '.join(sorted(runs))}"

@@ -7,6 +7,7 @@ import select
 import signal
 import subprocess
 import sys
+import threading
 import time
 import urllib.error
 import urllib.request
@@ -21,13 +22,15 @@ SETTINGS = {"SWARM_PORT": "0", "SWARM_RUNTIME": "bubblewrap", "SWARM_SLOTS": "4"
 
 
 class Server:
-    """Started by the constructor. `url` is None where it died, or gave up, before it served."""
+    """Started by the constructor, and killed `killed_after` seconds later. `url` is None where it died, or gave up, before it served."""
 
-    def __init__(self, data: Path, environment: Mapping[str, str]) -> None:
+    def __init__(self, data: Path, environment: Mapping[str, str], killed_after: float | None = None) -> None:
         self.data = data
         with open(log_of(data), "ab") as log:
             self.process = subprocess.Popen([sys.executable, "app.py"], cwd=ROOT, stdout=subprocess.PIPE, stderr=log, start_new_session=True,
                                             env={**os.environ, **SETTINGS, "SWARM_DATA": str(data), **environment})
+        if killed_after is not None:
+            threading.Timer(killed_after, self.process.kill).start()
         self.url = self._announced()
 
     def _announced(self) -> str | None:
@@ -82,7 +85,7 @@ class Server:
         except (OSError, http.client.HTTPException, ValueError):
             return None
 
-    def engine(self, wanted: str, seconds: float = 10.0) -> bool:
+    def engine(self, wanted: str, seconds: float = START_SECONDS) -> bool:
         """Does it say within that time that the engine is `wanted` ('here', 'elsewhere')?"""
         end = time.monotonic() + seconds
         while time.monotonic() < end:

@@ -19,7 +19,10 @@ FEW = 6  # open features, below which the next build is started
 
 
 class World:
-    """At most one server here unless a round starts a second. killable: runs whose runner was killed, or may have been."""
+    """At most one server is here, unless a round starts a second.
+
+    killable: runs whose runner was killed, or may have been. disk_failed: runs that lived while the disk failed. half_done: runs found
+    merged in the branch and not in the database. cancelled: tickets whose cancellation was granted."""
 
     def __init__(self, data: Path, rng: random.Random, features: int) -> None:
         self.data, self.rng, self.features = data, rng, features
@@ -28,16 +31,17 @@ class World:
         self.counts: collections.Counter[str] = collections.Counter()
         self.killable: set[str] = set()
         self.git_kills = 0
-        self.disk_rounds = 0
+        self.disk_failed: set[str] = set()
         self.half_done: set[str] = set()
+        self.cancelled: set[str] = set()
         self.problems: list[str] = []
 
-    def start(self, crash: str = "", **environment: str) -> Server:
-        """A server, in place of the one that lives; crash: a point with its count."""
+    def start(self, crash: str = "", killed_after: float | None = None, **environment: str) -> Server:
+        """A server, in place of the one that lives; crash: a point with its count; killed_after: seconds."""
         self.kill()
         self.counts["starts"] += 1
         self.crash = crash
-        self.server = Server(self.data, {**({VARIABLE: crash} if crash else {}), **environment})
+        self.server = Server(self.data, {**({VARIABLE: crash} if crash else {}), **environment}, killed_after)
         return self.server
 
     def plain(self) -> Server:
@@ -63,6 +67,7 @@ class World:
         self.counts["kills"] += 1
         if self.server is not None and self.server.process.poll() != -9:
             self.problems.append(f"the server ended with exit code {self.server.process.poll()} at {self.crash or 'no point'}")
+        self.note_half_done()
 
     def need_work(self) -> None:
         """Enough open features for a round: otherwise one more build is begun."""
@@ -102,6 +107,10 @@ class World:
 
     def git(self, session: str, *arguments: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(["git", f"--git-dir={self.data / 'repos' / session}.git", *arguments], capture_output=True, text=True, env=GIT)
+
+    def runs_since(self, engine_count: int) -> set[str]:
+        """Runs claimed by the engines that started after that many others."""
+        return {row["id"] for engine in self.engine_ids()[engine_count:] for row in self.rows("select id from runs where claimed_by = ?", engine)}
 
     def engine_ids(self) -> list[str]:
         """Of all engines so far, in order."""
