@@ -15,6 +15,7 @@ from typing import Any
 from flask import Flask, current_app, request
 from flask_sock import Sock
 from simple_websocket import ConnectionClosed, Server  # type: ignore[import-untyped]
+from wsproto.events import Ping
 
 from engine import events
 from engine.config import Config
@@ -25,6 +26,7 @@ from hitl import guard
 PING_SECONDS = 20
 SEND_SECONDS = 5    # a client that takes nothing for so long is dropped
 FRESH_SECONDS = 0.2  # how long what was read of the journal counts: another process's commit rings no bell here
+NUDGE_SECONDS = 0.1  # some clients overlook what comes with the answer to their handshake until more comes: a ping follows
 LOG_SECONDS = 1.0   # how often the sizes of growing logs are looked at, and how often a silent peer's departure
 
 
@@ -119,7 +121,9 @@ class Feed:
         if after is not None and not oldest - 1 <= after <= newest:
             self.say({"kind": "reset"})
             after = None
-        after = newest if after is None else after
+        after = self.replay(newest if after is None else after, self.changes.count)
+        time.sleep(NUDGE_SECONDS)
+        self.client.sock.send(self.client.ws.send(Ping()))
         while self.client.connected:
             seen = self.changes.count
             after = self.replay(after, seen)

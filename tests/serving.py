@@ -3,11 +3,13 @@ import json
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from http.client import HTTPConnection
 from typing import Any
 
 from flask import Flask
 from flask.testing import FlaskClient
+from simple_websocket import Client
 from werkzeug.serving import make_server
 
 from app import create_app
@@ -29,6 +31,11 @@ def session(client: FlaskClient, card: Any = CARD, approved: bool = False) -> di
         assert answer.status_code == 200, answer.json
         return dict(answer.json)
     return dict(made.json)
+
+
+def websocket(url: str, headers: dict[str, str] | None = None) -> Client:
+    """A connected client whose thread does not keep a failed test run from ending."""
+    return Client(url, headers=headers, thread_class=partial(threading.Thread, daemon=True))
 
 
 @contextmanager

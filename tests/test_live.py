@@ -6,8 +6,8 @@ import time
 
 import pytest
 from conftest import until
-from serving import served, session
-from simple_websocket import Client, ConnectionClosed
+from serving import served, session, websocket
+from simple_websocket import ConnectionClosed
 
 from engine import claims
 from engine.events import bounds
@@ -20,7 +20,7 @@ def port(app):
 
 
 def connected(port, query=""):
-    return Client.connect(f"ws://127.0.0.1:{port}/ws{query}", headers={"Origin": f"http://127.0.0.1:{port}"})
+    return websocket(f"ws://127.0.0.1:{port}/ws{query}", headers={"Origin": f"http://127.0.0.1:{port}"})
 
 
 def asked(raw, port, path="/ws", **headers):

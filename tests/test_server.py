@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 from conftest import git, require, until
-from simple_websocket import Client
+from serving import websocket
 
 from engine.config import ROOT
 
@@ -89,7 +89,7 @@ def test_a_card_approved_in_the_sqlite_shell_is_built_and_a_websocket_sees_every
     require("sqlite3")
     status, made = server.call("/api/hitl", {"project_name": "Test", "description": "Test project"})
     assert status == 201
-    socket = Client(server.url.replace("http", "ws") + "/ws?after=0")
+    socket = websocket(server.url.replace("http", "ws") + "/ws?after=0")
     server.sqlite(f"update hitl_sessions set state = 'approved', spec_card = '{json.dumps(CARD)}' where id = '{made['id']}'")
     status, started = server.call(f"/api/hitl/{made['id']}/start-build", {"confirmed": True})
     assert (status, started["success"], started["state"], started["epic_id"], started["ticket_ids"], started["ticket_count"]) \
@@ -188,7 +188,7 @@ def handshake(server: Server, path: str, **headers: str) -> tuple[int, dict]:
 
 
 def test_a_websocket_cursor_beyond_the_end_is_reset(server: Server) -> None:
-    socket = Client(server.url.replace("http", "ws") + "/ws?after=999999")
+    socket = websocket(server.url.replace("http", "ws") + "/ws?after=999999")
     assert json.loads(socket.receive(5))["kind"] == "reset"
     socket.close()
 
