@@ -13,7 +13,7 @@ def reconcile(db: Database) -> None:
                reason="It was set by hand, and no run of it exists.")
         _close_ready_of_cancelled(db)
         for row in db.all("select distinct t.session_id from tickets t join hitl_sessions s on s.id = t.session_id"
-                          " where t.status = 'ready' and s.state in ('completed', 'failed')"):
+                          " where (t.status = 'ready' or (t.status = 'running' and t.type = 'epic')) and s.state in ('completed', 'failed')"):
             settle.reopen(db, row["session_id"])
         for row in db.all("select id from hitl_sessions where state = 'building' order by seq"):
             settle.session(db, row["id"])

@@ -21,7 +21,11 @@ def session(db: Database, session_id: str) -> None:
     epic = db.one("select * from tickets where session_id = ? and type = 'epic' order by seq limit 1", (session_id,))
     if row is None or epic is None:
         return
+    if epic["status"] == "cancelled":  # by hand: in the product it is the session that is cancelled
+        _drop_build(db, session_id, epic["id"])
+        return
     drop_dependents(db, epic["id"])
+    _reopen_epic(db, epic["id"])
     if row["paused"]:
         change(db, "blocked", "session_id = :session and status = 'ready'", {"session": session_id}, reason="The session is paused.")
     else:
@@ -42,7 +46,7 @@ def after(db: Database, ticket: Any) -> None:
 def promote(db: Database, epic: Any) -> None:
     """blocked → ready: the epic's own runs, and features whose epic runs and whose dependencies are all merged."""
     parameters = {"epic": epic["id"]}
-    change(db, "ready", "id = :epic and status in ('blocked', 'pending')", parameters)
+    change(db, "ready", "id = :epic and (status in ('blocked', 'pending') or (status = 'running' and base_sha is null and claim_token is null))", parameters)
     change(db, "running", "id = :epic and status = 'ready' and base_sha is not null and exists"
            " (select 1 from tickets f where f.parent_id = :epic and f.status not in ('completed', 'cancelled'))", parameters)
     change(db, "blocked", "parent_id = :epic and status = 'pending'", parameters)
@@ -53,6 +57,22 @@ def release(db: Database, which: str, parameters: dict, **columns: Any) -> None:
     """Tickets that a person set going again: ready if they are free, else blocked until they are."""
     change(db, "ready", f"({which}) and {FREE}", parameters, **columns)
     change(db, "blocked", f"({which}) and status <> 'ready'", parameters, **columns)
+
+
+def _drop_build(db: Database, session_id: str, epic_id: str) -> None:
+    why = "Its epic was cancelled."
+    change(db, "cancelled", "parent_id = :epic and status <> 'failed' and not exists"
+           " (select 1 from runs r where r.ticket_id = tickets.id and r.state = 'merging')", {"epic": epic_id}, reason=why)
+    db.execute(f"update requests set state = 'withdrawn', answered_at = {NOW} where session_id = ? and state = 'open'", (session_id,))
+    _end(db, session_id, "cancelled", why)
+
+
+def _reopen_epic(db: Database, epic_id: str) -> None:
+    """An epic that was set to completed by hand, with features that are not: it is not over."""
+    unfinished = ("id = :epic and status = 'completed' and exists"
+                  " (select 1 from tickets f where f.parent_id = :epic and f.status not in ('completed', 'cancelled'))")
+    change(db, "running", f"{unfinished} and base_sha is not null", {"epic": epic_id})
+    change(db, "blocked", unfinished, {"epic": epic_id})
 
 
 def drop_dependents(db: Database, epic_id: str) -> None:

@@ -22,7 +22,7 @@ class Truths:
         self.eye, self.outside, self.config = eye, outside, config
         self.claimed: list[Any] = []            # rows of runs, as they were claimed
         self.ends: dict[str, str] = {}          # run id -> how it ended
-        self.touched: set[str] = set()          # tickets that were changed in the sqlite3 shell
+        self.touched = outside.touched
         self.steered: set[str] = set()          # tickets that a person cancelled, or the session of which
         self.approved: set[str] = set()         # commits that a person approved
         self.reviewed: set[str] = set()         # sessions whose card asks for review
@@ -37,6 +37,7 @@ class Truths:
 
     def hands(self, ticket: str) -> None:
         self.touched.add(ticket)
+        self.steered |= {row[0] for row in self.eye.all("select id from tickets where session_id = (select session_id from tickets where id = ?)", (ticket,))}
         self.unseen_hands = True
 
     def claimed_by(self, owner: str) -> int:
@@ -45,12 +46,12 @@ class Truths:
     def is_stale(self, run: Any) -> bool:
         """It has lost its claim and its process is gone: only a late writer can still speak for it."""
         row = self.eye.one(f"select r.state, {HELD} as wanted from runs r join tickets t on t.id = r.ticket_id where r.id = ?", (run["id"],))
-        return row["state"] == "ended" or (not row["wanted"] and row["state"] != "merging" and run["id"] not in self.outside.alive())
+        return row["state"] == "ended" or (not row["wanted"] and row["state"] != "merging" and run["id"] in self.outside.runs.keys() - self.outside.alive())
 
     # While it happens
 
-    def look_on(self) -> None:
-        """At every moment: what has been claimed since the last one was free to be claimed."""
+    def look_on(self) -> list[str]:
+        """At every moment: what has been claimed since the last one was free to be claimed. -> the tickets that were"""
         known = self.claimed[-1]["seq"] if self.claimed else 0
         for run in self.eye.all("select * from runs where seq > ? order by seq", (known,)):
             self.claimed.append(dict(run))
@@ -59,10 +60,13 @@ class Truths:
             assert session["state"] == "building" and not session["paused"], f"{run['id']} claimed while its session is {session['state']}"
             if ticket["id"] not in self.touched:
                 self._free(run, ticket)
+        return [run["ticket_id"] for run in self.claimed if run["seq"] > known]
 
     def _free(self, run: Any, ticket: Any) -> None:
+        """What was merged once is in the branch, also while a person has it done again."""
         waits = self.eye.all("select t.id, t.status from ticket_dependencies d join tickets t on t.id = d.depends_on"
-                             " where d.ticket_id = ? and t.status <> 'completed'", (ticket["id"],))
+                             " where d.ticket_id = ? and t.status <> 'completed' and not exists"
+                             " (select 1 from events e where e.ticket_id = t.id and e.kind = 'ticket' and e.to_state = 'completed')", (ticket["id"],))
         assert not waits, f"{run['id']} claimed before {[tuple(row) for row in waits]}"
         if run["kind"] == "feature":
             epic = self.eye.one("select * from tickets where id = ?", (ticket["parent_id"],))
@@ -116,12 +120,12 @@ class Truths:
             assert asked or self._asks_otherwise(ticket), f"{ticket['id']} is {ticket['status']}, and nobody is asked"
 
     def _asks_otherwise(self, ticket: Any) -> bool:
-        """A failed ticket of a cancelled session, or an epic that failed because of its features, asks nothing of its own."""
+        """A failed ticket of a cancelled session asks nothing; nor does an epic that failed because of its features, and not in a run of its own."""
         if ticket["status"] != "failed":
             return False
         cancelled = self.eye.value("select state from hitl_sessions where id = ?", (ticket["session_id"],)) == "cancelled"
-        statuses = [row[0] for row in self.eye.all("select status from tickets where parent_id = ?", (ticket["id"],))]
-        return cancelled or "failed" in statuses or (bool(statuses) and set(statuses) == {"cancelled"})
+        last = self.eye.value("select outcome from runs where ticket_id = ? and ended_at is not null order by seq desc limit 1", (ticket["id"],))
+        return cancelled or (ticket["type"] == "epic" and last not in ("failed", "transient"))
 
     def _sessions(self) -> None:
         for session, size in self.sizes.items():
@@ -134,6 +138,10 @@ class Truths:
     # At rest
 
     def rest(self) -> None:
+        idle = self.eye.all("select r.kind, t.id, t.status from requests r join tickets t on t.id = r.ticket_id"
+                            " where r.state = 'open' and r.kind <> 'isolation' and t.status <> case r.kind when 'question' then 'needs_input'"
+                            " when 'review' then 'in_review' else 'failed' end")
+        assert not idle, f"a person is asked in vain: {[tuple(row) for row in idle]}"
         paused = self.eye.value("select paused from engine_state")
         full = self.eye.value("select count(*) from runs where ended_at is null and state <> 'merging'") >= self.config.slots
         living = {self.outside.runs[run_id].job.session for run_id in self.outside.alive()}
@@ -155,10 +163,14 @@ class Truths:
                 self._failed_for_a_reason(tickets, shown)
 
     def _failed_for_a_reason(self, tickets: list[Any], shown: str) -> None:
-        features = [t["status"] for t in tickets if t["type"] != "epic"]
+        """A feature failed, though a person may have dropped it since; or all were dropped; or the epic failed in a run of its own."""
+        features = [t for t in tickets if t["type"] != "epic"]
+        failed = [t["id"] for t in features
+                  if self.eye.value("select 1 from events where ticket_id = ? and kind = 'ticket' and to_state = 'failed'", (t["id"],))]
         own = [run["outcome"] for t in tickets if t["type"] == "epic" for run in
                self.eye.all("select outcome from runs where ticket_id = ? order by seq desc limit 1", (t["id"],))]
-        assert "failed" in features or set(features) == {"cancelled"} or "failed" in own or "transient" in own, f"it failed without a failure: {shown}"
+        dropped = all(t["status"] == "cancelled" for t in features)
+        assert failed or dropped or {"failed", "transient"} & set(own), f"it failed without a failure: {shown}"
 
     def _waits(self, session: str) -> bool:
         """A person is asked something, and the answer would move a ticket."""
@@ -175,8 +187,10 @@ class Truths:
         return [*rows, *[(run_id, process.look.name) for run_id, process in self.outside.runs.items()], ("merged", len(self.outside.merged))]
 
     def all_but(self, runs: set[str]) -> list[tuple]:
-        """Every row, but for those of these runs."""
-        rows = [tuple(row) for table in ("hitl_sessions", "tickets", "requests") for row in self.eye.all(f"select * from {table} order by seq")]
+        """Every row, but for those of these runs, and for a token that nobody holds."""
+        rows = [tuple(row) for table in ("hitl_sessions", "requests") for row in self.eye.all(f"select * from {table} order by seq")]
+        for ticket in self.eye.all("select * from tickets order by seq"):
+            rows.append(tuple({**ticket, "claim_token": ticket["claim_token"] if ticket["status"] in ("claimed", "running") else None}.values()))
         return rows + [tuple(row) for row in self.eye.all("select * from runs order by seq") if row["id"] not in runs]
 
 

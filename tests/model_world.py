@@ -55,6 +55,7 @@ class Outside:
         self.next_merge: str | None = None   # "conflict" or "transient": what the next merge runs into
         self.next_launch_fails = False
         self.troubled: set[str] = set()      # runs whose merge or launch was made to fail
+        self.touched: set[str] = set()       # tickets that were changed in the sqlite3 shell
         self.overdue: set[str] = set()       # runs that the engine may end although they are wanted
 
     def moment(self) -> None:
@@ -82,12 +83,12 @@ class MortalDatabase(Database):
         self.outside = outside
 
     @contextmanager
-    def transaction(self) -> Iterator[Database]:
+    def transaction(self, durable: bool = True) -> Iterator[Database]:
         if self.connection.in_transaction:
             yield self
             return
         self.outside.moment()
-        with super().transaction():
+        with super().transaction(durable):
             yield self
         self.outside.moment()
 
@@ -136,7 +137,7 @@ class ModelLauncher:
         self._moment()
         process = self.outside.runs.get(run_id)
         if process is not None and process.look in (Look.ALIVE, Look.ORPHAN):
-            if process.look is Look.ALIVE and run_id not in self.outside.overdue:
+            if process.look is Look.ALIVE and run_id not in self.outside.overdue and process.job.ticket not in self.outside.touched:
                 assert not self.outside.wanted(run_id), f"{run_id} lives and holds its claim, and is killed"
             process.look = Look.LOST
             self._moment()
@@ -164,6 +165,7 @@ class ModelBranches:
 
     def merge(self, work: Work, tip: str) -> str:
         assert not self.db.connection.in_transaction, "git work inside a transaction"
+        assert work.integration, f"{work.run} has no branch to be merged into"
         assert self.outside.eye.value("select state from runs where id = ?", (work.run,)) == "merging", f"{work.run} merges without having said so"
         self.outside.moment()
         if (work.integration, tip) not in [(merge.integration, merge.tip) for merge in self.outside.merged]:
