@@ -88,6 +88,7 @@ create table tickets (
 ) strict;
 create index tickets_ready on tickets (tenant_id, priority desc, seq) where status = 'ready';
 create index tickets_held on tickets (seq) where status in ('claimed', 'running');
+create index tickets_open on tickets (session_id) where status not in ('completed', 'cancelled', 'failed');
 create index tickets_by_session on tickets (session_id, seq);
 create index tickets_by_parent on tickets (parent_id, status);
 

@@ -10,7 +10,8 @@ from engine.tickets import NOW, Sql, change
 
 CLAIMABLE = ("(not_before is null or not_before <= :now)"
              " and not exists (select 1 from runs r where r.ticket_id = tickets.id and r.ended_at is null)"
-             " and exists (select 1 from hitl_sessions s where s.id = tickets.session_id and s.state = 'building' and not s.paused)")
+             " and exists (select 1 from hitl_sessions s where s.id = tickets.session_id and s.state = 'building' and not s.paused)"
+             " and (parent_id is null or exists (select 1 from tickets e where e.id = tickets.parent_id and e.base_sha is not null))")
 
 
 def claim(db: Database, owner: str, limit: int, now: str) -> list[Any]:
@@ -133,6 +134,9 @@ def end(db: Database, run_id: str, outcome: str, reason: str | None, result: Res
                    " tip_sha = coalesce(?, tip_sha), checks = ?, phases = ? where id = ? and ended_at is null",
                    (outcome, reason, detail, result.base if result else None, result.tip if result else None,
                     json.dumps(result.checks, ensure_ascii=False) if result else None, json.dumps(result.phases) if result else None, run_id))
+        if outcome in ("cancelled", "stale"):  # its ticket was moved by hand, and may be moved back: the token of an ended run is dead
+            db.execute("update tickets set claim_token = null where claim_token = (select claim_token from runs where id = :run)"
+                       " and id = (select ticket_id from runs where id = :run)", {"run": run_id})
 
 
 def set_paused(db: Database, paused: bool, reason: str | None = None) -> None:

@@ -1,24 +1,41 @@
 """What was changed by other hands, the sqlite3 shell among them, brought to a state that the engine knows."""
-from engine import settle
+from engine import requests, settle, steering
 from engine.db import Database
-from engine.tickets import change
+from engine.tickets import NOW, change
 
+# As the partial indexes of schema.sql say it: with other words SQLite would read the whole table.
+HELD = "status in ('claimed', 'running')"
+OPEN = "status not in ('completed', 'cancelled', 'failed')"
 NO_LIVE_RUN = "not exists (select 1 from runs r where r.ticket_id = tickets.id and r.ended_at is null)"
 
 
 def reconcile(db: Database) -> None:
     """Idempotent, and cheap when there is nothing to do: it reads open tickets and building sessions only."""
     with db.transaction():
-        change(db, "ready", f"status in ('claimed', 'running') and (type <> 'epic' or status = 'claimed') and {NO_LIVE_RUN}", {},
+        change(db, "ready", f"{HELD} and (type <> 'epic' or status = 'claimed' or base_sha is null) and {NO_LIVE_RUN}", {},
                reason="It was set by hand, and no run of it exists.")
-        _close_ready_of_cancelled(db)
-        for row in db.all("select distinct t.session_id from tickets t join hitl_sessions s on s.id = t.session_id"
-                          " where (t.status = 'ready' or (t.status = 'running' and t.type = 'epic')) and s.state in ('completed', 'failed')"):
+        change(db, "running", f"{HELD} and type = 'epic' and status = 'running' and claim_token is not null and {NO_LIVE_RUN}", {},
+               claim_token=None, claimed_by=None, assigned_vm=None)
+        _cancel_builds_of_cancelled_epics(db)
+        _close_tickets_of_cancelled(db)
+        for row in db.all(f"select distinct t.session_id from tickets t join hitl_sessions s on s.id = t.session_id where t.{OPEN}"
+                          " and (s.state = 'completed' or s.state = 'failed' and t.status <> 'blocked')"):
             settle.reopen(db, row["session_id"])
         for row in db.all("select id from hitl_sessions where state = 'building' order by seq"):
             settle.session(db, row["id"])
+        requests.withdraw_idle(db)
 
 
-def _close_ready_of_cancelled(db: Database) -> None:
-    change(db, "cancelled", "status = 'ready' and exists (select 1 from hitl_sessions s where s.id = tickets.session_id and s.state = 'cancelled')",
-           {}, reason="Its session is cancelled.")
+def _cancel_builds_of_cancelled_epics(db: Database) -> None:
+    for row in db.all("select s.id from hitl_sessions s cross join tickets e on e.session_id = s.id and e.type = 'epic' and e.status = 'cancelled'"
+                      " where s.state = 'building'"):
+        reason = "Its epic was cancelled in the database."
+        db.execute(f"update hitl_sessions set state = 'cancelled', reason = ?, updated_at = {NOW} where id = ?", (reason, row["id"]))
+        steering.cancel_session(db, row["id"], reason)
+
+
+def _close_tickets_of_cancelled(db: Database) -> None:
+    """But for one whose merge has begun: that one ends by itself."""
+    change(db, "cancelled", f"{OPEN} and exists"
+           " (select 1 from hitl_sessions s where s.id = tickets.session_id and s.state = 'cancelled')"
+           " and not exists (select 1 from runs r where r.ticket_id = tickets.id and r.state = 'merging')", {}, reason="Its session is cancelled.")

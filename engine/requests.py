@@ -46,6 +46,13 @@ def withdraw(db: Database, ticket_id: str) -> None:
     db.execute(f"update requests set state = 'withdrawn', answered_at = {NOW} where ticket_id = ? and state = 'open' and kind <> 'isolation'", (ticket_id,))
 
 
+def withdraw_idle(db: Database) -> None:
+    """Closes what is open about tickets that have been moved on by hand."""
+    db.execute(f"update requests set state = 'withdrawn', answered_at = {NOW} where state = 'open' and kind <> 'isolation' and exists"
+               " (select 1 from tickets t where t.id = requests.ticket_id and t.status <>"
+               " case requests.kind when 'question' then 'needs_input' when 'review' then 'in_review' else 'failed' end)")
+
+
 def answer(db: Database, tenant: str, ticket_id: str, text: str, by: str = "you") -> None:
     """Answers what a ticket asks; its next run has the answer in its prompt.
 

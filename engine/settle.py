@@ -21,11 +21,7 @@ def session(db: Database, session_id: str) -> None:
     epic = db.one("select * from tickets where session_id = ? and type = 'epic' order by seq limit 1", (session_id,))
     if row is None or epic is None:
         return
-    if epic["status"] == "cancelled":  # by hand: in the product it is the session that is cancelled
-        _drop_build(db, session_id, epic["id"])
-        return
     drop_dependents(db, epic["id"])
-    _reopen_epic(db, epic["id"])
     if row["paused"]:
         change(db, "blocked", "session_id = :session and status = 'ready'", {"session": session_id}, reason="The session is paused.")
     else:
@@ -46,10 +42,12 @@ def after(db: Database, ticket: Any) -> None:
 def promote(db: Database, epic: Any) -> None:
     """blocked → ready: the epic's own runs, and features whose epic runs and whose dependencies are all merged."""
     parameters = {"epic": epic["id"]}
-    change(db, "ready", "id = :epic and (status in ('blocked', 'pending') or (status = 'running' and base_sha is null and claim_token is null))", parameters)
-    change(db, "running", "id = :epic and status = 'ready' and base_sha is not null and exists"
-           " (select 1 from tickets f where f.parent_id = :epic and f.status not in ('completed', 'cancelled'))", parameters)
-    change(db, "blocked", "parent_id = :epic and status = 'pending'", parameters)
+    change(db, "ready", "id = :epic and (status in ('blocked', 'pending') or status = 'completed' and base_sha is null)", parameters)
+    change(db, "running", "id = :epic and base_sha is not null and (status in ('ready', 'claimed', 'completed') or claim_token is not null) and exists"
+           " (select 1 from tickets f where f.parent_id = :epic and f.status not in ('completed', 'cancelled'))", parameters,
+           claim_token=None, claimed_by=None, assigned_vm=None)  # whatever its integrate run would say is no longer about the whole
+    change(db, "blocked", "parent_id = :epic and (status = 'pending' or status = 'ready' and not exists"
+           " (select 1 from tickets e where e.id = :epic and e.base_sha is not null))", parameters)
     change(db, "ready", f"parent_id = :epic and status = 'blocked' and {FREE}", parameters)
 
 
@@ -57,22 +55,6 @@ def release(db: Database, which: str, parameters: dict, **columns: Any) -> None:
     """Tickets that a person set going again: ready if they are free, else blocked until they are."""
     change(db, "ready", f"({which}) and {FREE}", parameters, **columns)
     change(db, "blocked", f"({which}) and status <> 'ready'", parameters, **columns)
-
-
-def _drop_build(db: Database, session_id: str, epic_id: str) -> None:
-    why = "Its epic was cancelled."
-    change(db, "cancelled", "parent_id = :epic and status <> 'failed' and not exists"
-           " (select 1 from runs r where r.ticket_id = tickets.id and r.state = 'merging')", {"epic": epic_id}, reason=why)
-    db.execute(f"update requests set state = 'withdrawn', answered_at = {NOW} where session_id = ? and state = 'open'", (session_id,))
-    _end(db, session_id, "cancelled", why)
-
-
-def _reopen_epic(db: Database, epic_id: str) -> None:
-    """An epic that was set to completed by hand, with features that are not: it is not over."""
-    unfinished = ("id = :epic and status = 'completed' and exists"
-                  " (select 1 from tickets f where f.parent_id = :epic and f.status not in ('completed', 'cancelled'))")
-    change(db, "running", f"{unfinished} and base_sha is not null", {"epic": epic_id})
-    change(db, "blocked", unfinished, {"epic": epic_id})
 
 
 def drop_dependents(db: Database, epic_id: str) -> None:
@@ -99,14 +81,14 @@ def _moves(db: Database, epic_id: str) -> bool:
 
 def _close(db: Database, session_id: str, epic: Any, paused: bool) -> None:
     if epic["status"] == "completed":
-        if not _moves(db, epic["id"]):
+        if db.value("select 1 from tickets where parent_id = ? and status not in ('completed', 'cancelled') limit 1", (epic["id"],)) is None:
             _end(db, session_id, "completed", None)
         return
     if epic["status"] == "failed":
         if not _moves(db, epic["id"]):
             _end(db, session_id, "failed", epic["reason"])
         return
-    if epic["status"] != "running" or epic["claim_token"] is not None or paused or _moves(db, epic["id"]):
+    if epic["status"] != "running" or epic["base_sha"] is None or epic["claim_token"] is not None or paused or _moves(db, epic["id"]):
         return
     counts = db.pairs("select status, count(*) from tickets where parent_id = ? group by status", (epic["id"],))
     undone = {status: n for status, n in counts.items() if status not in ("completed", "cancelled")}

@@ -17,7 +17,7 @@ OPEN = ("pending", "blocked", "ready", "claimed", "running", "needs_input", "in_
 
 # to -> from. Anything else changes no row.
 MOVES = {
-    "blocked": ("pending", "ready", "failed", "completed", "needs_input"),
+    "blocked": ("pending", "ready", "failed", "completed", "needs_input", "in_review"),
     "ready": ("pending", "blocked", "claimed", "running", "needs_input", "in_review", "failed", "completed"),
     "claimed": ("ready",),
     "running": ("claimed", "running", "ready", "failed", "completed"),  # but from claimed: an epic that goes on as coordinator
