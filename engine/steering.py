@@ -41,6 +41,8 @@ def cancel(db: Database, tenant: str, ticket_id: str, reason: str = "Cancelled b
             db.execute("delete from ticket_dependencies where depends_on = ?", (ticket_id,))
         change(db, "cancelled", "id = :id", {"id": ticket_id}, reason=reason)
         requests.withdraw(db, ticket_id)
+        if ticket["status"] == "failed":
+            settle.reopen(db, ticket["session_id"])  # what kept the build from ending well is gone
         settle.session(db, ticket["session_id"])
     return "cancelled"
 
