@@ -47,7 +47,7 @@ def dispatch(db: Database, config: Config, launcher: Launcher, choice: Choice, r
 
 
 def _wait_for_isolation(db: Database, run: Any, choice: Choice) -> None:
-    reasons = " ".join(f"{name}: {reason}" for name, reason in choice.passed_over)
+    reasons = " ".join(reason for _, reason in choice.passed_over)
     with db.transaction():
         row = claims.finish(db, run, "void", "needs_input", "It waits for isolation, or for your word that none is needed.")
         if row:

@@ -36,6 +36,7 @@ class SwarmEngine:
         self.launcher = launcher or ProcessLauncher(config)
         self.reaper = Reaper(db, config, self.launcher, branches or GitBranches(config))
         self.choice = choice or choose(config.runtime)
+        self._may_choose = choice is None
         self.waker = Waker(db, self.launcher)
         self.errors: collections.deque[dict] = collections.deque(maxlen=20)
         self.clock = clock or Clock()
@@ -117,6 +118,8 @@ class SwarmEngine:
         claimed = claims.claim(self.db, self.id, free, now)
         if claimed:
             point("after-claim")
+            if self.choice.fallback and self._may_choose:
+                self.choice = choose(self.config.runtime)  # isolation may have been installed meanwhile
         for run in claimed:
             event("claimed", ticket=run["ticket_id"], run=run["id"], attempt=run["run_no"], kind=run["kind"])
             self._first_seen[run["id"]] = time.monotonic()

@@ -31,9 +31,9 @@ def open_isolation(db: Database, ticket: Any, reasons: str) -> None:
     """Nothing here isolates this ticket's commands. One request serves the whole session."""
     if db.value("select 1 from requests where session_id = ? and kind = 'isolation' and state = 'open'", (ticket["session_id"],)) is None:
         _open(db, ticket, None, "isolation",
-              f"{ticket['id']} has commands of its card, and this machine offers no isolation to run them in: {reasons} "
-              "Install bubblewrap (make system-deps) and try again, or run this session without isolation: its commands then run "
-              "as your own user, with your files and your network.", [TRY_AGAIN, WAIVE])
+              f"{ticket['id']} has commands of its card, and this machine offers no isolation to run them in. {reasons} "
+              "Mend that (make system-deps installs bubblewrap) and try again; no restart is needed. Or run this session without isolation: "
+              "its commands then run as your own user, with your files and your network.", [TRY_AGAIN, WAIVE])
 
 
 def _open(db: Database, ticket: Any, run_id: str | None, kind: str, body: str, options: list[str]) -> None:

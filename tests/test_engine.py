@@ -21,7 +21,8 @@ TWO = {"name": "Two", "features": [{"title": "A"}, {"title": "B"}]}
 def make_engine(db: Database, config: Config, results: Callable[[Job, int], Result] = fake_result, script: Callable | None = None,
                 branches: FakeBranches | None = None, fallback: bool = False) -> SwarmEngine:
     runtime = Fake(script) if script else Fake()
-    return SwarmEngine(db, config, FakeLauncher(runtime, results), branches or FakeBranches(), Choice(runtime, [("bubblewrap", "absent")], fallback))
+    choice = Choice(runtime, [("bubblewrap", "bubblewrap is absent.")], fallback)
+    return SwarmEngine(db, config, FakeLauncher(runtime, results), branches or FakeBranches(), choice)
 
 
 def drive(engine: SwarmEngine, ticks: int = 60) -> None:
@@ -324,7 +325,7 @@ def test_without_isolation_commands_of_a_card_wait_for_the_persons_word(db: Data
     drive(engine)
     assert statuses(db, session) == {"TKT-001": "running", "TKT-002": "needs_input", "TKT-003": "completed"}
     request = db.one("select seq, body, options from requests where state = 'open'")
-    assert request is not None and "bubblewrap: absent" in request["body"]
+    assert request is not None and "bubblewrap is absent." in request["body"]
     requests.answer(db, "default", "TKT-002", requests.TRY_AGAIN)
     drive(engine)
     assert statuses(db, session)["TKT-002"] == "needs_input", "nothing has changed, so it asks again"

@@ -56,7 +56,7 @@ class Runtime(Protocol):
     in_process: bool             # True: no runner is needed, start() returns at once and nothing runs outside this process
 
     def probe(self) -> str | None:
-        """Why it cannot run here, and what to do about it; None when it can. Asked once in a process."""
+        """Why it cannot run here, and what to do about it; None when it can."""
 
     def start(self, job: SandboxJob) -> Handle:
         """A handle, which is JSON and has the "pid" whose end is the sandbox's. Raises Transient when it cannot start."""

@@ -5,6 +5,7 @@ import os
 import subprocess
 import time
 from pathlib import Path
+from typing import ClassVar
 
 from engine.errors import Transient
 from engine.jobs import Limits
@@ -29,6 +30,7 @@ class Bubblewrap:
     name = "bubblewrap"
     isolation = ("Each command runs in new Linux namespaces: no network, no host files but the system's programs (read-only), no privileges; "
                  "the host's kernel is shared.")
+    _works: ClassVar[bool] = False
     in_process = False
 
     def __init__(self) -> None:
@@ -37,7 +39,12 @@ class Bubblewrap:
         self._places: dict[int, dict[str, int]] = {}  # pid of a sandbox -> {sentence: descriptor of the place that is full then}
 
     def probe(self) -> str | None:
-        return _probe()
+        """What works is asked once in a process; what does not is asked anew, because a person may have mended it."""
+        if not Bubblewrap._works:
+            reason = _probe()
+            Bubblewrap._works = reason is None
+            return reason
+        return None
 
     def start(self, job: SandboxJob) -> Handle:
         if job.lock is None or job.log is None:
@@ -162,13 +169,12 @@ def _no_more_namespaces(program: str) -> list[str]:
     return ["--disable-userns"] if known and not os.statvfs("/proc/sys").f_flag & os.ST_RDONLY else []
 
 
-@functools.cache
 def _probe() -> str | None:
     import tempfile  # here alone: a run's own process never probes, and starts sooner without it
 
     program = find("bwrap")
     if program is None:
-        return "bubblewrap is not installed. Install the package bubblewrap (Debian: apt install bubblewrap) and start again."
+        return "bubblewrap is not installed. Install the package bubblewrap (Debian: apt install bubblewrap)."
     with tempfile.TemporaryDirectory() as folder:
         limits = Limits(10, 10, 10, 1, 16, 256, 16)
         job = SandboxJob("probe", ("true",), Path(folder), Path(folder), Path(folder), {}, limits, log=1, lock=1)
