@@ -2,7 +2,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-SYSTEM_PACKAGES := git sqlite3 bubblewrap
+SYSTEM_PACKAGES := git sqlite3 bubblewrap fiu-utils
 
 .DEFAULT_GOAL := help
 .PHONY: help run demo test lint types check system-deps backup restore drain vendor chaos bench clean
