@@ -58,7 +58,7 @@ def test_a_group_that_somebody_else_made_for_us_is_left_alone() -> None:
 
 
 def test_a_command_is_in_its_groups_from_its_first_moment(groups: list[Path], run: str) -> None:
-    child = inside(groups, "cat /proc/self/cgroup; sleep 60")
+    child = inside(groups, "cat /proc/self/cgroup; exec sleep 60")  # exec: a sweep lets nothing fork, and sh would end by itself
     assert child.stdout is not None
     until(lambda: child.pid in cgroups.members(run))
     assert f"/{cgroups.PARENT}/{run}" in child.stdout.readline() + child.stdout.readline() + child.stdout.readline()
