@@ -24,8 +24,7 @@ def job_for(db: Database, config: Config, run: Any, ticket: Any, runtime: str, a
         description=ticket["description"], project=session["project_name"], repository=str(repository_path(config, ticket["session_id"])),
         integration=own_branch(epic), branch=own_branch(ticket), runtime=runtime, agent=agent.name,
         prompt=prompt(db, ticket) if run["kind"] == "feature" else "", criteria=criteria_of(ticket["acceptance_criteria"]),
-        limits=limits(config), source=_source(db, config, session) if run["kind"] == "prepare" else None,
-        was_merged=ticket["merged_sha"] is not None)
+        limits=limits(config), source=_source(db, config, session) if run["kind"] == "prepare" else None)
 
 
 def limits(config: Config) -> Limits:

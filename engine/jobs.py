@@ -66,7 +66,6 @@ class Job:
     limits: Limits
     criteria: tuple[Criterion, ...] = ()
     source: Source | None = None
-    was_merged: bool = False  # an earlier run of this ticket was merged: no change is then a success
 
     def write(self, folder: Path) -> None:
         write_json(folder / "job.json", asdict(self))
