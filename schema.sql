@@ -45,10 +45,60 @@ create table spec_versions (
   version    integer not null,
   card       text not null,                               -- canonical JSON: keys sorted, compact
   sha256     text not null,
-  source     text not null,                               -- 'api', 'page', 'sample', 'approved in the database'
+  source     text not null,                               -- 'api', 'page', 'sample', 'interview', 'template', 'amendment', …
   created_at text not null default (strftime('%Y-%m-%dT%H:%M:%fZ', 'now')),
   primary key (session_id, version)
 ) strict, without rowid;
+
+-- What a person wrote in the session's conversation, and what it made of the card.
+create table messages (
+  seq          integer primary key,
+  tenant_id    text not null default 'default',
+  session_id   text not null references hitl_sessions (id),
+  body         text not null,
+  from_version integer not null,                          -- of the card, before and after
+  to_version   integer not null,
+  created_at   text not null default (strftime('%Y-%m-%dT%H:%M:%fZ', 'now'))
+) strict;
+create index messages_by_session on messages (session_id, seq);
+
+-- The interview: one question at a time. An assumed one was skipped: the recommended answer holds until it is revised.
+create table questions (
+  session_id   text not null references hitl_sessions (id),
+  number       integer not null check (number between 1 and 5),
+  tenant_id    text not null default 'default',
+  topic        text not null check (topic in ('goal', 'features', 'acceptance', 'scope', 'technical', 'repository', 'checks', 'risks')),
+  body         text not null,
+  options      text not null default '[]',                -- JSON array of strings, the recommended one first
+  state        text not null default 'open' check (state in ('open', 'answered', 'assumed', 'withdrawn')),
+  answer       text check ((answer is null) = (state in ('open', 'withdrawn'))),
+  answered_by  text,
+  answered_at  text,
+  from_version integer,                                   -- of the card, before and after the answer was written into it
+  to_version   integer,
+  created_at   text not null default (strftime('%Y-%m-%dT%H:%M:%fZ', 'now')),
+  primary key (session_id, number),
+  unique (session_id, topic)
+) strict, without rowid;
+create unique index one_open_question on questions (session_id) where state = 'open';
+
+-- A change of the card after its build began, as a delta that a person approves by its hash.
+create table amendments (
+  seq          integer primary key,
+  tenant_id    text not null default 'default',
+  session_id   text not null references hitl_sessions (id),
+  base_sha256  text not null,                             -- of the card that is being built
+  delta        text not null,                             -- canonical JSON {"add", "change", "drop"}
+  card         text not null,                             -- the whole card with it
+  sha256       text not null,                             -- of {"base_sha256", "delta"}: what is approved
+  state        text not null default 'proposed' check (state in ('proposed', 'approved', 'discarded')),
+  version      integer check ((version is null) = (state <> 'approved')),  -- of the card that it became
+  decided_by   text,
+  decided_at   text check ((decided_at is null) = (state = 'proposed')),
+  created_at   text not null default (strftime('%Y-%m-%dT%H:%M:%fZ', 'now'))
+) strict;
+create unique index one_proposed_amendment on amendments (session_id) where state = 'proposed';
+create index amendments_by_session on amendments (session_id, seq);
 
 create table tickets (
   seq                 integer primary key,
@@ -87,10 +137,8 @@ create table tickets (
   updated_at          text not null default (strftime('%Y-%m-%dT%H:%M:%fZ', 'now'))
 ) strict;
 create index tickets_ready on tickets (tenant_id, priority desc, seq) where status = 'ready';
-create index tickets_held on tickets (seq) where status in ('claimed', 'running');
-create index tickets_open on tickets (session_id) where status not in ('completed', 'cancelled', 'failed');
+create index tickets_undone on tickets (status, parent_id) where status not in ('completed', 'cancelled');
 create index tickets_by_session on tickets (session_id, seq);
-create index tickets_by_parent on tickets (parent_id, status);
 
 create table ticket_dependencies (
   ticket_id  text not null references tickets (id),
@@ -106,6 +154,7 @@ create table runs (
   id            text not null unique,
   ticket_id     text not null references tickets (id),
   session_id    text not null,
+  tenant_id     text not null default 'default',
   kind          text not null check (kind in ('prepare', 'feature', 'integrate', 'deliver')),
   state         text not null default 'intended' check (state = 'intended' or state = 'running' or state = 'merging' or
                                                         state = 'ended'),
@@ -155,9 +204,9 @@ create index requests_by_session on requests (session_id, seq);
 
 -- The journal that the browser replays. Only triggers write it, so that it is true whoever changed the row.
 create table events (
-  seq        integer primary key autoincrement,
+  seq        integer primary key,                         -- pruning leaves the newest row: no number comes twice
   at         text not null default (strftime('%Y-%m-%dT%H:%M:%fZ', 'now')),
-  kind       text not null,                               -- 'session', 'ticket', 'run', 'request', 'engine'
+  kind       text not null,                               -- 'session', 'card', 'message', 'question', 'amendment', 'ticket', 'run', 'request', 'engine'
   tenant_id  text not null,
   session_id text,
   ticket_id  text,
@@ -165,7 +214,6 @@ create table events (
   from_state text,
   to_state   text not null
 ) strict;
-create index events_by_session on events (session_id, seq);
 
 create trigger session_created after insert on hitl_sessions begin
   insert into events (kind, tenant_id, session_id, to_state) values ('session', new.tenant_id, new.id, new.state);
@@ -177,6 +225,24 @@ create trigger session_paused after update of paused on hitl_sessions when new.p
   insert into events (kind, tenant_id, session_id, from_state, to_state)
   values ('session', new.tenant_id, new.id, new.state, iif(new.paused, 'paused', new.state));
 end;
+create trigger card_changed after update of spec_card on hitl_sessions when new.spec_card is not old.spec_card begin
+  insert into events (kind, tenant_id, session_id, to_state) values ('card', new.tenant_id, new.id, 'changed');
+end;
+create trigger message_written after insert on messages begin
+  insert into events (kind, tenant_id, session_id, to_state) values ('message', new.tenant_id, new.session_id, 'written');
+end;
+create trigger question_asked after insert on questions begin
+  insert into events (kind, tenant_id, session_id, to_state) values ('question', new.tenant_id, new.session_id, new.state);
+end;
+create trigger question_moved after update of state on questions when new.state <> old.state begin
+  insert into events (kind, tenant_id, session_id, from_state, to_state) values ('question', new.tenant_id, new.session_id, old.state, new.state);
+end;
+create trigger amendment_proposed after insert on amendments begin
+  insert into events (kind, tenant_id, session_id, to_state) values ('amendment', new.tenant_id, new.session_id, new.state);
+end;
+create trigger amendment_moved after update of state on amendments when new.state <> old.state begin
+  insert into events (kind, tenant_id, session_id, from_state, to_state) values ('amendment', new.tenant_id, new.session_id, old.state, new.state);
+end;
 create trigger ticket_created after insert on tickets begin
   insert into events (kind, tenant_id, session_id, ticket_id, to_state) values ('ticket', new.tenant_id, new.session_id, new.id, new.status);
 end;
@@ -186,7 +252,7 @@ create trigger ticket_moved after update of status on tickets when new.status <>
 end;
 create trigger run_moved after update of state on runs when new.state <> old.state begin
   insert into events (kind, tenant_id, session_id, ticket_id, run_id, from_state, to_state)
-  select 'run', t.tenant_id, new.session_id, new.ticket_id, new.id, old.state, coalesce(new.outcome, new.state) from tickets t where t.id = new.ticket_id;
+  values ('run', new.tenant_id, new.session_id, new.ticket_id, new.id, old.state, coalesce(new.outcome, new.state));
 end;
 create trigger request_opened after insert on requests begin
   insert into events (kind, tenant_id, session_id, ticket_id, run_id, to_state)

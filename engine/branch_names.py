@@ -1,6 +1,7 @@
 """The name of the branch that a ticket works on."""
 import re
 import unicodedata
+from functools import lru_cache
 
 LONGEST = 40  # characters of the title's part
 
@@ -12,6 +13,7 @@ def branch_name(session_id: str, ticket_id: str, title: str) -> str:
     return f"swarm/{session}/{slug(ticket_id) or 'ticket'}" + (f"-{words}" if words else "")
 
 
+@lru_cache(maxsize=10_000)
 def slug(text: str) -> str:
     """Lower-case ASCII letters and digits with single hyphens between; accents are dropped, everything else becomes a hyphen."""
     plain = "".join(char for char in unicodedata.normalize("NFKD", text) if not unicodedata.combining(char))

@@ -13,12 +13,9 @@ from engine.source import validate_source
 from engine.spec import approved_card
 
 
-def job_for(db: Database, config: Config, run: Any, ticket: Any, runtime: str, agent: Agent) -> Job:
-    """run, ticket: their rows. Raises Permanent when the card's repository is not one that this installation allows."""
-    session = db.one("select * from hitl_sessions where id = ?", (ticket["session_id"],))
-    epic = db.one("select * from tickets where id = ?", (ticket["parent_id"],)) or ticket
-    if session is None:
-        raise Permanent(f"The session of {ticket['id']} does not exist.")
+def job_for(db: Database, config: Config, run: Any, ticket: Any, session: Any, runtime: str, agent: Agent) -> Job:
+    """run, ticket, session: their rows. Raises Permanent when the card's repository is not one that this installation allows."""
+    epic = db.one("select session_id, id, title, branch_name from tickets where id = ?", (ticket["parent_id"],)) or ticket
     return Job(
         run=run["id"], kind=run["kind"], ticket=ticket["id"], session=ticket["session_id"], title=ticket["title"],
         description=ticket["description"], project=session["project_name"], repository=str(repository_path(config, ticket["session_id"])),

@@ -1,13 +1,14 @@
 """Claim, begin, merging, finish: one fenced statement each. The token that the claim sets is carried by every later write of its run;
 zero rows changed means "stale: stop and discard"."""
-import json
+from json import JSONEncoder
 from typing import Any
 
 from engine import settle
 from engine.db import Database
 from engine.jobs import Result
-from engine.tickets import NOW, Sql, change
+from engine.tickets import NOW, Sql, change, change_rows
 
+encode = JSONEncoder(ensure_ascii=False).encode
 CLAIMABLE = ("(not_before is null or not_before <= :now)"
              " and not exists (select 1 from runs r where r.ticket_id = tickets.id and r.ended_at is null)"
              " and exists (select 1 from hitl_sessions s where s.id = tickets.session_id and s.state = 'building' and not s.paused)"
@@ -18,9 +19,12 @@ def claim(db: Database, owner: str, limit: int, now: str) -> list[Any]:
     """Claims up to `limit` ready tickets, fair between tenants, by priority and then age. -> the new rows of runs, in that order.
 
     `now` is UTC text: tickets whose not_before is later stay. A tenant with fewer live runs is served first."""
-    if limit <= 0 or db.value("select 1 from tickets where status = 'ready' limit 1") is None:
-        return []
+    first, last = db.all("select (select min(tenant_id) from tickets where status = 'ready'), (select max(tenant_id) from tickets where status = 'ready')")[0]
+    if limit <= 0 or first is None:
+        return []  # without a transaction: an idle engine does not write
     with db.transaction():
+        if first == last:
+            return _serve(db, owner, [first], limit, now)
         idle = _idle_tenants(db, limit)
         runs = _serve(db, owner, idle, limit, now) if len(idle) == limit else []
         if len(runs) < limit:
@@ -59,7 +63,7 @@ def _idle_tenants(db: Database, limit: int) -> list[str]:
     """The first `limit` tenants with a ready ticket and no live run: where there are so many, nobody else's turn can come before theirs."""
     return [row[0] for row in db.execute(
         f"with recursive {WITH_READY} select name from t where name is not null and name not in"
-        " (select x.tenant_id from runs r join tickets x on x.id = r.ticket_id where r.ended_at is null) limit ?", (limit,))]
+        " (select tenant_id from runs where ended_at is null) limit ?", (limit,))]
 
 
 def _tenants(db: Database) -> list[str]:
@@ -67,22 +71,22 @@ def _tenants(db: Database) -> list[str]:
     names = [row[0] for row in db.execute(f"with recursive {WITH_READY} select name from t where name is not null")]
     if len(names) < 2:
         return names
-    live = db.pairs("select t.tenant_id, count(*) from runs r join tickets t on t.id = r.ticket_id where r.ended_at is null group by 1")
+    live = db.pairs("select tenant_id, count(*) from runs where ended_at is null group by 1")
     return sorted(names, key=lambda name: live.get(name, 0))
 
 
 def _claim(db: Database, owner: str, where: str, parameters: dict) -> list[Any]:
-    rows = change(db, "claimed", where, parameters, claimed_by=owner, not_before=None,
+    rows = change_rows(db, "claimed", where, parameters, claimed_by=owner, not_before=None,
                   claim_token=Sql("lower(hex(randomblob(16)))"), run_no=Sql("run_no + 1"))
     return [_intend(db, row["seq"], owner) for row in sorted(rows, key=lambda row: (-row["priority"], row["seq"]))]
 
 
 def _intend(db: Database, seq: int, owner: str) -> Any:
     """The run, before anything of it exists outside the database. Its id is the name of its folder and is never used twice."""
-    return db.one("insert into runs (id, ticket_id, session_id, kind, claim_token, claimed_by, run_no, base_sha)"
-                  " select id || '-' || run_no || '-' || substr(claim_token, 1, 6), id, session_id,"
+    return db.one("insert into runs (id, ticket_id, session_id, tenant_id, kind, claim_token, claimed_by, run_no, base_sha)"
+                  " select id || '-' || run_no || '-' || substr(claim_token, 1, 6), id, session_id, tenant_id,"
                   " case when type <> 'epic' then 'feature' when base_sha is null then 'prepare' else 'integrate' end,"
-                  " claim_token, ?, run_no, base_sha from tickets where seq = ? returning *", (owner, seq))
+                  " claim_token, ?, run_no, base_sha from tickets where seq = ? returning id, ticket_id, session_id, kind, state, claim_token, claimed_by, run_no, base_sha", (owner, seq))
 
 
 def begin(db: Database, run: Any, runtime: str, agent: str) -> bool:
@@ -90,12 +94,12 @@ def begin(db: Database, run: Any, runtime: str, agent: str) -> bool:
 
     Not durable: a power cut ends the run as well, and what it left is found by its folder."""
     with db.transaction(durable=False):
-        rows = change(db, "running", "id = :id and claim_token = :token and status = 'claimed'", {"id": run["ticket_id"], "token": run["claim_token"]},
+        held = change(db, "running", "id = :id and claim_token = :token and status = 'claimed'", {"id": run["ticket_id"], "token": run["claim_token"]},
                       assigned_vm=f"{runtime}:{run['id']}")
-        if rows:
+        if held:
             db.execute(f"update runs set state = 'running', runtime = ?, agent = ?, started_at = {NOW} where id = ? and state = 'intended'",
                        (runtime, agent, run["id"]))
-    return bool(rows)
+    return held == 1
 
 
 def merging(db: Database, run: Any, tip: str) -> bool:
@@ -112,9 +116,9 @@ def finish(db: Database, run: Any, outcome: str, status: str, reason: str | None
 
     A stale run ends as 'stale' and changes nothing else."""
     with db.transaction():
-        rows = change(db, status, "id = :id and claim_token = :token and status in ('claimed', 'running')",
+        rows = change_rows(db, status, "id = :id and claim_token = :token and status in ('claimed', 'running')",
                       {"id": run["ticket_id"], "token": run["claim_token"]}, reason=reason, **_unclaimed(status), **columns)
-        end(db, run["id"], outcome if rows else "stale", reason, result, detail)
+        _end(db, run["id"], outcome if rows else "stale", reason, result, detail)
         if rows and status == "completed":
             settle.after(db, rows[0])
         elif rows:
@@ -130,13 +134,16 @@ def _unclaimed(status: str) -> dict[str, None]:
 def end(db: Database, run_id: str, outcome: str, reason: str | None, result: Result | None = None, detail: str | None = None) -> None:
     """Ends a run, whatever became of its ticket."""
     with db.transaction():
-        db.execute(f"update runs set state = 'ended', outcome = ?, reason = ?, detail = ?, ended_at = {NOW}, base_sha = coalesce(?, base_sha),"
-                   " tip_sha = coalesce(?, tip_sha), checks = ?, phases = ? where id = ? and ended_at is null",
-                   (outcome, reason, detail, result.base if result else None, result.tip if result else None,
-                    json.dumps(result.checks, ensure_ascii=False) if result else None, json.dumps(result.phases) if result else None, run_id))
-        if outcome in ("cancelled", "stale"):  # its ticket was moved by hand, and may be moved back: the token of an ended run is dead
-            db.execute("update tickets set claim_token = null where claim_token = (select claim_token from runs where id = :run)"
-                       " and id = (select ticket_id from runs where id = :run)", {"run": run_id})
+        _end(db, run_id, outcome, reason, result, detail)
+
+
+def _end(db: Database, run_id: str, outcome: str, reason: str | None, result: Result | None, detail: str | None) -> None:
+    said = (result.base, result.tip, encode(result.checks), encode(result.phases)) if result else (None,) * 4
+    db.execute(f"update runs set state = 'ended', outcome = ?, reason = ?, detail = ?, ended_at = {NOW}, base_sha = coalesce(?, base_sha),"
+               " tip_sha = coalesce(?, tip_sha), checks = ?, phases = ? where id = ? and ended_at is null", (outcome, reason, detail, *said, run_id))
+    if outcome in ("cancelled", "stale"):  # its ticket was moved by hand, and may be moved back: the token of an ended run is dead
+        db.execute("update tickets set claim_token = null where claim_token = (select claim_token from runs where id = :run)"
+                   " and id = (select ticket_id from runs where id = :run)", {"run": run_id})
 
 
 def set_paused(db: Database, paused: bool, reason: str | None = None) -> None:

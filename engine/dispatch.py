@@ -19,15 +19,15 @@ from engine.runtimes import Choice
 def dispatch(db: Database, config: Config, launcher: Launcher, choice: Choice, run: Any) -> None:
     """Starts the run, or puts its ticket where it can wait. run: a row that claim() has just made."""
     ticket = db.one("select * from tickets where id = ?", (run["ticket_id"],))
-    if ticket is None:
+    session = db.one("select id, project_name, repository, isolation from hitl_sessions where id = ?", (run["session_id"],))
+    if ticket is None or session is None:
         raise LookupError(run["ticket_id"])
     try:
         agent = choose_agent(config.agent, ticket["agent"])
-        waived = db.value("select isolation from hitl_sessions where id = ?", (ticket["session_id"],)) == "waived"
-        if choice.fallback and not waived and needs_isolation(run, ticket, agent):
+        if choice.fallback and session["isolation"] != "waived" and needs_isolation(run, ticket, agent):
             _wait_for_isolation(db, run, choice)
             return
-        job = job_for(db, config, run, ticket, choice.runtime.name, agent)
+        job = job_for(db, config, run, ticket, session, choice.runtime.name, agent)
         if ticket["approved_tip"]:
             launcher.prepare_result(job, _approved(db, run, ticket))
         else:

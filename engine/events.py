@@ -39,6 +39,6 @@ def since(db: Database, after: int, limit: int = 500, session: str | None = None
 
 def bounds(db: Database) -> tuple[int, int]:
     """(oldest, newest) seq of the journal: a cursor below oldest - 1 or above newest cannot be continued. Empty: (newest + 1, newest)."""
-    newest = db.value("select seq from sqlite_sequence where name = 'events'") or 0
+    newest = db.value("select max(seq) from events") or 0
     oldest = db.value("select min(seq) from events")
     return (newest + 1 if oldest is None else oldest), newest

@@ -23,7 +23,7 @@ def fake_result(job: Job, exit: int) -> Result:
 class FakeLauncher:
     """Runs of the fake runtime. `results` turns the end of a run into its result; runs are gone with this process, as those of a lost host are."""
 
-    inline = True
+    inline = in_memory = True
 
     def __init__(self, runtime: Fake | None = None, results: Callable[[Job, int], Result] = fake_result) -> None:
         self._runtime, self._results = runtime or Fake(), results
@@ -74,12 +74,15 @@ class FakeBranches:
     """Merges into a list: [(integration branch, ticket id, tip)], in order."""
 
     def __init__(self) -> None:
-        self.merged: list[tuple[str, str, str]] = []
+        self._merged: dict[tuple[str, str, str], None] = {}
+
+    @property
+    def merged(self) -> list[tuple[str, str, str]]:
+        return list(self._merged)
 
     def keep(self, work: Work) -> str:
         return str(work.result.tip)
 
     def merge(self, work: Work, tip: str) -> str:
-        if (work.integration, work.ticket, tip) not in self.merged:
-            self.merged.append((work.integration, work.ticket, tip))
+        self._merged[(work.integration, work.ticket, tip)] = None
         return sha1(f"{work.integration}{tip}".encode()).hexdigest()

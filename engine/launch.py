@@ -26,9 +26,11 @@ class Look(enum.Enum):
 
 
 class Launcher(Protocol):
-    """How runs live. `inline`: a finished run may be finished in the tick itself, because nothing of it takes time."""
+    """How runs live. `inline`: a finished run may be finished in the tick itself, because nothing of it takes time; `in_memory`: nothing of
+    it is outside this process either, so that what a tick does to many runs may be one transaction."""
 
     inline: bool
+    in_memory: bool
 
     def launch(self, job: Job) -> None: ...
     def look(self, run_id: str) -> Look: ...
@@ -49,7 +51,7 @@ class Launcher(Protocol):
 class ProcessLauncher:
     """A run is a process of its own that outlives this one. Held lock = alive: see RUNS in docs/architecture.md."""
 
-    inline = False
+    inline = in_memory = False
     _children: ClassVar[dict[str, subprocess.Popen[bytes]]] = {}  # run id -> child; this process's, whichever launcher started it
 
     def __init__(self, config: Config) -> None:

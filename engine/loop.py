@@ -7,6 +7,7 @@ import threading
 import time
 import uuid
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 from engine import cgroups, claims, prune, reconcile, storage
@@ -120,10 +121,11 @@ class SwarmEngine:
             point("after-claim")
             if self.choice.fallback and self._may_choose:
                 self.choice = choose(self.config.runtime)  # isolation may have been installed meanwhile
-        for run in claimed:
-            event("claimed", ticket=run["ticket_id"], run=run["id"], attempt=run["run_no"], kind=run["kind"])
-            self._first_seen[run["id"]] = time.monotonic()
-            dispatch(self.db, self.config, self.launcher, self.choice, run)
+        with self._together():
+            for run in claimed:
+                event("claimed", ticket=run["ticket_id"], run=run["id"], attempt=run["run_no"], kind=run["kind"])
+                self._first_seen[run["id"]] = time.monotonic()
+                dispatch(self.db, self.config, self.launcher, self.choice, run)
 
     def busy_slots(self) -> int:
         """Runs that hold a process now; one that only waits for its merge holds none."""
@@ -133,9 +135,13 @@ class SwarmEngine:
         live = self.db.all(LIVE + " order by r.seq")
         ids = {run["id"] for run in live}
         self._first_seen = {run_id: seen for run_id, seen in self._first_seen.items() if run_id in ids}
-        for run in live:
-            if run["id"] not in self._busy and (run["claimed_by"] == self.id or not is_owned(self.config, run["claimed_by"])):
-                self._look_after(run)
+        with self._together():
+            for run in live:
+                if run["id"] not in self._busy and (run["claimed_by"] == self.id or not is_owned(self.config, run["claimed_by"])):
+                    self._look_after(run)
+
+    def _together(self) -> AbstractContextManager[Any]:
+        return self.db.transaction() if self.launcher.in_memory else nullcontext()
 
     def _look_after(self, run: Any) -> None:
         look = self.launcher.look(run["id"])

@@ -20,7 +20,9 @@ def prompt(db: Database, ticket: Any) -> str:
     criteria = criteria_of(ticket["acceptance_criteria"])
     if criteria:
         parts += ["## Done means", _data("\n".join(f"- {c.text}" + (f"  (checked by: {c.check})" if c.check else "") for c in criteria))]
-    parts += _requirements(db, ticket["session_id"]) + _dependencies(db, ticket["id"]) + _answers(db, ticket["id"]) + _last_attempt(db, ticket)
+    parts += _requirements(db, ticket["session_id"]) + _dependencies(db, ticket["id"])
+    if ticket["run_no"] > 1:  # a first run has nothing behind it
+        parts += _answers(db, ticket["id"]) + _last_attempt(db, ticket)
     return "\n\n".join(parts) + "\n"
 
 

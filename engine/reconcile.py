@@ -1,11 +1,10 @@
 """What was changed by other hands, the sqlite3 shell among them, brought to a state that the engine knows."""
 from engine import requests, settle, steering
 from engine.db import Database
-from engine.tickets import NOW, change
+from engine.tickets import NOW, UNDONE, change
 
-# As the partial indexes of schema.sql say it: with other words SQLite would read the whole table.
-HELD = "status in ('claimed', 'running')"
-OPEN = "status not in ('completed', 'cancelled', 'failed')"
+HELD = f"{UNDONE} and status in ('claimed', 'running')"
+OPEN = f"{UNDONE} and status <> 'failed'"
 NO_LIVE_RUN = "not exists (select 1 from runs r where r.ticket_id = tickets.id and r.ended_at is null)"
 
 
@@ -18,8 +17,8 @@ def reconcile(db: Database) -> None:
                claim_token=None, claimed_by=None, assigned_vm=None)
         _cancel_builds_of_cancelled_epics(db)
         _close_tickets_of_cancelled(db)
-        for row in db.all(f"select distinct t.session_id from tickets t join hitl_sessions s on s.id = t.session_id where t.{OPEN}"
-                          " and (s.state = 'completed' or s.state = 'failed' and t.status <> 'blocked')"):
+        for row in db.all(f"select distinct t.session_id from tickets t join hitl_sessions s on s.id = t.session_id where t.{UNDONE}"
+                          " and t.status <> 'failed' and (s.state = 'completed' or s.state = 'failed' and t.status <> 'blocked')"):
             settle.reopen(db, row["session_id"])
         for row in db.all("select id from hitl_sessions where state = 'building' order by seq"):
             settle.session(db, row["id"])

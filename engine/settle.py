@@ -4,7 +4,7 @@ Every path that ends or reopens a ticket calls session() in the same transaction
 from typing import Any
 
 from engine.db import Database
-from engine.tickets import NOW, change
+from engine.tickets import NOW, UNDONE, change
 
 # A ticket may be claimed: its session builds, and for a feature the epic runs and every dependency is merged.
 FREE = ("exists (select 1 from hitl_sessions s where s.id = tickets.session_id and s.state = 'building' and not s.paused)"
@@ -44,11 +44,11 @@ def promote(db: Database, epic: Any) -> None:
     parameters = {"epic": epic["id"]}
     change(db, "ready", "id = :epic and (status in ('blocked', 'pending') or status = 'completed' and base_sha is null)", parameters)
     change(db, "running", "id = :epic and base_sha is not null and (status in ('ready', 'claimed', 'completed') or claim_token is not null) and exists"
-           " (select 1 from tickets f where f.parent_id = :epic and f.status not in ('completed', 'cancelled'))", parameters,
+           f" (select 1 from tickets f where f.parent_id = :epic and f.{UNDONE})", parameters,
            claim_token=None, claimed_by=None, assigned_vm=None)  # whatever its integrate run would say is no longer about the whole
-    change(db, "blocked", "parent_id = :epic and (status = 'pending' or status = 'ready' and not exists"
+    change(db, "blocked", f"parent_id = :epic and {UNDONE} and (status = 'pending' or status = 'ready' and not exists"
            " (select 1 from tickets e where e.id = :epic and e.base_sha is not null))", parameters)
-    change(db, "ready", f"parent_id = :epic and status = 'blocked' and {FREE}", parameters)
+    change(db, "ready", f"parent_id = :epic and {UNDONE} and status = 'blocked' and {FREE}", parameters)
 
 
 def release(db: Database, which: str, parameters: dict, **columns: Any) -> None:
@@ -59,7 +59,7 @@ def release(db: Database, which: str, parameters: dict, **columns: Any) -> None:
 
 def drop_dependents(db: Database, epic_id: str) -> None:
     """A cancelled feature's dependents are cancelled with that reason, and theirs."""
-    while change(db, "cancelled", "parent_id = :epic and status in ('blocked', 'pending', 'ready') and exists (select 1 from ticket_dependencies d"
+    while change(db, "cancelled", f"parent_id = :epic and {UNDONE} and status in ('blocked', 'pending', 'ready') and exists (select 1 from ticket_dependencies d"
                  " join tickets t on t.id = d.depends_on where d.ticket_id = tickets.id and t.status = 'cancelled')",
                  {"epic": epic_id}, reason="It depends on a ticket that was cancelled."):
         continue
@@ -76,12 +76,12 @@ def reopen(db: Database, session_id: str) -> None:
 
 
 def _moves(db: Database, epic_id: str) -> bool:
-    return db.value(f"select 1 from tickets where parent_id = ? and status in {ACTIVE} limit 1", (epic_id,)) is not None
+    return db.value(f"select 1 from tickets where parent_id = ? and {UNDONE} and status in {ACTIVE} limit 1", (epic_id,)) is not None
 
 
 def _close(db: Database, session_id: str, epic: Any, paused: bool) -> None:
     if epic["status"] == "completed":
-        if db.value("select 1 from tickets where parent_id = ? and status not in ('completed', 'cancelled') limit 1", (epic["id"],)) is None:
+        if db.value(f"select 1 from tickets where parent_id = ? and {UNDONE} limit 1", (epic["id"],)) is None:
             _end(db, session_id, "completed", None)
         return
     if epic["status"] == "failed":
@@ -90,7 +90,7 @@ def _close(db: Database, session_id: str, epic: Any, paused: bool) -> None:
         return
     if epic["status"] != "running" or epic["base_sha"] is None or epic["claim_token"] is not None or paused or _moves(db, epic["id"]):
         return
-    counts = db.pairs("select status, count(*) from tickets where parent_id = ? group by status", (epic["id"],))
+    counts = db.pairs("select status, count(*) from tickets where session_id = ? and parent_id = ? group by status", (session_id, epic["id"]))
     undone = {status: n for status, n in counts.items() if status not in ("completed", "cancelled")}
     if undone:
         failed = counts.get("failed", 0)

@@ -6,18 +6,21 @@ from engine.db import Database
 
 
 def approved_card(db: Database, session_id: str) -> dict:
-    """The card that the build was approved for; {} where none is recorded (a database taken over from an older form)."""
-    text = db.value("select v.card from hitl_sessions s join spec_versions v on v.session_id = s.id and v.sha256 = s.approved_sha256"
-                    " where s.id = ? order by v.version desc limit 1", (session_id,))
-    text = text or db.value("select spec_card from hitl_sessions where id = ?", (session_id,))
-    return _parsed(text or "{}")
+    """The card that the build was approved for; {} where none is recorded (a database taken over from an older form). Not to be written to."""
+    row = db.one("select v.version, v.sha256 from hitl_sessions s join spec_versions v on v.session_id = s.id and v.sha256 = s.approved_sha256"
+                 " where s.id = ? order by v.version desc limit 1", (session_id,))
+    return _version(db, session_id, *row) if row else _parsed(db.value("select spec_card from hitl_sessions where id = ?", (session_id,)))
 
 
 @lru_cache(maxsize=8)
-def _parsed(text: str) -> dict:
-    """Kept, because every ticket of a build asks for the same card: not to be written to."""
+def _version(db: Database, session_id: str, version: int, _sha256: str) -> dict:
+    """Kept, because every ticket of a build asks for the same card."""
+    return _parsed(db.value("select card from spec_versions where session_id = ? and version = ?", (session_id, version)))
+
+
+def _parsed(text: str | None) -> dict:
     try:
-        card = json.loads(text)
+        card = json.loads(text or "{}")
     except ValueError:
         return {}
     return card if isinstance(card, dict) else {}

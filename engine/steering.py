@@ -4,7 +4,7 @@ from typing import Any
 from engine import requests, settle
 from engine.db import Database
 from engine.errors import BadRequest, WrongState
-from engine.tickets import NOW, change, get, is_merging
+from engine.tickets import NOW, UNDONE, change, get, is_merging
 
 
 def retry(db: Database, tenant: str, ticket_id: str) -> str:
@@ -16,7 +16,7 @@ def retry(db: Database, tenant: str, ticket_id: str) -> str:
         session_state = db.value("select state from hitl_sessions where id = ?", (ticket["session_id"],))
         if ticket["status"] not in ("failed", "completed") or session_state == "cancelled":
             raise _wrong(ticket, f"{ticket_id} cannot be retried: it is {ticket['status']}, its session is {session_state}.")
-        failed = db.all("select id from tickets where parent_id = ? and status = 'failed'", (ticket_id,))
+        failed = db.all(f"select id from tickets where parent_id = ? and {UNDONE} and status = 'failed'", (ticket_id,))
         settle.reopen(db, ticket["session_id"])
         for each in [row["id"] for row in failed] or [ticket_id]:
             requests.withdraw(db, each)

@@ -7,6 +7,7 @@
     running   a run is live; an epic: the build   cancelled     dropped
 """
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 from engine.db import Database
@@ -28,23 +29,36 @@ MOVES = {
     "cancelled": (*OPEN, "failed"),
 }
 HELD = ("claimed", "running")
+UNDONE = "status not in ('completed', 'cancelled')"  # word for word as the index tickets_undone has it, or SQLite does not use it
 
 
 class Sql(str):
     """A column's new value as an expression of the old row, where a plain value will not do."""
 
 
-def change(db: Database, to: str, where: str, parameters: Mapping[str, Any], **columns: Any) -> list[Any]:
-    """Moves the tickets for which `where` holds (named parameters) and sets `columns`. -> their rows as they are now.
+def change(db: Database, to: str, where: str, parameters: Mapping[str, Any], **columns: Any) -> int:
+    """Moves the tickets for which `where` holds (named parameters) and sets `columns`. -> how many.
 
     A ticket that is not held by a run carries no claim: the token, the owner and the sandbox go when the status leaves HELD."""
-    if to not in HELD:
-        columns = {"claim_token": None, "claimed_by": None, "assigned_vm": None, **columns}
-    columns = {"reason": None, **columns}
-    sets = "".join(f", {name} = {value if isinstance(value, Sql) else ':set_' + name}" for name, value in columns.items())
+    return db.execute(_update(to, where, *_sets(columns)), {**parameters, **columns}).rowcount
+
+
+def change_rows(db: Database, to: str, where: str, parameters: Mapping[str, Any], **columns: Any) -> list[Any]:
+    """The same. -> the tickets that moved: [(seq, id, session_id, tenant_id, parent_id, priority, status)]."""
+    return db.all(f"{_update(to, where, *_sets(columns))} returning seq, id, session_id, tenant_id, parent_id, priority, status",
+                  {**parameters, **columns})
+
+
+def _sets(columns: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
+    return tuple((name, str(value) if isinstance(value, Sql) else f":{name}") for name, value in columns.items())
+
+
+@lru_cache(maxsize=500)
+def _update(to: str, where: str, *sets: tuple[str, str]) -> str:
+    columns = {"reason": "null"} if to in HELD else {"reason": "null", "claim_token": "null", "claimed_by": "null", "assigned_vm": "null"}
+    assignments = "".join(f", {name} = {value}" for name, value in {**columns, **dict(sets)}.items())
     origins = " or ".join(f"status = '{status}'" for status in MOVES[to])
-    return db.execute(f"update tickets set status = '{to}', updated_at = {NOW}{sets} where ({origins}) and ({where}) returning *",
-                      {**parameters, **{f"set_{name}": value for name, value in columns.items()}}).fetchall()
+    return f"update tickets set status = '{to}', updated_at = {NOW}{assignments} where ({origins}) and ({where})"
 
 
 def get(db: Database, tenant: str, ticket_id: str) -> Any:

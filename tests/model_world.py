@@ -97,6 +97,7 @@ class ModelLauncher:
     """Processes that end when a rule of the machine says so, and outlive whoever launched them."""
 
     inline = True
+    in_memory = False
 
     def __init__(self, outside: Outside, db: Database) -> None:
         self.outside, self.db = outside, db
