@@ -33,7 +33,7 @@ class Mutant(NamedTuple):
 
 MUTANTS = {
     "a stale run finishes its ticket": Mutant(
-        "engine/claims.py", "change(db, status, \"id = :id and claim_token = :token and status in", "change(db, status, \"id = :id and status in"),
+        "engine/claims.py", "change_rows(db, status, \"id = :id and claim_token = :token and status in", "change_rows(db, status, \"id = :id and status in"),
     "a stale run begins": Mutant(
         "engine/claims.py", "\"id = :id and claim_token = :token and status = 'claimed'\"", "\"id = :id and status = 'claimed'\""),
     "nothing is promoted": Mutant("engine/settle.py", "        promote(db, epic)\n", "        pass\n"),
