@@ -105,7 +105,7 @@ create table tickets (
   id                  text not null unique,
   session_id          text not null references hitl_sessions (id),
   tenant_id           text not null default 'default',
-  type                text not null check (type in ('epic', 'feature', 'task', 'bug')),
+  type                text not null check (type = 'feature' or type = 'epic' or type = 'task' or type = 'bug'),
   title               text not null,
   description         text not null default '',
   acceptance_criteria text not null default '[]',         -- JSON array of strings and {"text", "check"}; an epic's are the card's checks
@@ -244,7 +244,8 @@ create trigger amendment_moved after update of state on amendments when new.stat
   insert into events (kind, tenant_id, session_id, from_state, to_state) values ('amendment', new.tenant_id, new.session_id, old.state, new.state);
 end;
 create trigger ticket_created after insert on tickets begin
-  insert into events (kind, tenant_id, session_id, ticket_id, to_state) values ('ticket', new.tenant_id, new.session_id, new.id, new.status);
+  insert into events (at, kind, tenant_id, session_id, ticket_id, to_state)
+  values (new.created_at, 'ticket', new.tenant_id, new.session_id, new.id, new.status);
 end;
 create trigger ticket_moved after update of status on tickets when new.status <> old.status begin
   insert into events (kind, tenant_id, session_id, ticket_id, from_state, to_state)

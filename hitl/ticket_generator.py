@@ -41,8 +41,9 @@ def generate_tickets(session_id: str, spec_card: dict[str, Any], tenant_id: str,
 def _generate(db: Database, config: Config, session_id: str, spec_card: dict[str, Any], tenant: str) -> dict[str, Any]:
     _approved(db, tenant, session_id)
     checked = validate(spec_card, config)
+    plan = normalise(checked.card)
     with db.transaction():
-        return _build(db, _approved(db, tenant, session_id), checked)
+        return _build(db, _approved(db, tenant, session_id), checked, plan)
 
 
 def start_build(db: Database, config: Config, tenant: str, session_id: str, body: dict[str, Any]) -> dict[str, Any]:
@@ -53,12 +54,13 @@ def start_build(db: Database, config: Config, tenant: str, session_id: str, body
     checked = validate(sessions.current_card(before), config)  # outside the transaction: a large card takes half a second
     if body.get("spec_sha256") is not None:
         sessions.check_hash(before, checked.sha256, body["spec_sha256"])
+    plan = normalise(checked.card)
     with db.transaction():
         row = _approved(db, tenant, session_id)
         if row["spec_card"] != before["spec_card"]:
             raise WrongState("The card was changed while the build was about to start. Load it again.", currentState=row["state"],
                              since=row["updated_at"])
-        made = _build(db, row, checked)
+        made = _build(db, row, checked, plan)
     count = made["count"]
     return {"success": True, "state": "building", "epic_id": made["epicId"], "ticket_ids": made["ticketIds"], "ticket_count": count,
             "message": f"Build started: {made['epicId']} and {count - 1} {'feature' if count == 2 else 'features'}."}
@@ -71,10 +73,9 @@ def _approved(db: Database, tenant: str, session_id: str) -> sqlite3.Row:
     return row
 
 
-def _build(db: Database, row: sqlite3.Row, checked: Checked) -> dict[str, Any]:
-    """Inside a transaction that has seen the session approved."""
+def _build(db: Database, row: sqlite3.Row, checked: Checked, plan: dict[str, Any]) -> dict[str, Any]:
+    """Inside a transaction that has seen the session approved. plan: the normalised card."""
     _record_card(db, row, checked)
-    plan = normalise(checked.card)
     db.execute(f"update hitl_sessions set state = 'building', paused = 0, reason = null, updated_at = {NOW} where id = ?", (row["id"],))
     ids = _allocate(db, 1 + len(plan["features"]))
     now = db.value(f"select {NOW}")
