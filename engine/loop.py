@@ -36,7 +36,7 @@ class SwarmEngine:
         self.id = uuid.uuid4().hex[:12]
         self.launcher = launcher or ProcessLauncher(config)
         self.reaper = Reaper(db, config, self.launcher, branches or GitBranches(config))
-        self.choice = choice or choose(config.runtime)
+        self.choice = choice or choose(config.runtime, config.machine)
         self._may_choose = choice is None
         self.waker = Waker(db, self.launcher)
         self.errors: collections.deque[dict] = collections.deque(maxlen=20)
@@ -95,12 +95,12 @@ class SwarmEngine:
         began = time.monotonic()
         self.waker.clear()
         self._reap()
-        if self.waker.changed():
-            reconcile.reconcile(self.db)
         self.clock.follow(self.db)
         self.trouble = storage.trouble(self.config.data)
-        if not self._stopping.is_set() and not self.trouble and not claims.is_paused(self.db):
-            self._claim(now or self.clock.now())
+        self._claim(now)
+        if self.waker.changed():  # after the claim, which looks for itself at all that it stands on: what is ready need not wait for this
+            reconcile.reconcile(self.db)
+            self._claim(now)
         self.waker.watch(self._first_seen)
         if self._workers and time.monotonic() - self._pruned > prune.EVERY:
             self._pruned = time.monotonic()
@@ -114,18 +114,26 @@ class SwarmEngine:
         except Exception as error:  # a worker's edge; the next hour tries again
             self._note(error, "prune")
 
-    def _claim(self, now: str) -> None:
-        free = self.config.slots - self.busy_slots()
-        claimed = claims.claim(self.db, self.id, free, now)
+    def _claim(self, now: str | None) -> None:
+        if self._stopping.is_set() or self.trouble or claims.is_paused(self.db):
+            return
+        free = self.slots - self.busy_slots()
+        claimed = claims.claim(self.db, self.id, free, now or self.clock.now())
         if claimed:
             point("after-claim")
             if self.choice.fallback and self._may_choose:
-                self.choice = choose(self.config.runtime)  # isolation may have been installed meanwhile
+                self.choice = choose(self.config.runtime, self.config.machine)  # isolation may have been installed meanwhile
         with self._together():
             for run in claimed:
                 event("claimed", ticket=run["ticket_id"], run=run["id"], attempt=run["run_no"], kind=run["kind"])
                 self._first_seen[run["id"]] = time.monotonic()
                 dispatch(self.db, self.config, self.launcher, self.choice, run)
+
+    @property
+    def slots(self) -> int:
+        """As set, but no more than the host's memory holds."""
+        most = self.choice.most
+        return self.config.slots if most is None else min(self.config.slots, most)
 
     def busy_slots(self) -> int:
         """Runs that hold a process now; one that only waits for its merge holds none."""
@@ -176,7 +184,7 @@ class SwarmEngine:
         """For people: {id, state, trouble, slots, busy, last_tick_age, tick_ms, uptime, runtime: {name, isolation, passed_over}, errors}; seconds."""
         now = time.monotonic()
         return {"id": self.id, "state": "paused" if claims.is_paused(self.db) else "held" if self.trouble else "on",
-                "trouble": self.trouble, "slots": self.config.slots, "busy": self.busy_slots(),
+                "trouble": self.trouble, "slots": self.slots, "busy": self.busy_slots(),
                 "last_tick_age": None if self.last_tick is None else round(now - self.last_tick, 3), "tick_ms": round(self.tick_seconds * 1000, 2),
                 "uptime": round(now - self.started, 1), "errors": list(self.errors),
                 "runtime": {"name": self.choice.runtime.name, "isolation": self.choice.runtime.isolation, "limits": cgroups.describe(),

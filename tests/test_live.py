@@ -95,6 +95,17 @@ def test_only_the_session_that_was_asked_for_is_told(app, port):
     client.close()
 
 
+def test_a_client_for_which_the_last_changes_were_not_meant_follows_like_any_other(app, port):
+    one, other = session(app.test_client()), session(app.test_client())
+    client = connected(port, f"?after=0&session={one['id']}")
+    until(lambda: "broadcast" in {thread.name for thread in threading.enumerate()}, 5, "it waits with the others, and does not look again and again")
+    move(app, other["id"], "approved")
+    move(app, one["id"], "approved")
+    until(lambda: heard(client)[0]["to"] == "approved", 5, "it is told of its own session")
+    client.close()
+    until(lambda: "broadcast" not in {thread.name for thread in threading.enumerate()}, 5, "the last one gone, the thread goes")
+
+
 @pytest.mark.parametrize("place", ["pruned", "beyond"])
 def test_a_cursor_that_cannot_be_continued_gets_a_reset_and_then_what_is_new(app, db, port, place):
     made = session(app.test_client())

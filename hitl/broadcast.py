@@ -1,0 +1,141 @@
+"""One thread that tells all clients what was committed: it never waits for any of them. One that cannot take it at once is left to its own
+thread, which may wait, and comes back when it has caught up."""
+import json
+import socket
+import struct
+import threading
+from typing import Any, Protocol
+
+from engine import events
+from engine.db import Database
+
+LOOK_SECONDS = 1.0  # another process's commit rings no bell where no engine listens: how often the journal is looked at then
+
+
+class Line:
+    """A client's socket with whole writes, one at a time, that give up after `seconds`. (The pinging thread writes, too.)"""
+
+    def __init__(self, sock: socket.socket, seconds: int) -> None:
+        self._sock, self._lock, self._rest = sock, threading.Lock(), b""
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("ll", seconds, 0))
+
+    def send(self, data: bytes) -> int:
+        """After what offer() could not send. Raises OSError."""
+        with self._lock:
+            rest, self._rest = self._rest, b""
+            self._sock.sendall(rest + data)
+        return len(data)
+
+    def offer(self, data: bytes) -> bool:
+        """Sends without waiting. False: nothing of it was taken; what was taken in part goes before the next send()."""
+        if not self._lock.acquire(blocking=False):
+            return False
+        try:
+            if self._rest:
+                return False
+            self._rest = data[self._sock.send(data, socket.MSG_DONTWAIT):]
+            return True
+        except OSError:  # full, or gone: its own thread will see which
+            return False
+        finally:
+            self._lock.release()
+
+    @property
+    def is_stuck(self) -> bool:
+        """Part of a message is still to be sent."""
+        return bool(self._rest)
+
+    def shut(self) -> None:
+        try:
+            self._sock.shutdown(socket.SHUT_RDWR)
+        except OSError:
+            return  # the other side was first
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._sock, name)
+
+
+class Follower(Protocol):
+    """A client that has all up to a seq of the journal."""
+
+    session: str | None
+    line: Line
+
+    def left_behind(self, at: int) -> None:
+        """It has everything up to `at`, and is no longer told what follows."""
+
+
+class Broadcast:
+    """Tells its followers what the journal says, in order and each thing once. Its thread lives while there are any."""
+
+    def __init__(self, db: Database, changes: events.Changes) -> None:
+        self._db, self._changes, self._lock = db, changes, threading.Lock()
+        self._followers: dict[Follower, None] = {}
+        self._at = 0
+        self._thread: threading.Thread | None = None
+
+    def join(self, follower: Follower, after: int) -> bool:
+        """From now on it is told. False: it does not have all yet that the others have."""
+        with self._lock:
+            if self._thread is None:
+                self._at = events.bounds(self._db)[1]
+            if after < self._at:
+                return False
+            self._followers[follower] = None
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, name="broadcast", daemon=True)
+                self._thread.start()
+            return True
+
+    def leave(self, follower: Follower) -> None:
+        with self._lock:
+            self._followers.pop(follower, None)
+        self._changes.ring()  # the last one gone, the thread goes too
+
+    def _run(self) -> None:
+        seen = -1
+        try:
+            while self._tell():
+                seen = self._changes.wait(LOOK_SECONDS, seen)
+        finally:
+            self._db.close()
+
+    def _tell(self) -> bool:
+        """-> are there followers?"""
+        with self._lock:
+            newest = events.bounds(self._db)[1] if self._followers else self._at
+            if newest != self._at:
+                said: dict[str | None, bytes] = {}
+                for follower in list(self._followers):
+                    if follower.session not in said:
+                        said[follower.session] = self._frames(newest, follower.session)
+                    self._hand(follower, said[follower.session], newest)
+                self._at = newest
+            if not self._followers:
+                self._thread = None
+            return self._thread is not None
+
+    def _hand(self, follower: Follower, data: bytes, newest: int) -> None:
+        taken = not data or follower.line.offer(data)
+        if not taken or follower.line.is_stuck:
+            del self._followers[follower]
+            follower.left_behind(newest if taken else self._at)
+
+    def _frames(self, newest: int, session: str | None) -> bytes:
+        found, after = [], self._at
+        while part := [event for event in events.since(self._db, after, session=session) if event["seq"] <= newest]:
+            found += part
+            after = part[-1]["seq"]
+        return b"".join(frame(text(event)) for event in found)
+
+
+def text(message: dict[str, Any]) -> str:
+    return json.dumps(message, separators=(",", ":"))
+
+
+def frame(message: str) -> bytes:
+    """One unmasked text frame of a server (RFC 6455, section 5.2)."""
+    data = message.encode()
+    size = len(data)
+    head = bytes((0x81, size)) if size < 126 else struct.pack("!BBH", 0x81, 126, size) if size < 65536 else struct.pack("!BBQ", 0x81, 127, size)
+    return head + data
