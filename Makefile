@@ -2,10 +2,11 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-SYSTEM_PACKAGES := git sqlite3 bubblewrap fiu-utils
+SYSTEM_PACKAGES := git sqlite3 bubblewrap fiu-utils \
+  qemu-system-x86 mmdebstrap squashfs-tools
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test lint types check system-deps backup restore drain vendor chaos bench clean
+.PHONY: help run demo test lint types check system-deps backup restore drain vendor chaos bench vm-image vm-test clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 22
@@ -47,6 +48,12 @@ vendor:  ## bring the vendored htmx anew, as hitl/static/vendor/README.md says (
 chaos: $(VENV)/.test  ## kill everything at every named point and at random, 200 rounds and 2,500 model examples (takes long)
 	@SWARM_MODEL_EXAMPLES=2500 $(BIN)/python -m pytest tests/test_engine_model.py
 	@$(BIN)/python -m tests.chaos --rounds 200
+
+vm-image: $(VENV)/.run  ## build the image for virtual machines into data/images (as root; about a minute)
+	@$(BIN)/python -m engine.image
+
+vm-test: $(VENV)/.test  ## the tests that boot many virtual machines: every promise, hostile guests, a whole build (about 10 minutes)
+	@$(BIN)/python -m pytest -m vm
 
 bench: $(VENV)/.bench  ## measure claims, inserts, dispatch, pages and peers, side by side (about 15 minutes)
 	@$(BIN)/python -m bench

@@ -33,6 +33,7 @@ create table hitl_sessions (
   approved_at     text,
   paused          integer not null default 0 check (paused in (0, 1)),
   isolation       text not null default 'required' check (isolation in ('required', 'waived')),
+  budget_raises   integer not null default 0,             -- how often a person has raised the budget: each time by as much as the settings say
   reason          text,                                   -- why it failed or was cancelled, one sentence
   created_at      text not null default (strftime('%Y-%m-%dT%H:%M:%fZ', 'now')),
   updated_at      text not null default (strftime('%Y-%m-%dT%H:%M:%fZ', 'now'))
@@ -168,11 +169,13 @@ create table runs (
   outcome       text check (outcome = 'prepared' or outcome = 'merged' or outcome = 'no_change' or outcome = 'integrated' or
                             outcome = 'delivered' or outcome = 'needs_input' or outcome = 'in_review' or
                             outcome = 'conflict' or outcome = 'failed' or outcome = 'transient' or outcome = 'lost' or
-                            outcome = 'void' or outcome = 'cancelled' or outcome = 'stale'),
+                            outcome = 'void' or outcome = 'over_budget' or outcome = 'cancelled' or outcome = 'stale'),
   reason        text,                                     -- one sentence for a person
   detail        text,                                     -- what the next prompt needs beside it: the conflict, the tail of the log
   checks        text,                                     -- JSON array, written by the runner
   phases        text,                                     -- JSON object: phase -> milliseconds
+  machine       text,                                     -- JSON object: what its virtual machines were; null: it had none
+  usage         text,                                     -- JSON object, of models and of the network; null: it had no gateway
   created_at    text not null default (strftime('%Y-%m-%dT%H:%M:%fZ', 'now')),
   started_at    text,
   ended_at      text,
@@ -189,7 +192,7 @@ create table requests (
   session_id  text not null references hitl_sessions (id),
   ticket_id   text references tickets (id),
   run_id      text,
-  kind        text not null check (kind in ('question', 'isolation', 'review', 'failed')),
+  kind        text not null check (kind in ('question', 'isolation', 'budget', 'review', 'failed', 'delivery')),
   body        text not null,
   options     text not null default '[]',                 -- JSON array of strings, the recommended one first
   state       text not null default 'open' check (state in ('open', 'answered', 'withdrawn')),
@@ -202,11 +205,57 @@ create index requests_open on requests (tenant_id, seq) where state = 'open';
 create index requests_by_ticket on requests (ticket_id, seq);
 create index requests_by_session on requests (session_id, seq);
 
+-- What is brought to the repository that a card names, and how far it is: of an epic, and of each feature that gets a pull request of its own.
+-- The state is written before its step is taken: 'intended' is pushed, 'pushed' gets its pull request, 'opened' lets the epic complete,
+-- 'delivered' is made ready for review, 'watched' is asked after. 'done': there is nothing to watch; 'dropped': without, or overtaken.
+create table deliveries (
+  seq          integer primary key,
+  tenant_id    text not null,
+  session_id   text not null references hitl_sessions (id),
+  ticket_id    text not null unique references tickets (id),
+  state        text not null default 'intended' check (state in ('intended', 'pushed', 'opened', 'delivered', 'watched', 'done', 'merged',
+                                                                 'closed', 'dropped')),
+  repository   text not null,                             -- as the card names it
+  branch       text not null,
+  base_branch  text,                                      -- what the pull request is onto; null: the repository's default branch
+  tip_sha      text not null,                             -- the commit that is to be there
+  pushed_sha   text,                                      -- the commit that was put there last
+  forge        text check (forge in ('github', 'gitlab')),  -- null: a plain git remote
+  project      text,                                      -- owner/repo on the forge
+  number       integer,                                   -- of the pull request
+  pr_url       text,
+  waiting      text check (waiting in ('person', 'token')),  -- token: so do all deliveries to this repository
+  approved_sha text,                                      -- the commit of which a person approved the changes to protected paths
+  cleared_sha  text,                                      -- the commit of which a person said that what looks like a secret is none
+  tries        integer not null default 0,                -- transient failures in a row
+  rounds       integer not null default 0,                -- how often a failed CI has started a run
+  not_before   text,
+  reason       text,                                      -- one sentence for a person
+  created_at   text not null default (strftime('%Y-%m-%dT%H:%M:%fZ', 'now')),
+  updated_at   text not null default (strftime('%Y-%m-%dT%H:%M:%fZ', 'now'))
+) strict;
+create index deliveries_due on deliveries (not_before) where state not in ('done', 'merged', 'closed', 'dropped') and waiting is null;
+create index deliveries_by_session on deliveries (session_id);
+
+-- What came back from a forge. Each fact is acted on once; what is for an agent stands in the prompts of ticket_id.
+create table forge_facts (
+  seq         integer primary key,
+  delivery    integer not null references deliveries (seq),
+  fingerprint text not null,                              -- 'merged:7', 'ci:<sha>', 'remark:<id>', …
+  kind        text not null check (kind in ('merged', 'closed', 'ci', 'remark')),
+  body        text not null default '',
+  ticket_id   text references tickets (id),               -- null: not acted on yet, or nothing to tell an agent
+  acted_at    text,
+  created_at  text not null default (strftime('%Y-%m-%dT%H:%M:%fZ', 'now')),
+  unique (delivery, fingerprint)
+) strict;
+create index facts_by_ticket on forge_facts (ticket_id) where ticket_id is not null;
+
 -- The journal that the browser replays. Only triggers write it, so that it is true whoever changed the row.
 create table events (
   seq        integer primary key,                         -- pruning leaves the newest row: no number comes twice
   at         text not null default (strftime('%Y-%m-%dT%H:%M:%fZ', 'now')),
-  kind       text not null,                               -- 'session', 'card', 'message', 'question', 'amendment', 'ticket', 'run', 'request', 'engine'
+  kind       text not null,                               -- 'session', 'card', 'message', 'question', 'amendment', 'ticket', 'run', 'request', 'delivery', 'engine'
   tenant_id  text not null,
   session_id text,
   ticket_id  text,
@@ -262,6 +311,10 @@ end;
 create trigger request_moved after update of state on requests when new.state <> old.state begin
   insert into events (kind, tenant_id, session_id, ticket_id, run_id, from_state, to_state)
   values ('request', new.tenant_id, new.session_id, new.ticket_id, new.run_id, old.state, new.state);
+end;
+create trigger delivery_moved after update of state, waiting on deliveries when new.state <> old.state or new.waiting is not old.waiting begin
+  insert into events (kind, tenant_id, session_id, ticket_id, from_state, to_state)
+  values ('delivery', new.tenant_id, new.session_id, new.ticket_id, old.state, coalesce('waits for a ' || new.waiting, new.state));
 end;
 create trigger engine_paused after update of paused on engine_state when new.paused <> old.paused begin
   insert into events (kind, tenant_id, from_state, to_state)

@@ -23,6 +23,7 @@ class Agent:
     available: Callable[[], str | None]      # why it cannot run here, or None
     script: Callable[[Job], str | None]      # None: it has nothing to run for this ticket
     note: Callable[[Job], str] = lambda job: ""  # a paragraph for the commit message
+    models: tuple[str, ...] = ()                 # kinds of model API that its client speaks: openai, anthropic, gemini; (): it needs none
 
 
 def has_commands(description: str) -> bool:

@@ -1,6 +1,7 @@
 """From rows to a job: everything that a run is told, fixed before it starts."""
 from typing import Any
 
+from engine.access import access_for
 from engine.agents import Agent, has_commands
 from engine.branches import repository_path
 from engine.config import Config
@@ -9,6 +10,7 @@ from engine.errors import BadRequest, Permanent
 from engine.finish import own_branch
 from engine.jobs import Job, Limits, Source, criteria_of
 from engine.prompt import prompt
+from engine.runtimes.qemu import Qemu
 from engine.source import validate_source
 from engine.spec import approved_card
 
@@ -21,7 +23,8 @@ def job_for(db: Database, config: Config, run: Any, ticket: Any, session: Any, r
         description=ticket["description"], project=session["project_name"], repository=str(repository_path(config, ticket["session_id"])),
         integration=own_branch(epic), branch=own_branch(ticket), runtime=runtime, agent=agent.name,
         prompt=prompt(db, ticket) if run["kind"] == "feature" else "", criteria=criteria_of(ticket["acceptance_criteria"]),
-        limits=limits(config), source=_source(db, config, session) if run["kind"] == "prepare" else None)
+        limits=limits(config), source=_source(db, config, session) if run["kind"] == "prepare" else None,
+        machine=config.machine if runtime == Qemu.name else None, access=access_for(db, config, session, run["kind"], agent))
 
 
 def limits(config: Config) -> Limits:

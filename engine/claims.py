@@ -18,17 +18,19 @@ CLAIMABLE = ("(not_before is null or not_before <= :now)"
 def claim(db: Database, owner: str, limit: int, now: str) -> list[Any]:
     """Claims up to `limit` ready tickets, fair between tenants, by priority and then age. -> the new rows of runs, in that order.
 
-    `now` is UTC text: tickets whose not_before is later stay. A tenant with fewer live runs is served first."""
+    `now` is UTC text: tickets whose not_before is later stay. A tenant with fewer live runs is served first; among equals it goes round by
+    name, on from the tenant of the newest run."""
     first, last = db.all("select (select min(tenant_id) from tickets where status = 'ready'), (select max(tenant_id) from tickets where status = 'ready')")[0]
     if limit <= 0 or first is None:
         return []  # without a transaction: an idle engine does not write
     with db.transaction():
         if first == last:
             return _serve(db, owner, [first], limit, now)
-        idle = _idle_tenants(db, limit)
+        last = db.value("select tenant_id from runs order by seq desc limit 1") or ""
+        idle = _idle_tenants(db, limit, last)
         runs = _serve(db, owner, idle, limit, now) if len(idle) == limit else []
         if len(runs) < limit:
-            runs += _serve(db, owner, _tenants(db), limit - len(runs), now)
+            runs += _serve(db, owner, _tenants(db, last), limit - len(runs), now)
     return runs
 
 
@@ -55,24 +57,27 @@ def claim_one(db: Database, owner: str, ticket_id: str, now: str) -> Any | None:
 
 
 # A skip-scan: one index look-up a tenant, whatever the rows.
-WITH_READY = ("t (name) as (select min(tenant_id) from tickets where status = 'ready'"
+WITH_READY = ("t (name) as (select min(tenant_id) from tickets where status = 'ready' and tenant_id > :after"
               " union all select (select min(tenant_id) from tickets where status = 'ready' and tenant_id > t.name) from t where t.name is not null)")
 
 
-def _idle_tenants(db: Database, limit: int) -> list[str]:
-    """The first `limit` tenants with a ready ticket and no live run: where there are so many, nobody else's turn can come before theirs."""
-    return [row[0] for row in db.execute(
-        f"with recursive {WITH_READY} select name from t where name is not null and name not in"
-        " (select tenant_id from runs where ended_at is null) limit ?", (limit,))]
+def _idle_tenants(db: Database, limit: int, last: str) -> list[str]:
+    """The next `limit` tenants after `last` with a ready ticket and no live run: where there are so many, no other's turn can come before theirs."""
+    found: list[str] = []
+    for after, most in ((last, ""), ("", " and name <= :last")):
+        found += [row[0] for row in db.execute(
+            f"with recursive {WITH_READY} select name from t where name is not null{most} and name not in"
+            " (select tenant_id from runs where ended_at is null) limit :limit", {"after": after, "last": last, "limit": limit - len(found)})]
+    return found
 
 
-def _tenants(db: Database) -> list[str]:
+def _tenants(db: Database, last: str) -> list[str]:
     """All tenants with a ready ticket, those with the fewest live runs first."""
-    names = [row[0] for row in db.execute(f"with recursive {WITH_READY} select name from t where name is not null")]
+    names = [row[0] for row in db.execute(f"with recursive {WITH_READY} select name from t where name is not null", {"after": ""})]
     if len(names) < 2:
         return names
     live = db.pairs("select tenant_id, count(*) from runs where ended_at is null group by 1")
-    return sorted(names, key=lambda name: live.get(name, 0))
+    return sorted(names, key=lambda name: (live.get(name, 0), name <= last))
 
 
 def _claim(db: Database, owner: str, where: str, parameters: dict) -> list[Any]:
@@ -138,9 +143,10 @@ def end(db: Database, run_id: str, outcome: str, reason: str | None, result: Res
 
 
 def _end(db: Database, run_id: str, outcome: str, reason: str | None, result: Result | None, detail: str | None) -> None:
-    said = (result.base, result.tip, encode(result.checks), encode(result.phases)) if result else (None,) * 4
+    said = (result.base, result.tip, encode(result.checks), encode(result.phases), encode(result.usage) if result.usage else None,
+            encode(result.machine) if result.machine else None) if result else (None,) * 6
     db.execute(f"update runs set state = 'ended', outcome = ?, reason = ?, detail = ?, ended_at = {NOW}, base_sha = coalesce(?, base_sha),"
-               " tip_sha = coalesce(?, tip_sha), checks = ?, phases = ? where id = ? and ended_at is null", (outcome, reason, detail, *said, run_id))
+               " tip_sha = coalesce(?, tip_sha), checks = ?, phases = ?, usage = ?, machine = ? where id = ? and ended_at is null", (outcome, reason, detail, *said, run_id))
     if outcome in ("cancelled", "stale"):  # its ticket was moved by hand, and may be moved back: the token of an ended run is dead
         db.execute("update tickets set claim_token = null where claim_token = (select claim_token from runs where id = :run)"
                    " and id = (select ticket_id from runs where id = :run)", {"run": run_id})

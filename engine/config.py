@@ -10,6 +10,7 @@ from typing import Any
 
 from engine import crash
 from engine.errors import Refused
+from engine.jobs import Machine
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -51,6 +52,29 @@ def _folders(text: str) -> tuple[Path, ...]:
     return tuple(path.resolve() for path in paths)
 
 
+def _packages(text: str) -> tuple[str, ...]:
+    names = tuple(text.replace(",", " ").split())
+    if any(not re.fullmatch(r"[a-z0-9][a-z0-9+.-]+", name) for name in names):
+        raise ValueError("names of Debian packages, separated by spaces")
+    return names
+
+
+def _optional_folder(text: str) -> Path | None:
+    return _folder(text) if text else None
+
+
+def _name(text: str) -> str:
+    if not re.fullmatch(r"[a-zA-Z0-9][a-zA-Z0-9_-]{0,40}", text):
+        raise ValueError("a name of letters, digits, - and _")
+    return text
+
+
+def _mirror(text: str) -> str:
+    if text and not re.fullmatch(r"(https?://|file:///|copy:///)\S+", text):
+        raise ValueError("a URL that begins with https://, http:// or file:///")
+    return text
+
+
 def _names(text: str) -> tuple[str, ...]:
     return tuple(part.strip().lower() for part in text.split(",") if part.strip())
 
@@ -71,8 +95,44 @@ def _url_pattern(text: str) -> str:
     return text
 
 
-def _setting(default: Any, parse: Callable[[str], Any], meaning: str) -> Any:
-    return field(default=default, metadata={"parse": parse, "meaning": meaning})
+def _web_address(text: str) -> str:
+    if text and not re.fullmatch(r"https?://[A-Za-z0-9\[][^\s@?#]*", text):
+        raise ValueError("an http or https URL without a user, query or fragment")
+    return text
+
+
+def _words(text: str) -> str:
+    if len(text) > 1000 or not text.isprintable():
+        raise ValueError("at most 1000 printable characters")
+    return text
+
+
+def _amount(text: str) -> float:
+    if not re.fullmatch(r"\d{1,9}(\.\d{1,6})?", text):
+        raise ValueError("an amount like 2.50; 0: no limit")
+    return float(text)
+
+
+def _prices(text: str) -> dict | None:
+    from engine.gateway.prices import parse_prices  # here alone: a run's own process has no need of it
+
+    return parse_prices(text) or None
+
+
+def _hosts(text: str) -> tuple[str, ...]:
+    from engine.gateway.addresses import parse_hosts
+
+    return parse_hosts(text)
+
+
+def _certificates(text: str) -> Path | None:
+    if text and not Path(text).expanduser().is_file():
+        raise ValueError("a file of certificates (PEM)")
+    return Path(text).expanduser().resolve() if text else None
+
+
+def _setting(default: Any, parse: Callable[[str], Any], meaning: str, secret: bool = False) -> Any:
+    return field(default=default, repr=not secret, metadata={"parse": parse, "meaning": meaning, "secret": secret})
 
 
 @dataclass(frozen=True)
@@ -83,7 +143,7 @@ class Config:
     port: int = _setting(8080, _whole(0, 65535), "Port to listen on; 0 takes a free one")
     allowed_hosts: tuple[str, ...] = _setting((), _names, "Further Host names to answer to, separated by commas")
     data: Path = _setting(ROOT / "data", _folder, "Folder that holds swarm.db, repos/, runs/ and images/")
-    runtime: str = _setting("auto", _one_of("auto", "bubblewrap", "process", "fake"), "Which sandbox runs a ticket; auto takes the best that works")
+    runtime: str = _setting("auto", _one_of("auto", "qemu", "bubblewrap", "process", "fake"), "Which sandbox runs a ticket; auto takes the best that works")
     agent: str = _setting("auto", _one_of("auto", "runbook"), "Which agent works where the card names none")
     slots: int = _setting(os.cpu_count() or 2, _whole(1, 512), "Runs at the same time; default: number of cores")
     poll_seconds: float = _setting(2.0, _seconds(0.05, 60), "Longest pause between two ticks")
@@ -95,6 +155,17 @@ class Config:
     work_mb: int = _setting(2048, _whole(16, 1000000), "Largest work tree of a run")
     memory_mb: int = _setting(4096, _whole(64, 1000000), "Largest memory of all processes of a run together; a run that uses more is stopped")
     processes: int = _setting(512, _whole(16, 100000), "Most processes and threads of a run; a run that has more is stopped")
+    vm_image: str = _setting("default", _name, "Which image in images/ virtual machines start from")
+    vm_memory_mb: int = _setting(1024, _whole(256, 1000000), "Memory of a virtual machine; so many run at once as the host's memory holds")
+    vm_cpus: int = _setting(1, _whole(1, 64), "Processors of a virtual machine")
+    vm_disk_mb: int = _setting(4096, _whole(64, 1000000), "Disk of a virtual machine; its memory and this together hold its files")
+    vm_templates: str = _setting("on", _one_of("on", "off"), "on: virtual machines are clones of one that is booted already; off: each boots")
+    vm_boot_seconds: float = _setting(60.0, _seconds(1, 3600), "Longest start of a virtual machine, longer on a busy host; then it is tried again")
+    vm_packages: tuple[str, ...] = _setting((), _packages, "Further Debian packages for make vm-image, separated by spaces")
+    vm_files: Path | None = _setting(None, _optional_folder, "Folder whose files make vm-image lays over the image; empty: none")
+    vm_suite: str = _setting("bookworm", _name, "Debian release that make vm-image takes")
+    vm_mirror: str = _setting("", _mirror, "Debian mirror that make vm-image fetches from; empty: the usual ones")
+    vm_accelerator: str = _setting("auto", _one_of("auto", "kvm", "tcg"), "What make vm-image tries; auto takes kvm only where the image boots with it")
     keep_days: int = _setting(30, _whole(1, 36500), "How long folders of ended runs are kept (logs, prompts); rows stay")
     keep_mb: int = _setting(10000, _whole(1, 100000000), "Largest size of all folders of ended runs; the oldest go first")
     backoff_seconds: float = _setting(10.0, _seconds(0, 3600), "First pause after a failed attempt; doubles each time, up to 5 minutes")
@@ -102,6 +173,24 @@ class Config:
     repository_url: str = _setting("https://github.com/{repository}.git", _url_pattern, "What owner/repo expands to")
     repository_roots: tuple[Path, ...] = _setting((), _folders, "Folders under which local repositories may be used, separated by ':'; empty: none")
     repository_protocols: tuple[str, ...] = _setting(("https", "ssh"), _names, "git protocols that a repository URL may use")
+    model_url: str = _setting("", _web_address, "OpenAI-compatible endpoint that drafts cards, such as http://127.0.0.1:11434/v1; empty: none")
+    model_key: str = _setting("", _words, "Key for SWARM_MODEL_URL; never shown", secret=True)
+    model: str = _setting("", _words, "Name of the model that drafts cards")
+    model_seconds: float = _setting(60.0, _seconds(0.1, 3600), "Longest that drafting by a model takes; then the template drafts")
+    openai_url: str = _setting("", _web_address, "Where agents find OpenAI's API, /v1 included; empty: OpenAI itself, if there is a key")
+    openai_key: str = _setting("", _words, "Key for it; no sandbox ever sees it", secret=True)
+    anthropic_url: str = _setting("", _web_address, "Where agents find Anthropic's API; empty: Anthropic itself, if there is a key")
+    anthropic_key: str = _setting("", _words, "Key for it; no sandbox ever sees it", secret=True)
+    gemini_url: str = _setting("", _web_address, "Where agents find Gemini's API; empty: Google itself, if there is a key")
+    gemini_key: str = _setting("", _words, "Key for it; no sandbox ever sees it", secret=True)
+    run_tokens: int = _setting(5_000_000, _whole(0, 999_999_999), "Tokens that one run may use; 0: no limit")
+    session_tokens: int = _setting(50_000_000, _whole(0, 999_999_999), "Tokens that all runs of a session may use together; 0: no limit")
+    run_money: float = _setting(0.0, _amount, "Money that one run may use, by SWARM_PRICES; 0: no limit")
+    session_money: float = _setting(0.0, _amount, "Money that all runs of a session may use together; 0: no limit")
+    prices: dict | None = _setting(None, _prices, "Price table: JSON, or a file that holds it; model -> input, output per million tokens")
+    egress_hosts: tuple[str, ...] = _setting((), _hosts, "Hosts that runs may fetch from: names, *.names, and sets such as npm or pypi; empty: none")
+    egress_mb: int = _setting(2000, _whole(1, 1000000), "Most that one run may fetch and send, in all")
+    gateway_ca: Path | None = _setting(None, _certificates, "File of further certificate authorities for models behind https; empty: the system's")
 
     @classmethod
     def from_env(cls, env: Mapping[str, str] = os.environ) -> "Config":
@@ -113,16 +202,26 @@ class Config:
                 try:
                     values[f.name] = f.metadata["parse"](env[name].strip())
                 except ValueError as why:
-                    raise Refused(f"{name}={env[name]!r} is not possible. Allowed: {why}.") from None
+                    shown = name if f.metadata["secret"] else f"{name}={env[name]!r}"
+                    raise Refused(f"{shown} is not possible. Allowed: {why}.") from None
         return cls(**values)
 
     @property
     def database(self) -> Path:
         return self.data / "swarm.db"
 
+    @property
+    def image(self) -> Path:
+        """The folder of the virtual machines' image."""
+        return self.data / "images" / self.vm_image
+
+    @property
+    def machine(self) -> Machine:
+        return Machine(str(self.image), self.vm_memory_mb, self.vm_cpus, self.vm_disk_mb, self.vm_templates == "on", self.vm_boot_seconds)
+
     def described(self, env: Mapping[str, str] = os.environ) -> list[dict]:
-        """For people: [{name, value, source, meaning}], in the order of this file."""
-        return [{"name": variable(f.name), "value": _shown(getattr(self, f.name)), "meaning": f.metadata["meaning"],
+        """For people: [{name, value, source, meaning}], in the order of this file. Of a secret only whether it is set."""
+        return [{"name": variable(f.name), "value": _shown(getattr(self, f.name), f.metadata["secret"]), "meaning": f.metadata["meaning"],
                  "source": "environment" if variable(f.name) in env else "default"} for f in fields(self)]
 
 
@@ -141,7 +240,11 @@ def variable(name: str) -> str:
     return "SWARM_" + name.upper()
 
 
-def _shown(value: object) -> str:
+def _shown(value: object, secret: bool = False) -> str:
+    if secret:
+        return "(set)" if value else "(empty)"
     if isinstance(value, tuple):
         return ", ".join(map(str, value)) or "(empty)"
+    if value is None or value == "":
+        return "(empty)"
     return f"{value:g}" if isinstance(value, float) else str(value)

@@ -11,6 +11,9 @@ _left = int(_nth or 1)
 # In the order in which a run passes them.
 ENGINE_POINTS = ("after-claim", "after-folder", "after-lock", "after-spawn", "before-begin", "after-begin", "before-harvest", "after-index",
                  "after-harvest", "after-merging", "after-merge-tree", "after-commit-tree", "after-update-ref", "before-finish", "after-finish")
+# In the order in which a delivery passes them, from the branch to what comes back.
+DELIVERY_POINTS = ("before-push", "after-push", "after-pushed", "before-open", "after-open", "after-opened", "before-complete", "after-complete",
+                   "after-ready", "before-act", "after-act")
 RUNNER_POINTS = ("runner-started", "before-work", "after-work", "before-checks", "before-result", "after-result")
 
 

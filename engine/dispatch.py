@@ -2,7 +2,7 @@
 import time
 from typing import Any
 
-from engine import claims, requests
+from engine import access, claims, requests
 from engine.agents import choose_agent
 from engine.briefing import job_for, needs_isolation
 from engine.config import Config
@@ -19,7 +19,7 @@ from engine.runtimes import Choice
 def dispatch(db: Database, config: Config, launcher: Launcher, choice: Choice, run: Any) -> None:
     """Starts the run, or puts its ticket where it can wait. run: a row that claim() has just made."""
     ticket = db.one("select * from tickets where id = ?", (run["ticket_id"],))
-    session = db.one("select id, project_name, repository, isolation from hitl_sessions where id = ?", (run["session_id"],))
+    session = db.one("select id, project_name, repository, isolation, budget_raises from hitl_sessions where id = ?", (run["session_id"],))
     if ticket is None or session is None:
         raise LookupError(run["ticket_id"])
     try:
@@ -28,6 +28,10 @@ def dispatch(db: Database, config: Config, launcher: Launcher, choice: Choice, r
             _wait_for_isolation(db, run, choice)
             return
         job = job_for(db, config, run, ticket, session, choice.runtime.name, agent)
+        spent = access.used_up(job.access.budget) if job.access and job.access.models and not ticket["approved_tip"] else None
+        if spent:
+            _wait_for_budget(db, run, spent)
+            return
         if ticket["approved_tip"]:
             launcher.prepare_result(job, _approved(db, run, ticket))
         else:
@@ -53,6 +57,14 @@ def _wait_for_isolation(db: Database, run: Any, choice: Choice) -> None:
         if row:
             requests.open_isolation(db, row, reasons)
     event("waits", ticket=run["ticket_id"], run=run["id"], why="isolation")
+
+
+def _wait_for_budget(db: Database, run: Any, reason: str) -> None:
+    with db.transaction():
+        row = claims.finish(db, run, "void", "needs_input", f"{reason} It waits for your word.")
+        if row:
+            requests.open_budget(db, row, run["id"], reason)
+    event("waits", ticket=run["ticket_id"], run=run["id"], why="budget")
 
 
 def _approved(db: Database, run: Any, ticket: Any) -> Result:

@@ -14,6 +14,7 @@
     ├── Refused                   this process does not start, or a command does nothing: bad setting, unknown database
     └── RunFailure                a run ended without its result; says whether an attempt is used up
         ├── Transient             not the agent's doing: back off and try again, no attempt used up
+        │   └── RateLimited       a model's provider wants to be left alone: wait as long as it says, however often
         ├── AgentFailed           uses up an attempt; the next prompt says what failed
         ├── Permanent             no retry helps: bad repository, refused result
         │   └── PolicyViolation   what came back breaks a rule; names the path
@@ -84,6 +85,12 @@ class RunFailure(SwarmError):
 
 class Transient(RunFailure):
     code, outcome = "transient", "transient"
+
+
+class RateLimited(Transient):
+    """extra["wait"]: seconds that the provider asks for; 0 where it does not say."""
+
+    code = "rate_limited"
 
 
 class AgentFailed(RunFailure):

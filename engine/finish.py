@@ -11,13 +11,13 @@ from engine.branches import Branches, Work
 from engine.config import Config
 from engine.crash import point
 from engine.db import Database
-from engine.errors import AgentFailed, MergeConflict, Permanent, RunFailure, Transient
+from engine.errors import AgentFailed, MergeConflict, Permanent, RateLimited, RunFailure, Transient
 from engine.jobs import Result
 from engine.log import event
 
 MAX_CONFLICTS = 2
 MAX_TRANSIENTS = 10  # in a row; then it counts as a failed attempt
-FAILURES = {"transient": Transient, "agent": AgentFailed, "permanent": Permanent}
+FAILURES = {"transient": Transient, "rate_limited": RateLimited, "agent": AgentFailed, "permanent": Permanent}
 
 
 def finish(db: Database, config: Config, branches: Branches, run: Any, result: Result) -> None:
@@ -29,7 +29,7 @@ def finish(db: Database, config: Config, branches: Branches, run: Any, result: R
     try:
         if result.outcome == "failed":
             _keep_failed(db, branches, run, ticket, result)
-            raise FAILURES[result.failure or "transient"](result.reason)
+            raise FAILURES[result.failure or "transient"](result.reason, wait=result.wait)
         _succeed(db, branches, run, ticket, result)
     except RunFailure as failure:
         if isinstance(failure, Transient) and db.value("select state from runs where id = ?", (run["id"],)) == "merging":
@@ -45,6 +45,8 @@ def _succeed(db: Database, branches: Branches, run: Any, ticket: Any, result: Re
         _record(db, run, "integrated", "completed", None, result, merged_sha=result.base)
     elif result.outcome == "needs_input":
         _ask(db, branches, run, ticket, result)
+    elif result.outcome == "over_budget":
+        _over_budget(db, branches, run, ticket, result)
     elif result.outcome == "no_change":
         if not ticket["merged_sha"] and not result.checks:
             raise AgentFailed("The agent changed nothing, and there is no check that says that nothing was needed.")
@@ -74,21 +76,34 @@ def _deliver(db: Database, branches: Branches, run: Any, ticket: Any, result: Re
 
 
 def _ask(db: Database, branches: Branches, run: Any, ticket: Any, result: Result) -> None:
-    request = result.request or {}
-    branch = None
-    if result.tip:
-        work = _work(db, run, ticket, result)
-        branches.keep(work)
-        branch = work.branch
+    request, branch = result.request or {}, _kept(db, branches, run, ticket, result)
     with db.transaction():
-        row = _record(db, run, "needs_input", "needs_input", "The agent asks a question.", result, branch_name=branch or ticket["branch_name"])
+        row = _record(db, run, "needs_input", "needs_input", "The agent asks a question.", result, branch_name=branch)
         if row:
             requests.open_question(db, row, run["id"], str(request.get("question", "")), [str(o) for o in request.get("options", [])])
 
 
+def _over_budget(db: Database, branches: Branches, run: Any, ticket: Any, result: Result) -> None:
+    """No attempt is used up; a person decides about money."""
+    reason, branch = result.reason or "The budget is used up.", _kept(db, branches, run, ticket, result)
+    with db.transaction():
+        row = _record(db, run, "over_budget", "needs_input", f"{reason} It waits for your word.", result, branch_name=branch)
+        if row:
+            requests.open_budget(db, row, run["id"], reason)
+
+
+def _kept(db: Database, branches: Branches, run: Any, ticket: Any, result: Result) -> str | None:
+    """Keeps what a run has done so far, if anything. -> the ticket's branch, if it has one"""
+    if not result.tip:
+        return ticket["branch_name"]
+    work = _work(db, run, ticket, result)
+    branches.keep(work)
+    return work.branch
+
+
 def _keep_failed(db: Database, branches: Branches, run: Any, ticket: Any, result: Result) -> None:
-    """A check failed, but the work is there: the next run begins with it."""
-    if run["kind"] == "feature" and result.tip and result.failure == "agent":
+    """A check failed, or the provider had enough, but the work is there: the next run begins with it."""
+    if run["kind"] == "feature" and result.tip and result.failure in ("agent", "rate_limited"):
         branches.keep(_work(db, run, ticket, result))
 
 
@@ -100,6 +115,9 @@ def record_failure(db: Database, config: Config, run: Any, ticket: Any, failure:
         retry = columns["conflicts"] <= MAX_CONFLICTS
     elif isinstance(failure, Transient) and storage.is_at_fault(failure.sentence):
         columns = {"not_before": utc(after=delay(1, config.backoff_seconds))}  # it says nothing about the ticket, however often it happens
+    elif isinstance(failure, RateLimited):
+        pause = max(float(str(failure.extra.get("wait", 0.0))), delay(ticket["transients"] + 1, config.backoff_seconds))
+        columns = {"transients": min(ticket["transients"] + 1, MAX_TRANSIENTS - 1), "not_before": utc(after=pause)}  # never a failed attempt
     elif isinstance(failure, Transient) and ticket["transients"] < MAX_TRANSIENTS:
         columns = {"transients": ticket["transients"] + 1, "not_before": utc(after=delay(ticket["transients"] + 1, config.backoff_seconds))}
     else:

@@ -18,13 +18,15 @@ _DISK = re.compile(r"no space left on device|disk quota exceeded|too many open f
 
 
 def failure(command: str, code: int, stderr: bytes) -> RunFailure:
-    """The error to raise for `git <command>` that ended with `code`; code is negative for a signal, as in subprocess."""
+    """The error to raise for `git <command>` that ended with `code`; code is negative for a signal, as in subprocess.
+    Its extra["words"]: what git and a remote said, for whoever can say it better."""
     words = clean(stderr)
     if code in (-signal.SIGKILL, -signal.SIGTERM, -signal.SIGINT, -signal.SIGHUP):
         return Transient(f"git {command} was stopped by signal {-code}. It will be tried again.")
     sentence = f"git {command} failed: {words or f'it ended with code {code}'}"
     network = command in NETWORK_COMMANDS and _PASSING.search(words) and not _REFUSED.search(words)
-    return Transient(sentence) if network or _DISK.search(words) else Permanent(sentence)
+    kind = Transient if network or _DISK.search(words) else Permanent
+    return kind(sentence, words=clean(stderr, 4000))
 
 
 def clean(stderr: bytes, most: int = 400) -> str:

@@ -30,6 +30,19 @@ class Limits:
 
 
 @dataclass(frozen=True)
+class Machine:
+    """The virtual machine that a run gets where it gets one. image: the folder of its image. disk_mb: swap space, on the host's disk.
+    templates: whether it may be a clone of one that was booted before."""
+
+    image: str
+    memory_mb: int = 1024
+    cpus: int = 1
+    disk_mb: int = 4096
+    templates: bool = True
+    boot_seconds: float = 60.0   # by then it has to be up; longer where the host has more to do than it has cores
+
+
+@dataclass(frozen=True)
 class Criterion:
     """One acceptance criterion; `check` is a shell command, empty where only a person can judge."""
 
@@ -44,6 +57,32 @@ class Source:
     url: str | None
     base_branch: str | None
     protocols: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Budget:
+    """What a run, and its session, may spend on models; 0: no limit. Money is in the currency of the price table.
+    session_spent_…: what ended runs of the session have spent; its live runs are seen in their ledgers."""
+
+    run_tokens: int = 0
+    run_money: float = 0.0
+    session_tokens: int = 0
+    session_money: float = 0.0
+    session_spent_tokens: int = 0
+    session_spent_money: float = 0.0
+
+
+@dataclass(frozen=True)
+class Access:
+    """What a run may reach from its sandboxes, by a gateway of its own. models: {shape: base URL}, for the agent alone; their keys are
+    not here: they come on the runner's standard input. hosts: for the proxy, of the checks too. authorities: a file of certificates."""
+
+    models: dict[str, str]
+    hosts: tuple[str, ...] = ()
+    megabytes: int = 0
+    budget: Budget = Budget()
+    prices: dict[str, dict[str, float]] = field(default_factory=dict)
+    authorities: str = ""
 
 
 @dataclass(frozen=True)
@@ -66,6 +105,8 @@ class Job:
     limits: Limits
     criteria: tuple[Criterion, ...] = ()
     source: Source | None = None
+    machine: Machine | None = None
+    access: Access | None = None   # None: no gateway is needed
 
     def write(self, folder: Path) -> None:
         write_json(folder / "job.json", asdict(self))
@@ -73,9 +114,11 @@ class Job:
     @classmethod
     def read(cls, folder: Path) -> "Job":
         values = json.loads((folder / "job.json").read_text(encoding="utf-8"))
-        source = values.pop("source")
-        return cls(limits=Limits(**values.pop("limits")), criteria=tuple(Criterion(**c) for c in values.pop("criteria")),
-                   source=Source(source["url"], source["base_branch"], tuple(source["protocols"])) if source else None, **values)
+        source, access, machine = values.pop("source"), values.pop("access", None), values.pop("machine", None)
+        return cls(machine=Machine(**machine) if machine else None, limits=Limits(**values.pop("limits")),
+                   criteria=tuple(Criterion(**c) for c in values.pop("criteria")),
+                   source=Source(source["url"], source["base_branch"], tuple(source["protocols"])) if source else None,
+                   access=Access(hosts=tuple(access.pop("hosts")), budget=Budget(**access.pop("budget")), **access) if access else None, **values)
 
 
 @dataclass
@@ -83,7 +126,8 @@ class Result:
     """What the runner, never the sandbox, says of a run.
 
     outcome: 'ok' (there is out/out.bundle with base..tip), 'no_change', 'needs_input' (request is set; a bundle if work was
-    done), 'failed' (failure says 'transient', 'agent' or 'permanent'). checks: [{text, command, exit, seconds, output, passed}].
+    done), 'over_budget' (reason is set; a bundle if work was done), 'failed' (failure says 'transient',
+    'rate_limited', 'agent' or 'permanent'). checks: [{text, command, exit, seconds, output, passed}].
     at: seconds since the epoch, the date of the merge commit, so that repeating the merge makes the same object."""
 
     run: str
@@ -96,6 +140,9 @@ class Result:
     request: dict[str, Any] | None = None
     checks: list[dict] = field(default_factory=list)
     phases: dict[str, float] = field(default_factory=dict)
+    usage: dict[str, Any] = field(default_factory=dict)  # of models and of the network, as engine/gateway/serving.py has it; {}: no gateway
+    machine: dict[str, Any] = field(default_factory=dict)  # {accelerator, memory_mb, cpus, clone, boots, boot_ms: the longest}; {}: no VM
+    wait: float = 0.0                                    # seconds that a model's provider asks to be left alone
 
     def write(self, folder: Path) -> None:
         write_json(folder / "result.json", asdict(self))

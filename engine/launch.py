@@ -7,7 +7,7 @@ import subprocess
 from pathlib import Path
 from typing import ClassVar, Protocol
 
-from engine import processes, runner
+from engine import access, processes, runner
 from engine.config import ROOT, Config
 from engine.crash import inherited, point
 from engine.jobs import Job, Result
@@ -55,7 +55,7 @@ class ProcessLauncher:
     _children: ClassVar[dict[str, subprocess.Popen[bytes]]] = {}  # run id -> child; this process's, whichever launcher started it
 
     def __init__(self, config: Config) -> None:
-        self.runs = config.data / "runs"
+        self.config, self.runs = config, config.data / "runs"
 
     def folder(self, run_id: str) -> Path:
         return self.runs / run_id
@@ -70,13 +70,15 @@ class ProcessLauncher:
         if lock is None:
             raise OSError(f"the lock of {job.run} is held by another process")
         point("after-lock")
+        keys = access.keys_file(self.config, job)
         try:
             with open(folder / "runner.err", "ab") as errors:
                 self._children[job.run] = subprocess.Popen(
-                    runner.command(ROOT, folder), stdin=subprocess.DEVNULL, stdout=errors, stderr=errors, cwd="/", start_new_session=True,
+                    runner.command(ROOT, folder), stdin=keys, stdout=errors, stderr=errors, cwd="/", start_new_session=True,
                     pass_fds=[lock], env={"PATH": "/usr/local/bin:/usr/bin:/bin", "LANG": "C.UTF-8", processes.RUN_VARIABLE: job.run, **inherited()})
             point("after-spawn")
         finally:
+            os.close(keys)
             os.close(lock)  # from now on the runner alone holds it
 
     def prepare_result(self, job: Job, result: Result) -> None:

@@ -34,10 +34,12 @@ def work(run: Run) -> None:
     _write(inputs / "message", message(job, agent))
     _write_values(inputs / "job", integration=job.integration, branch=job.branch, base=base, resume="yes" if resume else "", agent=agent.name)
     _copy_scripts(inputs, "work.sh", "bin/swarm-ask")
+    _copy_relay(run, inputs)
     run.timed("inputs", since)
     since, output = time.monotonic(), Output(run.log, PHASE + b"agent ")
+    environment = {**_identity(agent), **(run.service.environment() if run.service else {})}
     try:
-        code = run_sandbox(run, "work.sh", inputs, run.folder / "out", _identity(agent), output, run.bounds(silence=job.limits.stall_seconds))
+        code = run_sandbox(run, "work.sh", inputs, run.folder / "out", environment, output, run.bounds(silence=job.limits.stall_seconds), agent=True)
     finally:
         run.timed("work", since)
     _judge(code, output, job.limits)
@@ -85,6 +87,7 @@ def check_all(run: Run) -> None:
         os.link(run.folder / "in" / "in.bundle", inputs / "in.bundle")
     _write_values(inputs / "job", integration=run.job.integration, tip=run.result.tip or run.result.base or "")
     _copy_scripts(inputs, "check.sh")
+    _copy_relay(run, inputs)
     for number, criterion in enumerate(todo, 1):
         check, reason = _check(run, inputs, number, criterion)
         run.result.checks.append(check)
@@ -131,6 +134,13 @@ def _write(path: Path, text: str) -> None:
 def _write_values(path: Path, **values: str) -> None:
     """Shell assignments, to be sourced."""
     _write(path, "".join(f"{name}={quoted(value)}\n" for name, value in values.items()))
+
+
+def _copy_relay(run: Run, inputs: Path) -> None:
+    """For a sandbox that has a gateway: what reaches it from inside."""
+    if run.service:
+        _copy_scripts(inputs, "gateway.sh")
+        shutil.copytree(SCRIPTS.parent / "gateway" / "link", inputs / "link", ignore=shutil.ignore_patterns("__pycache__"))
 
 
 def _copy_scripts(inputs: Path, *names: str) -> None:

@@ -2,7 +2,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from engine import claims
+from engine import claims, usage
 from engine.branches import Branches
 from engine.config import Config
 from engine.db import Database
@@ -54,6 +54,7 @@ class Reaper:
         self.launcher.stop(run["id"])
         outcome = "cancelled" if run["ticket_status"] == "cancelled" else "stale"
         claims.end(self.db, run["id"], outcome, f"The ticket is {run['ticket_status']}.")
+        usage.book(self.db, self.config.data, run)
         self.launcher.discard(run["id"])
         event("finished", ticket=run["ticket_id"], run=run["id"], outcome=outcome, status=run["ticket_status"])
 
@@ -77,6 +78,7 @@ class Reaper:
         self.launcher.stop(run["id"])
         ticket = self.db.one("select * from tickets where id = ?", (run["ticket_id"],))
         record_failure(self.db, self.config, run, ticket, Transient(reason, detail=self.launcher.last_words(run["id"])))
+        usage.book(self.db, self.config.data, run)
         self.launcher.discard(run["id"])
 
     def clear(self) -> None:

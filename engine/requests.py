@@ -5,11 +5,16 @@ from typing import Any
 from engine import settle
 from engine.db import Database
 from engine.errors import BadRequest, NotFound, WrongState
-from engine.tickets import NOW, get
+from engine.tickets import NOW, change, get
 
+# Tickets that wait for a word about the session, not for an answer of their own.
+_WAITING = ("session_id = :session and status = 'needs_input' and not exists"
+            " (select 1 from requests r where r.ticket_id = tickets.id and r.kind = 'question' and r.state = 'open')")
 ANSWER_LIMIT = 20_000  # characters
 TRY_AGAIN = "Try again"
 WAIVE = "Run this session without isolation"
+RAISE = "Raise the budget"
+STOP = "Stop"
 
 
 def open_question(db: Database, ticket: Any, run_id: str, question: str, options: list[str]) -> None:
@@ -36,6 +41,14 @@ def open_isolation(db: Database, ticket: Any, reasons: str) -> None:
               "its commands then run as your own user, with your files and your network.", [TRY_AGAIN, WAIVE])
 
 
+def open_budget(db: Database, ticket: Any, run_id: str, reason: str) -> None:
+    """There is nothing left to spend. One request serves the whole session."""
+    if db.value("select 1 from requests where session_id = ? and kind = 'budget' and state = 'open'", (ticket["session_id"],)) is None:
+        _open(db, ticket, run_id, "budget",
+              f"{ticket['id']} waits: {reason[:1].lower()}{reason[1:]} Its work so far is kept. Raise the budget of this session and of its runs by as "
+              "much as it was, or stop: then every ticket that waits for this fails, and can be retried.", [RAISE, STOP])
+
+
 def _open(db: Database, ticket: Any, run_id: str | None, kind: str, body: str, options: list[str]) -> None:
     db.execute("insert into requests (tenant_id, session_id, ticket_id, run_id, kind, body, options) values (?, ?, ?, ?, ?, ?, ?)",
                (ticket["tenant_id"], ticket["session_id"], ticket["id"], run_id, kind, body, json.dumps(options, ensure_ascii=False)))
@@ -43,12 +56,14 @@ def _open(db: Database, ticket: Any, run_id: str | None, kind: str, body: str, o
 
 def withdraw(db: Database, ticket_id: str) -> None:
     """Closes what is open about a ticket, because something else has decided."""
-    db.execute(f"update requests set state = 'withdrawn', answered_at = {NOW} where ticket_id = ? and state = 'open' and kind <> 'isolation'", (ticket_id,))
+    db.execute(f"update requests set state = 'withdrawn', answered_at = {NOW} where ticket_id = ? and state = 'open'"
+               " and kind not in ('isolation', 'budget')", (ticket_id,))
 
 
 def withdraw_idle(db: Database) -> None:
     """Closes what is open about tickets that have been moved on by hand."""
-    db.execute(f"update requests set state = 'withdrawn', answered_at = {NOW} where state = 'open' and kind <> 'isolation' and exists"
+    db.execute(f"update requests set state = 'withdrawn', answered_at = {NOW} where state = 'open'"
+               " and kind not in ('isolation', 'budget') and exists"
                " (select 1 from tickets t where t.id = requests.ticket_id and t.status <>"
                " case requests.kind when 'question' then 'needs_input' when 'review' then 'in_review' else 'failed' end)")
 
@@ -59,7 +74,8 @@ def answer(db: Database, tenant: str, ticket_id: str, text: str, by: str = "you"
     Raises NotFound, BadRequest for an empty or overlong text, WrongState when nothing is open (with the answer that was given)."""
     with db.transaction():
         ticket = get(db, tenant, ticket_id)
-        row = db.one("select * from requests where kind in ('question', 'isolation') and (ticket_id = :id or (kind = 'isolation' and session_id = :session))"
+        row = db.one("select * from requests where kind in ('question', 'isolation', 'budget') and"
+                     " (ticket_id = :id or (kind in ('isolation', 'budget') and session_id = :session))"
                      " order by state = 'open' desc, seq desc limit 1", {"id": ticket_id, "session": ticket["session_id"]})
         if row is None:
             raise NotFound(f"{ticket_id} asks nothing.")
@@ -82,6 +98,8 @@ def answer_request(db: Database, tenant: str, seq: int, text: str, by: str = "yo
                              answered_by=row["answered_by"], answered_at=row["answered_at"])
         if row["kind"] == "isolation":
             _answer_isolation(db, row, text)
+        elif row["kind"] == "budget":
+            _answer_budget(db, row, text)
         db.execute(f"update requests set state = 'answered', answer = ?, answered_by = ?, answered_at = {NOW} where seq = ?", (text, by, seq))
         settle.release(db, "id = :id and status = 'needs_input'", {"id": row["ticket_id"]}, not_before=None)
         settle.session(db, row["session_id"])
@@ -92,5 +110,14 @@ def _answer_isolation(db: Database, row: Any, text: str) -> None:
         raise BadRequest(f"The answer is one of: {TRY_AGAIN!r}, {WAIVE!r}.")
     if text == WAIVE:
         db.execute("update hitl_sessions set isolation = 'waived' where id = ?", (row["session_id"],))
-    settle.release(db, "session_id = :session and status = 'needs_input' and not exists"
-                   " (select 1 from requests r where r.ticket_id = tickets.id and r.kind = 'question' and r.state = 'open')", {"session": row["session_id"]})
+    settle.release(db, _WAITING, {"session": row["session_id"]})
+
+
+def _answer_budget(db: Database, row: Any, text: str) -> None:
+    if text not in (RAISE, STOP):
+        raise BadRequest(f"The answer is one of: {RAISE!r}, {STOP!r}.")
+    if text == RAISE:
+        db.execute("update hitl_sessions set budget_raises = budget_raises + 1 where id = ?", (row["session_id"],))
+        settle.release(db, _WAITING, {"session": row["session_id"]}, not_before=None)
+    else:
+        change(db, "failed", _WAITING, {"session": row["session_id"]}, reason="The budget is used up, and a person chose to stop.")

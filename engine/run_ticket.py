@@ -24,11 +24,11 @@ COMPLETED, FAILED, REFUSED = 0, 1, 2
 
 def run_ticket(db: Database, config: Config, ticket_id: str) -> int:
     """Claims and runs the ticket, once. -> exit code. Raises Refused with the reason why it may not run now, NotFound."""
-    choice = choose(config.runtime)
+    choice = choose(config.runtime, config.machine)
     owner = f"cli-{uuid.uuid4().hex[:12]}"
     lock = OwnerLock(config, owner)
     try:
-        run = _claim(db, config, owner, ticket_id)
+        run = _claim(db, config, owner, ticket_id, choice.most)
         print(f"{ticket_id}: run {run['run_no']} of kind {run['kind']}, {choice.runtime.name} ({choice.runtime.isolation})", flush=True)
         _follow(db, config, choice, run["id"])
         ended = db.one("select outcome, reason from runs where id = ?", (run["id"],))
@@ -40,10 +40,12 @@ def run_ticket(db: Database, config: Config, ticket_id: str) -> int:
         lock.release()
 
 
-def _claim(db: Database, config: Config, owner: str, ticket_id: str) -> dict:
+def _claim(db: Database, config: Config, owner: str, ticket_id: str, most: int | None) -> dict:
     with db.transaction():
         ticket = get(db, "default", ticket_id)
         busy = db.value("select count(*) from runs where ended_at is null and state <> 'merging'")
+        if most is not None and busy >= most:
+            raise Refused(f"This host's memory holds {most} virtual machines at a time, and {busy} run. Wait for one to end, or lower SWARM_VM_MEMORY_MB.")
         if busy >= config.slots:
             raise Refused(f"All {config.slots} slots are busy. Wait for a run to end, or raise SWARM_SLOTS.")
         run = claims.claim_one(db, owner, ticket_id, utc())

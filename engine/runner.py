@@ -10,13 +10,13 @@ from pathlib import Path
 from types import FrameType
 
 from engine.crash import point
-from engine.errors import AgentFailed, Permanent, RunFailure, SwarmError
+from engine.errors import AgentFailed, Permanent, RateLimited, RunFailure, SwarmError
 from engine.jobs import Job, Result
 from engine.outputs import give_bundle, read_question, take_bundle
 from engine.phases import bundle_in, check_all, work
 from engine.processes import sweep
 from engine.repository import Repository
-from engine.runtimes import RUNTIMES
+from engine.runtimes import make
 from engine.runtimes.base import start_time
 from engine.sandbox import Run
 from engine.watch import Log
@@ -44,13 +44,17 @@ def main(path: str) -> None:
     try:
         job = Job.read(folder)
         result.run = job.run
-        run = Run(job, folder, RUNTIMES[job.runtime](), result, Log(folder / "log", job.limits.log_mb))
+        run = Run(job, folder, make(job.runtime, job.machine), result, Log(folder / "log", job.limits.log_mb))
+        if job.access:
+            from engine.gateway.serving import Service, take_keys  # here alone: most runs need none, and start sooner without it
+
+            run.service = Service(job, job.access, folder, take_keys())
         KINDS[job.kind](run)
     except Stopped:
         _fail(result, "transient", "The run was told to stop before it was done.")
     except RunFailure as failure:
-        kind = "permanent" if isinstance(failure, Permanent) else "agent" if isinstance(failure, AgentFailed) else "transient"
-        _fail(result, kind, failure.sentence)
+        _fail(result, _kind(failure), failure.sentence)
+        result.wait = float(str(failure.extra.get("wait", 0.0)))
     except Exception as error:  # the edge of this process: a run without a reason helps nobody
         sys.excepthook(type(error), error, error.__traceback__)
         _fail(result, "transient", error.sentence if isinstance(error, SwarmError) else _described(error))
@@ -59,6 +63,8 @@ def main(path: str) -> None:
         run.stop()  # once more where SIGTERM came in the middle of a stop or a start
         if result.outcome == "failed":
             sweep(result.run, folder)
+    if run and run.service:
+        result.usage = run.service.usage()
     point("before-result")
     result.write(folder)
     point("after-result")
@@ -111,8 +117,12 @@ def feature(run: Run) -> None:
         if run.result.request:
             run.result.outcome = "needs_input"
             return
-        if failure:
-            raise failure
+        if run.service and run.service.over_budget:
+            run.result.outcome, run.result.reason = "over_budget", run.service.over_budget
+            return
+        trouble = run.service.trouble() if run.service and (failure or run.result.tip is None) else None
+        if trouble or failure:
+            raise trouble or failure or AgentFailed()
         point("before-checks")
         check_all(run)
         run.result.outcome = "ok" if run.result.tip else "no_change"
@@ -128,6 +138,11 @@ def integrate(run: Run) -> None:
 
 
 KINDS = {"prepare": prepare, "feature": feature, "integrate": integrate}
+
+
+def _kind(failure: RunFailure) -> str:
+    kinds = {Permanent: "permanent", AgentFailed: "agent", RateLimited: "rate_limited"}
+    return next((kind for error, kind in kinds.items() if isinstance(failure, error)), "transient")
 
 
 def _fail(result: Result, failure: str, reason: str) -> None:

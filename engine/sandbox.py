@@ -4,21 +4,26 @@ import os
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from engine import cgroups
-from engine.errors import Transient
+from engine.errors import AgentFailed, Transient
 from engine.folders import remove
 from engine.gauge import Gauge, look_at
 from engine.jobs import Job, Result
 from engine.runtimes.base import Handle, Runtime, SandboxJob
 from engine.watch import Bounds, Log, Output, drain, watch
 
+if TYPE_CHECKING:  # a run that needs no gateway does not wait for its modules
+    from engine.gateway.serving import Service
+
 REST_BYTES = 1 << 20  # of output that is still taken after the end
 
 
 @dataclass
 class Run:
-    """A run in progress: its job, its folder and what is known of its result so far. handle: of the sandbox that lives now."""
+    """A run in progress: its job, its folder and what is known of its result so far. handle: of the sandbox that lives now.
+    service: its gateway, for a job with `access`."""
 
     job: Job
     folder: Path
@@ -26,6 +31,7 @@ class Run:
     result: Result
     log: Log
     handle: Handle | None = None
+    service: "Service | None" = None
     began: float = field(default_factory=time.monotonic)
 
     def timed(self, phase: str, since: float) -> None:
@@ -34,32 +40,54 @@ class Run:
 
     def bounds(self, seconds: float | None = None, silence: float | None = None) -> Bounds:
         """The time that the whole run has left, or `seconds` from now where that is less."""
-        whole = self.job.limits.run_seconds
+        whole, look = self.job.limits.run_seconds, self.look_at_gateway if self.service else None
         if seconds is not None and time.monotonic() + seconds < self.began + whole:
-            return Bounds(time.monotonic() + seconds, f"It took longer than {seconds:g} seconds, so it was stopped.", silence)
-        return Bounds(self.began + whole, f"The run took longer than {whole:g} seconds, so it was stopped.", silence)
+            return Bounds(time.monotonic() + seconds, f"It took longer than {seconds:g} seconds, so it was stopped.", silence, look)
+        return Bounds(self.began + whole, f"The run took longer than {whole:g} seconds, so it was stopped.", silence, look)
+
+    def look_at_gateway(self) -> None:
+        """Its notices go into the log. Raises AgentFailed when the agent goes on though nothing is left to spend."""
+        if self.service:
+            for notice in self.service.notices():
+                self.log.write(f"gateway: {notice}\n".encode())
+            if self.service.is_spent():
+                raise AgentFailed(str(self.service.over_budget))
 
     def stop(self) -> None:
         """Ends the sandbox that lives now, if any."""
         if self.handle is not None:
             cgroups.kill(self.job.run)  # at once, and no more forks
             self.runtime.stop(self.handle)
+            self._note_machine(self.handle)
             self.handle = None
 
+    def _note_machine(self, handle: Handle) -> None:
+        """What the virtual machine was, and how long it took to come up: of several, the longest; phases: all of that."""
+        if "machine" in handle:
+            before, took = self.result.machine, handle["machine"].get("boot_ms", 0)
+            self.result.phases["boot"] = self.result.phases.get("boot", 0.0) + took
+            self.result.machine = {**handle["machine"], "boots": before.get("boots", 0) + 1, "boot_ms": max(took, before.get("boot_ms", 0)),
+                                   "clone": handle["machine"]["clone"] and before.get("clone", True)}
 
-def run_sandbox(run: Run, script: str, inputs: Path, outputs: Path, environment: dict[str, str], output: Output, bounds: Bounds) -> int:
-    """Runs inputs/<script> in a fresh sandbox. -> its exit code. Nothing of the sandbox is alive when this returns or raises:
-    AgentFailed for a limit (OverTime for the clock), Transient when there was no sandbox to be had."""
+
+def run_sandbox(run: Run, script: str, inputs: Path, outputs: Path, environment: dict[str, str], output: Output, bounds: Bounds,
+                agent: bool = False) -> int:
+    """Runs inputs/<script> in a fresh sandbox. -> its exit code. agent: it may have the models that the run may have.
+
+    Nothing of the sandbox is alive when this returns or raises: AgentFailed for a limit (OverTime for the clock),
+    Transient when there was no sandbox to be had."""
     outputs.mkdir(parents=True, exist_ok=True)
     lock, work = _take_lock(run.folder / "sandbox.lock"), run.folder / "work"
     pipe, end = os.pipe2(os.O_CLOEXEC)
     os.set_blocking(pipe, False)
     groups = cgroups.create(run.job.run, run.job.limits)
+    door = run.service.open(agent) if run.service else None
     try:
         try:
             run.handle = run.runtime.start(SandboxJob(
                 run=run.job.run, command=("/bin/sh", "-c", f'. "$SWARM_IN/{script}"'), inputs=inputs, outputs=outputs, work=work,
-                environment=environment, limits=run.job.limits, log=end, lock=lock, groups=tuple(groups)))
+                environment=environment, limits=run.job.limits, log=end, lock=lock, groups=tuple(groups),
+                gateway=door))
         finally:
             os.close(end)
             os.close(lock)  # from now on the sandbox alone holds it
@@ -75,6 +103,8 @@ def run_sandbox(run: Run, script: str, inputs: Path, outputs: Path, environment:
         drain(pipe, output, REST_BYTES)  # why the sandbox did not come up
         raise
     finally:
+        if run.service and door:
+            run.service.close(door)
         os.close(pipe)
         cgroups.sweep(run.job.run)
         remove(work)

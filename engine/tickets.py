@@ -25,7 +25,7 @@ MOVES = {
     "needs_input": ("claimed", "running"),
     "in_review": ("running",),
     "completed": ("claimed", "running"),
-    "failed": ("blocked", "ready", "claimed", "running"),
+    "failed": ("blocked", "ready", "claimed", "running", "needs_input"),
     "cancelled": (*OPEN, "failed"),
 }
 HELD = ("claimed", "running")

@@ -3,6 +3,7 @@ import os
 import re
 import select
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
@@ -68,11 +69,13 @@ class Output:
 
 
 class Bounds(NamedTuple):
-    """Until when, on the monotonic clock, and what to say then; how long it may be silent (None: as long as it likes)."""
+    """Until when, on the monotonic clock, and what to say then; how long it may be silent (None: as long as it likes).
+    look: called now and then; raises AgentFailed for a limit of its own."""
 
     deadline: float
     late: str
     silence: float | None = None
+    look: Callable[[], None] | None = None
 
 
 def watch(gauge: Gauge, pipe: int, output: Output, bounds: Bounds) -> int:
@@ -127,5 +130,7 @@ def backstop(run_seconds: float) -> float:
 def _keep(bounds: Bounds, output: Output, now: float) -> None:
     if now > bounds.deadline:
         raise OverTime(bounds.late)
+    if bounds.look is not None:
+        bounds.look()
     if bounds.silence is not None and now - output.last > bounds.silence:
         raise AgentFailed(f"The run wrote nothing for {bounds.silence:g} seconds, so it was stopped.")

@@ -1,44 +1,33 @@
 """JSON under /api: parse, call, render. What is refused, and how, is in guard; what things look like, in views."""
-import re
 import tempfile
 from typing import Any
 
-from flask import Blueprint, Response, current_app, jsonify, request, send_file
+from flask import Blueprint, Response, jsonify, request, send_file
 
 from engine import claims, requests, steering
 from engine.branches import repository_path
-from engine.errors import BadRequest, NotFound
+from engine.errors import NotFound
 from engine.repository import Repository
-from hitl import sessions, ticket_views, views
+from hitl import openapi, sessions, ticket_views, views
+from hitl.api_card import card_api
+from hitl.api_input import PAGE, number, swarm, text_of
+from hitl.api_interview import interview_api
 from hitl.guard import current_tenant, json_body, optional_json_body
 from hitl.ticket_generator import start_build
 
 api = Blueprint("api", __name__, url_prefix="/api")
-PAGE = 500  # entries in one answer
-
-
-def _swarm() -> Any:
-    return current_app.extensions["swarm"]
-
-
-def _number(name: str, default: int, most: int = 2**62, least: int = 0) -> int:
-    """A whole number of the query. Raises BadRequest with what is allowed."""
-    text = request.args.get(name)
-    if text is None:
-        return default
-    if not re.fullmatch(r"[0-9]{1,18}", text) or not least <= int(text) <= most:
-        raise BadRequest(f"{name} must be a whole number from {least} to {most}.")
-    return int(text)
+api.register_blueprint(card_api)
+api.register_blueprint(interview_api)
 
 
 def _session(session_id: str) -> dict[str, Any]:
-    return views.session_view(_swarm().db, _swarm().config, current_tenant(), session_id)
+    return views.session_view(swarm().db, swarm().config, current_tenant(), session_id)
 
 
 @api.post("/hitl")
 def create_session() -> tuple[Response, int]:
     body = json_body()
-    session_id = sessions.create(_swarm().db, _swarm().config, current_tenant(), project_name=body.get("project_name"),
+    session_id = sessions.create(swarm().db, swarm().config, current_tenant(), project_name=body.get("project_name"),
                                  description=body.get("description", ""), repository=body.get("repository"), spec_card=body.get("spec_card"))
     response = jsonify(_session(session_id))
     response.headers["Location"] = f"/api/hitl/{session_id}"
@@ -47,8 +36,8 @@ def create_session() -> tuple[Response, int]:
 
 @api.get("/hitl")
 def list_sessions() -> Response:
-    after = _number("after", -1)
-    return jsonify(views.session_list(_swarm().db, current_tenant(), request.args.get("state"), _number("limit", 50, PAGE, 1),
+    after = number("after", -1)
+    return jsonify(views.session_list(swarm().db, current_tenant(), request.args.get("state"), number("limit", 50, PAGE, 1),
                                       None if after < 0 else after))
 
 
@@ -57,56 +46,48 @@ def get_session(session_id: str) -> Response:
     return jsonify(_session(session_id))
 
 
-@api.put("/hitl/<session_id>/spec-card")
-def put_card(session_id: str) -> Response:
-    """The body is the card, or {"spec_card": the card}."""
-    body = json_body()
-    card = body["spec_card"] if set(body) == {"spec_card"} else body
-    return jsonify(sessions.put_card(_swarm().db, _swarm().config, current_tenant(), session_id, card))
-
-
 @api.post("/hitl/<session_id>/approve")
 def approve(session_id: str) -> Response:
-    sessions.approve(_swarm().db, current_tenant(), session_id, json_body().get("spec_sha256"))
+    sessions.approve(swarm().db, current_tenant(), session_id, json_body().get("spec_sha256"))
     return jsonify(_session(session_id))
 
 
 @api.post("/hitl/<session_id>/start-build")
 def start(session_id: str) -> Response:
-    return jsonify(start_build(_swarm().db, _swarm().config, current_tenant(), session_id, json_body()))
+    return jsonify(start_build(swarm().db, swarm().config, current_tenant(), session_id, json_body()))
 
 
 @api.post("/hitl/<session_id>/<any(reopen, pause, resume):what>")
 def move_session(session_id: str, what: str) -> Response:
     optional_json_body()
-    {"reopen": sessions.reopen, "pause": sessions.pause, "resume": sessions.resume}[what](_swarm().db, current_tenant(), session_id)
+    {"reopen": sessions.reopen, "pause": sessions.pause, "resume": sessions.resume}[what](swarm().db, current_tenant(), session_id)
     return jsonify(_session(session_id))
 
 
 @api.post("/hitl/<session_id>/cancel")
 def cancel_session(session_id: str) -> Response:
-    sessions.cancel(_swarm().db, current_tenant(), session_id, optional_json_body().get("reason", "Cancelled by a person."))
+    sessions.cancel(swarm().db, current_tenant(), session_id, optional_json_body().get("reason", "Cancelled by a person."))
     return jsonify(_session(session_id))
 
 
 @api.get("/hitl/<session_id>/tickets")
 def session_tickets(session_id: str) -> Response:
-    return jsonify(tickets=views.tickets_view(_swarm().db, current_tenant(), session_id))
+    return jsonify(tickets=views.tickets_view(swarm().db, current_tenant(), session_id))
 
 
 @api.get("/hitl/<session_id>/board")
 def session_board(session_id: str) -> Response:
-    return jsonify(views.board_view(_swarm().db, current_tenant(), session_id))
+    return jsonify(views.board_view(swarm().db, current_tenant(), session_id))
 
 
 @api.get("/hitl/<session_id>/events")
 def session_events(session_id: str) -> Response:
-    return jsonify(views.events_view(_swarm().db, current_tenant(), session_id, _number("after", 0), _number("limit", PAGE, PAGE, 1)))
+    return jsonify(views.events_view(swarm().db, current_tenant(), session_id, number("after", 0), number("limit", PAGE, PAGE, 1)))
 
 
 @api.get("/hitl/<session_id>/notes")
 def session_notes(session_id: str) -> Response:
-    return Response(views.notes_markdown(_swarm().db, current_tenant(), session_id), content_type="text/markdown; charset=utf-8")
+    return Response(views.notes_markdown(swarm().db, current_tenant(), session_id), content_type="text/markdown; charset=utf-8")
 
 
 @api.get("/hitl/<session_id>/archive.zip")
@@ -116,77 +97,75 @@ def archive(session_id: str) -> Response:
     if made is None or not made["branch"]:
         raise NotFound("There is nothing to download yet: the build has not been prepared.")
     file = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the response
-    Repository(repository_path(_swarm().config, session_id)).archive(made["branch"], file)
+    Repository(repository_path(swarm().config, session_id)).archive(made["branch"], file)
     file.seek(0)
     return send_file(file, "application/zip", as_attachment=True, download_name=made["branch"].rpartition("/")[2] + ".zip")
 
 
 @api.get("/tickets/<ticket_id>")
 def get_ticket(ticket_id: str) -> Response:
-    return jsonify(views.ticket_view(_swarm().db, current_tenant(), ticket_id))
+    return jsonify(views.ticket_view(swarm().db, current_tenant(), ticket_id))
 
 
 @api.get("/tickets/<ticket_id>/runs")
 def ticket_runs(ticket_id: str) -> Response:
-    return jsonify(runs=views.runs_view(_swarm().db, current_tenant(), ticket_id))
+    return jsonify(runs=views.runs_view(swarm().db, current_tenant(), ticket_id))
 
 
 @api.get("/tickets/<ticket_id>/log")
 def ticket_log(ticket_id: str) -> Response:
     """?after=<bytes>&run=<id>; without a run, the latest."""
-    after = _number("after", 0)
-    run = ticket_views.run_of(_swarm().db, current_tenant(), ticket_id, request.args.get("run"))
+    after = number("after", 0)
+    run = ticket_views.run_of(swarm().db, current_tenant(), ticket_id, request.args.get("run"))
     if run is None:
         return jsonify(run=None, text="", size=0, next=0)
-    return jsonify(run=run["id"], **views.log_slice(_swarm().config, run["id"], after))
+    return jsonify(run=run["id"], **views.log_slice(swarm().config, run["id"], after))
 
 
 @api.get("/tickets/<ticket_id>/diff")
 def ticket_diff(ticket_id: str) -> Response:
-    return jsonify(views.diff_view(_swarm().db, _swarm().config, current_tenant(), ticket_id, request.args.get("run")))
+    return jsonify(views.diff_view(swarm().db, swarm().config, current_tenant(), ticket_id, request.args.get("run")))
 
 
 @api.post("/tickets/<ticket_id>/<any(retry, cancel, answer, approve, 'request-changes'):what>")
 def steer_ticket(ticket_id: str, what: str) -> Response:
     body = json_body() if what in ("answer", "request-changes") else optional_json_body()
-    db, tenant = _swarm().db, current_tenant()
+    db, tenant = swarm().db, current_tenant()
     if what == "retry":
         steering.retry(db, tenant, ticket_id)
     elif what == "cancel":
-        steering.cancel(db, tenant, ticket_id, _text(body, "reason", 1000, "Cancelled by a person."), go_on_without=body.get("go_on_without") is True)
+        steering.cancel(db, tenant, ticket_id, text_of(body, "reason", 1000, "Cancelled by a person."), go_on_without=body.get("go_on_without") is True)
     elif what == "answer":
         requests.answer(db, tenant, ticket_id, body.get("answer", ""))
     elif what == "approve":
         steering.approve(db, tenant, ticket_id)
     else:
-        steering.request_changes(db, tenant, ticket_id, _text(body, "comments", 20_000))
+        steering.request_changes(db, tenant, ticket_id, text_of(body, "comments", 20_000))
     return jsonify(views.ticket_view(db, tenant, ticket_id))
-
-
-def _text(body: dict[str, Any], name: str, most: int, default: str = "") -> str:
-    text = body.get(name, default)
-    if not isinstance(text, str) or not text.strip() or len(text) > most:
-        raise BadRequest(f"{name} must be text of 1 to {most:,} characters.")
-    return text
 
 
 @api.get("/requests")
 def open_requests() -> Response:
-    return jsonify(requests=views.requests_view(_swarm().db, current_tenant()))
+    return jsonify(requests=views.requests_view(swarm().db, current_tenant()))
 
 
 @api.get("/engine")
 def engine() -> Response:
-    return jsonify(views.engine_view(_swarm()))
+    return jsonify(views.engine_view(swarm()))
 
 
 @api.post("/engine/<any(pause, resume):what>")
 def pause_engine(what: str) -> Response:
-    reason = _text(optional_json_body(), "reason", 1000, "Paused by a person.")
-    claims.set_paused(_swarm().db, what == "pause", reason)
-    return jsonify(views.engine_view(_swarm()))
+    reason = text_of(optional_json_body(), "reason", 1000, "Paused by a person.")
+    claims.set_paused(swarm().db, what == "pause", reason)
+    return jsonify(views.engine_view(swarm()))
 
 
 @api.get("/health")
 def health() -> Response:
-    return jsonify(views.health_view(_swarm()))
+    return jsonify(views.health_view(swarm()))
+
+
+@api.get("/openapi.json")
+def description() -> Response:
+    return jsonify(openapi.document())

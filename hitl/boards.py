@@ -57,8 +57,8 @@ def card(ticket: dict[str, Any], max_attempts: int) -> dict[str, Any]:
         since = ticket.get("started_at") or since
     elif status == "failed":
         facts.append(f"attempt {ticket['failures']} of {max_attempts}" if ticket["failures"] else "")
-    elif status == "needs_input" and ticket.get("request") == "isolation":
-        shown = "isolation"
+    elif status == "needs_input" and ticket.get("request") in ("isolation", "budget"):
+        shown = ticket["request"]
     elif status == "completed":
         shown_text = "Merged" if ticket["type"] != "epic" else "Done"
     return {**ticket, "facts": [fact for fact in facts if fact], "shown": shown, "shown_text": shown_text, "since": since,
@@ -118,7 +118,7 @@ def is_news(event: dict[str, Any]) -> bool:
     """Whether a person wants to read of it: not the steps between a ticket's start and its end."""
     if event["kind"] == "ticket":
         return event["from"] is not None and event["to"] not in ("blocked", "ready", "claimed")
-    return event["kind"] != "run" or event["to"] in ("lost", "conflict", "transient")
+    return event["kind"] not in ("card", "message", "question", "run") or event["to"] in ("lost", "conflict", "transient")
 
 
 def event_text(event: dict[str, Any]) -> str:
@@ -132,6 +132,8 @@ def event_text(event: dict[str, Any]) -> str:
         return {"running": "run began", "merging": "is being merged"}.get(to, "run ended: " + word(to).lower())
     if kind == "request":
         return {"open": "asks you", "answered": "was answered", "withdrawn": "asks no more"}.get(to, to)
+    if kind == "amendment":
+        return {"proposed": "has an amendment to approve", "approved": "was amended", "discarded": "is not amended"}.get(to, to)
     if kind == "session":
         known = {"building": "is being built", "completed": "is done", "approved": "was approved", "failed": "failed", "cancelled": "was cancelled"}
         return "was created" if event["from"] is None else known.get(to, "is now: " + word(to).lower())

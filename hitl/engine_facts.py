@@ -6,7 +6,7 @@ from flask import current_app, g
 
 from engine.git import check_git, git_version
 from hitl import views
-from hitl.formats import duration, number
+from hitl.formats import duration, number, size
 
 NO_AGENT = "runbook"
 
@@ -61,6 +61,20 @@ def _agent(agents: list[dict[str, Any]]) -> str:
 
 def runtimes() -> list[dict[str, Any]]:
     return [{**each, "glyph": "done" if each["in_use"] else "queued" if each["why_not"] else "cancelled"} for each in raw()["runtimes"]]
+
+
+def image() -> dict[str, Any]:
+    """The virtual machines' image: {name, facts: [(name, value)], packages: [(name, version)], why_not}."""
+    found = raw()["image"]
+    if found["why_not"]:
+        return {"name": found["name"], "facts": [], "packages": [], "why_not": found["why_not"]}
+    layered = [("Laid over it", found["layered"])] if found["layered"] else []
+    each = f"{found['memory_mb']} MB of memory, {number(found['cpus'], 'processor')}, {found['disk_mb']} MB of disk"
+    return {"name": found["name"], "why_not": None, "packages": sorted(found["packages"].items()), "facts": [
+        ("Age", f"{duration(found['age'])}, built {found['built']}"), ("Accelerator", f"{found['accelerator']}: {found['why']}"),
+        ("Test boot", f"{found['boot_seconds']:.1f} s"), ("System", f"Debian {found['suite']}, kernel {found['kernel']}, {size(found['bytes'])}"), *layered,
+        ("Each machine", each), ("At once", f"{number(found['most'], 'machine')} at most, by this host's memory"),
+        ("Start", "clones of a booted machine" if found["templates"] else "each boots")]}
 
 
 def agents() -> list[dict[str, Any]]:

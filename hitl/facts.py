@@ -14,7 +14,7 @@ from hitl.spec_card import validate
 
 FILTERS = (("", "All"), ("building", "Building"), ("completed", "Done"), ("failed", "Failed"))
 WAITING = ("draft", "clarifying", "review", "approved")  # a person must act on these sessions
-_VERBS = {"question": "Answer", "isolation": "Decide", "failed": "Look", "review": "Review"}
+_VERBS = {"question": "Answer", "isolation": "Decide", "budget": "Decide", "failed": "Look", "review": "Review"}
 _PAGE = 50
 
 

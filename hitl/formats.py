@@ -16,11 +16,11 @@ STATES = {
     "completed": ("done", "Done"), "failed": ("failed", "Failed"), "cancelled": ("cancelled", "Cancelled"),
     "draft": ("needs-you", "Idea"), "clarifying": ("needs-you", "Questions"), "review": ("needs-you", "Spec"),
     "approved": ("needs-you", "Approved"), "building": ("running", "Building"), "paused": ("cancelled", "Paused"), "held": ("needs-you", "Held up"),
-    "question": ("needs-you", "Question"), "isolation": ("needs-you", "No isolation"), "open": ("needs-you", "Open"),
+    "question": ("needs-you", "Question"), "isolation": ("needs-you", "No isolation"), "budget": ("needs-you", "Budget used up"), "open": ("needs-you", "Open"),
     "answered": ("done", "Answered"), "withdrawn": ("cancelled", "Withdrawn"),
     "prepared": ("done", "Prepared"), "merged": ("done", "Merged"), "no_change": ("done", "No change"), "integrated": ("done", "Checked as a whole"),
     "delivered": ("done", "Delivered"), "conflict": ("review", "Conflict, goes again"), "transient": ("review", "Goes again"),
-    "lost": ("failed", "Lost"), "void": ("cancelled", "Never began"), "stale": ("cancelled", "Overtaken"),
+    "lost": ("failed", "Lost"), "over_budget": ("needs-you", "Over budget"), "void": ("cancelled", "Never began"), "stale": ("cancelled", "Overtaken"),
     "passed": ("done", "passed"), "unchecked": ("review", "not checked by a command"), "waiting": ("queued", "not checked yet"),
     "on": ("done", "On"), "off": ("cancelled", "Off"), "elsewhere": ("review", "Elsewhere"),
 }

@@ -32,10 +32,10 @@ def layout(tickets: list[dict[str, Any]]) -> Graph:
     """tickets: dicts with id, title, status and depends_on (ids; those that are not among the tickets are left out)."""
     known = {ticket["id"]: ticket for ticket in tickets}
     after = {ticket["id"]: [name for name in ticket["depends_on"] if name in known] for ticket in tickets}
-    layers = _layers(after)
+    found = layers(after)
     nodes: dict[str, Node] = {}
-    for layer in range(max(layers.values(), default=-1) + 1):
-        members = [name for name in known if layers[name] == layer]
+    for layer in range(max(found.values(), default=-1) + 1):
+        members = [name for name in known if found[name] == layer]
         if layer:
             members.sort(key=lambda name: _middle([nodes[before].y for before in after[name] if before in nodes]))
         for row, name in enumerate(members):
@@ -46,20 +46,20 @@ def layout(tickets: list[dict[str, Any]]) -> Graph:
                  nodes=list(nodes.values()), edges=edges)
 
 
-def _layers(after: dict[str, list[str]]) -> dict[str, int]:
+def layers(after: dict[str, list[str]]) -> dict[str, int]:
     """How many steps come before each. Rows edited by hand may hold a cycle: what stands in one goes into the last layer."""
-    layers: dict[str, int] = {}
+    found: dict[str, int] = {}
     rest = dict(after)
     while rest:
-        free = [name for name, before in rest.items() if all(other in layers for other in before)]
+        free = [name for name, before in rest.items() if all(other in found for other in before)]
         if not free:
-            last = max(layers.values(), default=-1) + 1
-            return {**layers, **dict.fromkeys(rest, last)}
+            last = max(found.values(), default=-1) + 1
+            return {**found, **dict.fromkeys(rest, last)}
         for name in free:
-            layers[name] = max((layers[other] for other in rest[name]), default=-1) + 1
+            found[name] = max((found[other] for other in rest[name]), default=-1) + 1
         for name in free:
             del rest[name]
-    return layers
+    return found
 
 
 def _middle(values: list[int]) -> float:

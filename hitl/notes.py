@@ -5,14 +5,17 @@ from datetime import datetime
 from typing import Any
 
 from engine.db import Database
-from hitl import sessions
+from hitl import questions, sessions
+from hitl.coverage import LABELS
 from hitl.ticket_views import parsed
 
 
 def notes_markdown(db: Database, tenant: str, session_id: str) -> str:
-    """Card versions, approval, then each ticket with its runs, checks, branch and durations. Raises NotFound."""
+    """The idea, what was asked, answered and assumed, card versions, approval, amendments, then each ticket with its runs, checks, branch and
+    durations. Raises NotFound."""
     session = sessions.get(db, tenant, session_id)
-    parts = [f"# {_line(session['project_name'])}", *_head(session), *_card(db, session)]
+    parts = [f"# {_line(session['project_name'])}", *_head(session), *_said(db, session_id), *_asked(db, session_id), *_card(db, session),
+             *_amendments(db, session_id)]
     tickets = db.all("select * from tickets where session_id = ? order by seq", (session_id,))
     runs: dict[str, list[sqlite3.Row]] = {}
     for run in db.all("select r.* from runs r join tickets t on t.id = r.ticket_id where t.session_id = ? order by r.seq", (session_id,)):
@@ -29,15 +32,55 @@ def _head(session: sqlite3.Row) -> list[str]:
     state = session["state"] + (", paused" if session["paused"] else "") + (f": {_line(session['reason'])}" if session["reason"] else "")
     facts = [f"- Session: `{session['id']}`", f"- State: {state}", f"- Begun: {_time(session['created_at'])}",
              f"- Last change: {_time(session['updated_at'])}"]
-    quoted = "\n".join(f"> {line}" for line in session["description"].splitlines())
+    quoted = _quoted(session["description"])
     return [quoted, "\n".join(facts)] if quoted else ["\n".join(facts)]
+
+
+def _quoted(text: str) -> str:
+    return "\n".join(f"> {line}" for line in text.splitlines())
+
+
+def _said(db: Database, session_id: str) -> list[str]:
+    rows = db.all("select * from messages where session_id = ? order by seq", (session_id,))
+    parts = [f"{_time(row['created_at'])}{_made(row)}:\n\n{_quoted(row['body'])}" for row in rows]
+    return ["## What was said", *parts] if parts else []
+
+
+def _asked(db: Database, session_id: str) -> list[str]:
+    """The answered questions, then what was assumed."""
+    rows = questions.asked(db, session_id)
+    answered = [f"{row['number']}. {_line(row['body'])}\n   - {_line(row['answer'])} ({row['answered_by']}, {_time(row['answered_at'])}{_made(row)})"
+                for row in rows if row["state"] == "answered"]
+    assumed = [f"- {LABELS[row['topic']]}: {_line(row['answer'])} (not answered: “{_line(row['body'])}”{_made(row)})"
+               for row in rows if row["state"] == "assumed"]
+    parts = ["## Questions and answers", "\n".join(answered)] if answered else []
+    return parts + (["## Assumptions", "\n".join(assumed)] if assumed else [])
+
+
+def _made(row: sqlite3.Row) -> str:
+    return f", version {row['to_version']}" if row["to_version"] != row["from_version"] else ""
+
+
+def _amendments(db: Database, session_id: str) -> list[str]:
+    rows = db.all("select * from amendments where session_id = ? order by seq", (session_id,))
+    lines = []
+    for row in rows:
+        when = f"{row['state']} {_time(row['decided_at'])} by {row['decided_by']}" if row["decided_at"] else "waits for approval"
+        made = f", version {row['version']}" if row["version"] else ""
+        lines.append(f"- Proposed {_time(row['created_at'])}, {when}{made}: `{row['sha256']}`")
+        delta = parsed(row["delta"], {})
+        lines += [f"  - added: {_line(each.get('title', ''))}" for each in delta.get("add", [])]
+        lines += [f"  - changed: {_line(each['ticket'])} ({_line(', '.join(each['set']))})" for each in delta.get("change", [])]
+        lines += [f"  - dropped: {_line(each)}" for each in delta.get("drop", [])]
+    return ["## Amendments", "\n".join(lines)] if lines else []
 
 
 def _card(db: Database, session: sqlite3.Row) -> list[str]:
     versions = db.all("select version, sha256, source, created_at from spec_versions where session_id = ? order by version", (session["id"],))
     lines = [f"- Version {row['version']}, {_time(row['created_at'])}, from: {row['source']} (`{row['sha256'][:12]}`)" for row in versions]
     if session["approved_at"]:
-        lines.append(f"- Approved {_time(session['approved_at'])}: `{(session['approved_sha256'] or '')[:12]}`")
+        first = db.value("select base_sha256 from amendments where session_id = ? and state = 'approved' order by seq limit 1", (session["id"],))
+        lines.append(f"- Approved {_time(session['approved_at'])}: `{first or session['approved_sha256'] or ''}`")
     return ["## Spec card", "\n".join(lines)] if lines else []
 
 

@@ -122,7 +122,7 @@ def _built(session_id: str, board: dict[str, Any], values: dict[str, Any]) -> st
                       {"name": "notes", "label": "Notes", "href": base + "/notes"}]
     if view == "board":
         values["result"] = facts.result(found)
-        values["isolation"] = [each for each in facts.requests_of(session_id) if each["kind"] == "isolation"]
+        values["isolation"] = [each for each in facts.requests_of(session_id) if each["kind"] in ("isolation", "budget")]
     if view == "graph":
         features = [card for column in cards for card in column["tickets"] if card["type"] != "epic"]
         values["graph"] = graph.layout(sorted(features, key=lambda card: card["seq"]))
@@ -180,4 +180,4 @@ def engine_page(error: SwarmError | None = None) -> str:
     journal_end()
     view = engine_facts.raw()
     return render("engine.html", "engine", engine=engine_facts.engine(), running=view["runs"], runtimes=engine_facts.runtimes(),
-                  agents=engine_facts.agents(), errors=engine_facts.errors(), settings=view["settings"], error=as_problem(error))
+                  agents=engine_facts.agents(), image=engine_facts.image(), errors=engine_facts.errors(), settings=view["settings"], error=as_problem(error))

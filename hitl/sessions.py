@@ -13,8 +13,10 @@ from engine.db import Database
 from engine.errors import BadRequest, NotFound, WrongState
 from engine.source import validate_source
 from engine.tickets import NOW
-from hitl import sample, strict_json
+from hitl import questions, sample, strict_json
+from hitl.card_base import Base, present_sha256
 from hitl.card_text import text_problems
+from hitl.coverage import lacking
 from hitl.spec_card import Checked, invalid, validate
 
 NAME_LIMIT, DESCRIPTION_LIMIT = 200, 100_000
@@ -26,27 +28,29 @@ BY_HAND = "approved in the database"
 def create(db: Database, config: Config, tenant: str, *, project_name: Any, description: Any = "", repository: Any = None,
            spec_card: Any = None, source: str = "api") -> str:
     """A new session -> its id: in review with a valid card, else a draft. Raises BadRequest, InvalidCard; nothing is created then."""
-    _check_text("project_name", project_name, NAME_LIMIT)
-    _check_text("description", description, DESCRIPTION_LIMIT, may_be_empty=True)
+    check_text("project_name", project_name, NAME_LIMIT)
+    check_text("description", description, DESCRIPTION_LIMIT, may_be_empty=True)
     if repository is not None:
-        _check_text("repository", repository, 1000)
+        check_text("repository", repository, 1000)
         validate_source(repository, config.repository_roots, config.repository_url, config.repository_protocols)
     checked = None if spec_card is None else validate(spec_card, config)
     session_id = str(uuid.uuid4())
     with db.transaction():
-        db.execute("insert into hitl_sessions (id, tenant_id, project_name, description, repository, state) values (?, ?, ?, ?, ?, ?)",
-                   (session_id, tenant, project_name.strip(), description, repository, "draft" if checked is None else "review"))
+        db.execute("insert into hitl_sessions (id, tenant_id, project_name, description, repository, state, spec_card) values (?, ?, ?, ?, ?, ?, ?)",
+                   (session_id, tenant, project_name.strip(), description, repository, "draft" if checked is None else "review",
+                    None if checked is None else strict_json.as_given(checked.card)))
         if checked is not None:
-            _store_card(db, session_id, checked, source)
+            record_version(db, session_id, checked.text, checked.sha256, _source(checked, source))
     return session_id
 
 
-def _check_text(name: str, value: Any, limit: int, may_be_empty: bool = False) -> None:
+def check_text(name: str, value: Any, limit: int, may_be_empty: bool = False, lines: bool = False) -> None:
+    """Raises BadRequest unless it is text of at most `limit` characters that a person can see; `lines`: it may have more than one line."""
     if not isinstance(value, str) or len(value) > limit or not (may_be_empty or value.strip()):
         raise BadRequest(f"{name} must be text of {0 if may_be_empty else 1} to {limit:,} characters.")
     if problems := text_problems(value):
         raise BadRequest(f"{name}: {problems[0]['message']}")
-    if not may_be_empty and re.search(r"[\n\t]", value):
+    if not (may_be_empty or lines) and re.search(r"[\n\t]", value):
         raise BadRequest(f"{name} must be one line, without tabs.")
 
 
@@ -58,21 +62,24 @@ def get(db: Database, tenant: str, session_id: str) -> sqlite3.Row:
     return row
 
 
-def put_card(db: Database, config: Config, tenant: str, session_id: str, card: Any, source: str = "api") -> dict[str, Any]:
+def put_card(db: Database, config: Config, tenant: str, session_id: str, card: Any, source: str = "api", base: Base | None = None) -> dict[str, Any]:
     """A new version of the card; the session is then in review -> {version, sha256, warnings}. The same card again: the same version.
 
-    `source` says who wrote it. Raises NotFound, WrongState, InvalidCard."""
-    _expect(get(db, tenant, session_id), EDITABLE, "The card cannot be changed")
+    `source` says who wrote it, `base` which card was changed. Raises NotFound, WrongState (card_changed: not that one), InvalidCard."""
+    editable(get(db, tenant, session_id))
     checked = validate(card, config)
     with db.transaction():
-        row = get(db, tenant, session_id)
-        _expect(row, EDITABLE, "The card cannot be changed")
-        if row["spec_version"] == 0 or row["spec_sha256"] != checked.sha256 or current_sha256(row) != checked.sha256:
-            version = _store_card(db, session_id, checked, source)
-        else:
-            version = row["spec_version"]
-        _move(db, session_id, "review")
+        row = editable(get(db, tenant, session_id))
+        (base or Base()).check(db, row, card)
+        version = store_card(db, row, checked, source)
+        move(db, session_id, "review")
     return {"version": version, "sha256": checked.sha256, "warnings": checked.warnings}
+
+
+def editable(row: sqlite3.Row) -> sqlite3.Row:
+    """The row. Raises WrongState if the card of this session is no longer to be changed."""
+    _expect(row, EDITABLE, "The card cannot be changed")
+    return row
 
 
 def current_card(row: sqlite3.Row) -> Any:
@@ -99,23 +106,38 @@ def record_version(db: Database, session_id: str, card: str, sha256: str, source
     return version
 
 
-def _store_card(db: Database, session_id: str, checked: Checked, source: str) -> int:
-    db.execute("update hitl_sessions set spec_card = ? where id = ?", (strict_json.as_given(checked.card), session_id))
-    return record_version(db, session_id, checked.text, checked.sha256, "sample" if checked.sha256 == sample.sha256() else source)
+def store_card(db: Database, row: sqlite3.Row, checked: Checked, source: str) -> int:
+    """Makes this the session's card, inside a transaction that has looked at the row -> its version: a new one unless it is the same card.
+
+    A question whose topic the card covers now needs no answer any more."""
+    if row["spec_version"] > 0 and row["spec_sha256"] == checked.sha256 == present_sha256(row):
+        return int(row["spec_version"])
+    db.execute(f"update hitl_sessions set spec_card = ?, updated_at = {NOW} where id = ?", (strict_json.as_given(checked.card), row["id"]))
+    version = record_version(db, row["id"], checked.text, checked.sha256, _source(checked, source))
+    questions.withdraw_covered(db, row["id"], lacking(checked.card, row["repository"]))
+    return version
+
+
+def _source(checked: Checked, source: str) -> str:
+    return "sample" if checked.sha256 == sample.sha256() else source
 
 
 def approve(db: Database, tenant: str, session_id: str, spec_sha256: Any) -> None:
-    """review → approved, for the card with this hash and no other. Raises BadRequest without a hash, NotFound, WrongState with both hashes."""
+    """review → approved, for the card with this hash and no other. Raises BadRequest without a hash, NotFound, WrongState with both hashes,
+    or with the number of a question that is open."""
     if not isinstance(spec_sha256, str) or not re.fullmatch(r"[0-9a-f]{64}", spec_sha256):
         raise BadRequest("spec_sha256 is required: the hash of the card that you looked at (64 hexadecimal digits).")
     with db.transaction():
         row = get(db, tenant, session_id)
         _expect(row, ("review",), "Only a session in review can be approved")
+        if (number := questions.open_number(db, session_id)) is not None:
+            raise WrongState(f"Question {number} is open: answer it or skip it, then approve.", code="question_open", currentState=row["state"],
+                             since=row["updated_at"], question=number)
         check_hash(row, current_sha256(row), spec_sha256)
         if row["spec_sha256"] != spec_sha256:  # edited with the sqlite3 shell while in review
             record_version(db, session_id, strict_json.canonical(current_card(row)), spec_sha256, BY_HAND)
         db.execute(f"update hitl_sessions set approved_sha256 = ?, approved_at = {NOW} where id = ?", (spec_sha256, session_id))
-        _move(db, session_id, "approved")
+        move(db, session_id, "approved")
 
 
 def check_hash(row: sqlite3.Row, present: str, given: Any) -> None:
@@ -130,19 +152,20 @@ def reopen(db: Database, tenant: str, session_id: str) -> None:
     with db.transaction():
         _expect(get(db, tenant, session_id), ("approved",), "Only an approved session can be reopened")
         db.execute("update hitl_sessions set approved_sha256 = null, approved_at = null where id = ?", (session_id,))
-        _move(db, session_id, "review")
+        move(db, session_id, "review")
 
 
 def cancel(db: Database, tenant: str, session_id: str, reason: str = "Cancelled by a person.") -> None:
     """Any open state → cancelled, its open tickets with it. Idempotent. Raises NotFound, WrongState for a session that has ended."""
-    _check_text("reason", reason, 1000)
+    check_text("reason", reason, 1000)
     with db.transaction():
         row = get(db, tenant, session_id)
         if row["state"] == "cancelled":
             return
         _expect(row, OPEN, "A session that has ended cannot be cancelled")
         db.execute("update hitl_sessions set reason = ? where id = ?", (reason, session_id))
-        _move(db, session_id, "cancelled")
+        move(db, session_id, "cancelled")
+        questions.withdraw(db, session_id)
         steering.cancel_session(db, session_id, reason)
 
 
@@ -169,6 +192,6 @@ def _expect(row: sqlite3.Row, states: tuple[str, ...], sentence: str) -> None:
         raise WrongState(f"{sentence}: this one is {row['state']} since {row['updated_at']}.", currentState=row["state"], since=row["updated_at"])
 
 
-def _move(db: Database, session_id: str, state: str) -> None:
+def move(db: Database, session_id: str, state: str) -> None:
     """Inside the transaction that has looked at the state."""
     db.execute(f"update hitl_sessions set state = ?, updated_at = {NOW} where id = ?", (state, session_id))

@@ -44,10 +44,10 @@ def length(each: dict[str, Any]) -> str:
 
 
 def request_of(found: dict[str, Any]) -> dict[str, Any] | None:
-    """What waits for a person here. A request for isolation serves the whole session, whichever ticket it came from."""
+    """What waits for a person here. A request for isolation or budget serves the whole session, whichever ticket it came from."""
     own = next((each for each in reversed(found["requests"]) if each["state"] == "open"), None)
     if own is None and found["status"] == "needs_input":
-        own = next((each for each in facts.requests_of(found["session_id"]) if each["kind"] == "isolation"), None)
+        own = next((each for each in facts.requests_of(found["session_id"]) if each["kind"] in ("isolation", "budget")), None)
     return facts.request(own) if own else None
 
 
@@ -128,11 +128,21 @@ def waits(found: dict[str, Any]) -> str:
     return "Nothing was run for this ticket."
 
 
+def machine(each: dict[str, Any]) -> list[str]:
+    """Of a run in virtual machines, once it has ended: what they were."""
+    of = each["machine"]
+    if not of:
+        return []
+    how = "cloned" if of.get("clone") else "booted"
+    times, up = formats.number(of.get("boots", 1), "time"), of.get("boot_ms", 0) / 1000
+    return [f"({of.get('accelerator')}, {of.get('memory_mb')} MB, {how} {times}, up in {up:.1f} s)"]
+
+
 def details(found: dict[str, Any], each: dict[str, Any] | None) -> list[tuple[str, Any, str]]:
     """The facts beside a ticket: [(name, value, kind)]."""
     shown: list[tuple[str, Any, str]] = []
     if each:
-        shown += [("Sandbox", each["runtime"] or "–", ""), ("Agent", each["agent"] or "–", "")]
+        shown += [("Sandbox", " ".join([each["runtime"] or "–", *machine(each)]), ""), ("Agent", each["agent"] or "–", "")]
     elif found["agent"]:
         shown.append(("Agent", found["agent"], ""))
     if found["branch_name"]:

@@ -15,7 +15,7 @@ from hitl import sample, sessions
 from hitl.spec_card import Checked, normalise, validate
 from hitl.strict_json import as_given, canonical
 
-_TICKETS = ("insert into tickets (id, session_id, tenant_id, type, title, description, acceptance_criteria, status, parent_id, position, priority,"
+TICKETS = ("insert into tickets (id, session_id, tenant_id, type, title, description, acceptance_criteria, status, parent_id, position, priority,"
             " agent, supplied, review, created_at, updated_at)")
 ROWS = 500  # of one insert
 
@@ -77,7 +77,7 @@ def _build(db: Database, row: sqlite3.Row, checked: Checked, plan: dict[str, Any
     """Inside a transaction that has seen the session approved. plan: the normalised card."""
     _record_card(db, row, checked)
     db.execute(f"update hitl_sessions set state = 'building', paused = 0, reason = null, updated_at = {NOW} where id = ?", (row["id"],))
-    ids = _allocate(db, 1 + len(plan["features"]))
+    ids = allocate(db, 1 + len(plan["features"]))
     now = db.value(f"select {NOW}")
     supplied = int(checked.sha256 == sample.sha256() and row["repository"] is None)
     review = int(plan["review"])
@@ -85,16 +85,16 @@ def _build(db: Database, row: sqlite3.Row, checked: Checked, plan: dict[str, Any
 
     same = (supplied, review, now, now)
     session_id, tenant = row["id"], row["tenant_id"]
-    _insert(db, _TICKETS, [(ids[0], session_id, tenant, "epic", plan["name"], plan["description"], checks, "ready", None, 0, 0, None, *same)])
-    _insert(db, _TICKETS, [
+    insert(db, TICKETS, [(ids[0], session_id, tenant, "epic", plan["name"], plan["description"], checks, "ready", None, 0, 0, None, *same)])
+    insert(db, TICKETS, [
         (ids[position], session_id, tenant, "feature", feature["title"], feature["description"], as_given(feature["acceptance_criteria"]),
          "blocked", ids[0], position, feature["priority"], feature["agent"], *same) for position, feature in enumerate(plan["features"], 1)])
-    _insert(db, "insert into ticket_dependencies (ticket_id, depends_on)", [
+    insert(db, "insert into ticket_dependencies (ticket_id, depends_on)", [
         (ids[position], ids[1 + index]) for position, feature in enumerate(plan["features"], 1) for index in feature["depends_on"]])
     return {"epicId": ids[0], "ticketIds": ids, "count": len(ids)}
 
 
-def _insert(db: Database, into: str, rows: list[tuple[Any, ...]]) -> None:
+def insert(db: Database, into: str, rows: list[tuple[Any, ...]]) -> None:
     """Many rows a statement: SQLite sets up the lists of the table's checks once for each, which costs more than a row."""
     for start in range(0, len(rows), ROWS):
         part = rows[start:start + ROWS]
@@ -102,7 +102,7 @@ def _insert(db: Database, into: str, rows: list[tuple[Any, ...]]) -> None:
         db.execute(f"{into} values {', '.join([places] * len(part))}", [value for row in part for value in row])
 
 
-def _allocate(db: Database, count: int) -> list[str]:
+def allocate(db: Database, count: int) -> list[str]:
     """The next ids, from the one counter; they are used up only if the transaction commits."""
     last = db.execute("update counters set value = value + ? where name = 'ticket' returning value", (count,)).fetchall()[0][0]
     return [f"TKT-{number:03d}" for number in range(last - count + 1, last + 1)]

@@ -60,7 +60,7 @@ def ticket_dict(row: sqlite3.Row) -> dict[str, Any]:
 
 
 def run_dict(row: sqlite3.Row) -> dict[str, Any]:
-    return {**_visible(row), "checks": parsed(row["checks"], []), "phases": parsed(row["phases"], {})}
+    return {**_visible(row), "checks": parsed(row["checks"], []), "phases": parsed(row["phases"], {}), "machine": parsed(row["machine"], {})}
 
 
 def request_dict(row: sqlite3.Row) -> dict[str, Any]:

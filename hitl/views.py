@@ -13,7 +13,8 @@ from engine.db import Database
 from engine.errors import BadRequest, Permanent, Unavailable
 from engine.processes import is_held
 from engine.runtimes import RUNTIMES
-from hitl import sessions, strict_json
+from engine.runtimes.qemu.describe import described
+from hitl import questions, sessions, strict_json
 from hitl.board import board_view
 from hitl.notes import notes_markdown
 from hitl.spec_card import warnings_of
@@ -71,7 +72,8 @@ def session_view(db: Database, config: Config, tenant: str, session_id: str) -> 
     return {
         **_summary(row, counts, waiting), "spec_card": card, "spec_version": row["spec_version"], "spec_sha256": sha256,
         "approved_sha256": row["approved_sha256"], "approved_at": row["approved_at"], "warnings": warnings, "isolation": row["isolation"],
-        "given_repository": row["repository"], "epic_id": epic["id"] if epic else None, "pr_url": epic["pr_url"] if epic else None,
+        "given_repository": row["repository"], "open_question": questions.open_number(db, session_id),
+        "epic_id": epic["id"] if epic else None, "pr_url": epic["pr_url"] if epic else None,
         "repository": {"clone": f"git clone {shlex.quote(str(repository_path(config, session_id)))}", "branch": epic["branch_name"]}
         if epic is not None and epic["base_sha"] is not None else None,
     }
@@ -140,7 +142,7 @@ def engine_view(swarm: Any) -> dict[str, Any]:
         **status, "engine": where_engine(swarm), "elsewhere": {} if status else swarm.slot.elsewhere(),
         "paused": bool(pause and pause["paused"]), "reason": pause["reason"] if pause else None,
         "runs": [run_dict(row) for row in live], "runtimes": _runtimes(status.get("runtime")), "agents": _agents(config.agent),
-        "settings": [setting for setting in config.described() if not setting["name"].endswith(("_KEY", "_TOKEN"))],
+        "image": described(config.machine), "settings": [setting for setting in config.described() if not setting["name"].endswith(("_KEY", "_TOKEN"))],
     }
 
 

@@ -51,9 +51,12 @@ BODIES = {
     "6,000 digits": ({"data": b'{"confirmed": ' + b"1" * 6000 + b"}", **JSON}, 400, "bad_request"),
 }
 READ_A_BODY = [("post", "/api/hitl"), ("post", "/api/hitl/{id}/start-build"), ("put", "/api/hitl/{id}/spec-card"), ("post", "/api/hitl/{id}/approve"),
-               ("post", "/api/tickets/TKT-001/answer"), ("post", "/api/tickets/TKT-001/request-changes")]
-NEED_NO_BODY = [("post", f"/api/hitl/{{id}}/{what}") for what in ("reopen", "cancel", "pause", "resume")] + [("post", "/api/engine/pause"),
-                ("post", "/api/engine/resume"), ("post", "/api/tickets/TKT-001/retry"), ("post", "/api/tickets/TKT-001/cancel")]
+               ("post", "/api/tickets/TKT-001/answer"), ("post", "/api/tickets/TKT-001/request-changes"), ("patch", "/api/hitl/{id}/spec-card"),
+               ("post", "/api/hitl/{id}/spec-card/import"), ("post", "/api/hitl/{id}/questions/1/answer"), ("post", "/api/hitl/{id}/amend"),
+               ("post", "/api/hitl/{id}/amendment/approve")]
+NEED_NO_BODY = [("post", f"/api/hitl/{{id}}/{what}")
+                for what in ("reopen", "cancel", "pause", "resume", "messages", "draft", "amendment/discard")]
+NEED_NO_BODY += [("post", f"/api/{what}") for what in ("engine/pause", "engine/resume", "tickets/TKT-001/retry", "tickets/TKT-001/cancel")]
 
 
 @pytest.mark.parametrize("name", BODIES)

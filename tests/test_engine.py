@@ -334,6 +334,21 @@ def test_without_isolation_commands_of_a_card_wait_for_the_persons_word(db: Data
     assert state(db, session) == "completed"
 
 
+def test_with_one_slot_every_tenant_has_its_turn(db: Database, config: Config) -> None:
+    for tenant in ("a", "b", "c"):
+        build(db, config, {"name": tenant, "features": [{"title": "F1"}]}, tenant)
+    db.execute("update tickets set base_sha = 'b', status = 'running' where type = 'epic'")
+    for tenant in ("a", "b", "c"):
+        db.execute("insert into tickets (id, session_id, tenant_id, type, title, status, parent_id) select tenant_id || n, session_id, tenant_id, 'feature',"
+                   " 'F', 'ready', id from tickets join (select 1 n union select 2 union select 3) where type = 'epic' and tenant_id = ?", (tenant,))
+    served = []
+    for _ in range(9):
+        [run] = claims.claim(db, "engine", 1, "2100-01-01T00:00:00.000Z")
+        served.append(db.value("select tenant_id from tickets where id = ?", (run["ticket_id"],)))
+        claims.finish(db, run, "merged", "completed", None)
+    assert served == ["a", "b", "c"] * 3
+
+
 def test_claims_are_fair_between_tenants(db: Database, config: Config) -> None:
     for tenant in ("a", "b", "c"):
         build(db, config, {"name": tenant, "features": [{"title": f"F{n}"} for n in range(6)]}, tenant)

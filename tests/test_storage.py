@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 from conftest import build, by_hand, require, state, until
+from running import Server
 from test_engine import drive, make_engine
-from test_server import CARD, Server
+from test_server import CARD
 
 from engine import prune
 from engine.backup import backup, restore

@@ -2,14 +2,16 @@
 from dataclasses import dataclass, field
 
 from engine.errors import Refused
+from engine.jobs import Machine
 from engine.runtimes.base import Handle, Runtime, SandboxJob
 from engine.runtimes.bubblewrap import Bubblewrap
 from engine.runtimes.fake import Fake, FakeOutcome
 from engine.runtimes.process import Process
+from engine.runtimes.qemu import Qemu
 
-__all__ = ["RUNTIMES", "Choice", "Fake", "FakeOutcome", "Handle", "Runtime", "SandboxJob", "choose"]
+__all__ = ["RUNTIMES", "Choice", "Fake", "FakeOutcome", "Handle", "Runtime", "SandboxJob", "choose", "make"]
 
-RUNTIMES: dict[str, type[Runtime]] = {"bubblewrap": Bubblewrap, "process": Process, "fake": Fake}
+RUNTIMES: dict[str, type[Runtime]] = {"qemu": Qemu, "bubblewrap": Bubblewrap, "process": Process, "fake": Fake}
 BEST_FIRST = ("qemu", "bubblewrap", "process")  # auto takes the first that is registered and works
 FALLBACK = "process"
 
@@ -22,13 +24,23 @@ class Choice:
     passed_over: list[tuple[str, str]] = field(default_factory=list)  # (name, why it cannot run and what to do), best first
     fallback: bool = False
 
+    @property
+    def most(self) -> int | None:
+        """So many runs may live at the same time, whatever the number of slots; None: as many as there are slots."""
+        return self.runtime.most() if isinstance(self.runtime, Qemu) else None
 
-def choose(setting: str) -> Choice:
+
+def make(name: str, machine: Machine | None = None) -> Runtime:
+    """machine: what a virtual machine is like here; the other runtimes need none."""
+    return Qemu(machine) if name == Qemu.name else RUNTIMES[name]()
+
+
+def choose(setting: str, machine: Machine | None = None) -> Choice:
     """The runtime for a setting: a name, or 'auto'. Raises Refused when the named one, or none at all, can run here."""
     if setting != "auto":
         if setting not in RUNTIMES:
             raise Refused(f"There is no runtime {setting!r}. The runtimes are: auto, {', '.join(RUNTIMES)}.")
-        runtime = RUNTIMES[setting]()
+        runtime = make(setting, machine)
         reason = runtime.probe()
         if reason:
             raise Refused(f"The runtime {setting} cannot run here. {reason}")
@@ -36,7 +48,7 @@ def choose(setting: str) -> Choice:
     passed_over: list[tuple[str, str]] = []
     for name in BEST_FIRST:
         if name in RUNTIMES:
-            runtime = RUNTIMES[name]()
+            runtime = make(name, machine)
             reason = runtime.probe()
             if reason is None:
                 return Choice(runtime, passed_over, fallback=name == FALLBACK)

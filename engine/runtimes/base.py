@@ -13,6 +13,8 @@ from engine.proc import usage
 from engine.processes import RUN_VARIABLE, open_pidfd, send
 
 Handle = dict[str, Any]
+OUT_BYTES, OUT_FILES = 512_000_000, 1000  # the most that a sandbox may leave in its outputs
+TOO_MUCH = f"The run put more than {OUT_FILES} files or {OUT_BYTES // 1_000_000} MB into its outputs, so it was stopped."
 UNKNOWN_EXIT = -128  # it ended, and how cannot be known: it was another process's child
 
 # A program may reserve more memory than it uses. What a run uses is measured over all its processes (gauge.py), and a single process
@@ -48,6 +50,7 @@ class SandboxJob(NamedTuple):
     log: int | None              # descriptor for stdout and stderr; None only for the fake
     lock: int | None             # descriptor of sandbox.lock (O_APPEND), flocked by the caller, who closes it after start()
     groups: tuple[Path, ...] = ()  # control groups of the run, entered before anything else
+    gateway: Path | None = None  # unix socket of the run's gateway, for the sandbox to have; inside, SWARM_GATEWAY says where it is
 
 
 class Runtime(Protocol):
@@ -83,10 +86,12 @@ def limited(command: tuple[str, ...], limits: Limits, processes: int) -> list[st
             str(processes + SPARE), *command]
 
 
-def places(job: SandboxJob, inputs: str, outputs: str, work: str) -> dict[str, str]:
-    """The environment inside, but for PATH, HOME and TMPDIR: what the host has set does not reach the sandbox."""
+def places(job: SandboxJob, inputs: str, outputs: str, work: str, gateway: str = "") -> dict[str, str]:
+    """The environment inside, but for PATH, HOME and TMPDIR: what the host has set does not reach the sandbox. gateway: as relay.py
+    takes it, for a sandbox that has one."""
     return {"LANG": "C.UTF-8", "TERM": "dumb", "TZ": "UTC", "GIT_TERMINAL_PROMPT": "0", "GIT_PAGER": "cat", "GIT_CONFIG_NOSYSTEM": "1",
-            **job.environment, RUN_VARIABLE: job.run, "SWARM_IN": inputs, "SWARM_OUT": outputs, "SWARM_WORK": work}
+            **({"SWARM_GATEWAY": gateway} if job.gateway else {}), **job.environment, RUN_VARIABLE: job.run,
+            "SWARM_IN": inputs, "SWARM_OUT": outputs, "SWARM_WORK": work}
 
 
 class Children:
@@ -111,6 +116,9 @@ class Children:
         if child is not None:
             return child.poll()
         return None if start_time(handle["pid"]) == handle["start"] else UNKNOWN_EXIT
+
+    def child(self, handle: Handle) -> subprocess.Popen:
+        return self._started[handle["pid"], handle["start"]]
 
     def pids(self) -> set[int]:
         return {pid for pid, _ in self._started}

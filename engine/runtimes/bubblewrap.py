@@ -12,7 +12,7 @@ from engine.jobs import Limits
 from engine.processes import RUN_VARIABLE, sweep
 from engine.runtimes.base import Children, Handle, SandboxJob, kill_process, limited, places, start_time
 
-IN, OUT, WORK, HOME = "/in", "/out", "/work", "/home/agent"
+IN, OUT, WORK, HOME, GATEWAY = "/in", "/out", "/work", "/home/agent", "/gateway.sock"
 ETC = {"passwd": "root:x:0:0:root:/:/bin/sh\nagent:x:1000:1000:agent:/home/agent:/bin/sh\n",
        "group": "root:x:0:\nagent:x:1000:\n",
        "nsswitch.conf": "passwd: files\ngroup: files\nhosts: files\n",
@@ -57,7 +57,7 @@ class Bubblewrap:
             status = os.readlink(f"/proc/self/fd/{job.lock}")
             argv = _argv(program, job, files)
             # The environment goes by the process, not by --setenv: argv is for everybody to read.
-            environment = {**places(job, IN, OUT, WORK), "HOME": HOME, "TMPDIR": "/tmp", "USER": "agent", "LOGNAME": "agent",
+            environment = {**places(job, IN, OUT, WORK, f"unix:{GATEWAY}"), "HOME": HOME, "TMPDIR": "/tmp", "USER": "agent", "LOGNAME": "agent",
                            "PATH": "/usr/local/bin:/usr/bin:/bin"}
             handle = self._children.spawn(argv, job, environment, (*files, job.lock))
         finally:
@@ -119,6 +119,8 @@ def _argv(program: str, job: SandboxJob, files: list[int]) -> list[str]:
         argv += ["--perms", "0444", "--ro-bind-data", str(descriptor), f"/etc/{name}"]
     for name in SHARED_ETC:
         argv += ["--ro-bind-try", f"/etc/{name}", f"/etc/{name}"]
+    if job.gateway:
+        argv += ["--ro-bind", str(job.gateway), GATEWAY]  # to connect to it is all that can be done with it
     # /proc too: where the host is root, its sysctls belong to uid 1000 inside, and kernel.core_pattern runs programs outside.
     # The status goes to the lock's descriptor because the outer process alone keeps that: what pid 1 inside has open can be stolen.
     return [*argv, "--ro-bind", str(job.inputs), IN, "--bind", str(job.outputs), OUT, "--remount-ro", "/proc", "--remount-ro", "/dev",

@@ -3,6 +3,7 @@
 
 . "$SWARM_IN/job"  # integration, tip
 repo="$SWARM_WORK/repo"
+[ -z "${SWARM_GATEWAY:-}" ] || . "$SWARM_IN/gateway.sh"
 
 git clone -q --no-tags -b "$integration" "$SWARM_IN/in.bundle" "$repo" || exit 112
 cd "$repo" || exit 112

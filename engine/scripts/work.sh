@@ -6,6 +6,7 @@
 PATH="$SWARM_IN/bin:$PATH"
 export PATH
 repo="$SWARM_WORK/repo"
+[ -z "${SWARM_GATEWAY:-}" ] || . "$SWARM_IN/gateway.sh"
 
 stop() {
     printf '%s\n' "$1" >&2

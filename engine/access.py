@@ -1,0 +1,54 @@
+"""What a run may reach: from settings and rows to a job's Access, and the keys on their way to the runner."""
+import json
+import os
+from typing import Any
+
+from engine.agents import Agent
+from engine.config import Config
+from engine.db import Database
+from engine.gateway.shapes import SHAPES
+from engine.jobs import Access, Budget, Job
+from engine.usage import spent
+
+
+def configured(config: Config) -> dict[str, str]:
+    """{shape: base URL} of the models that the operator has given a URL or a key for."""
+    urls = {name: str(getattr(config, f"{name}_url") or (shape.default_url if getattr(config, f"{name}_key") else "")) for name, shape in SHAPES.items()}
+    return {name: url for name, url in urls.items() if url}
+
+
+def access_for(db: Database, config: Config, session: Any, kind: str, agent: Agent) -> Access | None:
+    """session: its row. None for a run that needs no gateway: its agent uses no model, and no hosts are allowed."""
+    models = {name: url for name, url in configured(config).items() if name in agent.models} if kind == "feature" else {}
+    needed = kind == "feature" and bool(agent.models)
+    if kind == "prepare" or not (needed or config.egress_hosts):
+        return None
+    return Access(models, config.egress_hosts, config.egress_mb, budget(db, config, session), config.prices or {},
+                  str(config.gateway_ca or ""))
+
+
+def budget(db: Database, config: Config, session: Any) -> Budget:
+    """The settings' limits, once more for each time that a person has raised the session's budget."""
+    times = 1 + session["budget_raises"]
+    tokens, money = spent(db, session["id"])
+    return Budget(config.run_tokens * times, config.run_money * times, config.session_tokens * times, config.session_money * times, tokens, money)
+
+
+def used_up(limits: Budget) -> str | None:
+    """A sentence where the session has nothing left: then no run of it that needs a model is to begin."""
+    if limits.session_tokens and limits.session_spent_tokens >= limits.session_tokens:
+        return f"The budget of this session is used up ({limits.session_spent_tokens:,} of {limits.session_tokens:,} tokens)."
+    if limits.session_money and limits.session_spent_money >= limits.session_money:
+        return f"The budget of this session is used up ({limits.session_spent_money:.2f} of {limits.session_money:g} in money)."
+    return None
+
+
+def keys_file(config: Config, job: Job) -> int:
+    """A descriptor from which the run's own process reads the keys of the models that it may use: it becomes its standard input, so that
+    no key is in a file, in arguments or in an environment. An empty one where there is nothing to tell. The caller closes it."""
+    if job.access is None or not job.access.models:
+        return os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
+    descriptor = os.memfd_create("keys", os.MFD_CLOEXEC)
+    os.write(descriptor, json.dumps({name: getattr(config, f"{name}_key") for name in job.access.models}).encode())
+    os.lseek(descriptor, 0, os.SEEK_SET)
+    return descriptor

@@ -1,0 +1,92 @@
+"""The rows of deliveries: what is brought to the repository that a card names, and how far it is.
+
+Each state is written before its step is taken, and every step may be taken again: whoever dies in between, the next one looks at the
+remote repository first. What asks a person, and what a person answers, is in engine/delivered.py."""
+from typing import Any
+
+from engine.db import Database
+from engine.spec import approved_card
+from engine.tickets import NOW, UNDONE
+
+PENDING = "state in ('intended', 'pushed', 'opened')"  # the epic waits for these
+_HELD = ("exists (select 1 from tickets e where e.session_id = deliveries.session_id and e.type = 'epic'"
+         " and e.status = iif(deliveries.state in ('delivered', 'watched'), 'completed', 'running'))")
+
+
+def repository_of(db: Database, session_id: str) -> str | None:
+    """The repository that the card names, or its session; None for a fresh one, of which there is nothing to deliver."""
+    given = db.value("select repository from hitl_sessions where id = ?", (session_id,))
+    return approved_card(db, session_id).get("repository") or given or None
+
+
+def intend(db: Database, epic: Any, tip: str) -> None:
+    """The whole passed its checks at `tip`: it is to be delivered. Inside the transaction that records it. epic: its row.
+
+    With a pull request for each feature, the integration branch begins on the remote at the base, and the features' branches go there."""
+    card = approved_card(db, epic["session_id"])
+    repository = str(repository_of(db, epic["session_id"]))
+    each = card.get("pull_requests") == "feature"
+    _row(db, epic, repository, epic["branch_name"], card.get("base_branch"), epic["base_sha"] if each else tip)
+    for feature in features(db, epic["id"]) if each else []:
+        _row(db, feature, repository, feature["branch_name"], epic["branch_name"], feature["tip_sha"])
+
+
+def features(db: Database, epic_id: str) -> list[Any]:
+    """The features with a commit of their own: what was merged last of each."""
+    return db.all("select t.*, r.tip_sha from tickets t join runs r on r.seq = (select max(seq) from runs where ticket_id = t.id and"
+                  " outcome = 'merged' and tip_sha is not null) where t.parent_id = ? and t.status = 'completed' and t.branch_name is not null"
+                  " order by t.seq", (epic_id,))
+
+
+def _row(db: Database, ticket: Any, repository: str, branch: str, base_branch: str | None, tip: str) -> None:
+    """What was known of an earlier delivery stays; one that is there already is not begun again, unless it is an epic's."""
+    db.execute("insert into deliveries (tenant_id, session_id, ticket_id, repository, branch, base_branch, tip_sha) values (?, ?, ?, ?, ?, ?, ?)"
+               " on conflict (ticket_id) do update set state = 'intended', repository = excluded.repository, branch = excluded.branch,"
+               " base_branch = excluded.base_branch, tip_sha = excluded.tip_sha, waiting = null, tries = 0, not_before = null, reason = null,"
+               f" updated_at = {NOW} where state in ('dropped', 'intended', 'pushed', 'opened') or tip_sha <> excluded.tip_sha or ? = 'epic'",
+               (ticket["tenant_id"], ticket["session_id"], ticket["id"], repository, branch, base_branch, tip, ticket["type"]))
+    withdraw(db, ticket["id"])
+
+
+def withdraw(db: Database, ticket_id: str) -> None:
+    """Closes what was asked about a delivery that has moved on."""
+    db.execute(f"update requests set state = 'withdrawn', answered_at = {NOW} where ticket_id = ? and kind = 'delivery' and state = 'open'", (ticket_id,))
+
+
+def overtake(db: Database, session_id: str, epic_id: str) -> None:
+    """A ticket of the build is open again: what was about to be delivered is not the whole any more."""
+    if not is_pending(db, session_id) or db.value(f"select 1 from tickets where parent_id = ? and {UNDONE} limit 1", (epic_id,)) is None:
+        return
+    for row in db.all(f"update deliveries set state = 'dropped', waiting = null, reason = 'The build goes on.', updated_at = {NOW}"
+                      f" where session_id = ? and {PENDING} returning ticket_id", (session_id,)):
+        withdraw(db, row["ticket_id"])
+
+
+def is_pending(db: Database, session_id: str) -> bool:
+    return db.value(f"select 1 from deliveries where session_id = ? and {PENDING} limit 1", (session_id,)) is not None
+
+
+def due(db: Database, now: str) -> list[Any]:
+    """What can be taken a step further now, as rows. Where a token was refused, everything for that repository waits."""
+    return db.all("select * from deliveries where state not in ('done', 'merged', 'closed', 'dropped') and waiting is null"
+                  f" and (not_before is null or not_before <= ?) and {_HELD}"
+                  " and exists (select 1 from hitl_sessions s where s.id = deliveries.session_id and not s.paused and s.state in ('building', 'completed'))"
+                  " and not exists (select 1 from deliveries o where o.repository = deliveries.repository and o.waiting = 'token')"
+                  " order by not_before, seq limit 50", (now,))
+
+
+def move(db: Database, row: Any, state: str, **columns: Any) -> Any | None:
+    """The next state, if the delivery still stands where `row` says, is about the same commit and is wanted. -> the row then, or None."""
+    values = {"tries": 0, "not_before": None, "reason": None, **columns}
+    sets = "".join(f", {name} = :{name}" for name in values)
+    with db.transaction():
+        rows = db.all(f"update deliveries set state = :state, updated_at = {NOW}{sets} where seq = :seq and state = :old and tip_sha = :tip"
+                      f" and waiting is null and {_HELD} returning *",
+                      {**values, "state": state, "seq": row["seq"], "old": row["state"], "tip": row["tip_sha"]})
+    return rows[0] if rows else None
+
+
+def by_feature(db: Database, row: Any) -> list[Any]:
+    """The deliveries of the features of an epic, if they have pull requests of their own. row: the epic's delivery."""
+    return db.all("select d.* from deliveries d join tickets t on t.id = d.ticket_id where t.parent_id = ? and d.state <> 'dropped' order by d.seq",
+                  (row["ticket_id"],))

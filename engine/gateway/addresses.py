@@ -1,0 +1,84 @@
+"""Which host names the proxy may be asked for, and which addresses it may then connect to."""
+import ipaddress
+import re
+import socket
+from collections.abc import Callable, Iterable
+
+from engine.gateway.http1 import Refusal
+
+# What a build needs of the common package registries. Whoever may fetch from a host may also tell it things: keep the list short.
+SETS = {
+    "npm": ("registry.npmjs.org",),
+    "pypi": ("pypi.org", "files.pythonhosted.org"),
+    "debian": ("deb.debian.org", "security.debian.org"),
+    "ubuntu": ("archive.ubuntu.com", "security.ubuntu.com", "ports.ubuntu.com"),
+    "go": ("proxy.golang.org", "sum.golang.org"),
+    "crates": ("crates.io", "index.crates.io", "static.crates.io"),
+    "rubygems": ("rubygems.org", "index.rubygems.org"),
+    "maven": ("repo.maven.apache.org", "repo1.maven.org"),
+}
+PORTS = (80, 443)
+_NAME = re.compile(r"(?=.{1,253}$)(?:[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?\.)+[a-z](?:[a-z0-9-]{0,61}[a-z0-9])?")
+_NAT64 = ipaddress.ip_network("64:ff9b::/96")
+Address = tuple[str, int]
+Resolve = Callable[[str, int], list[Address]]
+
+
+def parse_hosts(text: str) -> tuple[str, ...]:
+    """Names, `*.name` for all below one, and names of SETS. Raises ValueError with what would be right."""
+    names = [part.strip().lower().rstrip(".") for part in text.split(",") if part.strip()]
+    for name in names:
+        if name not in SETS and not _NAME.fullmatch(name.removeprefix("*.")):
+            raise ValueError(f"host names like pypi.org or *.example.org, or {', '.join(SETS)}, separated by commas")
+    return tuple(dict.fromkeys(names))
+
+
+def expanded(names: Iterable[str]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(host for name in names for host in SETS.get(name, (name,))))
+
+
+def host_and_port(authority: str, default: int) -> tuple[str, int]:
+    """Of a request. Raises Refusal for what is no name: an address of any kind is not on any list."""
+    host, colon, port = authority.rpartition(":")
+    if not colon:
+        host, port = authority, str(default)
+    host = host.lower().removesuffix(".")
+    if not _NAME.fullmatch(host) or not re.fullmatch(r"[0-9]{1,5}", port):
+        raise Refusal(403, "not_allowed", "The proxy takes host names, no addresses.")
+    return host, int(port)
+
+
+def is_listed(host: str, hosts: Iterable[str]) -> bool:
+    return any(host == name or (name.startswith("*.") and host.endswith(name[1:])) for name in hosts)
+
+
+def resolve(host: str, port: int) -> list[Address]:
+    """The addresses of a name, all of them public. To be connected to as they are: a second look-up might say something else.
+
+    Raises Refusal when there are none, or when even one is not public: such a name is not what the operator meant."""
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError):
+        raise Refusal(502, "unreachable", f"The name {host} could not be resolved.") from None
+    addresses = list(dict.fromkeys(str(each[4][0]) for each in found))
+    for address in addresses:
+        if not is_public(address):
+            raise Refusal(403, "not_allowed", f"{host} is at {address}, which is not a public address.")
+    return [(address, port) for address in addresses]
+
+
+def is_public(text: str) -> bool:
+    """Not private, loopback, link-local, multicast, unspecified, shared (CGNAT), reserved, nor one of these in IPv6's clothes."""
+    try:
+        address = ipaddress.ip_address(text)
+    except ValueError:  # with a zone, for example
+        return False
+    if isinstance(address, ipaddress.IPv6Address):
+        if address.ipv4_mapped or address.sixtofour or address.teredo:
+            return False
+        if address in _NAT64:
+            return is_public(str(ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)))
+        if address.is_site_local:
+            return False
+    return address.is_global and not (address.is_multicast or address.is_unspecified or address.is_reserved or address.is_loopback
+                                      or address.is_link_local or address.is_private)

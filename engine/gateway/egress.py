@@ -1,0 +1,143 @@
+"""The proxy: CONNECT and absolute-form http for the hosts of the operator's list, bytes counted, nothing looked into."""
+import select
+import socket
+import threading
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from urllib.parse import urlsplit
+
+from engine.gateway import http1
+from engine.gateway.addresses import PORTS, Resolve, host_and_port, is_listed
+from engine.gateway.http1 import Gone, Head, Refusal, Wire
+from engine.gateway.record import Asked
+
+CONNECT_SECONDS = 15.0
+PIECE = 65_536
+
+
+@dataclass
+class Egress:
+    """hosts: the list, expanded. megabytes: in both directions together, for the whole run."""
+
+    hosts: Iterable[str]
+    megabytes: int
+    resolve: Resolve
+    _used: int = 0
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def tunnel(self, client: Wire, head: Head, asked: Asked) -> None:
+        """CONNECT host:port. Raises Refusal before the tunnel stands, Gone after."""
+        asked.host = head.start[1]
+        up = self._connect(*host_and_port(head.start[1], 443), client, asked)
+        try:
+            client.send(b"HTTP/1.1 200 Connection established\r\n\r\n")
+            asked.status = 200
+            up.send(self.count(asked, sent=client.take(len(client.buffer))))
+            self._pump(client.sock, up.sock, client.end, asked)
+        finally:
+            up.close()
+
+    def forward(self, client: Wire, head: Head, asked: Asked) -> None:
+        """GET http://host/path: one request there, one response back."""
+        method, target, minor = head.start
+        url = urlsplit(target)
+        asked.host, asked.path = url.netloc, url.path
+        if url.scheme != "http" or "@" in url.netloc or method == "TRACE":
+            raise Refusal(400, "malformed", "The proxy takes http://host/path, and CONNECT for all else.")
+        length = http1.length_of(head, minor)
+        up = self._connect(*host_and_port(url.netloc, 80), client, asked)
+        try:
+            fields = [("host", url.netloc), *head.passed_on("host", "content-length"), ("connection", "close")]
+            fields += [("transfer-encoding", "chunked")] if length == "chunked" else [("content-length", str(length))] if length else []
+            up.send(http1.head_bytes(f"{method} {url.path or '/'}{'?' + url.query if url.query else ''} HTTP/1.1", fields))
+            if head.one("expect"):
+                client.send(b"HTTP/1.1 100 Continue\r\n\r\n")
+            for data in http1.body(client, length):
+                up.send(http1.chunk(self.count(asked, sent=data)) if length == "chunked" else self.count(asked, sent=data))
+            if length == "chunked":
+                up.send(b"0\r\n\r\n")
+            self._answer(client, up, method, asked)
+        finally:
+            up.close()
+
+    def _answer(self, client: Wire, up: Wire, method: str, asked: Asked) -> None:
+        up.reader = client
+        head = response_head(up)
+        asked.status = int(head.start[1])
+        empty = method == "HEAD" or asked.status in (204, 304)
+        length = 0 if empty else http1.length_of(head, head.start[0], to_the_end=True)
+        fields = [*head.passed_on("content-length"), ("connection", "close")]
+        fields += [("content-length", value) for value in head.all("content-length")] if empty or isinstance(length, int) else []
+        client.send(http1.head_bytes(f"HTTP/1.1 {asked.status} -", fields))  # a body of unknown length ends with the connection
+        for data in http1.body(up, length):
+            client.send(self.count(asked, received=data))
+
+    def count(self, asked: Asked, sent: bytes = b"", received: bytes = b"") -> bytes:
+        """The data, counted. Raises Gone when the run has moved as many bytes as it may."""
+        with self._lock:
+            self._used += len(sent) + len(received)
+            if self._used > self.megabytes * 1_000_000:
+                asked.why = f"The run has moved more than {self.megabytes} MB."
+                raise Gone(asked.why)
+        asked.sent += len(sent)
+        asked.received += len(received)
+        return sent or received
+
+    def _connect(self, host: str, port: int, client: Wire, asked: Asked) -> Wire:
+        asked.host = host if port in PORTS else f"{host}:{port}"
+        if port not in PORTS:
+            raise Refusal(403, "not_allowed", f"The proxy connects to ports {PORTS[0]} and {PORTS[1]} only, not to {port}.")
+        if not is_listed(host, self.hosts):
+            raise Refusal(403, "not_allowed", f"{host} is not one of the hosts that runs may reach. An operator may add it to SWARM_EGRESS_HOSTS.")
+        if self._used >= self.megabytes * 1_000_000:
+            raise Refusal(403, "egress_used_up", f"The run has moved {self.megabytes} MB, which is as much as it may (SWARM_EGRESS_MB).")
+        for address in self.resolve(host, port):
+            try:
+                sock = socket.create_connection(address, CONNECT_SECONDS)
+            except OSError:
+                continue
+            asked.allowed = True
+            return Wire(sock, client.end)
+        raise Refusal(502, "unreachable", f"{host} could not be reached.")
+
+    def _pump(self, client: socket.socket, up: socket.socket, end: float, asked: Asked) -> None:
+        """Both directions until both have ended. Each side's end of sending is handed on, not more."""
+        waiting = {client: b"", up: b""}   # to be written to this socket
+        other = {client: up, up: client}
+        reading = {client, up}
+        for sock in waiting:
+            sock.setblocking(False)
+        while reading or any(waiting.values()):
+            poll = select.poll()
+            for sock in waiting:
+                events = (select.POLLIN if sock in reading and not waiting[other[sock]] else 0) | (select.POLLOUT if waiting[sock] else 0)
+                if events:
+                    poll.register(sock, events)
+            ready = dict(poll.poll(max(0.0, min(http1.IDLE_SECONDS, end - time.monotonic())) * 1000))
+            if not ready:
+                raise Gone("silent for too long")
+            try:
+                for sock in waiting:
+                    if sock in reading and not waiting[other[sock]] and ready.get(sock.fileno(), 0) & ~select.POLLOUT:
+                        data = sock.recv(PIECE)
+                        waiting[other[sock]] = self.count(asked, sent=data) if sock is client else self.count(asked, received=data)
+                        if not data:
+                            reading.discard(sock)
+                            other[sock].shutdown(socket.SHUT_WR)
+                    if waiting[sock] and ready.get(sock.fileno(), 0):
+                        waiting[sock] = waiting[sock][sock.send(waiting[sock]):]
+            except BlockingIOError:
+                continue
+            except OSError as error:
+                raise Gone(str(error)) from error
+
+
+def response_head(up: Wire) -> Head:
+    """The head of the final response: what is only provisional is left out. Raises Gone, Refusal."""
+    while True:
+        head = http1.read_head(up, request=False, seconds=http1.IDLE_SECONDS)
+        if head is None:
+            raise Gone("closed without an answer")
+        if not head.start[1].startswith("1"):
+            return head

@@ -1,0 +1,48 @@
+"""Tokens to money. A price table is a JSON object: model -> {"input", "output", "cache_read", "cache_write"}, per million tokens.
+
+A name may end with `*`: it then holds for every model that begins so, the longest name first. The currency is the table's own."""
+import json
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from engine.gateway.shapes import Tokens
+
+KINDS = ("input", "output", "cache_read", "cache_write")
+Prices = Mapping[str, Mapping[str, float]]
+
+
+def parse_prices(text: str) -> dict[str, dict[str, float]]:
+    """JSON itself, or the name of a file that holds it. Raises ValueError with what would be right."""
+    if not text:
+        return {}
+    try:
+        table = json.loads(text if text.startswith("{") else Path(text).expanduser().read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ValueError(f"a JSON object or a file that holds one ({error.strerror})") from None
+    except (ValueError, RecursionError):
+        table = None
+    if not isinstance(table, dict) or not all(isinstance(price, dict) and price and _is_price(price) for price in table.values()):
+        raise ValueError('a JSON object like {"model-*": {"input": 3, "output": 15}}, prices per million tokens'
+                         f' for any of {", ".join(KINDS)}')
+    return {name: {kind: float(value) for kind, value in price.items()} for name, price in table.items()}
+
+
+def _is_price(price: dict[str, Any]) -> bool:
+    return all(kind in KINDS and isinstance(value, int | float) and not isinstance(value, bool) and value >= 0 and math.isfinite(value)
+               for kind, value in price.items())
+
+
+def price_of(prices: Prices, model: str) -> Mapping[str, float] | None:
+    """None for a model without a price. What is read from or written to a cache costs as input where the table does not say."""
+    if model in prices:
+        return prices[model]
+    best = max((name for name in prices if name.endswith("*") and model.startswith(name[:-1])), key=len, default=None)
+    return None if best is None else prices[best]
+
+
+def cost(price: Mapping[str, float], tokens: Tokens) -> float:
+    own = price.get("input", 0.0)
+    rates = (own, price.get("output", 0.0), price.get("cache_read", own), price.get("cache_write", own))
+    return sum(rate * count for rate, count in zip(rates, tokens, strict=True)) / 1_000_000

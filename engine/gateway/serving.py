@@ -1,0 +1,94 @@
+"""The gateway in the life of a run: made before its sandboxes, with a door for each kind of them; its word on how the run ended."""
+import json
+import os
+import secrets
+import time
+from pathlib import Path
+from typing import Any
+
+from engine.errors import Permanent, RateLimited, RunFailure, Transient
+from engine.gateway.addresses import Resolve, expanded, resolve
+from engine.gateway.egress import Egress
+from engine.gateway.ledger import Ledger, folder_of
+from engine.gateway.model import Models
+from engine.gateway.record import Record
+from engine.gateway.server import Gateway, tls_context
+from engine.jobs import Access, Job
+
+KEYS_BYTES = 65_536
+GRACE_SECONDS = 20.0      # for an agent to end by itself once the budget is used up
+BUSY = (429, 503, 529)    # a provider that wants to be left alone for a while
+
+
+class Service:
+    """One per run. folder: the run's; requests.jsonl is written there, and the session's ledgers two folders up, in budgets/."""
+
+    def __init__(self, job: Job, access: Access, folder: Path, keys: dict[str, str], names: Resolve = resolve) -> None:
+        self.token = secrets.token_urlsafe(32)
+        self._agent_door, self._check_door = folder / "agent.sock", folder / "checks.sock"
+        self._record = Record(folder / "requests.jsonl")
+        self._ledger = Ledger(access.budget, access.prices, folder_of(folder.parent.parent, job.session), job.run)
+        self._models = Models(access.models, keys, self.token, self._ledger, tls_context(access.authorities)) if access.models else None
+        self._gateway = Gateway(self._models, Egress(expanded(access.hosts), access.megabytes, names), self._record)
+        self._told = 0
+        self._over_since: float | None = None
+
+    def open(self, agent: bool) -> Path:
+        """-> the socket for a sandbox: SandboxJob.gateway. Only the agent's has the models behind it."""
+        door = self._agent_door if agent else self._check_door
+        self._gateway.open(door, models=agent)
+        return door
+
+    def close(self, door: Path) -> None:
+        self._gateway.close(door)
+
+    def environment(self) -> dict[str, str]:
+        """What the agent's sandbox is told, beside what scripts/gateway.sh makes of it."""
+        return {"SWARM_GATEWAY_TOKEN": self.token} if self._models else {}
+
+    def notices(self) -> list[str]:
+        """Sentences for the log, each once."""
+        found = self._ledger.notices[self._told:]
+        self._told += len(found)
+        return found
+
+    @property
+    def over_budget(self) -> str | None:
+        """Why, once the agent has been refused something for it. What was done with the last of the budget counts as done."""
+        return self._ledger.over if self._ledger.refused else None
+
+    def is_spent(self) -> bool:
+        """The budget has been used up, and the agent was given time to end."""
+        if self.over_budget and self._over_since is None:
+            self._over_since = time.monotonic()
+        return self._over_since is not None and time.monotonic() - self._over_since > GRACE_SECONDS
+
+    def trouble(self) -> RunFailure | None:
+        """What the provider's last answer says of a run that came to nothing: None where it was a good one."""
+        last = self._models.last if self._models else None
+        if last is None or last.status < 400:
+            return None
+        if last.status in BUSY:
+            wait = f" for {last.wait:,.0f} seconds" if last.wait else ""
+            return RateLimited(f"The model's provider ({last.shape}) asks to be left alone{wait} (status {last.status}).", wait=last.wait)
+        if last.status == 401:
+            return Permanent(f"The model's provider ({last.shape}) does not accept the key: mend SWARM_{last.shape.upper()}_KEY, restart, retry.")
+        if last.status >= 500:
+            return Transient(f"The model's provider ({last.shape}) failed or could not be reached (status {last.status}).")
+        return None
+
+    def usage(self) -> dict[str, Any]:
+        """For result.json and the run's row: {requests, estimated, input, output, cache_read, cache_write, total, money, models: {name: the same},
+        unpriced: [name], notices: [sentence], over_budget: sentence or null, rate_limited: {shape, status, wait} or null,
+        egress: {requests, refused, sent, received, hosts: [{host, …}]}}."""
+        last = self._models.last if self._models else None
+        return {**self._ledger.as_json(), "rate_limited": last._asdict() if last and last.status in BUSY else None, "egress": self._record.as_json()}
+
+
+def take_keys() -> dict[str, str]:
+    """{shape: key} from standard input, which is /dev/null afterwards."""
+    data = os.read(0, KEYS_BYTES)
+    nothing = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
+    os.dup2(nothing, 0)
+    os.close(nothing)
+    return dict(json.loads(data)) if data else {}

@@ -1,0 +1,28 @@
+"""The host's memory: how many machines fit into it, and whether one more does just now."""
+from pathlib import Path
+
+from engine.jobs import Machine
+from engine.runtimes.qemu.command import needed_mb
+
+RESERVE = 0.1  # of the host's memory, for everything else
+
+
+def most_machines(machine: Machine) -> int:
+    """So many may live at the same time, whatever the number of slots."""
+    return max(0, int(_read("MemTotal") * (1 - RESERVE) // needed_mb(machine)))
+
+
+def shortage(machine: Machine) -> str | None:
+    """A sentence if there is no room for one more machine now."""
+    free, needed = _read("MemAvailable"), needed_mb(machine)
+    if free >= needed:
+        return None
+    return f"A virtual machine needs {needed} MB of memory, and this host has {free:.0f} MB free. It is tried again; SWARM_VM_MEMORY_MB makes it smaller."
+
+
+def _read(name: str) -> float:
+    """MB."""
+    for line in Path("/proc/meminfo").read_text().splitlines():
+        if line.startswith(name + ":"):
+            return int(line.split()[1]) * 1024 / 1_000_000
+    raise LookupError(f"/proc/meminfo has no {name}")

@@ -1,0 +1,151 @@
+"""Templates: one machine is booted to the point where it waits for a job, and saved; every later one goes on from there, copy on write.
+
+    data/images/<name>/templates/<key>/  memory  state  template.json       never changed once it is there
+                                 <key>.lock  <key>.failed                   who makes it; how often going on from it has failed
+
+The key is a hash of all that must not differ. What a clone must not share with its siblings, the clock and random numbers, is set anew
+before anything of a job starts: see engine/image/guest/main."""
+import hashlib
+import json
+import os
+import shutil
+import socket
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+from engine.errors import Transient
+from engine.jobs import Machine, fsync_folder, write_json
+from engine.processes import take_lock
+from engine.runtimes.qemu.boot import patience
+from engine.runtimes.qemu.command import Parts, arguments
+from engine.runtimes.qemu.disks import write_inputs, write_swap
+from engine.runtimes.qemu.image import Image
+from engine.runtimes.qemu.monitor import Monitor
+from engine.runtimes.qemu.ports import Ports
+
+MOST_FAILURES = 3  # in a row; then this template is not tried again until something changes
+FILES = ("memory", "state")
+NOWHERE = Parts(Path("inputs"), Path("swap"), {"talk": 0, "console": 0, "out": 0}, 0)
+
+
+@dataclass(frozen=True)
+class Template:
+    folder: Path
+
+    @property
+    def memory(self) -> Path:
+        return self.folder / "memory"
+
+    @property
+    def state(self) -> Path:
+        return self.folder / "state"
+
+
+def key(program: str, image: Image, machine: Machine, accelerator: str) -> str:
+    """Of QEMU, its command line, kernel, initrd and base, and the processor."""
+    status = os.stat(os.path.realpath(program))
+    cpu = [line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith(("model name", "flags"))][:2]
+    parts = [arguments(program, image, machine, accelerator, NOWHERE), [status.st_size, status.st_mtime_ns], image.files, cpu]
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:24]
+
+
+def find(image: Image, name: str) -> Template | None:
+    """A template whose files are as they were when it was made."""
+    folder = image.folder / "templates" / name
+    try:
+        said = json.loads((folder / "template.json").read_text())
+        sound = all(_mark(folder / file) == said[file] for file in FILES)
+    except (OSError, ValueError, KeyError):
+        sound = False
+    if not sound and folder.exists():
+        failed(image, name)
+    return Template(folder) if sound else None
+
+
+def failed(image: Image, name: str) -> None:
+    """It could not be gone on from: away with it. The next machine makes another."""
+    folder = image.folder / "templates" / name
+    count = failures(image, name) + 1
+    write_json(folder.with_name(name + ".failed"), count)
+    aside = folder.with_name(f"{name}.old-{os.getpid()}-{count}")
+    try:
+        os.rename(folder, aside)
+    except FileNotFoundError:  # another run was quicker
+        return
+    shutil.rmtree(aside, ignore_errors=True)
+
+
+def worked(image: Image, name: str) -> None:
+    (image.folder / "templates" / f"{name}.failed").unlink(missing_ok=True)
+
+
+def failures(image: Image, name: str) -> int:
+    try:
+        return int((image.folder / "templates" / f"{name}.failed").read_text())
+    except (FileNotFoundError, ValueError):
+        return 0
+
+
+def make(program: str, image: Image, machine: Machine, accelerator: str, name: str, environment: dict[str, str]) -> Template | None:
+    """Makes the template; None if somebody else is at it. Raises Transient when the machine does not come up."""
+    folder = image.folder / "templates" / name
+    folder.parent.mkdir(exist_ok=True)
+    lock = take_lock(folder.with_name(name + ".lock"))
+    if lock is None:
+        return None
+    temporary = folder.with_name(f"{name}.new")
+    try:
+        ready = find(image, name)  # made while the lock was taken
+        if ready:
+            return ready
+        shutil.rmtree(temporary, ignore_errors=True)
+        temporary.mkdir(mode=0o700)
+        _boot_and_save(program, image, machine, accelerator, temporary, environment, lock)
+        os.rename(temporary, folder)
+        fsync_folder(folder.parent)
+        return Template(folder)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+        os.close(lock)
+
+
+def _boot_and_save(program: str, image: Image, machine: Machine, accelerator: str, folder: Path, environment: dict[str, str], lock: int) -> None:
+    write_inputs(folder / "inputs", None)
+    write_swap(folder / "swap", machine.disk_mb)
+    ports, (own, end), log = Ports(folder / "out", answer=False), socket.socketpair(), os.open("/dev/null", os.O_WRONLY | os.O_CLOEXEC)
+    child = None
+    try:
+        parts = Parts(folder / "inputs", folder / "swap", ports.ends, log, folder / "memory", shared=True, monitor=end.fileno())
+        argv = arguments(program, image, machine, accelerator, parts)
+        with open(folder / "said", "wb") as said:
+            child = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=said, stderr=said, pass_fds=(*parts.descriptors(), lock), env=environment,
+                                     start_new_session=True)
+        ports.close_ends()
+        ports.serve(child)
+        if not ports.wait("ready", patience(machine.boot_seconds)):
+            told = (folder / "said").read_text(errors="replace").strip()[-200:] or "no message"
+            raise Transient(f"The virtual machine that was to become a template did not come up ({told}).")
+        Monitor(own).save(folder / "state")
+    except OSError as error:
+        raise Transient(f"A template of the virtual machine could not be saved ({error.strerror or error}).") from error
+    finally:
+        if child is not None:
+            child.kill()
+            child.wait()
+        else:
+            ports.close()
+        for descriptor in (own, end):
+            descriptor.close()
+        os.close(log)
+    for name in ("inputs", "swap", "out", "said"):
+        (folder / name).unlink(missing_ok=True)
+    for name in FILES:
+        with open(folder / name, "rb") as file:
+            os.fsync(file.fileno())  # a template outlives a power cut, or is not there
+    write_json(folder / "template.json", {name: _mark(folder / name) for name in FILES})
+
+
+def _mark(path: Path) -> list[int]:
+    status = os.stat(path)
+    return [status.st_size, status.st_mtime_ns]

@@ -1,0 +1,118 @@
+"""Amending a card while it is built: a person approves a delta, bound to its hash, and the tickets follow in the same transaction.
+
+Only features that have not started can be changed or dropped. What runs or is done is never touched, and only a session that is building can
+be amended: what has ended is not opened again by a proposal."""
+import json
+import re
+import sqlite3
+from typing import Any
+
+from engine import settle
+from engine.config import Config
+from engine.db import Database
+from engine.errors import BadRequest, NotFound, WrongState
+from engine.tickets import NOW
+from hitl import amend_tickets, amendment, card_diff, sessions, strict_json
+from hitl.card_base import present_sha256
+from hitl.spec_card import normalise, validate
+
+SOURCE = "amendment"
+
+
+def propose(db: Database, config: Config, tenant: str, session_id: str, body: dict[str, Any]) -> None:
+    """Stores a delta as the session's proposal, in the place of an earlier one. Raises NotFound, BadRequest, InvalidCard for the card with it,
+    WrongState for a session that is not building and, with `tickets`, for tickets that have started."""
+    with db.transaction():
+        row = _building(sessions.get(db, tenant, session_id))
+        tickets = amend_tickets.places(db, row)
+        delta = amendment.delta_of(body, tickets)
+        amend_tickets.check_unstarted(db, row, amendment.touched(delta))
+        checked = validate(amendment.amended(sessions.current_card(row), delta, tickets), config)
+        amend_tickets.check_dependencies(db, row, normalise(checked.card), amendment.order(delta, tickets))
+        if checked.sha256 == row["approved_sha256"]:
+            raise BadRequest("This changes nothing: the card with it is the card that is being built.")
+        _discard(db, session_id)
+        db.execute("insert into amendments (tenant_id, session_id, base_sha256, delta, card, sha256) values (?, ?, ?, ?, ?, ?)",
+                   (tenant, session_id, row["approved_sha256"], strict_json.canonical(delta), strict_json.as_given(checked.card),
+                    strict_json.sha256({"base_sha256": row["approved_sha256"], "delta": delta})))
+
+
+def approve(db: Database, config: Config, tenant: str, session_id: str, sha256: Any) -> None:
+    """The proposal with this hash becomes a version of the card, and tickets are added, changed and dropped. All or nothing.
+
+    Raises BadRequest without a hash, NotFound, InvalidCard, WrongState for another hash or where the build has moved on."""
+    if not isinstance(sha256, str) or not re.fullmatch(r"[0-9a-f]{64}", sha256):
+        raise BadRequest("sha256 is required: the hash of the amendment that you looked at (64 hexadecimal digits).")
+    with db.transaction():
+        row = _building(sessions.get(db, tenant, session_id))
+        proposed = _proposed(db, session_id)
+        if proposed["sha256"] != sha256:
+            raise WrongState("Another amendment is proposed by now. Look at it and decide anew.", currentState=row["state"],
+                             since=proposed["created_at"], sha256=proposed["sha256"], given_sha256=sha256)
+        if proposed["base_sha256"] != row["approved_sha256"]:
+            raise WrongState("The card has changed since this was proposed. Propose it anew.", currentState=row["state"], since=row["updated_at"])
+        delta, tickets = json.loads(proposed["delta"]), amend_tickets.places(db, row)
+        amend_tickets.check_unstarted(db, row, amendment.touched(delta))
+        checked = validate(json.loads(proposed["card"]), config)
+        plan, order = normalise(checked.card), amendment.order(delta, tickets)
+        amend_tickets.check_dependencies(db, row, plan, order)
+        db.execute(f"update hitl_sessions set spec_card = ?, approved_sha256 = ?, updated_at = {NOW} where id = ?",
+                   (strict_json.as_given(checked.card), checked.sha256, session_id))
+        version = sessions.record_version(db, session_id, checked.text, checked.sha256, SOURCE)
+        db.execute(f"update amendments set state = 'approved', version = ?, decided_by = 'you', decided_at = {NOW} where seq = ?",
+                   (version, proposed["seq"]))
+        amend_tickets.apply(db, row, plan, order, delta)
+        settle.session(db, session_id)
+
+
+def discard(db: Database, tenant: str, session_id: str) -> None:
+    """Drops the proposal. Raises NotFound, also where there is none."""
+    with db.transaction():
+        sessions.get(db, tenant, session_id)
+        _proposed(db, session_id)
+        _discard(db, session_id)
+
+
+def amendment_view(db: Database, tenant: str, session_id: str) -> dict[str, Any]:
+    """{"amendment": the proposal or None, "history": [what was approved or discarded, newest first]}. Raises NotFound.
+
+    An amendment: {seq, state, sha256, base_sha256, delta, changes (as card_diff says), version, started: [{ticket, status}] that now stand in
+    its way, decided_by, decided_at, created_at}."""
+    row = sessions.get(db, tenant, session_id)
+    cards = db.pairs("select sha256, card from spec_versions where session_id = ?", (session_id,))
+    found = [_view(db, row, each, cards) for each in db.all("select * from amendments where session_id = ? order by seq desc limit 100", (session_id,))]
+    return {"amendment": next((each for each in found if each["state"] == "proposed"), None),
+            "history": [each for each in found if each["state"] != "proposed"]}
+
+
+def _view(db: Database, row: sqlite3.Row, each: sqlite3.Row, cards: dict[str, str]) -> dict[str, Any]:
+    delta = json.loads(each["delta"])
+    base = cards.get(each["base_sha256"])
+    started = amend_tickets.started(db, row["id"], amendment.touched(delta)) if each["state"] == "proposed" else []
+    return {**{name: each[name] for name in ("seq", "state", "sha256", "base_sha256", "version", "decided_by", "decided_at", "created_at")},
+            "delta": delta, "changes": card_diff.diff(base and json.loads(base), json.loads(each["card"])), "started": started}
+
+
+def _building(row: sqlite3.Row) -> sqlite3.Row:
+    """The row of a session whose card can be amended. Raises WrongState."""
+    if row["state"] != "building":
+        hint = {"completed": " What is done stays done: begin a new session on its branch.", "failed": " Retry or drop what failed first.",
+                "approved": " Reopen it and change the card itself."}.get(row["state"], "")
+        raise WrongState(f"Only a build can be amended: this session is {row['state']} since {row['updated_at']}.{hint}", currentState=row["state"],
+                         since=row["updated_at"])
+    if row["approved_sha256"] is None or present_sha256(row) != row["approved_sha256"]:
+        raise WrongState("The stored card is not the one that is being built: it was changed by hand, or never recorded. It cannot be amended.",
+                         currentState=row["state"], since=row["updated_at"])
+    return row
+
+
+def _proposed(db: Database, session_id: str) -> sqlite3.Row:
+    found = db.one("select * from amendments where session_id = ? and state = 'proposed'", (session_id,))
+    if found is None:
+        raise NotFound("No amendment is proposed.")
+    return found
+
+
+def _discard(db: Database, session_id: str) -> None:
+    db.execute(f"update amendments set state = 'discarded', decided_by = 'you', decided_at = {NOW} where session_id = ? and state = 'proposed'",
+               (session_id,))

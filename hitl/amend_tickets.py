@@ -1,0 +1,96 @@
+"""What an amendment means for tickets. Everything runs inside the transaction that has looked at the session."""
+import json
+import sqlite3
+from typing import Any
+
+from engine import requests
+from engine.db import Database
+from engine.errors import WrongState
+from engine.tickets import NOW, change
+from hitl.amendment import Delta
+from hitl.strict_json import as_given
+from hitl.ticket_generator import TICKETS, allocate, insert
+
+DROPPED = "Dropped by an amendment of the card."
+# A feature has not started: it waits, and no run of it ever ran or is about to.
+UNSTARTED = ("status in ('pending', 'blocked', 'ready') and not exists"
+             " (select 1 from runs r where r.ticket_id = tickets.id and (r.started_at is not null or r.ended_at is null))")
+
+
+def places(db: Database, row: sqlite3.Row) -> dict[str, int]:
+    """{ticket id: index of its feature in the card}. Raises WrongState where tickets and card do not fit together."""
+    found: dict[str, int] = {each["id"]: each["position"] - 1 for each in db.all(
+        "select id, position from tickets where session_id = ? and type = 'feature' and position > 0 order by position", (row["id"],))}
+    if list(found.values()) != list(range(len(json.loads(row["spec_card"])["features"]))):
+        raise WrongState("The tickets of this build do not fit its card: they were changed by hand. It cannot be amended.",
+                         currentState=row["state"], since=row["updated_at"])
+    return found
+
+
+def started(db: Database, session_id: str, tickets: list[str]) -> list[dict[str, str]]:
+    """Which of these tickets have started or are closed: [{ticket, status}]."""
+    return [dict(each) for each in db.all(
+        f"select id as ticket, status from tickets where session_id = ? and id in (select value from json_each(?)) and not ({UNSTARTED}) order by seq",
+        (session_id, json.dumps(tickets)))]
+
+
+def check_unstarted(db: Database, row: sqlite3.Row, tickets: list[str]) -> None:
+    """Raises WrongState (code already_started) with the tickets that must not be touched; and where the whole is being delivered."""
+    if found := started(db, row["id"], tickets):
+        said = ", ".join(f"{each['ticket']} ({each['status'].replace('_', ' ')})" for each in found[:5])
+        raise WrongState(f"These have started or are closed, and are not changed by an amendment: {said}.", code="already_started",
+                         currentState=row["state"], since=row["updated_at"], tickets=found)
+    if db.value("select 1 from runs r join tickets t on t.id = r.ticket_id where t.session_id = ? and r.kind = 'deliver' and r.ended_at is null", (row["id"],)):
+        raise WrongState("The build is being delivered: it is too late to amend it.", currentState=row["state"], since=row["updated_at"])
+
+
+def check_dependencies(db: Database, row: sqlite3.Row, plan: dict[str, Any], order: list[str]) -> None:
+    """Raises WrongState if a feature that is to be built would wait for one that was dropped: it would be dropped with it."""
+    statuses = db.pairs("select id, status from tickets where session_id = ?", (row["id"],))
+    for place, feature in enumerate(plan["features"]):
+        waiting = place >= len(order) or statuses[order[place]] in ("pending", "blocked", "ready")
+        for index in feature["depends_on"] if waiting else ():
+            if index < len(order) and statuses[order[index]] == "cancelled" and _waits(db, order, place, index):
+                raise WrongState(f"“{feature['title']}” depends on “{plan['features'][index]['title']}”, which was dropped. Take that dependency away.",
+                                 currentState=row["state"], since=row["updated_at"], tickets=[{"ticket": order[index], "status": "cancelled"}])
+
+
+def _waits(db: Database, order: list[str], place: int, index: int) -> bool:
+    """False where a person has said that this ticket goes on without the other one."""
+    return place >= len(order) or db.value("select 1 from ticket_dependencies where ticket_id = ? and depends_on = ?", (order[place], order[index])) is not None
+
+
+def apply(db: Database, row: sqlite3.Row, plan: dict[str, Any], order: list[str], delta: Delta) -> None:
+    """Drops, changes and adds. plan: the amended card, normalised; order: the tickets of its first features."""
+    for ticket in delta["drop"]:
+        db.execute("delete from ticket_dependencies where depends_on = :id or ticket_id = :id", {"id": ticket})
+        change(db, "cancelled", "id = :id", {"id": ticket}, reason=DROPPED, position=0)
+        requests.withdraw(db, ticket)
+    for place, ticket in enumerate(order):
+        db.execute("update tickets set position = ? where id = ? and position <> ?", (place + 1, ticket, place + 1))
+    tickets = [*order, *_add(db, row, plan, len(order))]
+    for each in delta["change"]:
+        feature = plan["features"][order.index(each["ticket"])]
+        change(db, "blocked", "id = :id and status = 'ready'", {"id": each["ticket"]})
+        db.execute(f"update tickets set title = ?, description = ?, acceptance_criteria = ?, priority = ?, agent = ?, updated_at = {NOW} where id = ?",
+                   (feature["title"], feature["description"], as_given(feature["acceptance_criteria"]), feature["priority"], feature["agent"],
+                    each["ticket"]))
+        db.execute("delete from ticket_dependencies where ticket_id = ?", (each["ticket"],))
+    fresh = [*(each["ticket"] for each in delta["change"]), *tickets[len(order):]]
+    edges = [(ticket, tickets[index]) for ticket in fresh for index in plan["features"][tickets.index(ticket)]["depends_on"]]
+    insert(db, "insert into ticket_dependencies (ticket_id, depends_on)", edges)
+    # What is built is no longer only what the product supplies, so nothing of it runs without isolation unasked.
+    db.execute(f"update tickets set supplied = 0 where session_id = ? and supplied and (type = 'epic' or {UNSTARTED})", (row["id"],))
+
+
+def _add(db: Database, row: sqlite3.Row, plan: dict[str, Any], first: int) -> list[str]:
+    """Tickets for the features from index `first` on -> their ids."""
+    added = plan["features"][first:]
+    if not added:
+        return []
+    epic = db.value("select id from tickets where session_id = ? and type = 'epic' order by seq limit 1", (row["id"],))
+    ids, now, review = allocate(db, len(added)), db.value(f"select {NOW}"), int(plan["review"])
+    insert(db, TICKETS, [
+        (ids[n], row["id"], row["tenant_id"], "feature", feature["title"], feature["description"], as_given(feature["acceptance_criteria"]),
+         "blocked", epic, first + n + 1, feature["priority"], feature["agent"], 0, review, now, now) for n, feature in enumerate(added)])
+    return ids

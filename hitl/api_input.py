@@ -1,0 +1,38 @@
+"""What routes read of a request beside its body: the application's parts, numbers of the query, texts of the body, the card that was changed."""
+import re
+from typing import Any
+
+from flask import current_app, request
+
+from engine.errors import BadRequest
+from hitl.card_base import Base, base_of
+
+PAGE = 500  # entries in one answer
+
+
+def swarm() -> Any:
+    """app.Swarm: config, db, changes, engine."""
+    return current_app.extensions["swarm"]
+
+
+def number(name: str, default: int, most: int = 2**62, least: int = 0) -> int:
+    """A whole number of the query. Raises BadRequest with what is allowed."""
+    text = request.args.get(name)
+    if text is None:
+        return default
+    if not re.fullmatch(r"[0-9]{1,18}", text) or not least <= int(text) <= most:
+        raise BadRequest(f"{name} must be a whole number from {least} to {most}.")
+    return int(text)
+
+
+def text_of(body: dict[str, Any], name: str, most: int, default: str = "") -> str:
+    """A text of the body. Raises BadRequest with what is allowed."""
+    text = body.get(name, default)
+    if not isinstance(text, str) or not text.strip() or len(text) > most:
+        raise BadRequest(f"{name} must be text of 1 to {most:,} characters.")
+    return text
+
+
+def base(body: dict[str, Any]) -> Base:
+    """Which card the client changed: base_version of the body, If-Match of the headers. Raises BadRequest."""
+    return base_of(body.get("base_version"), request.headers.get("If-Match"))

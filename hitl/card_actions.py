@@ -1,0 +1,39 @@
+"""Changes of a card before its build that are less than a whole new card: single edits, and an import."""
+from typing import Any
+
+from engine.config import Config
+from engine.db import Database
+from engine.errors import BadRequest
+from hitl import card_versions, interview, sessions
+from hitl.card_base import Base
+from hitl.card_edit import edit
+from hitl.drafting import import_markdown
+from hitl.spec_card import validate
+
+
+def edit_card(db: Database, config: Config, tenant: str, session_id: str, edits: Any, base: Base | None = None, source: str = "api") -> dict[str, Any]:
+    """Edits as card_edit says -> {version, sha256, warnings, changes}. The session stays where it is; an interview goes on.
+
+    Raises NotFound, WrongState (card_changed), BadRequest for an edit that cannot be done, InvalidCard for its outcome."""
+    with db.transaction():
+        row = sessions.editable(sessions.get(db, tenant, session_id))
+        (base or Base()).check(db, row, None)
+        card = sessions.current_card(row)
+        if not isinstance(card, dict):
+            raise BadRequest("The stored card is not a JSON object: save a whole card.")
+        checked = validate(edit(card, edits), config)
+        version = sessions.store_card(db, row, checked, source)
+        interview.advance(db, tenant, session_id)
+        return {"version": version, "sha256": checked.sha256, "warnings": checked.warnings,
+                "changes": card_versions.changes_of(db, session_id, row["spec_version"], version)}
+
+
+def import_card(db: Database, config: Config, tenant: str, session_id: str, *, markdown: Any = None, card: Any = None,
+                base: Base | None = None, source: str = "import") -> dict[str, Any]:
+    """A whole card from Markdown or JSON, as put_card takes it -> {version, sha256, warnings, changes}. Raises as put_card; BadRequest for both or none."""
+    if (markdown is None) == (card is None):
+        raise BadRequest("Send one of: markdown (text), spec_card (an object).")
+    row = sessions.get(db, tenant, session_id)
+    given = import_markdown(row["project_name"], markdown) if card is None else card
+    saved = sessions.put_card(db, config, tenant, session_id, given, source, base)
+    return {**saved, "changes": card_versions.changes_of(db, session_id, row["spec_version"], saved["version"])}

@@ -1,0 +1,62 @@
+"""Two people who change one card: the second is told, with both versions, and nothing is overwritten."""
+import json
+import re
+import sqlite3
+from dataclasses import dataclass
+from typing import Any
+
+from engine.db import Database
+from engine.errors import BadRequest, WrongState
+from hitl import card_diff, strict_json
+
+
+@dataclass(frozen=True)
+class Base:
+    """The card that the client changed: a version (0: there was none yet), or the hashes of an If-Match header. None: it did not say."""
+
+    version: int | None = None
+    tags: tuple[str, ...] | None = None
+
+    def check(self, db: Database, row: sqlite3.Row, given: Any) -> None:
+        """Raises WrongState (code card_changed) with `current`, `base`, `yours` and the `changes` from base to current, unless the
+        session's card is the one that was changed. Call it in the transaction that writes."""
+        text, present = row["spec_card"], present_sha256(row)
+        if self.version is not None and (self.version != row["spec_version"] or (text is not None and present != row["spec_sha256"])):
+            raise self._conflict(db, row, present, given)
+        if self.tags is not None and (present is None or (present not in self.tags and "*" not in self.tags)):
+            raise self._conflict(db, row, present, given)
+
+    def _conflict(self, db: Database, row: sqlite3.Row, present: str | None, given: Any) -> WrongState:
+        known = db.one("select version, sha256, card from spec_versions where session_id = ? and (version = ? or sha256 in"
+                       " (select value from json_each(?))) order by version desc limit 1", (row["id"], self.version, json.dumps(self.tags or ())))
+        base = None if known is None else {"version": known["version"], "sha256": known["sha256"], "spec_card": json.loads(known["card"])}
+        current = {"version": row["spec_version"], "sha256": present, "spec_card": _parsed(row["spec_card"])}
+        return WrongState("Somebody else has changed the card since you began. Nothing was overwritten: look at both and save again.",
+                          code="card_changed", currentState=row["state"], since=row["updated_at"], current=current, base=base, yours=given,
+                          changes=card_diff.diff(base and base["spec_card"], current["spec_card"]))
+
+
+def base_of(version: Any, if_match: str | None) -> Base:
+    """From the body's base_version and the If-Match header. Raises BadRequest for what is neither."""
+    if version is not None and (isinstance(version, bool) or not isinstance(version, int) or not 0 <= version < 2**31):
+        raise BadRequest("base_version must be the number of the version that you changed, 0 if there was none.")
+    if if_match is None:
+        return Base(version)
+    tags = tuple(part.strip() for part in if_match.split(","))
+    if not all(re.fullmatch(r'\*|"[0-9a-f]{64}"', tag) for tag in tags):
+        raise BadRequest('If-Match must be the ETag of the card that you changed: its hash in quotes, "…".')
+    return Base(version, tuple(tag.strip('"') for tag in tags))
+
+
+def _parsed(text: str | None) -> Any:
+    if text is None:
+        return None
+    try:
+        return strict_json.parse(text.encode("utf-8"))
+    except BadRequest:
+        return text  # edited by hand into something that is not JSON: shown as it is
+
+
+def present_sha256(row: sqlite3.Row) -> str | None:
+    """Of the session's card as it is stored now, whoever wrote it and whatever it is; None without one."""
+    return None if row["spec_card"] is None else strict_json.sha256(_parsed(row["spec_card"]))

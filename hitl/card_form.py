@@ -1,0 +1,157 @@
+"""The forms of the card's editor: from what a browser sent to the edits that card_edit knows. Nothing here reads or writes the database.
+
+A form names one thing in `what`: name, description, requirements, checks, repository, review, feature, add, move, split or remove."""
+import re
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from engine.errors import BadRequest
+from hitl.card_graph import resolve, titles
+
+Card = dict[str, Any]
+Edit = dict[str, Any]
+LISTS = {"requirements": "technical_requirements", "checks": "checks"}
+
+
+class Form(Protocol):
+    """werkzeug's MultiDict, as far as it is used."""
+
+    def get(self, key: str, default: str = ..., /) -> str: ...
+
+    def getlist(self, key: str, /) -> list[str]: ...
+
+
+def text(form: Form, name: str) -> str:
+    """A field as it was typed, with plain line ends."""
+    return form.get(name, "").replace("\r\n", "\n").strip()
+
+
+def texts(form: Form, name: str) -> list[str]:
+    return [each.replace("\r\n", "\n").strip() for each in form.getlist(name)]
+
+
+def edits_of(form: Form, card: Card) -> list[Edit]:
+    """The edits that bring this form's values into the card; none where it says what the card says already. Raises BadRequest."""
+    what = form.get("what", "")
+    if what not in _FORMS:
+        raise BadRequest("This form is not known here. Load the page again.")
+    return _FORMS[what](form, card)
+
+
+def _property(path: str, value: Any, holder: Card, name: str) -> list[Edit]:
+    """An empty value takes the property away."""
+    if value in ("", [], None, False) and name != "title":
+        return [{"op": "remove", "path": path}] if name in holder else []
+    return [] if name in holder and holder[name] == value and type(holder[name]) is type(value) else [{"op": "set", "path": path, "value": value}]
+
+
+def _text_of(name: str) -> Callable[[Form, Card], list[Edit]]:
+    def edits(form: Form, card: Card) -> list[Edit]:
+        value = text(form, name)
+        return [] if card.get(name, "") == value else [{"op": "set", "path": name, "value": value}]
+    return edits
+
+
+def _list_of(what: str) -> Callable[[Form, Card], list[Edit]]:
+    def edits(form: Form, card: Card) -> list[Edit]:
+        return _property(LISTS[what], [each for each in texts(form, "entry") if each], card, LISTS[what])
+    return edits
+
+
+def _repository(form: Form, card: Card) -> list[Edit]:
+    return [edit for name in ("repository", "base_branch") for edit in _property(name, text(form, name), card, name)]
+
+
+def _review(form: Form, card: Card) -> list[Edit]:
+    return _property("review", form.get("review") == "true", card, "review")
+
+
+def place_of(form: Form, card: Card) -> int:
+    """The index of the feature that the form is about. Raises BadRequest if the card has no such feature."""
+    given = form.get("place", "")
+    if not re.fullmatch(r"\d{1,6}", given) or int(given) >= len(card["features"]):
+        raise BadRequest("The card has no such feature any more.")
+    return int(given)
+
+
+def criteria(form: Form, before: list[Any]) -> list[Any]:
+    """Rows of text and check; empty rows are left out. What else a criterion holds is kept, as long as its row is there."""
+    words, checks = texts(form, "criterion"), texts(form, "check")
+    found: list[Any] = []
+    for row, said in enumerate(words):
+        check = checks[row] if row < len(checks) else ""
+        if not said and not check:
+            continue
+        known = before[row] if row < len(before) and isinstance(before[row], dict) else {}
+        extra = {name: value for name, value in known.items() if name not in ("text", "check")}
+        found.append({"text": said, **({"check": check} if check else {}), **extra} if check or extra else said)
+    return found
+
+
+def values_of(form: Form, before: Card, names: list[str]) -> Card:
+    """A feature as the form states it: all its properties, empty ones included. names: the titles by number.
+
+    Raises BadRequest for a priority that is no number."""
+    after = [names[int(each)] for each in form.getlist("after") if re.fullmatch(r"\d{1,6}", each) and int(each) < len(names)]
+    return {"title": text(form, "title"), "description": text(form, "description"),
+            "acceptance_criteria": criteria(form, before.get("acceptance_criteria", [])),
+            "depends_on": after, "priority": _whole(text(form, "priority")), "agent": text(form, "agent")}
+
+
+def _whole(given: str) -> int:
+    if not re.fullmatch(r"-?\d{1,6}|", given):
+        raise BadRequest("Priority must be a whole number.", field="priority")
+    return int(given or "0")
+
+
+def _feature(form: Form, card: Card) -> list[Edit]:
+    place = place_of(form, card)
+    before, names = card["features"][place], titles(card["features"])
+    graph, _ = resolve(card["features"], names)
+    values = values_of(form, before, names)
+    if sorted(values["depends_on"]) == sorted(names[index] for index in graph[place]):
+        values["depends_on"] = before.get("depends_on", [])  # by number or by title, as it was written
+    if before.get("title", "").strip() == values["title"]:
+        values["title"] = before["title"]
+    if not values["priority"] and "priority" in before and before["priority"] == 0:
+        values["priority"] = 0
+    return [edit for name, value in values.items() for edit in _of_feature(place, name, value, before)]
+
+
+def _of_feature(place: int, name: str, value: Any, before: Card) -> list[Edit]:
+    if name == "priority" and value == 0:
+        return [{"op": "remove", "path": f"features[{place}].priority"}] if before.get("priority") else []
+    if not value and not before.get(name) and name != "title":
+        return []
+    return _property(f"features[{place}].{name}", value, before, name)
+
+
+def new_feature(form: Form, names: list[str]) -> Card:
+    """Without what was left empty, but for its title."""
+    return {name: value for name, value in values_of(form, {}, names).items() if value or name == "title"}
+
+
+def _add(form: Form, card: Card) -> list[Edit]:
+    return [{"op": "add", "path": "features", "value": new_feature(form, titles(card["features"]))}]
+
+
+def _move(form: Form, card: Card) -> list[Edit]:
+    place = place_of(form, card)
+    to = place + (-1 if form.get("to") == "up" else 1)
+    return [{"op": "move", "path": f"features[{place}]", "to": to}] if 0 <= to < len(card["features"]) else []
+
+
+def _split(form: Form, card: Card) -> list[Edit]:
+    chosen = [int(each) for each in form.getlist("take") if re.fullmatch(r"\d{1,4}", each)]
+    return [{"op": "split", "path": f"features[{place_of(form, card)}]", "title": text(form, "title"), "description": text(form, "description"),
+             "criteria": chosen}]
+
+
+def _remove(form: Form, card: Card) -> list[Edit]:
+    return [{"op": "remove", "path": f"features[{place_of(form, card)}]"}]
+
+
+_FORMS: dict[str, Callable[[Form, Card], list[Edit]]] = {
+    "name": _text_of("name"), "description": _text_of("description"), "requirements": _list_of("requirements"), "checks": _list_of("checks"),
+    "repository": _repository, "review": _review, "feature": _feature, "add": _add, "move": _move, "split": _split, "remove": _remove,
+}

@@ -1,0 +1,144 @@
+"""What differs between two versions of a card, in the words of the pages: card_diff's changes as labelled lines."""
+import difflib
+import re
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from hitl.card_diff import Change
+from hitl.card_text import shorten
+from hitl.formats import number
+from hitl.strict_json import canonical
+
+MOST, MOST_LINES = 200, 400  # changes of one comparison that are shown, and lines of one change
+NAMES = {"name": "Name", "description": "What for", "features": "Features", "technical_requirements": "Requirements", "checks": "Checks on the whole",
+         "repository": "Repository", "base_branch": "Base branch", "review": "Review"}
+OF_FEATURE = {"title": "title", "description": "description", "acceptance_criteria": "acceptance criteria", "depends_on": "after",
+              "priority": "priority", "agent": "agent"}
+_ONE = {"technical_requirements": "Requirement", "checks": "Check on the whole", "acceptance_criteria": "criterion"}
+_PATH = re.compile(r"features\[(\d+)\](?:\.(\w+)(?:\[(\d+)\])?)?|(\w+)\[(\d+)\]")
+
+
+@dataclass(frozen=True)
+class Line:
+    """One line of a change: kind is same, added or removed."""
+
+    kind: str
+    text: str
+
+
+@dataclass(frozen=True)
+class Shown:
+    """One change: where, what happened there, and its lines; note stands in the place of lines for what was moved."""
+
+    label: str
+    kind: str
+    lines: list[Line]
+    note: str = ""
+
+
+def label(path: str) -> str:
+    """'features[1].acceptance_criteria[0]' -> 'Feature 2: criterion 1'."""
+    found = _PATH.fullmatch(path)
+    if found is None:
+        return NAMES.get(path, path)
+    place, name, entry, listed, at = found.groups()
+    if listed:
+        return f"{_ONE.get(listed, listed)} {int(at) + 1}"
+    head = f"Feature {int(place) + 1}"
+    if not name:
+        return head
+    return f"{head}: {_ONE.get(name, name)} {int(entry) + 1}" if entry else f"{head}: {OF_FEATURE.get(name, name)}"
+
+
+def shown(changes: list[Change]) -> tuple[list[Shown], int]:
+    """(the changes as the pages show them, how many more there are)."""
+    return [_shown(each) for each in changes[:MOST]], max(0, len(changes) - MOST)
+
+
+def _shown(change: Change) -> Shown:
+    before, after, kind = change["before"], change["after"], change["kind"]
+    where = label(change["path"])
+    if kind == "removed" and where.startswith("Feature ") and isinstance(before, dict):
+        where = "Feature"
+    if kind == "moved":
+        return Shown(where, kind, [], f"It was feature {before}.")
+    lines = list(_lines("" if kind == "added" else words(before), "" if kind == "removed" else words(after), kind))
+    return Shown(where, kind, lines[:MOST_LINES], f"{number(len(lines) - MOST_LINES, 'more line')} not shown." if len(lines) > MOST_LINES else "")
+
+
+def _lines(before: str, after: str, kind: str) -> Iterator[Line]:
+    if kind != "changed":
+        yield from (Line(kind, line) for line in (before or after).split("\n"))
+        return
+    old, new = before.split("\n"), after.split("\n")
+    for what, i, i_end, j, j_end in difflib.SequenceMatcher(None, old, new, autojunk=False).get_opcodes():
+        if what == "equal":
+            yield from _around(old[i:i_end])
+            continue
+        yield from (Line("removed", line) for line in old[i:i_end])
+        yield from (Line("added", line) for line in new[j:j_end])
+
+
+def _around(lines: list[str]) -> Iterator[Line]:
+    """Lines that stayed: the nearest ones, for orientation."""
+    if len(lines) > 5:
+        lines = [*lines[:2], "…", *lines[-2:]]
+    yield from (Line("same", line) for line in lines)
+
+
+def words(value: Any) -> str:
+    """A value of a card as a person writes it."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, str):
+        return value
+    if isinstance(value, list):
+        return "\n".join(words(item) for item in value) or "nothing"
+    if isinstance(value, dict) and "title" in value:
+        return "\n".join(_feature(value))
+    if isinstance(value, dict) and isinstance(value.get("text"), str):
+        return value["text"] + (f"\n$ {value['check']}" if isinstance(value.get("check"), str) and value["check"] else "")
+    return canonical(value)
+
+
+def _feature(feature: dict[str, Any]) -> Iterator[str]:
+    yield words(feature["title"])
+    if feature.get("description"):
+        yield words(feature["description"])
+    criteria = feature.get("acceptance_criteria")
+    for item in criteria if isinstance(criteria, list) else ():
+        yield "– " + words(item).replace("\n", "\n  ")
+    if feature.get("depends_on"):
+        yield "After: " + ", ".join(words(feature["depends_on"]).split("\n"))
+    for name in ("priority", "agent"):
+        if feature.get(name):
+            yield f"{name.capitalize()}: {words(feature[name])}"
+
+
+def summary(changes: list[Change], most: int = 3) -> str:
+    """In one line: 'Feature 1 added, What for changed and 2 more'. Features and entries that are alike are counted."""
+    counted = Counter((_kind_of(each["path"]), each["kind"]) for each in changes)
+    said = []
+    for (what, kind), count in counted.items():
+        first = next(each for each in changes if _kind_of(each["path"]) == what and each["kind"] == kind)
+        many = {"Feature": "features", "Requirement": "requirements", "Check on the whole": "checks", "criterion": "criteria"}
+        subject = f"{count} {many[what]}" if count > 1 and what in many else label(first["path"])
+        said.append(f"{subject} {kind}" if kind != "added" or not isinstance(first["after"], str) or count > 1 else f"{subject} added: {_brief(first['after'])}")
+    rest = len(said) - most
+    return ", ".join(said[:most]) + (f" and {number(rest, 'more change')}" if rest > 0 else "")
+
+
+def _brief(text: str) -> str:
+    return "“" + shorten(" ".join(text.split()), 70) + "”"
+
+
+def _kind_of(path: str) -> str:
+    found = _PATH.fullmatch(path)
+    if found is None:
+        return path
+    place, name, entry, listed, _ = found.groups()
+    if listed:
+        return _ONE.get(listed, listed)
+    return "Feature" if not name else _ONE.get(name, name) if entry else f"feature {name}"

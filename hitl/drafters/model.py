@@ -1,0 +1,173 @@
+"""The drafter that asks a language model, by any endpoint that speaks OpenAI's chat completions. Needs the extra `llm`.
+
+What a model says is foreign text: it is read as strictly as a pasted card and validated like one, and it never chooses the repository, the
+agents or whether a person reviews. Where it fails, the template drafts, and the reason is told. A reason never quotes the server, which may
+repeat the key."""
+import json
+import queue
+import sys
+import threading
+import time
+from typing import Any
+
+from engine.config import Config
+from engine.errors import BadRequest, SwarmError
+from hitl import strict_json
+from hitl.drafters import Brief, Drafted
+from hitl.drafters.prompt import messages, repair
+from hitl.drafters.template import TemplateDrafter
+from hitl.spec_card import SCHEMA, validate
+
+LARGEST = 2_000_000  # bytes of a reply
+_AT_ONCE = threading.BoundedSemaphore(4)  # calls of this process; one that hangs holds its place until its connection gives up
+_ASKED = {"name": "spec_card", "strict": False, "schema": {name: value for name, value in SCHEMA.items() if not name.startswith("$schema")}}
+_NOT_ITS_OWN = ("repository", "base_branch", "review")  # these stay as the present card has them
+
+
+class Unusable(Exception):
+    """The model gave no card: one sentence that says why."""
+
+
+class ModelDrafter:
+    """Asks once; if the answer is no valid card, asks once more with what is wrong. Both within SWARM_MODEL_SECONDS."""
+
+    name = "model"
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+
+    def why_not(self) -> str | None:
+        """Why it cannot be asked at all, or None."""
+        if not self.config.model_url or not self.config.model:
+            return "No model is configured: set SWARM_MODEL_URL and SWARM_MODEL."
+        try:
+            import openai  # noqa: F401
+        except ImportError:
+            return "The package openai is missing: pip install -e '.[llm]'."
+        return None
+
+    def draft(self, brief: Brief) -> Drafted:
+        reason = self.why_not()
+        if reason is None:
+            try:
+                return Drafted(self._within_time(brief), self.name)
+            except Unusable as unusable:
+                reason = str(unusable)
+        return Drafted(TemplateDrafter().draft(brief).card, TemplateDrafter.name, reason)
+
+    def _within_time(self, brief: Brief) -> dict[str, Any]:
+        """The call in a thread of its own: a server that drips a byte a second must not hold the person up. Raises Unusable."""
+        if not _AT_ONCE.acquire(blocking=False):
+            raise Unusable("Four drafts are being written already. Try again in a moment.")
+        answers: queue.SimpleQueue[dict[str, Any] | Exception] = queue.SimpleQueue()
+        deadline = time.monotonic() + self.config.model_seconds
+
+        def work() -> None:
+            try:
+                answers.put(self._card(brief, deadline))
+            except Exception as error:
+                answers.put(error)
+            finally:
+                _AT_ONCE.release()
+
+        threading.Thread(target=work, name="draft", daemon=True).start()
+        try:
+            answer = answers.get(timeout=self.config.model_seconds)
+        except queue.Empty:
+            raise Unusable(f"The model gave no answer within {self.config.model_seconds:g} seconds (SWARM_MODEL_SECONDS).") from None
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    def _card(self, brief: Brief, deadline: float) -> dict[str, Any]:
+        talk = messages(brief)
+        reply = self._ask(talk, deadline)
+        try:
+            return self._checked(reply, brief)
+        except SwarmError as problem:
+            reply = self._ask([*talk, *repair(reply, problem)], deadline)
+            try:
+                return self._checked(reply, brief)
+            except SwarmError as second:
+                raise Unusable(f"The model's answer is no valid card, and its second one is not either: {second.sentence[:300]}") from None
+
+    def _checked(self, reply: str, brief: Brief) -> dict[str, Any]:
+        """Raises BadRequest for what is not JSON, InvalidCard for what is no card."""
+        card = strict_json.parse(_unfenced(reply).encode("utf-8", "surrogatepass"))
+        if not isinstance(card, dict):
+            raise BadRequest("The answer must be a JSON object: the card.")
+        card = {name: value for name, value in card.items() if name in SCHEMA["properties"] and name not in _NOT_ITS_OWN}
+        for feature in card["features"] if isinstance(card.get("features"), list) else ():
+            if isinstance(feature, dict):
+                feature.pop("agent", None)
+        present = brief.card or {}
+        card = {**card, **{name: value for name, value in present.items() if name in _NOT_ITS_OWN or name not in SCHEMA["properties"]}}
+        return validate(card, self.config).card
+
+    def _ask(self, talk: list[dict[str, str]], deadline: float) -> str:
+        """The text of one answer. Raises Unusable."""
+        import openai
+        left = deadline - time.monotonic()
+        if left <= 0:
+            raise Unusable(f"The model took longer than {self.config.model_seconds:g} seconds (SWARM_MODEL_SECONDS).")
+        try:
+            with openai.OpenAI(base_url=self.config.model_url, api_key=self.config.model_key or "none", max_retries=0, timeout=left,
+                               default_headers={"Accept-Encoding": "identity"}) as client:
+                call: Any = client.chat.completions.with_streaming_response  # its types know no schema that is made at run time
+                with call.create(model=self.config.model, messages=talk, response_format={"type": "json_schema", "json_schema": _ASKED}) as response:
+                    return _text(_read(response, deadline))
+        except openai.APIStatusError as error:
+            raise Unusable(_MEANINGS.get(error.status_code, f"The model's server answered with status {error.status_code}.")) from None
+        except openai.APITimeoutError:
+            raise Unusable(f"The model gave no answer within {self.config.model_seconds:g} seconds (SWARM_MODEL_SECONDS).") from None
+        except _transport_errors() as error:
+            raise Unusable(f"The model at SWARM_MODEL_URL could not be reached, or broke off ({type(error).__name__}).") from None
+
+
+def _transport_errors() -> tuple[type[Exception], ...]:
+    """Of openai, and of what it uses: httpx2 from its version 3 on, httpx before. The latter are what ends an answer that had begun."""
+    import openai
+    return (openai.OpenAIError, *(sys.modules[name].HTTPError for name in ("httpx", "httpx2") if name in sys.modules))
+
+
+_MEANINGS = {
+    400: "The model's server refused the request (status 400): it may not know this model, or structured output.",
+    401: "The model's server refused the key (status 401): look at SWARM_MODEL_KEY.",
+    403: "The model's server refused the key (status 403): look at SWARM_MODEL_KEY.",
+    404: "The model's server knows no such address or model (status 404): look at SWARM_MODEL_URL and SWARM_MODEL.",
+    429: "The model's server is busy or a quota is used up (status 429). Try again later.",
+}
+
+
+def _read(response: Any, deadline: float) -> bytes:
+    """Raises Unusable for an answer that is too large or takes too long."""
+    body = bytearray()
+    for chunk in response.iter_bytes():
+        body += chunk
+        if len(body) > LARGEST:
+            raise Unusable(f"The model's answer is larger than {LARGEST // 1_000_000} MB.")
+        if time.monotonic() > deadline:
+            raise Unusable("The model's answer came too slowly (SWARM_MODEL_SECONDS).")
+    return bytes(body)
+
+
+def _text(body: bytes) -> str:
+    """choices[0].message.content. Raises Unusable where there is none, or only its beginning."""
+    try:
+        choice = json.loads(body)["choices"][0]
+        content, ended = choice["message"]["content"], choice.get("finish_reason")
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
+        raise Unusable("What the model's server sent is no chat completion.") from None
+    if ended == "length":
+        raise Unusable("The model's answer was cut off: it reached its longest length.")
+    if not isinstance(content, str) or not content.strip():
+        raise Unusable("The model gave no answer.")
+    return content
+
+
+def _unfenced(text: str) -> str:
+    """The JSON in a fenced block, where a model wraps it in one."""
+    text = text.strip()
+    if text.startswith("```") and text.endswith("```") and "\n" in text:
+        return text[text.index("\n"):-3]
+    return text

@@ -1,0 +1,64 @@
+"""Markdown, or plain text, as a sequence of blocks: headings, list items, lines of text, fenced code. Linear in the text."""
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+_HEADING = re.compile(r" {0,3}(#{1,6})\s+(.*?)(?:\s+#+)?\s*")
+_ITEM = re.compile(r"(\s*)(?:([-*+•])|(\d{1,4})[.)])\s+(?:\[([ xX])\]\s+)?(\S.*)")
+_FENCE = re.compile(r"\s{0,6}(`{3,}|~{3,})([^`]*)")
+_COMMENT = re.compile(r"<!--.*?(?:-->|\Z)", re.S)
+
+
+@dataclass
+class Block:
+    """kind: heading, item, text or code. level: of a heading, from 1; of an item its indentation in columns. number: of an ordered item, else 0.
+    done: of an item with a ticked box."""
+
+    kind: str
+    text: str
+    level: int = 0
+    number: int = 0
+    done: bool = False
+
+
+def blocks(text: str) -> list[Block]:
+    """The blocks in order. What an item goes on with, indented or not, belongs to it until an empty line or another block begins."""
+    found: list[Block] = []
+    fresh = True  # an empty line came before
+    lines = iter(_COMMENT.sub("", text).replace("\r\n", "\n").replace("\r", "\n").replace("\t", "    ").split("\n"))
+    for line in lines:
+        if fence := _FENCE.fullmatch(line):
+            found.append(Block("code", _code(line, fence[1], lines)))
+        elif heading := _HEADING.fullmatch(line):
+            found.append(Block("heading", plain(heading[2]), len(heading[1])))
+        elif item := _ITEM.fullmatch(line):
+            found.append(Block("item", item[5].strip(), len(item[1]), int(item[3] or 0), (item[4] or " ") != " "))
+        elif line.strip() and found and not fresh and found[-1].kind == "item" and not is_label(line):
+            found[-1].text += " " + line.strip()
+        elif line.strip() and not re.fullmatch(r"\s*([-*_])(\s*\1){2,}\s*", line):
+            found.append(Block("text", line.strip()))
+        fresh = not line.strip()
+    return found
+
+
+def _code(first: str, mark: str, lines: Iterator[str]) -> str:
+    """A fenced block with its fences; it ends with a fence of its kind, or with the text."""
+    indent = len(first) - len(first.lstrip(" "))
+    kept = [first[indent:]]
+    for line in lines:
+        kept.append(line[min(indent, len(line) - len(line.lstrip(" "))):])
+        bare = line.strip()
+        if bare.startswith(mark) and not bare.strip(mark[0]):
+            return "\n".join(kept)
+    return "\n".join([*kept, mark])
+
+
+def plain(text: str) -> str:
+    """One line without emphasis and code marks around it, for a title."""
+    text = re.sub(r"\*\*(.+?)\*\*|__(.+?)__", lambda m: m[1] or m[2], " ".join(text.split()))
+    return text.strip(" *_")
+
+
+def is_label(line: str) -> bool:
+    """Whether a line begins with a word or two and a colon, in bold or not, or is the first of a scenario: **Independent Test**: …"""
+    return re.match(r"\s*(\*\*[^*]{1,60}\*\*\s*:?|[A-Z][A-Za-z ]{1,30}:(\s|$)|Given\s)", line) is not None

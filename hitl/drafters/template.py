@@ -1,0 +1,101 @@
+"""The drafter that needs no model: what the text itself states becomes the card, the same card for the same text."""
+from typing import Any
+
+from hitl.answers import write
+from hitl.card_text import key
+from hitl.coverage import RISKS, SCOPE, is_placeholder
+from hitl.drafters import Brief, Drafted
+from hitl.drafters.parts import Part, Parts, features
+from hitl.drafters.reader import read
+from hitl.drafters.tasks import tasks
+
+KEPT = ("repository", "base_branch", "review", "checks", "technical_requirements")  # of the present card, where the text does not say it
+NAME_LIMIT = 200
+
+
+class TemplateDrafter:
+    """Reads headings, lists, stories, scenarios, and the Markdown of a PRD or of spec-kit's spec.md and tasks.md."""
+
+    name = "template"
+
+    def draft(self, brief: Brief) -> Drafted:
+        card = card_of(brief.name, brief.text)
+        for topic, _, given in brief.answers:
+            card = write(topic, card, given)
+        present = brief.card or {}
+        known = {name: value for name, value in present.items() if name in KEPT or name not in ("name", "description", "features")}
+        return Drafted({**card, **{name: value for name, value in known.items() if name not in card}}, self.name)
+
+
+def card_of(name: str, text: str) -> dict[str, Any]:
+    """A card from a text alone. It has at least one feature: where the text states none, one that stands for all of it."""
+    parts, found = _found(text)
+    card: dict[str, Any] = {"name": " ".join(name.split())[:NAME_LIMIT], "description": _description(parts, found)}
+    card["features"] = features(found) or [{"title": card["name"]}]
+    card |= _rest(parts)
+    return card
+
+
+def add_text(card: dict[str, Any], text: str) -> dict[str, Any]:
+    """A changed copy of a card with what a further text states: its features, under their titles; what is nothing else is description."""
+    parts, found = _found(text)
+    changed = {**card, "features": [] if found and is_placeholder(card) else [dict(each) for each in card["features"]]}
+    places = {key(each["title"]): each for each in changed["features"]}
+    for each in features(found):
+        known = places.get(key(each["title"]))
+        if known is None:
+            changed["features"].append(each)
+        else:
+            _extend(known, each)
+    if description := _description(parts, found):
+        changed["description"] = "\n\n".join(part for part in (card.get("description", ""), description) if part)
+    for name, value in _rest(parts).items():
+        present = changed.get(name)
+        changed[name] = [*present, *(item for item in value if item not in present)] if isinstance(present, list) else value
+    return changed
+
+
+def _extend(known: dict[str, Any], more: dict[str, Any]) -> None:
+    if more.get("description"):
+        known["description"] = "\n\n".join(part for part in (known.get("description", ""), more["description"]) if part)
+    for name in ("acceptance_criteria", "depends_on"):
+        if more.get(name):
+            known[name] = [*known.get(name, []), *(item for item in more[name] if item not in known.get(name, []))]
+
+
+def _found(text: str) -> tuple[Parts, list[Part]]:
+    """What the text is made of, and which of it are features: what says so; else its headings; else its bullets, if there are several."""
+    parts = read(text)
+    if steps := tasks(text):
+        parts = Parts(properties=parts.properties, checks=parts.checks, technical=parts.technical)
+        return parts, steps
+    if parts.features:
+        unused = [*parts.maybe, *parts.bullets]
+        parts.description += [_as_text(each) for each in unused]
+        return parts, parts.features
+    if len(parts.maybe) > 1:
+        parts.description += [_as_text(each) for each in parts.bullets]
+        return parts, parts.maybe
+    if len(parts.bullets) > 1:
+        parts.description += [_as_text(each) for each in parts.maybe]
+        return parts, parts.bullets
+    parts.description += [_as_text(each) for each in (*parts.maybe, *parts.bullets)]
+    return parts, []
+
+
+def _as_text(part: Part) -> str:
+    items = [f"- {item if isinstance(item, str) else item['text']}" for item in part.criteria]
+    return "\n".join([part.title, *part.description, *items])
+
+
+def _description(parts: Parts, found: list[Part]) -> str:
+    paragraphs = [part.strip() for part in parts.description if part.strip()]
+    if parts.scope:
+        paragraphs.append(SCOPE + "; ".join(parts.scope))
+    return "\n\n".join(paragraphs)
+
+
+def _rest(parts: Parts) -> dict[str, Any]:
+    technical = [*dict.fromkeys(parts.technical), *([RISKS + "; ".join(parts.risks)] if parts.risks else [])]
+    return {**({"technical_requirements": technical} if technical else {}), **({"checks": list(dict.fromkeys(parts.checks))} if parts.checks else {}),
+            **parts.properties}

@@ -1,0 +1,126 @@
+"""From an idea to a card in review: at most five questions, one at a time, about what the card still lacks.
+
+    draft --say, draft--> clarifying --the last answer--> review        (straight to review where nothing is lacking)
+
+Each answer is written into the card at once, as a version of its own. Skipping takes the recommended answer as an assumption, which can be
+revised as long as the card can be changed."""
+import sqlite3
+from typing import Any
+
+from engine.config import Config
+from engine.db import Database
+from engine.errors import BadRequest, WrongState
+from hitl import answers, questions, sessions
+from hitl.coverage import lacking
+from hitl.drafters import Brief
+from hitl.drafters.template import TemplateDrafter, add_text
+from hitl.spec_card import validate
+
+MESSAGE_LIMIT, ANSWER_LIMIT, MOST_MESSAGES = 100_000, 10_000, 500
+YOU = "you"
+
+
+def say(db: Database, config: Config, tenant: str, session_id: str, text: Any = None) -> None:
+    """The idea, or a later thought. In a draft it begins the interview, from the description too; later its features, criteria and checks
+    are added to the card, and what is none of them to the description.
+
+    Without a text, a draft's description is the idea. Raises NotFound, BadRequest, WrongState, InvalidCard where the card would not be valid."""
+    row = sessions.editable(sessions.get(db, tenant, session_id))
+    if text is None and row["state"] == "draft" and row["description"].strip():
+        said = ""
+    else:
+        said = text.replace("\r\n", "\n") if isinstance(text, str) else text
+        sessions.check_text("text", said, MESSAGE_LIMIT, lines=True)
+    with db.transaction():
+        row = sessions.editable(sessions.get(db, tenant, session_id))
+        if db.value("select count(*) from messages where session_id = ?", (session_id,)) >= MOST_MESSAGES:
+            raise WrongState(f"A conversation has at most {MOST_MESSAGES} messages: change the card itself.", currentState=row["state"],
+                             since=row["updated_at"])
+        first = row["spec_card"] is None
+        card = TemplateDrafter().draft(brief_of(db, row, said)).card if first else add_text(validate(sessions.current_card(row), config).card, said)
+        version = sessions.store_card(db, row, validate(card, config), "interview")
+        if said:
+            db.execute("insert into messages (tenant_id, session_id, body, from_version, to_version) values (?, ?, ?, ?, ?)",
+                       (tenant, session_id, said.strip(), row["spec_version"], version))
+        advance(db, tenant, session_id)
+
+
+def brief_of(db: Database, row: sqlite3.Row, more: str = "") -> Brief:
+    """All that was said so far, for a drafter."""
+    said = [each["body"] for each in db.all("select body from messages where session_id = ? order by seq", (row["id"],))]
+    given = [(each["topic"], each["body"], each["answer"]) for each in questions.asked(db, row["id"]) if each["answer"] is not None]
+    present = None if row["spec_card"] is None else sessions.current_card(row)
+    texts = [text.strip() for text in (row["description"], *said, more) if text.strip()]
+    return Brief(row["project_name"], "\n\n".join(dict.fromkeys(texts)), tuple(given), present if isinstance(present, dict) else None)
+
+
+def answer(db: Database, config: Config, tenant: str, session_id: str, number: int, *, choice: Any = None, text: Any = None,
+           skip: bool = False) -> None:
+    """Answers a question: by the number of an option (from 1), in words, or not at all: then the recommended one is assumed.
+
+    An assumption may be answered later: that revises it. Raises NotFound, BadRequest, InvalidCard, WrongState (with the answer that was given)."""
+    with db.transaction():
+        row = sessions.editable(sessions.get(db, tenant, session_id))
+        asked = questions.get(db, session_id, number)
+        if asked["state"] in ("answered", "withdrawn") or (skip and asked["state"] != "open"):
+            raise _too_late(asked)
+        given = _given(questions.options(asked), choice, text, skip)
+        card = validate(sessions.current_card(row), config).card
+        if asked["state"] == "assumed":
+            card = answers.take_out(asked["topic"], card, asked["answer"])
+        card = answers.write(asked["topic"], card, given)
+        if asked["topic"] == "features":  # what was said of acceptance holds for these, too
+            said = [each["answer"] for each in questions.asked(db, session_id) if each["topic"] == "acceptance" and each["answer"]]
+            card = answers.write("acceptance", card, said[0]) if said else card
+        checked = validate(card, config)
+        questions.close(db, asked, "assumed" if skip else "answered", given, YOU, (row["spec_version"], row["spec_version"]))
+        version = sessions.store_card(db, row, checked, "interview")
+        questions.close(db, asked, "assumed" if skip else "answered", given, YOU, (row["spec_version"], version))
+        advance(db, tenant, session_id)
+
+
+def skip_rest(db: Database, config: Config, tenant: str, session_id: str) -> None:
+    """The recommended answer to the open question, if one is, and to all that would follow. Raises as answer."""
+    with db.transaction():
+        while (number := questions.open_number(db, session_id)) is not None:
+            answer(db, config, tenant, session_id, number, skip=True)
+
+
+def _given(options: list[str], choice: Any, text: Any, skip: bool) -> str:
+    if (choice is not None) + (text is not None) + skip != 1:
+        raise BadRequest("Answer with one of: choice (the number of an option, from 1), text, or skip.")
+    if skip:
+        return options[0]
+    if choice is not None:
+        if isinstance(choice, bool) or not isinstance(choice, int) or not 1 <= choice <= len(options):
+            raise BadRequest(f"choice must be a whole number from 1 to {len(options)}.")
+        return options[choice - 1]
+    sessions.check_text("text", text, ANSWER_LIMIT, lines=True)
+    return str(text).strip()
+
+
+def _too_late(asked: sqlite3.Row) -> WrongState:
+    did = {"answered": "answered", "assumed": "skipped", "withdrawn": "withdrawn, because the card says it already,"}[asked["state"]]
+    return WrongState(f"Question {asked['number']} was {did} at {asked['answered_at']}.", currentState=asked["state"], since=asked["answered_at"],
+                      answer=asked["answer"], answered_by=asked["answered_by"], answered_at=asked["answered_at"])
+
+
+def advance(db: Database, tenant: str, session_id: str) -> None:
+    """Asks the next question, or ends the interview; inside the transaction that changed the card. A session in review stays there."""
+    row = sessions.get(db, tenant, session_id)
+    if row["state"] not in ("draft", "clarifying"):
+        return
+    if questions.open_number(db, session_id) is None and not _ask_next(db, row):
+        sessions.move(db, session_id, "review")
+    elif row["state"] == "draft":
+        sessions.move(db, session_id, "clarifying")
+
+
+def _ask_next(db: Database, row: sqlite3.Row) -> bool:
+    known = {each["topic"] for each in questions.asked(db, row["id"])}
+    card = sessions.current_card(row)
+    topic = next((each for each in lacking(card, row["repository"]) if each not in known), None)
+    if topic is None or len(known) >= questions.MOST:
+        return False
+    questions.ask(db, row, topic, answers.question(topic, card))
+    return True

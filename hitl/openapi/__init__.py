@@ -1,0 +1,30 @@
+"""The description of /api as OpenAPI 3.1: one table of operations (operations_*.py), the schemas that they name (schemas.py, errors.py).
+
+A test holds the table against the routes, and schemathesis holds the answers against the description."""
+from functools import cache
+from typing import Any
+
+from engine import VERSION
+from hitl.openapi import errors, schemas
+from hitl.openapi.operations import described
+from hitl.openapi.operations_card import CARD
+from hitl.openapi.operations_session import SESSIONS
+from hitl.openapi.operations_ticket import TICKETS
+
+OPERATIONS = (*SESSIONS, *CARD, *TICKETS)
+
+
+@cache
+def document() -> dict[str, Any]:
+    """The whole description. Not to be written to."""
+    paths: dict[str, dict[str, Any]] = {}
+    for each in OPERATIONS:
+        paths.setdefault(each.path, {})[each.method.lower()] = described(each)
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": "HITL Swarm", "version": VERSION, "license": {"name": "MIT", "identifier": "MIT"},
+                 "description": "From an idea that a person approved to merged code. Errors are always {\"error\": a sentence, \"code\": a slug, …}. "
+                                "Requests must carry one of the server's own Host names; unsafe methods must not come from a page of another site."},
+        "paths": paths,
+        "components": {"schemas": {**schemas.SCHEMAS, **errors.SCHEMAS}, "responses": errors.RESPONSES},
+    }

@@ -1,0 +1,41 @@
+"""Operations on sessions: created, listed, talked to, moved, built."""
+from hitl.openapi.operations import Operation, ref
+from hitl.openapi.shapes import BOOLEAN, INTEGER, SHA256, TEXT, maybe, one_of, options
+
+_ONE = "/api/hitl/{session_id}"
+_LIMIT = {"type": "integer", "minimum": 1, "maximum": 500}
+_AFTER = {"type": "integer", "minimum": 0, "maximum": 10**18 - 1}
+_STATES = ("draft", "clarifying", "review", "approved", "building", "completed", "failed", "cancelled")
+_NOTHING: dict[str, object] = {"type": "object"}
+
+SESSIONS = (
+    Operation("POST", "/api/hitl", "createSession", "A new session: in review with a valid card, else a draft", {201: ref("Session")}, (422,),
+              {**options(project_name={**TEXT, "minLength": 1, "maxLength": 200}, description={**TEXT, "maxLength": 100_000}, repository=maybe(TEXT),
+                         spec_card=maybe(ref("SpecCard"))), "required": ["project_name"]}),
+    Operation("GET", "/api/hitl", "listSessions", "Sessions, newest first", {200: ref("SessionList")},
+              query={"state": one_of(*_STATES), "limit": _LIMIT, "after": _AFTER}),
+    Operation("GET", _ONE, "getSession", "One session", {200: ref("Session")}),
+    Operation("GET", f"{_ONE}/messages", "getConversation", "What was said, asked and answered", {200: ref("Conversation")}),
+    Operation("POST", f"{_ONE}/messages", "say", "The idea, or a later thought; in a draft it begins the interview. Without text: the description is the idea",
+              {200: ref("Conversation")}, (409, 422), options(text={**TEXT, "maxLength": 100_000}), optional=True),
+    Operation("GET", f"{_ONE}/questions", "getQuestions", "The interview: at most five questions, and what the card still lacks", {200: ref("Questions")}),
+    Operation("POST", _ONE + "/questions/{number}/answer", "answerQuestion",
+              "Answer by choice (from 1) or text, or skip: then the recommended answer is assumed. Answering an assumption revises it",
+              {200: ref("Conversation")}, (409, 422),
+              options(choice=INTEGER, text={**TEXT, "maxLength": 10_000}, skip=BOOLEAN,
+                      rest={**BOOLEAN, "description": "With skip: all that would follow, too"})),
+    Operation("POST", f"{_ONE}/approve", "approve", "review → approved, for the card with this hash; no question may be open",
+              {200: ref("Session")}, (409, 422), {**options(spec_sha256=SHA256), "required": ["spec_sha256"]}),
+    Operation("POST", f"{_ONE}/reopen", "reopen", "approved → review", {200: ref("Session")}, (409,), _NOTHING, optional=True),
+    Operation("POST", f"{_ONE}/start-build", "startBuild", "approved → building: an epic and a ticket for each feature", {200: ref("Started")}, (409, 422),
+              {**options(confirmed={"const": True}, spec_sha256=maybe(SHA256)), "required": ["confirmed"]}),
+    Operation("POST", f"{_ONE}/pause", "pauseSession", "Nothing new of this build starts", {200: ref("Session")}, (409,), _NOTHING, optional=True),
+    Operation("POST", f"{_ONE}/resume", "resumeSession", "The build goes on", {200: ref("Session")}, (409,), _NOTHING, optional=True),
+    Operation("POST", f"{_ONE}/cancel", "cancelSession", "Any open state → cancelled, with its open tickets", {200: ref("Session")}, (409,),
+              options(reason={**TEXT, "minLength": 1, "maxLength": 1000}), optional=True),
+    Operation("GET", f"{_ONE}/tickets", "listTickets", "Its tickets, the epic first", {200: ref("Tickets")}),
+    Operation("GET", f"{_ONE}/board", "getBoard", "Its tickets in columns by who acts next", {200: ref("Board")}),
+    Operation("GET", f"{_ONE}/events", "listEvents", "Its journal after a cursor", {200: ref("Events")}, query={"after": _AFTER, "limit": _LIMIT}),
+    Operation("GET", f"{_ONE}/notes", "getNotes", "Its story so far", {200: ("text/markdown", TEXT)}),
+    Operation("GET", f"{_ONE}/archive.zip", "getArchive", "What was built: the integration branch", {200: ("application/zip", {})}),
+)

@@ -1,0 +1,30 @@
+"""Operations on tickets, requests and the engine."""
+from hitl.openapi.operations import Operation, ref
+from hitl.openapi.shapes import BOOLEAN, TEXT, options
+
+_ONE = "/api/tickets/{ticket_id}"
+_REASON = options(reason={**TEXT, "minLength": 1, "maxLength": 1000})
+_OFFSET = {"type": "integer", "minimum": 0, "maximum": 10**18 - 1}
+
+TICKETS = (
+    Operation("GET", _ONE, "getTicket", "A ticket with its latest run", {200: ref("TicketWithRun")}),
+    Operation("GET", f"{_ONE}/runs", "listRuns", "Its runs, newest first", {200: ref("Runs")}),
+    Operation("GET", f"{_ONE}/log", "getLog", "A piece of a run's log from a byte on", {200: ref("Log")}, query={"after": _OFFSET, "run": TEXT}),
+    Operation("GET", f"{_ONE}/diff", "getDiff", "What it changed", {200: ref("TicketDiff")}, query={"run": TEXT}),
+    Operation("POST", f"{_ONE}/retry", "retryTicket", "A failed or completed ticket is done again", {200: ref("TicketWithRun")}, (409,),
+              {"type": "object"}, optional=True),
+    Operation("POST", f"{_ONE}/cancel", "cancelTicket", "Drops a feature, and what depends on it unless the build goes on without it",
+              {200: ref("TicketWithRun")}, (409,), {**_REASON, "properties": {**_REASON["properties"], "go_on_without": BOOLEAN}}, optional=True),
+    Operation("POST", f"{_ONE}/answer", "answerTicket", "Answers what its run asked", {200: ref("TicketWithRun")}, (409,),
+              {**options(answer={**TEXT, "minLength": 1, "maxLength": 20_000}), "required": ["answer"]}),
+    Operation("POST", f"{_ONE}/approve", "approveChange", "Its change was looked at: merge it", {200: ref("TicketWithRun")}, (409,),
+              {"type": "object"}, optional=True),
+    Operation("POST", f"{_ONE}/request-changes", "requestChanges", "Its change is to be done differently", {200: ref("TicketWithRun")}, (409,),
+              {**options(comments={**TEXT, "minLength": 1, "maxLength": 20_000}), "required": ["comments"]}),
+    Operation("GET", "/api/requests", "listRequests", "What waits for a person", {200: ref("Requests")}),
+    Operation("GET", "/api/engine", "getEngine", "The engine, its runtimes, agents and settings", {200: ref("Engine")}),
+    Operation("POST", "/api/engine/pause", "pauseEngine", "Nothing new starts", {200: ref("Engine")}, (), _REASON, optional=True),
+    Operation("POST", "/api/engine/resume", "resumeEngine", "It goes on", {200: ref("Engine")}, (), _REASON, optional=True),
+    Operation("GET", "/api/health", "getHealth", "Whether it works", {200: ref("Health")}),
+    Operation("GET", "/api/openapi.json", "getDescription", "This description", {200: {"type": "object"}}),
+)

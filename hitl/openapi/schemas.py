@@ -1,0 +1,94 @@
+"""What the API answers and takes, by name. Tickets and runs are rows: they have more columns than are named here."""
+from typing import Any
+
+from hitl.coverage import LABELS
+from hitl.openapi.operations import ref
+from hitl.openapi.shapes import BOOLEAN, INTEGER, SHA256, TEXT, TIME, listed, maybe, one_of, open_shape, shape
+from hitl.spec_card import SCHEMA
+
+SESSION_STATES = ("draft", "clarifying", "review", "approved", "building", "completed", "failed", "cancelled")
+TICKET_STATES = ("pending", "blocked", "ready", "claimed", "running", "needs_input", "in_review", "completed", "failed", "cancelled")
+_COUNTS = {"type": "object", "additionalProperties": INTEGER}
+_SUMMARY = {
+    "id": TEXT, "project_name": TEXT, "description": TEXT, "state": one_of(*SESSION_STATES), "paused": BOOLEAN,
+    "progress": {"type": "integer", "minimum": 0, "maximum": 100}, "tickets": shape(total=INTEGER, by_status=_COUNTS),
+    "requests": {**INTEGER, "description": "How many wait for a person"}, "reason": maybe(TEXT), "created_at": TIME, "updated_at": TIME,
+}
+_VERSION = {"version": INTEGER, "sha256": SHA256}
+_WARNINGS = listed(ref("Problem"))
+_CHANGES = listed(ref("Change"))
+_QUESTIONS = {"questions": listed(ref("Question")), "open": maybe(INTEGER), "most": INTEGER,
+              "coverage": listed(shape(topic=one_of(*LABELS), label=TEXT, state=one_of("covered", "assumed", "open", "lacking")))}
+
+
+def _spec_card() -> dict[str, Any]:
+    """spec_card.schema.json, its definitions as schemas of their own."""
+    text = {name: value for name, value in SCHEMA.items() if name not in ("$schema", "$defs", "title")}
+    features = {**text["properties"]["features"], "items": ref("Feature")}
+    return {**text, "properties": {**text["properties"], "features": features}}
+
+
+def _feature() -> dict[str, Any]:
+    feature = SCHEMA["$defs"]["feature"]
+    criteria = {**feature["properties"]["acceptance_criteria"], "items": SCHEMA["$defs"]["criterion"]}
+    return {**feature, "properties": {**feature["properties"], "acceptance_criteria": criteria}}
+
+
+SCHEMAS: dict[str, Any] = {
+    "SpecCard": _spec_card(),
+    "Feature": _feature(),
+    "Change": {**shape(path=TEXT, kind=one_of("added", "removed", "changed", "moved"), before={}, after={}),
+               "description": "A path is one of the later card; of what was removed, one of the earlier. Of what was moved: places, from 1."},
+    "SessionSummary": shape(**_SUMMARY),
+    "SessionList": shape(sessions=listed(ref("SessionSummary")), next=maybe(INTEGER)),
+    "Session": shape(
+        **_SUMMARY, spec_card={}, spec_version=INTEGER, spec_sha256=maybe(SHA256), approved_sha256=maybe(TEXT), approved_at=maybe(TIME),
+        warnings=_WARNINGS, isolation=one_of("required", "waived"), given_repository=maybe(TEXT), epic_id=maybe(TEXT), pr_url=maybe(TEXT),
+        open_question=maybe(INTEGER), repository=maybe(shape(clone=TEXT, branch=maybe(TEXT)))),
+    "Started": shape(success={"const": True}, state={"const": "building"}, epic_id=TEXT, ticket_ids=listed(TEXT), ticket_count=INTEGER, message=TEXT),
+    "Question": shape(
+        number=INTEGER, topic=one_of(*LABELS), body=TEXT, options=listed(TEXT), recommended=maybe(TEXT),
+        state=one_of("open", "answered", "assumed", "withdrawn"), answer=maybe(TEXT), answered_by=maybe(TEXT), answered_at=maybe(TIME),
+        from_version=maybe(INTEGER), to_version=maybe(INTEGER), created_at=TIME, changes=_CHANGES),
+    "Questions": shape(**_QUESTIONS),
+    "Conversation": shape(state=one_of(*SESSION_STATES), version=INTEGER, messages=listed(shape(
+        seq=INTEGER, body=TEXT, from_version=INTEGER, to_version=INTEGER, created_at=TIME, changes=_CHANGES)), **_QUESTIONS),
+    "Card": shape(**_VERSION, spec_card={}, warnings=_WARNINGS),
+    "Saved": shape(**_VERSION, warnings=_WARNINGS),
+    "Changed": shape(**_VERSION, warnings=_WARNINGS, changes=_CHANGES),
+    "Drafted": shape(**_VERSION, warnings=_WARNINGS, changes=_CHANGES, drafter=one_of("template", "model"), fallback=maybe(TEXT)),
+    "Versions": shape(versions=listed(shape(**_VERSION, source=TEXT, created_at=TIME, features=maybe(INTEGER), approved=BOOLEAN))),
+    "Version": shape(**_VERSION, source=TEXT, created_at=TIME, spec_card=ref("SpecCard")),
+    "Diff": shape(**{"from": INTEGER, "to": INTEGER, "changes": _CHANGES}),
+    "Delta": shape(add=listed({"type": "object"}), change=listed(shape(ticket=TEXT, set={"type": "object"})), drop=listed(TEXT)),
+    "Amendment": shape(
+        seq=INTEGER, state=one_of("proposed", "approved", "discarded"), sha256=SHA256, base_sha256=SHA256, delta=ref("Delta"), changes=_CHANGES,
+        version=maybe(INTEGER), started=listed(shape(ticket=TEXT, status=TEXT)), decided_by=maybe(TEXT), decided_at=maybe(TIME), created_at=TIME),
+    "Amendments": shape(amendment=maybe(ref("Amendment")), history=listed(ref("Amendment"))),
+    "Ticket": open_shape(
+        id=TEXT, session_id=TEXT, type=one_of("epic", "feature", "task", "bug"), title=TEXT, description=TEXT, acceptance_criteria={"type": "array"},
+        status=one_of(*TICKET_STATES), parent_id=maybe(TEXT), assigned_vm=maybe(TEXT), branch_name=maybe(TEXT), pr_url=maybe(TEXT),
+        position=INTEGER, priority=INTEGER, run_no=INTEGER, failures=INTEGER, reason=maybe(TEXT), depends_on=listed(TEXT), created_at=TIME,
+        updated_at=TIME),
+    "TicketWithRun": {"allOf": [ref("Ticket"), open_shape(run=maybe(ref("Run")), checks={"type": "array"}, project_name=TEXT, dependents=listed(TEXT),
+                                                          requests=listed(ref("Request")))]},
+    "Tickets": shape(tickets=listed(ref("Ticket"))),
+    "Run": open_shape(id=TEXT, ticket_id=TEXT, session_id=TEXT, kind=one_of("prepare", "feature", "integrate", "deliver"), state=TEXT, run_no=INTEGER,
+                      outcome=maybe(TEXT), reason=maybe(TEXT), checks={"type": "array"}, phases={"type": "object"}, created_at=TIME,
+                      started_at=maybe(TIME), ended_at=maybe(TIME)),
+    "Runs": shape(runs=listed(ref("Run"))),
+    "Request": open_shape(seq=INTEGER, session_id=TEXT, ticket_id=maybe(TEXT), kind=TEXT, body=TEXT, options=listed(TEXT), state=TEXT,
+                          answer=maybe(TEXT), answered_by=maybe(TEXT), answered_at=maybe(TIME), created_at=TIME),
+    "Requests": shape(requests=listed(ref("Request"))),
+    "Board": open_shape(session_id=TEXT, epic=maybe({"type": "object"}), branch=maybe(TEXT), counts=_COUNTS, total=INTEGER, done=INTEGER,
+                        columns=listed(open_shape(key=TEXT, title=TEXT, who=TEXT, mine=BOOLEAN, tickets=listed({"type": "object"})))),
+    "Events": shape(events=listed(shape(**{"seq": INTEGER, "at": TIME, "kind": TEXT, "session": maybe(TEXT), "ticket": maybe(TEXT), "run": maybe(TEXT),
+                                           "from": maybe(TEXT), "to": TEXT})), next=INTEGER, oldest=INTEGER, newest=INTEGER),
+    "Log": shape(run=maybe(TEXT), text=TEXT, size=INTEGER, next=INTEGER),
+    "TicketDiff": shape(ticket=TEXT, base=maybe(TEXT), tip=maybe(TEXT), diff=TEXT,
+                        files=listed(open_shape(path=TEXT, added=maybe(INTEGER), removed=maybe(INTEGER)))),
+    "Engine": open_shape(engine=one_of("here", "elsewhere", "off"), paused=BOOLEAN, reason=maybe(TEXT), slots=INTEGER, busy=INTEGER,
+                         last_tick_age={"type": ["number", "null"]}, errors={"type": "array"}, runs=listed(ref("Run")),
+                         runtimes=listed({"type": "object"}), agents=listed({"type": "object"}), settings=listed({"type": "object"})),
+    "Health": open_shape(status={"const": "ok"}, engine=one_of("here", "elsewhere", "off"), last_tick_age={"type": ["number", "null"]}),
+}

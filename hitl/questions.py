@@ -1,0 +1,67 @@
+"""The rows of the interview: a question is opened, then answered, assumed or withdrawn. Nothing here looks at the session's state."""
+import json
+import sqlite3
+from typing import Any
+
+from engine.db import Database
+from engine.errors import NotFound
+from engine.tickets import NOW
+from hitl.answers import Question
+
+MOST = 5  # of one session
+
+
+def open_number(db: Database, session_id: str) -> int | None:
+    """The number of the question that waits for its answer, if one does."""
+    found: int | None = db.value("select number from questions where session_id = ? and state = 'open'", (session_id,))
+    return found
+
+
+def asked(db: Database, session_id: str) -> list[sqlite3.Row]:
+    """All of a session, in order."""
+    return db.all("select * from questions where session_id = ? order by number", (session_id,))
+
+
+def get(db: Database, session_id: str, number: int) -> sqlite3.Row:
+    """Raises NotFound."""
+    row = db.one("select * from questions where session_id = ? and number = ?", (session_id, number))
+    if row is None:
+        raise NotFound("Question not found")
+    return row
+
+
+def ask(db: Database, session: sqlite3.Row, topic: str, question: Question) -> int:
+    """Opens a further question -> its number."""
+    number = int(db.value("select coalesce(max(number), 0) + 1 from questions where session_id = ?", (session["id"],)))
+    db.execute("insert into questions (session_id, number, tenant_id, topic, body, options) values (?, ?, ?, ?, ?, ?)",
+               (session["id"], number, session["tenant_id"], topic, question.body, json.dumps(question.options, ensure_ascii=False)))
+    return number
+
+
+def close(db: Database, row: sqlite3.Row, state: str, answer: str, by: str, versions: tuple[int, int]) -> None:
+    """answered or assumed. versions: the card's before and after."""
+    db.execute(f"update questions set state = ?, answer = ?, answered_by = ?, answered_at = {NOW}, from_version = ?, to_version = ?"
+               " where session_id = ? and number = ?", (state, answer, by, *versions, row["session_id"], row["number"]))
+
+
+def withdraw(db: Database, session_id: str) -> None:
+    """The open question needs no answer any more."""
+    db.execute(f"update questions set state = 'withdrawn', answered_at = {NOW} where session_id = ? and state = 'open'", (session_id,))
+
+
+def withdraw_covered(db: Database, session_id: str, lacking: list[str]) -> None:
+    """The same, if the card no longer lacks what it asks for."""
+    topic = db.value("select topic from questions where session_id = ? and state = 'open'", (session_id,))
+    if topic is not None and topic not in lacking:
+        withdraw(db, session_id)
+
+
+def options(row: sqlite3.Row) -> list[str]:
+    found = json.loads(row["options"])
+    return [str(each) for each in found] if isinstance(found, list) else []
+
+
+def question_dict(row: sqlite3.Row, changes: list[dict[str, Any]]) -> dict[str, Any]:
+    """For people and programs. changes: what its answer changed in the card."""
+    return {name: row[name] for name in ("number", "topic", "body", "state", "answer", "answered_by", "answered_at", "from_version", "to_version",
+                                         "created_at")} | {"options": options(row), "recommended": next(iter(options(row)), None), "changes": changes}

