@@ -15,11 +15,11 @@ def reconcile(db: Database) -> None:
                reason="It was set by hand, and no run of it exists.")
         change(db, "running", f"{HELD} and type = 'epic' and status = 'running' and claim_token is not null and {NO_LIVE_RUN}", {},
                claim_token=None, claimed_by=None, assigned_vm=None)
-        _cancel_builds_of_cancelled_epics(db)
-        _close_tickets_of_cancelled(db)
         for row in db.all(f"select distinct t.session_id from tickets t join hitl_sessions s on s.id = t.session_id where t.{UNDONE}"
                           " and t.status <> 'failed' and (s.state = 'completed' or s.state = 'failed' and t.status <> 'blocked')"):
             settle.reopen(db, row["session_id"])
+        _cancel_builds_of_cancelled_epics(db)
+        _close_tickets_of_cancelled(db)
         for row in db.all("select id from hitl_sessions where state = 'building' order by seq"):
             settle.session(db, row["id"])
         requests.withdraw_idle(db)

@@ -287,6 +287,17 @@ def test_a_ticket_set_to_a_held_status_by_hand_is_claimed_properly(db: Database,
     assert state(db, session) == "completed"
 
 
+def test_a_feature_set_to_ready_by_hand_under_a_cancelled_epic_does_not_leave_its_session_building(db: Database, config: Config) -> None:
+    session = build(db, config, TWO)
+    drive(make_engine(db, config, failing("A", "B")))
+    assert state(db, session) == "failed"
+    by_hand(config, "update tickets set status = 'cancelled' where type = 'epic'")
+    make_engine(db, config).tick()
+    by_hand(config, "update tickets set status = 'ready' where id = 'TKT-002'")
+    make_engine(db, config).tick()
+    assert state(db, session) == "cancelled" and statuses(db, session)["TKT-002"] == "cancelled"
+
+
 def test_a_ticket_of_a_cancelled_session_cannot_be_revived(db: Database, config: Config) -> None:
     from hitl import sessions
     session = build(db, config, TWO)
