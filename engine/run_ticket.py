@@ -40,7 +40,7 @@ def run_ticket(db: Database, config: Config, ticket_id: str) -> int:
         lock.release()
 
 
-def _claim(db: Database, config: Config, owner: str, ticket_id: str, most: int | None) -> dict:
+def _claim(db: Database, config: Config, owner: str, ticket_id: str, most: int | None = None) -> dict:
     with db.transaction():
         ticket = get(db, "default", ticket_id)
         busy = db.value("select count(*) from runs where ended_at is null and state <> 'merging'")
