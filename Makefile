@@ -3,7 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 SYSTEM_PACKAGES := git sqlite3 bubblewrap fiu-utils \
-  qemu-system-x86 mmdebstrap squashfs-tools
+  qemu-system-x86 mmdebstrap squashfs-tools lz4 \
+  openssh-server gh
 
 .DEFAULT_GOAL := help
 .PHONY: help run demo test lint types check system-deps backup restore drain vendor chaos bench vm-image vm-test clean

@@ -25,6 +25,7 @@ from engine.runtimes import choose
 from engine.single import EngineSlot
 from hitl import guard, live
 from hitl.api import api
+from hitl.deliveries import deliveries_api
 from hitl.pages import pages
 
 
@@ -53,6 +54,7 @@ def create_app(config: Config | None = None) -> Flask:
     app.extensions["swarm"] = Swarm(config, db, changes, EngineSlot(config, lambda: SwarmEngine(db, config)))
     guard.install(app)
     app.register_blueprint(api)
+    app.register_blueprint(deliveries_api)
     app.register_blueprint(pages)
     live.install(app)
     return app

@@ -246,6 +246,7 @@ create table forge_facts (
   body        text not null default '',
   ticket_id   text references tickets (id),               -- null: not acted on yet, or nothing to tell an agent
   acted_at    text,
+  told_at     text,                                       -- when the pull request was told what came of it
   created_at  text not null default (strftime('%Y-%m-%dT%H:%M:%fZ', 'now')),
   unique (delivery, fingerprint)
 ) strict;

@@ -131,6 +131,12 @@ def _certificates(text: str) -> Path | None:
     return Path(text).expanduser().resolve() if text else None
 
 
+def _token_file(text: str) -> Path | None:
+    if text and not Path(text).expanduser().is_file():
+        raise ValueError("a file that holds a token")
+    return Path(text).expanduser().resolve() if text else None
+
+
 def _setting(default: Any, parse: Callable[[str], Any], meaning: str, secret: bool = False) -> Any:
     return field(default=default, repr=not secret, metadata={"parse": parse, "meaning": meaning, "secret": secret})
 
@@ -191,6 +197,16 @@ class Config:
     egress_hosts: tuple[str, ...] = _setting((), _hosts, "Hosts that runs may fetch from: names, *.names, and sets such as npm or pypi; empty: none")
     egress_mb: int = _setting(2000, _whole(1, 1000000), "Most that one run may fetch and send, in all")
     gateway_ca: Path | None = _setting(None, _certificates, "File of further certificate authorities for models behind https; empty: the system's")
+
+    forge: str = _setting("auto", _one_of("auto", "github", "gitlab", "none"), "What opens pull requests; auto: by the repository's host; none: branches only")
+    forge_url: str = _setting("", _web_address, "Address of an own forge (Enterprise Server, GitLab); empty: github.com and gitlab.com")
+    forge_token: str = _setting("", _words, "Token for it: an installation token or a fine-grained one; never shown", secret=True)
+    forge_token_file: Path | None = _setting(None, _token_file, "File that holds the token instead, read anew each time")
+    forge_poll_seconds: float = _setting(60.0, _seconds(0.05, 86400), "Between two looks at what became of a pull request")
+    webhook_secret: str = _setting("", _words, "Secret of POST /api/forge/webhook, with which a forge says that something happened; empty: none", secret=True)
+    protected_paths: tuple[str, ...] = _setting((".github/workflows", ".github/actions", ".gitlab-ci.yml"), _names,
+                                                "Changes to these paths are pushed only when a person has approved them, separated by commas")
+    public_url: str = _setting("", _web_address, "Address of these pages in links from pull requests; empty: no links")
 
     @classmethod
     def from_env(cls, env: Mapping[str, str] = os.environ) -> "Config":

@@ -12,8 +12,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from engine.config import ROOT
 from engine.errors import Refused
+from engine.schema import missing, schema_sql
 from engine.takeover import OLD_TABLES, is_older_form, take_over
 
 APPLICATION_ID = 0x48495453  # "HITS", in the file's header: this file is ours
@@ -140,6 +140,7 @@ def _look(path: Path) -> str:
             application = connection.execute("pragma application_id").fetchone()[0]
             tables = {row[0] for row in connection.execute("select name from sqlite_schema where type = 'table' and name not like 'sqlite_%'")}
             older = is_older_form(connection, tables) if version == 0 else False
+            lacks = missing(connection) if (application, version) == (APPLICATION_ID, VERSION) else []
             sound = connection.execute("pragma quick_check(1)").fetchone()[0] if path.stat().st_size <= CHECKED_BYTES else "ok"
         finally:
             connection.close()
@@ -148,6 +149,9 @@ def _look(path: Path) -> str:
                       "move it away, or set SWARM_DATA to another folder.") from error
     if sound != "ok":
         raise Refused(f"{path} is damaged: {sound}. It was left untouched. Restore a backup (make restore FILE=…), or move it away.")
+    if lacks:
+        raise Refused(f"{path} was made by an earlier, unreleased HITL Swarm: it has no {', '.join(lacks[:5])}. It was left untouched: move it away, "
+                      "or set SWARM_DATA to another folder.")
     if application == APPLICATION_ID and version == VERSION:
         return "ours"
     if application == APPLICATION_ID and version > VERSION:
@@ -162,7 +166,7 @@ def _look(path: Path) -> str:
 
 def _create(db: Database, form: str) -> None:
     """schema.sql in one transaction; for an older form with its rows taken over, all or nothing."""
-    schema = (ROOT / "schema.sql").read_text(encoding="utf-8")
+    schema = schema_sql()
     connection = db.connect()
     try:
         if form == "older":

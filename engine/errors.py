@@ -17,7 +17,8 @@
         │   └── RateLimited       a model's provider wants to be left alone: wait as long as it says, however often
         ├── AgentFailed           uses up an attempt; the next prompt says what failed
         ├── Permanent             no retry helps: bad repository, refused result
-        │   └── PolicyViolation   what came back breaks a rule; names the path
+        │   ├── PolicyViolation   what came back, or is to be pushed, breaks a rule; names the path
+        │   └── TokenRefused      the forge does not take our token: a person must give another
         └── MergeConflict         back to ready with the conflict in the prompt
 """
 
@@ -103,6 +104,10 @@ class Permanent(RunFailure):
 
 class PolicyViolation(Permanent):
     code = "policy"
+
+
+class TokenRefused(Permanent):
+    code = "token_refused"
 
 
 class MergeConflict(RunFailure):

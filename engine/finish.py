@@ -3,7 +3,7 @@
 The git ref is the point of commit and the database follows; `merging` is recorded before the merge, so that a cancel knows it is too late."""
 from typing import Any
 
-from engine import claims, requests, storage
+from engine import claims, deliveries, requests, storage
 from engine.agents import NO_AGENT, RUNBOOK, has_commands
 from engine.backoff import delay, utc
 from engine.branch_names import branch_name
@@ -42,7 +42,7 @@ def _succeed(db: Database, branches: Branches, run: Any, ticket: Any, result: Re
         _record(db, run, "prepared", "running", None, result, base_sha=result.base, branch_name=own_branch(ticket),
                 failures=0, transients=0)
     elif run["kind"] == "integrate":
-        _record(db, run, "integrated", "completed", None, result, merged_sha=result.base)
+        _integrated(db, run, ticket, result)
     elif result.outcome == "needs_input":
         _ask(db, branches, run, ticket, result)
     elif result.outcome == "over_budget":
@@ -53,6 +53,17 @@ def _succeed(db: Database, branches: Branches, run: Any, ticket: Any, result: Re
         _record(db, run, "no_change", "completed", "Nothing had to be changed.", result)
     else:
         _deliver(db, branches, run, ticket, result)
+
+
+def _integrated(db: Database, run: Any, ticket: Any, result: Result) -> None:
+    """The whole holds. A build of a repository that is somebody's goes there before its epic is completed."""
+    if deliveries.repository_of(db, ticket["session_id"]) is None:
+        _record(db, run, "integrated", "completed", None, result, merged_sha=result.base)
+        return
+    with db.transaction():
+        if db.value("select 1 from tickets where id = ? and claim_token = ?", (ticket["id"], run["claim_token"])):
+            deliveries.intend(db, ticket, str(result.base))
+        _record(db, run, "integrated", "running", "It is being delivered.", result, merged_sha=result.base)
 
 
 def _deliver(db: Database, branches: Branches, run: Any, ticket: Any, result: Result) -> None:

@@ -15,6 +15,7 @@ from engine.backoff import utc
 from engine.branches import Branches, GitBranches
 from engine.clock import Clock
 from engine.config import Config
+from engine.couriers import Couriers
 from engine.crash import point
 from engine.db import Database
 from engine.dispatch import dispatch
@@ -39,6 +40,7 @@ class SwarmEngine:
         self.choice = choice or choose(config.runtime, config.machine)
         self._may_choose = choice is None
         self.waker = Waker(db, self.launcher)
+        self.couriers = Couriers(db, config, self._note, self.waker.wake)
         self.errors: collections.deque[dict] = collections.deque(maxlen=20)
         self.clock = clock or Clock()
         self.trouble: str | None = None                # why nothing new starts, though nobody paused it
@@ -67,6 +69,7 @@ class SwarmEngine:
         self.waker.wake()
         if self._thread:
             self._thread.join(timeout)
+        self.couriers.stop()
         if self._workers:
             self._workers.shutdown(wait=True)
         self._owner.release()
@@ -101,6 +104,8 @@ class SwarmEngine:
         if self.waker.changed():  # after the claim, which looks for itself at all that it stands on: what is ready need not wait for this
             reconcile.reconcile(self.db)
             self._claim(now)
+        if not (self._stopping.is_set() or self.trouble or claims.is_paused(self.db)):
+            self.couriers.send(now or self.clock.now(), inline=self._workers is None)
         self.waker.watch(self._first_seen)
         if self._workers and time.monotonic() - self._pruned > prune.EVERY:
             self._pruned = time.monotonic()

@@ -21,6 +21,7 @@ def prompt(db: Database, ticket: Any) -> str:
     if criteria:
         parts += ["## Done means", _data("\n".join(f"- {c.text}" + (f"  (checked by: {c.check})" if c.check else "") for c in criteria))]
     parts += _requirements(db, ticket["session_id"]) + _dependencies(db, ticket["id"])
+    parts += _came_back(db, ticket["id"])
     if ticket["run_no"] > 1:  # a first run has nothing behind it
         parts += _answers(db, ticket["id"]) + _last_attempt(db, ticket)
     return "\n\n".join(parts) + "\n"
@@ -40,6 +41,15 @@ def _dependencies(db: Database, ticket_id: str) -> list[str]:
 def _answers(db: Database, ticket_id: str) -> list[str]:
     rows = db.all("select body, answer from requests where ticket_id = ? and kind in ('question', 'review') and state = 'answered' order by seq", (ticket_id,))
     return ["## Answered by a person", _data("\n\n".join(f"Q: {row['body']}\nA: {row['answer']}" for row in rows))] if rows else []
+
+
+def _came_back(db: Database, ticket_id: str) -> list[str]:
+    """What a forge said of the last pull request: the log of a check that failed there, comments of people."""
+    rows = db.all("select body from forge_facts where ticket_id = :id and acted_at = (select max(acted_at) from forge_facts where ticket_id = :id)"
+                  " order by seq", {"id": ticket_id})
+    if not rows:
+        return []
+    return ["## What came back from the pull request. See what is meant, and mend it", *(_data(row["body"]) for row in rows)]
 
 
 def _last_attempt(db: Database, ticket: Any) -> list[str]:

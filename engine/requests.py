@@ -2,7 +2,7 @@
 import json
 from typing import Any
 
-from engine import settle
+from engine import delivered, settle
 from engine.db import Database
 from engine.errors import BadRequest, NotFound, WrongState
 from engine.tickets import NOW, change, get
@@ -49,6 +49,11 @@ def open_budget(db: Database, ticket: Any, run_id: str, reason: str) -> None:
               "much as it was, or stop: then every ticket that waits for this fails, and can be retried.", [RAISE, STOP])
 
 
+def open_delivery(db: Database, ticket: Any, body: str, options: list[str]) -> None:
+    """A delivery cannot go on by itself. Its ticket keeps its status: nothing of it is to be built again."""
+    _open(db, ticket, None, "delivery", body, options)
+
+
 def _open(db: Database, ticket: Any, run_id: str | None, kind: str, body: str, options: list[str]) -> None:
     db.execute("insert into requests (tenant_id, session_id, ticket_id, run_id, kind, body, options) values (?, ?, ?, ?, ?, ?, ?)",
                (ticket["tenant_id"], ticket["session_id"], ticket["id"], run_id, kind, body, json.dumps(options, ensure_ascii=False)))
@@ -63,7 +68,7 @@ def withdraw(db: Database, ticket_id: str) -> None:
 def withdraw_idle(db: Database) -> None:
     """Closes what is open about tickets that have been moved on by hand."""
     db.execute(f"update requests set state = 'withdrawn', answered_at = {NOW} where state = 'open'"
-               " and kind not in ('isolation', 'budget') and exists"
+               " and kind not in ('isolation', 'budget', 'delivery') and exists"
                " (select 1 from tickets t where t.id = requests.ticket_id and t.status <>"
                " case requests.kind when 'question' then 'needs_input' when 'review' then 'in_review' else 'failed' end)")
 
@@ -74,7 +79,7 @@ def answer(db: Database, tenant: str, ticket_id: str, text: str, by: str = "you"
     Raises NotFound, BadRequest for an empty or overlong text, WrongState when nothing is open (with the answer that was given)."""
     with db.transaction():
         ticket = get(db, tenant, ticket_id)
-        row = db.one("select * from requests where kind in ('question', 'isolation', 'budget') and"
+        row = db.one("select * from requests where kind in ('question', 'isolation', 'budget', 'delivery') and"
                      " (ticket_id = :id or (kind in ('isolation', 'budget') and session_id = :session))"
                      " order by state = 'open' desc, seq desc limit 1", {"id": ticket_id, "session": ticket["session_id"]})
         if row is None:
@@ -100,6 +105,8 @@ def answer_request(db: Database, tenant: str, seq: int, text: str, by: str = "yo
             _answer_isolation(db, row, text)
         elif row["kind"] == "budget":
             _answer_budget(db, row, text)
+        elif row["kind"] == "delivery":
+            delivered.answer(db, row, text)
         db.execute(f"update requests set state = 'answered', answer = ?, answered_by = ?, answered_at = {NOW} where seq = ?", (text, by, seq))
         settle.release(db, "id = :id and status = 'needs_input'", {"id": row["ticket_id"]}, not_before=None)
         settle.session(db, row["session_id"])

@@ -3,6 +3,7 @@
 Every path that ends or reopens a ticket calls session() in the same transaction; no session stays building with nothing that can move."""
 from typing import Any
 
+from engine import deliveries
 from engine.db import Database
 from engine.tickets import NOW, UNDONE, change
 
@@ -22,6 +23,7 @@ def session(db: Database, session_id: str) -> None:
     if row is None or epic is None:
         return
     drop_dependents(db, epic["id"])
+    deliveries.overtake(db, session_id, epic["id"])
     if row["paused"]:
         change(db, "blocked", "session_id = :session and status = 'ready'", {"session": session_id}, reason="The session is paused.")
     else:
@@ -90,6 +92,8 @@ def _close(db: Database, session_id: str, epic: Any, paused: bool) -> None:
         return
     if epic["status"] != "running" or epic["base_sha"] is None or epic["claim_token"] is not None or paused or _moves(db, epic["id"]):
         return
+    if deliveries.is_pending(db, session_id):
+        return  # it was checked as a whole, and is on its way to its repository
     counts = db.pairs("select status, count(*) from tickets where session_id = ? and parent_id = ? group by status", (session_id, epic["id"]))
     undone = {status: n for status, n in counts.items() if status not in ("completed", "cancelled")}
     if undone:

@@ -8,7 +8,7 @@ MOST = 60  # cards of a column that are shown at once
 QUEUED, RUNNING = ("pending", "blocked", "ready"), ("claimed", "running")
 _BAR = (("completed",), ("in_review",), RUNNING, ("needs_input",), ("failed",))  # the order of the progress bar
 _WORDS = {"completed": "done", "in_review": "in review", "claimed": "running", "needs_input": "question", "failed": "failed"}
-_STEPS = (("Idea", ("draft", "clarifying")), ("Spec", ("review",)), ("Approved", ("approved",)),
+_STEPS = (("Idea", ("draft",)), ("Questions", ("clarifying",)), ("Spec", ("review",)), ("Approved", ("approved",)),
           ("Building", ("building",)), ("Done", ("completed",)))
 
 
@@ -132,6 +132,9 @@ def event_text(event: dict[str, Any]) -> str:
         return {"running": "run began", "merging": "is being merged"}.get(to, "run ended: " + word(to).lower())
     if kind == "request":
         return {"open": "asks you", "answered": "was answered", "withdrawn": "asks no more"}.get(to, to)
+    if kind == "delivery":
+        return {"pushed": "was pushed", "opened": "has a pull request", "delivered": "was delivered", "watched": "is ready for review there",
+                "done": "was delivered", "merged": "was merged there", "closed": "was closed there", "dropped": "is not delivered now"}.get(to, to)
     if kind == "amendment":
         return {"proposed": "has an amendment to approve", "approved": "was amended", "discarded": "is not amended"}.get(to, to)
     if kind == "session":

@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 from engine.errors import BadRequest
 from hitl.card_graph import resolve, titles
+from hitl.card_text import key
 
 Card = dict[str, Any]
 Edit = dict[str, Any]
@@ -16,7 +17,7 @@ LISTS = {"requirements": "technical_requirements", "checks": "checks"}
 class Form(Protocol):
     """werkzeug's MultiDict, as far as it is used."""
 
-    def get(self, key: str, default: str = ..., /) -> str: ...
+    def get(self, key: str, default: str, /) -> str: ...
 
     def getlist(self, key: str, /) -> list[str]: ...
 
@@ -48,7 +49,7 @@ def _property(path: str, value: Any, holder: Card, name: str) -> list[Edit]:
 def _text_of(name: str) -> Callable[[Form, Card], list[Edit]]:
     def edits(form: Form, card: Card) -> list[Edit]:
         value = text(form, name)
-        return [] if card.get(name, "") == value else [{"op": "set", "path": name, "value": value}]
+        return [] if card.get(name, "").strip() == value else [{"op": "set", "path": name, "value": value}]
     return edits
 
 
@@ -63,7 +64,7 @@ def _repository(form: Form, card: Card) -> list[Edit]:
 
 
 def _review(form: Form, card: Card) -> list[Edit]:
-    return _property("review", form.get("review") == "true", card, "review")
+    return _property("review", form.get("review", "") == "true", card, "review")
 
 
 def place_of(form: Form, card: Card) -> int:
@@ -74,6 +75,11 @@ def place_of(form: Form, card: Card) -> int:
     return int(given)
 
 
+def places(card: Card, title: str) -> list[int]:
+    """The indexes of the features with this title."""
+    return [place for place, each in enumerate(titles(card["features"])) if title.strip() and key(each) == key(title)]
+
+
 def criteria(form: Form, before: list[Any]) -> list[Any]:
     """Rows of text and check; empty rows are left out. What else a criterion holds is kept, as long as its row is there."""
     words, checks = texts(form, "criterion"), texts(form, "check")
@@ -82,7 +88,9 @@ def criteria(form: Form, before: list[Any]) -> list[Any]:
         check = checks[row] if row < len(checks) else ""
         if not said and not check:
             continue
-        known = before[row] if row < len(before) and isinstance(before[row], dict) else {}
+        there = before[row] if row < len(before) else ""
+        known: Card = there if isinstance(there, dict) else {"text": there}
+        said = known["text"] if known["text"].strip() == said else said
         extra = {name: value for name, value in known.items() if name not in ("text", "check")}
         found.append({"text": said, **({"check": check} if check else {}), **extra} if check or extra else said)
     return found
@@ -111,8 +119,9 @@ def _feature(form: Form, card: Card) -> list[Edit]:
     values = values_of(form, before, names)
     if sorted(values["depends_on"]) == sorted(names[index] for index in graph[place]):
         values["depends_on"] = before.get("depends_on", [])  # by number or by title, as it was written
-    if before.get("title", "").strip() == values["title"]:
-        values["title"] = before["title"]
+    for name in ("title", "description"):
+        if before.get(name, "").strip() == values[name]:
+            values[name] = before.get(name, "")
     if not values["priority"] and "priority" in before and before["priority"] == 0:
         values["priority"] = 0
     return [edit for name, value in values.items() for edit in _of_feature(place, name, value, before)]
@@ -137,7 +146,7 @@ def _add(form: Form, card: Card) -> list[Edit]:
 
 def _move(form: Form, card: Card) -> list[Edit]:
     place = place_of(form, card)
-    to = place + (-1 if form.get("to") == "up" else 1)
+    to = place + (-1 if form.get("to", "") == "up" else 1)
     return [{"op": "move", "path": f"features[{place}]", "to": to}] if 0 <= to < len(card["features"]) else []
 
 

@@ -8,11 +8,17 @@ from typing import Any
 
 Problem = dict[str, str]  # {"path": where in the card, "message": a sentence}
 
-# Joiners are right between two characters of a script or emoji that uses them, and nowhere else.
+# Joiners are right between two characters of a script or emoji that uses them, and nowhere else; a variation selector is right after
+# a character that has variants, once: one after each letter of a sentence would be a second, invisible sentence.
 _JOINED = "[^\x00-\u02ff\u2000-\u206f]"
-_NEVER = "\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u180e\u200b\u200e\u200f\u202a-\u202e\u2060-\u2069\ufeff\ud800-\udfff\U000e0000-\U000e007f"
-_HIDDEN = re.compile(f"[{_NEVER}]|(?<!{_JOINED})[\u200c\u200d]|[\u200c\u200d](?!{_JOINED})")
-_SUSPECT = re.compile(f"[{_NEVER}\u200c\u200d]")  # as fast as one set of characters is
+_VARIED = "[0-9#*\u00a9\u00ae\u1000-\u1fff\u2030-\ud7ff\U0001f000-\U0001ffff]"
+_IDEOGRAPH = "[\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]"
+_SELECTORS, _IDEOGRAPHIC = "\ufe00-\ufe0f", "\U000e0100-\U000e01ef"
+_NEVER = ("\x00-\x08\x0b-\x1f\x7f-\x9f\u034f\u061c\u115f\u1160\u17b4\u17b5\u180e\u200b\u200e\u200f\u202a-\u202e\u2060-\u206f\u3164\ufeff\uffa0"
+          "\ufff9-\ufffb\ud800-\udfff\U000e0000-\U000e00ff\U000e01f0-\U000e0fff")
+_HIDDEN = re.compile(f"[{_NEVER}]|(?<!{_JOINED})[\u200c\u200d]|[\u200c\u200d](?!{_JOINED})"
+                     f"|(?<!{_VARIED})(?<!{_IDEOGRAPH})[{_SELECTORS}]|(?<!{_IDEOGRAPH})[{_IDEOGRAPHIC}]")
+_SUSPECT = re.compile(f"[{_NEVER}\u200c\u200d{_SELECTORS}{_IDEOGRAPHIC}]")  # as fast as one set of characters is
 _SUSPECT_ASCII = re.compile("[\x00-\x08\x0b-\x1f\x7f]")
 _TURNS = "a character that changes the direction of text"
 _KINDS = (("\ud800", "\udfff", "half of a surrogate pair"), ("\U000e0000", "\U000e007f", "an invisible tag character"),

@@ -125,7 +125,8 @@ def summary(changes: list[Change], most: int = 3) -> str:
         first = next(each for each in changes if _kind_of(each["path"]) == what and each["kind"] == kind)
         many = {"Feature": "features", "Requirement": "requirements", "Check on the whole": "checks", "criterion": "criteria"}
         subject = f"{count} {many[what]}" if count > 1 and what in many else label(first["path"])
-        said.append(f"{subject} {kind}" if kind != "added" or not isinstance(first["after"], str) or count > 1 else f"{subject} added: {_brief(first['after'])}")
+        text = first["after"] if kind == "added" and count == 1 else None
+        said.append(f"{subject} {kind}" + (f": {_brief(text)}" if isinstance(text, str) else ""))
     rest = len(said) - most
     return ", ".join(said[:most]) + (f" and {number(rest, 'more change')}" if rest > 0 else "")
 
@@ -138,7 +139,7 @@ def _kind_of(path: str) -> str:
     found = _PATH.fullmatch(path)
     if found is None:
         return path
-    place, name, entry, listed, _ = found.groups()
+    _, name, entry, listed, _ = found.groups()
     if listed:
         return _ONE.get(listed, listed)
     return "Feature" if not name else _ONE.get(name, name) if entry else f"feature {name}"

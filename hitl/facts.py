@@ -14,7 +14,7 @@ from hitl.spec_card import validate
 
 FILTERS = (("", "All"), ("building", "Building"), ("completed", "Done"), ("failed", "Failed"))
 WAITING = ("draft", "clarifying", "review", "approved")  # a person must act on these sessions
-_VERBS = {"question": "Answer", "isolation": "Decide", "budget": "Decide", "failed": "Look", "review": "Review"}
+_VERBS = {"question": "Answer", "isolation": "Decide", "budget": "Decide", "delivery": "Decide", "failed": "Look", "review": "Review"}
 _PAGE = 50
 
 
@@ -78,7 +78,7 @@ def sessions(show: str, after: int | None) -> tuple[list[dict[str, Any]], int | 
 def _row(each: dict[str, Any]) -> dict[str, Any]:
     by_status: dict[str, int] = dict(each["tickets"]["by_status"])
     bar, total, said = boards.counts(by_status, "ticket")
-    text = {"draft": "an idea, no card yet", "review": "a card to approve", "approved": "ready to start",
+    text = {"draft": "an idea, no card yet", "clarifying": "questions to answer", "review": "a card to approve", "approved": "ready to start",
             "cancelled": "nothing was built"}.get(each["state"], "")
     shown = "paused" if each["paused"] and each["state"] == "building" else each["state"]
     return {**each, "counts": bar, "total": total, "counts_text": said, "done": by_status.get("completed", 0),
@@ -111,7 +111,8 @@ def _of_request(each: dict[str, Any]) -> dict[str, Any]:
 
 
 def _of_session(each: dict[str, Any]) -> dict[str, Any]:
-    text = {"review": "a card to approve", "approved": "approved, not started"}.get(each["state"], "the card is to be written")
+    text = {"draft": "say what is to be built", "clarifying": "questions to answer", "review": "a card to approve",
+            "approved": "approved, not started"}.get(each["state"], "")
     return {"key": each["id"], "state": each["state"], "title": each["project_name"], "href": f"/sessions/{each['id']}", "ticket_id": None,
             "session_id": each["id"], "session_name": each["project_name"], "text": text, "since": each["updated_at"],
             "verb": "Open", "request": None}

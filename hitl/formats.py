@@ -16,7 +16,7 @@ STATES = {
     "completed": ("done", "Done"), "failed": ("failed", "Failed"), "cancelled": ("cancelled", "Cancelled"),
     "draft": ("needs-you", "Idea"), "clarifying": ("needs-you", "Questions"), "review": ("needs-you", "Spec"),
     "approved": ("needs-you", "Approved"), "building": ("running", "Building"), "paused": ("cancelled", "Paused"), "held": ("needs-you", "Held up"),
-    "question": ("needs-you", "Question"), "isolation": ("needs-you", "No isolation"), "budget": ("needs-you", "Budget used up"), "open": ("needs-you", "Open"),
+    "question": ("needs-you", "Question"), "isolation": ("needs-you", "No isolation"), "budget": ("needs-you", "Budget used up"), "delivery": ("needs-you", "Delivery"), "open": ("needs-you", "Open"),
     "answered": ("done", "Answered"), "withdrawn": ("cancelled", "Withdrawn"),
     "prepared": ("done", "Prepared"), "merged": ("done", "Merged"), "no_change": ("done", "No change"), "integrated": ("done", "Checked as a whole"),
     "delivered": ("done", "Delivered"), "conflict": ("review", "Conflict, goes again"), "transient": ("review", "Goes again"),

@@ -87,16 +87,16 @@ def add_headers(response: Response) -> Response:
 
 def json_body() -> dict[str, Any]:
     """The JSON object that the client sent. Raises TooLarge, NotJson, then BadRequest for anything that is not one."""
-    return _parsed(_read_body())
+    return parse_object(read_body())
 
 
 def optional_json_body() -> dict[str, Any]:
     """The same where a body may be left out: {} then."""
-    body = _read_body()
-    return _parsed(body) if body else {}
+    body = read_body()
+    return parse_object(body) if body else {}
 
 
-def _parsed(body: bytes) -> dict[str, Any]:
+def parse_object(body: bytes) -> dict[str, Any]:
     kind = request.mimetype
     if (body or kind) and kind != "application/json" and not (kind.startswith("application/") and kind.endswith("+json")):
         raise NotJson()
@@ -108,7 +108,7 @@ def _parsed(body: bytes) -> dict[str, Any]:
     return value
 
 
-def _read_body() -> bytes:
+def read_body() -> bytes:
     """At most BODY_LIMIT bytes, however they are sent. Raises TooLarge, BadRequest for a broken transfer."""
     request.max_content_length = None
     if (request.content_length or 0) > BODY_LIMIT:

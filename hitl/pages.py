@@ -8,13 +8,18 @@ from flask.blueprints import BlueprintSetupState
 
 from engine import VERSION
 from engine.errors import BadRequest
-from hitl import facts, formats, screens, ticket_facts, views
-from hitl.guard import current_tenant
+from hitl import facts, formats, screens, session_screen, ticket_facts
 from hitl.page_actions import actions
-from hitl.screens import swarm
+from hitl.page_amend import amend_pages
+from hitl.page_card import card_pages
+from hitl.page_frame import render, swarm
+from hitl.page_interview import interview_pages
+from hitl.page_new import new_pages
+from hitl.page_notes import notes_pages
 
 pages = Blueprint("pages", __name__)
-pages.register_blueprint(actions)
+for _part in (actions, amend_pages, card_pages, interview_pages, new_pages, notes_pages):
+    pages.register_blueprint(_part)
 
 
 @pages.record
@@ -39,22 +44,16 @@ def sessions() -> Response:
 
 @pages.get("/sessions/<session_id>")
 def session(session_id: str) -> str:
-    return screens.session(session_id)
+    return session_screen.session(session_id)
 
 
-@pages.get("/sessions/<session_id>/<any(graph, spec, notes):view>")
+@pages.get("/sessions/<session_id>/<any(graph, spec):view>")
 def session_view(session_id: str, view: str) -> Response | str:
-    """Views of a build; before it there is the session's own page."""
-    if facts.session(session_id)["epic_id"] is None:
+    """The graph of a build, and the card of what is approved; before that there is the session's own page."""
+    found = facts.session(session_id)
+    if found["epic_id"] is None and (view == "graph" or found["state"] in session_screen.BEFORE):
         return make_response("", 302, {"Location": f"/sessions/{session_id}"})
-    return screens.session(session_id, view)
-
-
-@pages.get("/sessions/<session_id>/notes.md")
-def notes(session_id: str) -> Response:
-    text = views.notes_markdown(swarm().db, current_tenant(), session_id)
-    return Response(text, content_type="text/markdown; charset=utf-8",
-                    headers={"Content-Disposition": f'attachment; filename="session-{session_id[:8]}.md"'})
+    return session_screen.session(session_id, view)
 
 
 @pages.get("/tickets/<ticket_id>")
@@ -106,7 +105,7 @@ def keys() -> str:
     with open(f"{pages.root_path}/static/keys.json", encoding="utf-8") as file:
         entries = json.load(file)
     scopes = dict.fromkeys(entry["scope"] for entry in entries)
-    return screens.render("keys.html", "keys", table=[(scope, [entry for entry in entries if entry["scope"] == scope]) for scope in scopes])
+    return render("keys.html", "keys", table=[(scope, [entry for entry in entries if entry["scope"] == scope]) for scope in scopes])
 
 
 MEANINGS = {  # status: (word, what it means, what to do)

@@ -143,6 +143,7 @@ def _friendly(error: ValidationError, path: str) -> Problem:
         "maxItems": lambda: f"Has {len(value):,} entries; at most {limit:,} are possible.",
         "minimum": lambda: f"Must be {limit} or more.",
         "maximum": lambda: f"Must be {limit} or less.",
+        "enum": lambda: f"Must be one of: {', '.join(map(str, limit))}.",
     }
     return {"path": path, "message": said[str(kind)]()}
 

@@ -5,6 +5,7 @@ from typing import Any, BinaryIO
 from flask import current_app
 
 from hitl import boards, diffs, facts, formats, log_steps, views
+from hitl.deliveries import delivery_line
 from hitl.guard import current_tenant
 from hitl.ticket_views import run_of
 
@@ -149,6 +150,9 @@ def details(found: dict[str, Any], each: dict[str, Any] | None) -> list[tuple[st
         shown.append(("Branch", found["branch_name"], "mono"))
     if found["merged_sha"]:
         shown.append(("Merged as", found["merged_sha"][:12], "mono"))
+    delivered = delivery_line(_swarm().db, found["id"])
+    if delivered:
+        shown.append(("Delivery", delivered, "mono"))
     if found["pr_url"]:
         link = formats.weblink(found["pr_url"], _swarm().config.repository_url)
         shown.append(("Pull request", found["pr_url"], "link" if link else "mono"))

@@ -36,8 +36,8 @@ class Side:
         self.folder = folder / "runs" / run
         self.folder.mkdir(parents=True)
         access = Access(models=models, hosts=hosts, megabytes=values.pop("megabytes", 100), budget=budget or Budget(), **values)
-        job = Job(run=run, kind="feature", ticket="TKT-002", session="5e55", title="", description="", project="", repository="", integration="", branch="",
-                  runtime="bubblewrap", agent="runbook", prompt="", limits=LIMITS, access=access)
+        job = Job(run=run, kind="feature", ticket="TKT-002", session="5e55", title="", description="", project="", repository="", integration="",
+                  branch="", runtime="bubblewrap", agent="runbook", prompt="", limits=LIMITS, access=access)
         self.service = Service(job, access, self.folder, dict.fromkeys(models, KEY), names)
         self.door = self.service.open(agent=True)
 

@@ -111,8 +111,9 @@ def served(reply: Reply = chat, certificate: Path | None = None) -> Iterator[Ups
 def certificate(folder: Path, name: str) -> Path:
     """A self-signed certificate for `name`, with its key beside it, made by openssl."""
     path = folder / f"{name}.pem"
-    subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2", "-subj", f"/CN={name}",
-                    "-addext", f"subjectAltName=DNS:{name}", "-keyout", str(path.with_suffix(".key")), "-out", str(path)], check=True, capture_output=True)
+    argv = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2", "-subj", f"/CN={name}",
+            "-addext", f"subjectAltName=DNS:{name}", "-keyout", str(path.with_suffix(".key")), "-out", str(path)]
+    subprocess.run(argv, check=True, capture_output=True)
     return path
 
 

@@ -61,7 +61,8 @@ def test_a_run_over_budget_waits_for_a_word_and_goes_on_when_the_budget_is_raise
     assert db.value("select budget_raises from hitl_sessions") == 1
     drive(engine)
     assert state(db, session) == "completed"
-    assert access_for(db, replace(config, run_tokens=9, egress_hosts=("a.b",)), db.one("select * from hitl_sessions"), "feature", RUNBOOK).budget.run_tokens == 18
+    access = access_for(db, replace(config, run_tokens=9, egress_hosts=("a.b",)), db.one("select * from hitl_sessions"), "feature", RUNBOOK)
+    assert access is not None and access.budget.run_tokens == 18
 
 
 def test_to_stop_fails_what_waits_and_it_can_be_retried(db: Database, config: Config) -> None:
@@ -93,7 +94,9 @@ def test_no_run_that_needs_a_model_begins_when_the_session_has_nothing_left(db: 
 def test_a_rate_limit_uses_up_no_attempt_however_often_and_waits_as_long_as_it_is_told(db: Database, config: Config) -> None:
     build(db, config, {"name": "One", "features": [{"title": "A"}]})
     def limited(job: Job, code: int) -> Result:
-        return fake_result(job, code) if job.kind == "prepare" else Result(job.run, "failed", 0, failure="rate_limited", reason="Later, please.", wait=wait)
+        if job.kind == "prepare":
+            return fake_result(job, code)
+        return Result(job.run, "failed", 0, failure="rate_limited", reason="Later, please.", wait=wait)
 
     wait = 600.0
     engine = make_engine(db, config, limited)
@@ -135,7 +138,8 @@ def test_access_is_what_the_agent_speaks_and_the_operator_has_configured(db: Dat
     build(db, config, TWO)
     session = db.one("select * from hitl_sessions")
     both = replace(config, openai_url="http://127.0.0.1:1/v1", anthropic_key="sk-a", gemini_key="sk-g", run_tokens=7, prices={"m": {"input": 1.0}})
-    assert configured(both) == {"openai": "http://127.0.0.1:1/v1", "anthropic": "https://api.anthropic.com", "gemini": "https://generativelanguage.googleapis.com"}
+    assert configured(both) == {"openai": "http://127.0.0.1:1/v1", "anthropic": "https://api.anthropic.com",
+                                "gemini": "https://generativelanguage.googleapis.com"}
     access = access_for(db, both, session, "feature", modelled)
     assert access is not None and set(access.models) == {"openai", "gemini"} and access.budget == Budget(7, 0.0, 50_000_000, 0.0, 0, 0.0)
     assert access_for(db, both, session, "feature", RUNBOOK) is None and access_for(db, both, session, "integrate", modelled) is None

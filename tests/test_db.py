@@ -53,6 +53,15 @@ def test_a_newer_database_is_refused_and_untouched(tmp_path: Path) -> None:
     refused_untouched(tmp_path / "swarm.db", words="newer HITL Swarm")
 
 
+@pytest.mark.parametrize(("script", "what"), [("drop table questions", "questions"), ("alter table runs drop column detail", "runs.detail")])
+def test_a_database_of_ours_from_before_a_table_or_column_was_added_is_refused_and_untouched(tmp_path: Path, script: str, what: str) -> None:
+    open_database(tmp_path / "swarm.db").close()
+    connection = sqlite3.connect(tmp_path / "swarm.db")
+    connection.executescript(f"pragma journal_mode = delete; {script}")
+    connection.close()
+    refused_untouched(tmp_path / "swarm.db", words=f"earlier, unreleased HITL Swarm: it has no {what}")
+
+
 def test_a_file_that_is_no_database_is_refused_and_untouched(tmp_path: Path) -> None:
     (tmp_path / "swarm.db").write_text("these are my notes" * 100)
     refused_untouched(tmp_path / "swarm.db", words="not a readable SQLite database")

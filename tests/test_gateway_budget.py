@@ -68,7 +68,8 @@ def test_a_reply_that_runs_on_is_ended_when_the_budget_is(tmp_path: Path) -> Non
 def test_runs_of_a_session_see_what_the_others_spend_while_they_spend_it(tmp_path: Path) -> None:
     with served() as upstream:
         budget = Budget(session_tokens=330, session_spent_tokens=0)
-        with side(tmp_path, {"openai": upstream.url}, run="a", budget=budget) as one, side(tmp_path, {"openai": upstream.url}, run="b", budget=budget) as two:
+        models = {"openai": upstream.url}
+        with side(tmp_path, models, run="a", budget=budget) as one, side(tmp_path, models, run="b", budget=budget) as two:
             for gateway, settled in ((one, 1), (two, 1), (one, 2)):
                 assert gateway.chat(max_tokens=1).status == 200
                 gateway.usage(settled)
@@ -98,7 +99,8 @@ def test_the_longest_name_that_fits_is_the_price() -> None:
     assert cost({"input": 3.0, "output": 15.0}, Tokens(1_000_000, 1_000_000, 1_000_000, 1_000_000)) == 24.0
 
 
-@pytest.mark.parametrize("text", ["[]", "{", '{"m": 3}', '{"m": {}}', '{"m": {"in": 3}}', '{"m": {"input": -1}}', '{"m": {"input": NaN}}', "/nonexistent/prices.json"])
+@pytest.mark.parametrize("text", ["[]", "{", '{"m": 3}', '{"m": {}}', '{"m": {"in": 3}}', '{"m": {"input": -1}}', '{"m": {"input": NaN}}',
+                                  "/nonexistent/prices.json"])
 def test_a_price_table_that_is_none_is_named(text: str) -> None:
     with pytest.raises(ValueError, match="JSON object"):
         parse_prices(text)

@@ -24,20 +24,21 @@ def at(url: str) -> Any:
 def test_a_listed_host_is_reached_by_http_without_the_proxys_own_headers(tmp_path: Path) -> None:
     with served(lambda handler, body: handler.answer({"ok": True})) as upstream:
         with side(tmp_path, hosts=("registry.example",), names=at(upstream.url)) as gateway:
-            reply = gateway.raw(b"GET http://registry.example/pkg?x=1 HTTP/1.1\r\nHost: other\r\nProxy-Authorization: Basic x\r\nProxy-Connection: a\r\n"
-                                b"Authorization: mine\r\n\r\n")
+            reply = gateway.raw(b"GET http://registry.example/pkg?x=1 HTTP/1.1\r\nHost: other\r\nProxy-Authorization: Basic x\r\n"
+                                b"Proxy-Connection: a\r\nAuthorization: mine\r\n\r\n")
             assert (reply.status, reply.json) == (200, {"ok": True})
             seen = upstream.seen[0]
             assert (seen.path, seen.headers["host"], seen.headers["authorization"]) == ("/pkg?x=1", "registry.example", "mine")
             assert "proxy-authorization" not in seen.headers and "proxy-connection" not in seen.headers
             gateway.raw(b'POST http://registry.example/up HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n4\r\n{"a"\r\n3\r\n:1}\r\n0\r\n\r\n')
-            line = until(lambda: gateway.requests()[0])
+            line = until(gateway.requests)[0]
             assert (line["host"], line["path"], line["status"], line["allowed"], line["received"]) == ("registry.example", "/pkg", 200, True, 12)
             assert gateway.service.usage()["egress"]["hosts"][0]["host"] == "registry.example"
 
 
-@pytest.mark.parametrize("target", ["evil.example:443", "registry.example.evil.example:443", "xregistry.example:443", "127.0.0.1:443", "[::1]:443", "2130706433:443",
-                                    "registry.example:22", "registry.example:8443", "localhost:443", "0x7f.1:443", "registry.example@evil.example:443"])
+@pytest.mark.parametrize("target", [
+    "evil.example:443", "registry.example.evil.example:443", "xregistry.example:443", "127.0.0.1:443", "[::1]:443", "2130706433:443",
+    "registry.example:22", "registry.example:8443", "localhost:443", "0x7f.1:443", "registry.example@evil.example:443"])
 def test_everything_that_is_not_listed_is_refused_and_recorded(tmp_path: Path, target: str) -> None:
     with served() as upstream, side(tmp_path, hosts=("registry.example",), names=at(upstream.url)) as gateway:
         reply = gateway.raw(f"CONNECT {target} HTTP/1.1\r\nHost: {target}\r\n\r\n".encode())
@@ -52,9 +53,10 @@ def test_a_name_that_points_inside_is_refused() -> None:
         resolve("localhost", 443)
 
 
-@pytest.mark.parametrize("address", ["127.0.0.1", "10.1.2.3", "172.16.0.1", "192.168.1.1", "169.254.169.254", "100.64.0.1", "0.0.0.0", "224.0.0.1", "255.255.255.255",
-                                     "240.0.0.1", "192.0.2.1", "198.18.0.1", "::1", "::", "fe80::1", "fe80::1%eth0", "fc00::1", "ff02::1", "::ffff:8.8.8.8",
-                                     "::ffff:127.0.0.1", "64:ff9b::7f00:1", "64:ff9b::a00:1", "2002:7f00:1::", "2001::1", "2001:db8::1", "fec0::1", "nonsense"])
+@pytest.mark.parametrize("address", [
+    "127.0.0.1", "10.1.2.3", "172.16.0.1", "192.168.1.1", "169.254.169.254", "100.64.0.1", "0.0.0.0", "224.0.0.1", "255.255.255.255",
+    "240.0.0.1", "192.0.2.1", "198.18.0.1", "::1", "::", "fe80::1", "fe80::1%eth0", "fc00::1", "ff02::1", "::ffff:8.8.8.8",
+    "::ffff:127.0.0.1", "64:ff9b::7f00:1", "64:ff9b::a00:1", "2002:7f00:1::", "2001::1", "2001:db8::1", "fec0::1", "nonsense"])
 def test_an_address_that_is_not_public(address: str) -> None:
     assert not is_public(address)
 

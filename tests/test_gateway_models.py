@@ -110,6 +110,21 @@ def test_events_are_passed_on_as_they_come_and_a_client_that_leaves_ends_the_req
         assert gateway.usage()["estimated"] == 1
 
 
+def test_a_client_that_leaves_while_its_model_is_silent_ends_the_request(tmp_path: Path) -> None:
+    left = threading.Event()
+
+    def think(handler: Handler, body: Any) -> None:
+        if handler.rfile.read(1) == b"":
+            left.set()
+
+    with served(think) as upstream, side(tmp_path, {"openai": upstream.url}) as gateway:
+        with gateway.connect() as sock:
+            sock.sendall(f"POST /openai/v1/responses HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {gateway.token}\r\n"
+                         'Content-Length: 14\r\n\r\n{"model": "m"}'.encode())
+            until(lambda: upstream.seen)
+        assert left.wait(10)
+
+
 @pytest.mark.parametrize("status", [401, 429, 500, 529])
 def test_an_error_of_the_provider_is_passed_on_without_the_key_and_costs_nothing(tmp_path: Path, status: int) -> None:
     def refuse(handler: Handler, body: Any) -> None:

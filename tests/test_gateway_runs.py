@@ -7,13 +7,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import GIT_ENV, require
+from conftest import GIT_ENV, build, require
 from gateway_side import KEY
 from model_upstream import Handler, chat, served
+from test_build import completed, running
 from test_runner import Bench, log_of
 
+from engine import usage
 from engine.access import keys_file
 from engine.config import ROOT, Config
+from engine.db import Database
 from engine.jobs import Access, Budget, Job, Result
 from engine.processes import RUN_VARIABLE, take_lock
 from engine.runner import command
@@ -119,7 +122,7 @@ rm -rf *.py
         log = log_of(folder)
         assert result.outcome == "ok" and log.count("refused") >= 8 and "REACHED" not in log and "no key" in log and upstream.seen == []
         lines = [json.loads(line) for line in (folder / "requests.jsonl").read_text().splitlines()]
-        assert [line["host"] for line in lines if line["side"] == "egress"][:2] == ["pypi.org", "evil.example"]
+        assert {line["host"] for line in lines if line["side"] == "egress"} == {"pypi.org", "evil.example", "localhost.localdomain"}
         assert not any(line["allowed"] for line in lines) and "secret" not in json.dumps(lines)
         assert result.usage["egress"]["refused"] == 3 and result.usage["requests"] == 0
 
@@ -183,3 +186,19 @@ def test_a_job_with_access_is_read_as_it_was_written(tmp_path: Path, isolated: B
     job = replace(isolated.job("true"), access=access)
     job.write(tmp_path)
     assert Job.read(tmp_path) == job
+
+
+def test_the_engine_gives_runs_and_checks_their_way_to_the_listed_hosts_and_books_what_they_used(db: Database, config: Config) -> None:
+    """Nothing public is reached in a test: the name that is allowed points to this machine, and is refused for that."""
+    require("bwrap")
+    real = replace(config, runtime="bubblewrap", slots=1, synchronous="NORMAL", egress_hosts=("localhost.localdomain", "npm"))
+    fetch = "python3 -c 'import urllib.request as r; r.urlopen(\"http://{}/\")' 2>&1 | grep -o 'HTTP Error [0-9]*'"
+    session = build(db, real, {"name": "Fetch", "features": [{
+        "title": "F", "description": "```sh\n" + fetch.format("evil.example") + " > a.txt\n" + fetch.format("localhost.localdomain") + " >> a.txt\n```",
+        "acceptance_criteria": [{"text": "refused", "check": "test \"$(grep -c 'HTTP Error' a.txt)\" = 2 && " + fetch.format("evil.example")}]}]})
+    with running(db, real):
+        completed(db, session)
+    used = usage.of_session(db, session)
+    assert (used["runs"], used["refused"], used["requests"], used["total"]) == (2, 3, 0, 0)
+    hosts = usage.of_run(db.one("select * from runs where kind = 'feature'"))["egress"]["hosts"]
+    assert [(each["host"], each["refused"]) for each in hosts] == [("evil.example", 2), ("localhost.localdomain", 1)]

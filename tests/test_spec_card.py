@@ -173,8 +173,7 @@ def test_unknown_keys_are_kept_with_a_warning_that_names_the_nearest():
 
 
 @pytest.mark.parametrize("character", ["\x00", "\r", "\x1b", "\x7f", "\x9b", "\u202e", "\u2066", "\u200e", "\u061c", "\u200b", "\u2060", "\ufeff",
-                                       "\U000e0041",
-                                       "\ud800", "\u200d", "\u200c"])
+                                       "\U000e0041", "\ud800", "\u200d", "\u200c", "\ufe0f", "\U000e0101", "\u3164", "\u206a"])
 def test_a_hidden_character_is_refused_with_its_position(character):
     found = problems(changed(["features", 0, "acceptance_criteria", 1, "check"], f"true{character} x"))
     assert list(found) == ["features[0].acceptance_criteria[1].check"]
@@ -186,7 +185,8 @@ def test_a_hidden_character_in_an_unknown_key_is_refused_too():
     assert "U+202E" in problems(changed(["features", 0, "note"], [{"a": "x\u202e"}]))["features[0].note[0].a"]
 
 
-@pytest.mark.parametrize("text", ["two\n\tlines", "عربي", "👩\u200d👩\u200d👧", "می\u200cخواهم", "❤\ufe0f\u200d🔥", "naïve – “quoted”"])
+@pytest.mark.parametrize("text", ["two\n\tlines", "عربي", "👩\u200d👩\u200d👧", "می\u200cخواهم",
+                                  "❤\ufe0f\u200d🔥", "1\ufe0f\u20e3", "葛\U000e0100", "naïve – “quoted”"])
 def test_what_a_person_can_see_is_accepted(text):
     assert validate(changed(["description"], text)).card["description"] == text
 

@@ -80,8 +80,8 @@ def test_a_driver_that_the_kernel_does_not_have_is_named(tmp_path: Path) -> None
 
 def an_image(folder: Path) -> Image:
     folder.mkdir(parents=True)
-    image = Image(folder, built="2026-01-01T00:00:00.000Z", files={"vmlinuz": {"sha256": "", "bytes": 5}}, packages={"git": "1:2.39"})
-    (folder / "vmlinuz").write_text("12345")
+    image = Image(folder, built="2026-01-01T00:00:00.000Z", files={"kernel": {"sha256": "", "bytes": 5}}, packages={"git": "1:2.39"})
+    (folder / "kernel").write_text("12345")
     image.write()
     return image
 
@@ -96,9 +96,9 @@ def test_an_image_that_is_missing_broken_or_of_another_version_is_not_used(tmp_p
     folder = tmp_path / "default"
     an_image(folder)
     assert why_not(folder) == ""
-    (folder / "vmlinuz").write_text("123")
-    assert "vmlinuz" in why_not(folder) and "is not the one that was built" in why_not(folder)
-    (folder / "vmlinuz").unlink()
+    (folder / "kernel").write_text("123")
+    assert "kernel" in why_not(folder) and "is not the one that was built" in why_not(folder)
+    (folder / "kernel").unlink()
     assert "A file is missing of the VM image" in why_not(folder)
     said = json.loads((folder / "image.json").read_text())
     (folder / "image.json").write_text(json.dumps({**said, "protocol": 0}))

@@ -142,8 +142,8 @@ def read_head(wire: Wire, request: bool, seconds: float = HEAD_SECONDS) -> Head 
     fields = [_FIELD.fullmatch(line) for line in lines]
     if not start or not all(fields):
         raise malformed("This is not HTTP/1.1 as it has to be.")
-    parts = tuple(part.decode("ascii") for part in start.groups())
-    return Head(parts if request else (*parts, ""), tuple((f[1].decode("ascii").lower(), f[2].decode("latin-1").strip(" \t")) for f in fields if f))  # type: ignore[arg-type]
+    parts = [part.decode("ascii") for part in start.groups()] + [""]
+    return Head((parts[0], parts[1], parts[2]), tuple((f[1].decode("ascii").lower(), f[2].decode("latin-1").strip(" \t")) for f in fields if f))
 
 
 def length_of(head: Head, minor: str, to_the_end: bool = False) -> int | str:

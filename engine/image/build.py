@@ -14,6 +14,7 @@ from engine.backoff import utc
 from engine.errors import Refused
 from engine.image import needs, trial
 from engine.image.initrd import initrd
+from engine.image.kernel import unpacked
 from engine.runtimes.bubblewrap import find
 from engine.runtimes.qemu.command import PROGRAM
 from engine.runtimes.qemu.image import BASE, INITRD, KERNEL, Image
@@ -116,7 +117,7 @@ def _kernel(work: Path, fresh: Path) -> str:
         raise Refused(f"The package {KERNEL_PACKAGE} could not be fetched.")
     subprocess.run(["dpkg-deb", "-x", str(package), str(work / "kernel")], check=True)
     path = next((work / "kernel" / "boot").glob("vmlinuz-*"))
-    shutil.copyfile(path, fresh / KERNEL)
+    (fresh / KERNEL).write_bytes(unpacked(path.read_bytes()))
     (fresh / INITRD).write_bytes(initrd(work / "kernel", (work / "busybox").read_bytes()))
     return package.name.split("_")[1]
 

@@ -54,7 +54,8 @@ def attempt(image: Image, patience: float) -> tuple[str | None, float]:
             code, seconds = _end(runtime, handle, patience), handle["machine"].get("boot_ms", 0) / 1000
             said = Path(folder, "log").read_text(errors="replace").strip()[-200:]
         except RunFailure as failure:
-            return f"{failure.sentence} {Path(folder, 'log').read_text(errors='replace').strip()[-200:]}".strip(), 0.0
+            said = Path(folder, "log").read_text(errors="replace").strip()[-200:]
+            return f"{failure.sentence.removesuffix(' The log has what QEMU said.')} {said}".strip(), 0.0
         finally:
             if handle is not None:
                 runtime.stop(handle)

@@ -30,7 +30,9 @@ class TemplateDrafter:
 def card_of(name: str, text: str) -> dict[str, Any]:
     """A card from a text alone. It has at least one feature: where the text states none, one that stands for all of it."""
     parts, found = _found(text)
-    card: dict[str, Any] = {"name": " ".join(name.split())[:NAME_LIMIT], "description": _description(parts, found)}
+    card: dict[str, Any] = {"name": " ".join(name.split())[:NAME_LIMIT]}
+    if description := _description(parts, found):
+        card["description"] = description
     card["features"] = features(found) or [{"title": card["name"]}]
     card |= _rest(parts)
     return card

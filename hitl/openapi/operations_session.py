@@ -36,6 +36,8 @@ SESSIONS = (
     Operation("GET", f"{_ONE}/tickets", "listTickets", "Its tickets, the epic first", {200: ref("Tickets")}),
     Operation("GET", f"{_ONE}/board", "getBoard", "Its tickets in columns by who acts next", {200: ref("Board")}),
     Operation("GET", f"{_ONE}/events", "listEvents", "Its journal after a cursor", {200: ref("Events")}, query={"after": _AFTER, "limit": _LIMIT}),
+    Operation("GET", f"{_ONE}/deliveries", "listDeliveries", "What is brought to the repository that its card names, and how far it is",
+              {200: ref("Deliveries")}),
     Operation("GET", f"{_ONE}/notes", "getNotes", "Its story so far", {200: ("text/markdown", TEXT)}),
     Operation("GET", f"{_ONE}/archive.zip", "getArchive", "What was built: the integration branch", {200: ("application/zip", {})}),
 )

@@ -1,6 +1,6 @@
 """Operations on tickets, requests and the engine."""
 from hitl.openapi.operations import Operation, ref
-from hitl.openapi.shapes import BOOLEAN, TEXT, options
+from hitl.openapi.shapes import BOOLEAN, INTEGER, TEXT, options
 
 _ONE = "/api/tickets/{ticket_id}"
 _REASON = options(reason={**TEXT, "minLength": 1, "maxLength": 1000})
@@ -22,6 +22,8 @@ TICKETS = (
     Operation("POST", f"{_ONE}/request-changes", "requestChanges", "Its change is to be done differently", {200: ref("TicketWithRun")}, (409,),
               {**options(comments={**TEXT, "minLength": 1, "maxLength": 20_000}), "required": ["comments"]}),
     Operation("GET", "/api/requests", "listRequests", "What waits for a person", {200: ref("Requests")}),
+    Operation("POST", "/api/forge/webhook", "forgeCalls", "A forge says that something happened there: signed with SWARM_WEBHOOK_SECRET",
+              {200: options(looked_at=INTEGER)}, (404,), {"type": "object"}),
     Operation("GET", "/api/engine", "getEngine", "The engine, its runtimes, agents and settings", {200: ref("Engine")}),
     Operation("POST", "/api/engine/pause", "pauseEngine", "Nothing new starts", {200: ref("Engine")}, (), _REASON, optional=True),
     Operation("POST", "/api/engine/resume", "resumeEngine", "It goes on", {200: ref("Engine")}, (), _REASON, optional=True),

@@ -79,6 +79,10 @@ SCHEMAS: dict[str, Any] = {
     "Runs": shape(runs=listed(ref("Run"))),
     "Request": open_shape(seq=INTEGER, session_id=TEXT, ticket_id=maybe(TEXT), kind=TEXT, body=TEXT, options=listed(TEXT), state=TEXT,
                           answer=maybe(TEXT), answered_by=maybe(TEXT), answered_at=maybe(TIME), created_at=TIME),
+    "Deliveries": shape(deliveries=listed(open_shape(
+        ticket_id=TEXT, state=one_of("intended", "pushed", "opened", "delivered", "watched", "done", "merged", "closed", "dropped"), repository=TEXT,
+        branch=TEXT, base_branch=maybe(TEXT), tip_sha=TEXT, pushed_sha=maybe(TEXT), forge=maybe(TEXT), number=maybe(INTEGER), pr_url=maybe(TEXT),
+        waiting=maybe(TEXT), reason=maybe(TEXT), created_at=TIME, updated_at=TIME))),
     "Requests": shape(requests=listed(ref("Request"))),
     "Board": open_shape(session_id=TEXT, epic=maybe({"type": "object"}), branch=maybe(TEXT), counts=_COUNTS, total=INTEGER, done=INTEGER,
                         columns=listed(open_shape(key=TEXT, title=TEXT, who=TEXT, mine=BOOLEAN, tickets=listed({"type": "object"})))),

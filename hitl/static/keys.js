@@ -17,6 +17,11 @@
       if (fold) fold.open = true;
       field?.focus();
     },
+    fold: selector => {
+      const folds = [...document.querySelectorAll(selector)];
+      const open = folds.some(each => !each.open);
+      for (const each of folds) each.open = open;
+    },
     move: step => {
       const items = [...document.querySelectorAll("[data-item]")];
       if (!items.length) return;

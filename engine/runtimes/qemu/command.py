@@ -7,7 +7,7 @@ from engine.jobs import Machine
 from engine.runtimes.qemu.image import BASE, INITRD, KERNEL, Image
 
 PROGRAM = "qemu-system-x86_64"
-LINE = "console=ttyS0 quiet panic=-1 reboot=t random.trust_cpu=on mitigations=off nokaslr 8250.nr_uarts=1"
+LINE = "console=ttyS0 quiet panic=-1 reboot=t random.trust_cpu=on mitigations=off nokaslr 8250.nr_uarts=1 cryptomgr.notests audit=0 apparmor=0"
 WARM = " swarm.warm"
 SANDBOX = "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny"
 GATEWAY = "gateway"  # a socket

@@ -7,7 +7,7 @@ from pathlib import Path
 from engine.jobs import write_json
 
 PROTOCOL = 1  # of what host and guest say to each other; an image of another one is built anew
-KERNEL, INITRD, BASE, DESCRIPTION = "vmlinuz", "initrd", "base.squashfs", "image.json"
+KERNEL, INITRD, BASE, DESCRIPTION = "kernel", "initrd", "base.squashfs", "image.json"
 MAKE = "Build it with: make vm-image"
 
 

@@ -13,27 +13,36 @@ KINDS = {b"1": "a hard link", b"2": "a symbolic link", b"3": "a device", b"4": "
 
 
 def unpack(source: Path, outputs: Path) -> None:
-    """Writes the files of the tar into the folder. Raises AgentFailed for a tar that holds anything but plain files, or is cut off."""
-    count, size = 0, 0
-    with open(source, "rb") as tar:
-        while True:
-            header = tar.read(BLOCK)
-            if header == bytes(BLOCK):
-                return
-            if len(header) < BLOCK:
-                raise _unusable("it is cut off")
-            name, length = _entry(header)
-            count, size = count + 1, size + length
-            if count > OUT_FILES or size > OUT_BYTES:
-                raise AgentFailed(TOO_MUCH)
-            _copy(tar, outputs / name, length)
+    """Writes the files of the tar into the folder. Raises AgentFailed for a tar that holds anything but plain files, or is cut off: then
+    none of them is there."""
+    written: list[Path] = []
+    try:
+        with open(source, "rb") as tar:
+            _unpack(tar, outputs, written)
+    except BaseException:
+        for path in written:
+            path.unlink(missing_ok=True)
+        raise
+
+
+def _unpack(tar: BinaryIO, outputs: Path, written: list[Path]) -> None:
+    size = 0
+    while (header := tar.read(BLOCK)) != bytes(BLOCK):
+        if len(header) < BLOCK:
+            raise _unusable("it is cut off")
+        name, length = _entry(header)
+        size += length
+        if len(written) >= OUT_FILES or size > OUT_BYTES:
+            raise AgentFailed(TOO_MUCH)
+        written.append(outputs / name)
+        _copy(tar, outputs / name, length)
 
 
 def _entry(header: bytes) -> tuple[str, int]:
     """(name, bytes) of a plain file."""
     if _number(header[148:156]) != sum(header[:148]) + 8 * 32 + sum(header[156:]):
         raise _unusable("it is no tar")
-    name = header[:100].partition(b"\0")[0].decode("utf-8", "replace")
+    name = header[:100].partition(b"\0")[0].decode("utf-8", "replace").removeprefix("./")
     kind = header[156:157]
     if kind not in (b"0", b"\0"):
         raise _unusable(f"{name[:60]!r} is {KINDS.get(kind, 'no plain file')}")

@@ -1,0 +1,77 @@
+"""What a pull request says: the card, each feature with what proves it, where to look, trailers. All of it for people, on a foreign page."""
+import json
+import re
+from typing import Any
+
+from engine.config import Config
+from engine.db import Database
+from engine.jobs import criteria_of
+from engine.leaks import redacted
+
+LONGEST = 60_000        # characters; forges take 65,536
+LONGEST_PART = 4000     # of one description
+MOST_FEATURES = 200
+
+
+def known_secrets(config: Config) -> dict[str, str]:
+    """{setting: value} of what must never leave this machine."""
+    values = {each.name: getattr(config, each.name) for each in config.__dataclass_fields__.values() if each.metadata["secret"]}
+    if config.forge_token_file is not None and config.forge_token_file.is_file():
+        values["forge_token_file"] = config.forge_token_file.read_text(encoding="utf-8", errors="replace").strip()
+    return {f"SWARM_{name.upper()}": str(value) for name, value in values.items() if value}
+
+
+def title(config: Config, ticket: Any) -> str:
+    return redacted(f"{ticket['id']}: {_line(ticket['title'])}"[:200], known_secrets(config))
+
+
+def body(db: Database, config: Config, ticket: Any) -> str:
+    """Markdown. ticket: the row of an epic, or of a feature with a pull request of its own."""
+    link = f"{config.public_url.rstrip('/')}/tickets/{ticket['id']}" if config.public_url else ""
+    parts = [_text(ticket["description"])] if ticket["description"].strip() else []
+    if ticket["type"] == "epic":
+        checks = _evidence(db, ticket)
+        parts += ["## Checks on the whole", checks] if checks else []
+        rows = db.all("select * from tickets where parent_id = ? and status = 'completed' order by seq limit ?", (ticket["id"], MOST_FEATURES + 1))
+        for feature in rows[:MOST_FEATURES]:
+            parts += [f"### {feature['id']} {_line(feature['title'])}", _evidence(db, feature) or "No criteria were named."]
+        parts += ["There are more tickets than are listed here."] if len(rows) > MOST_FEATURES else []
+    else:
+        parts += ["## Done means", _evidence(db, ticket) or "No criteria were named."]
+    parts += [f"More: {link}"] if link else []
+    text = redacted("\n\n".join(parts), known_secrets(config))
+    text = text if len(text) <= LONGEST else text[:LONGEST] + "\n\n… cut here"
+    return f"{text}\n\n---\n{_trailers(db, ticket)}"
+
+
+def _evidence(db: Database, ticket: Any) -> str:
+    """Each criterion, with what the newest run that checked anything says of it."""
+    found = db.value("select checks from runs where ticket_id = ? and checks is not null and checks <> '[]' order by seq desc limit 1", (ticket["id"],))
+    results = {(check.get("text"), check.get("command")): check for check in json.loads(found or "[]") if isinstance(check, dict)}
+    lines = []
+    for criterion in criteria_of(ticket["acceptance_criteria"]):
+        check = results.get((criterion.text, criterion.check)) if criterion.check else None
+        box = "[x]" if check and check.get("passed") else "[ ]"
+        how = "not checked by a command" if not criterion.check else f"`{_line(criterion.check)[:300]}`" + (
+            f" {'passed' if check.get('passed') else 'failed'} in {float(check.get('seconds') or 0):.1f} s" if check else " was not run")
+        lines.append(f"- {box} {_line(criterion.text)[:1000]} ({how})")
+    return "\n".join(lines)
+
+
+def _trailers(db: Database, ticket: Any) -> str:
+    agents = [row[0] for row in db.all("select distinct r.agent from runs r join tickets t on t.id = r.ticket_id where r.outcome = 'merged'"
+                                       " and r.agent is not null and ? in (t.id, t.parent_id) order by 1", (ticket["id"],))]
+    return f"Ticket: {ticket['id']}\nSession: {ticket['session_id']}\nAssisted-by: HITL Swarm" + (f" ({', '.join(agents)})" if agents else "")
+
+
+def _line(text: object) -> str:
+    """One line that calls nobody (an @ would) and hides nothing."""
+    return _quiet(" ".join(str(text).split())).replace("`", "'")
+
+
+def _text(text: str) -> str:
+    return _quiet(text.strip()[:LONGEST_PART] + ("…" if len(text.strip()) > LONGEST_PART else ""))
+
+
+def _quiet(text: str) -> str:
+    return re.sub(r"(?<!\w)@(?=\w)", "@\u200b", text.replace("<!--", "&lt;!--").replace("\0", ""))

@@ -1,0 +1,219 @@
+"""Brings a finished build to the repository that its card names: look through it, push it, open a pull request, ask what became of it.
+
+    intended → pushed → opened → delivered → watched → merged or closed          done: a plain git remote, nothing to watch
+
+Steps run on threads of their own, never in a tick. Each looks first at what is there already, so it may be taken again after a crash."""
+from collections.abc import Callable
+from typing import Any
+
+from engine import comeback, deliveries, leaks, requests
+from engine.backoff import delay, utc
+from engine.branches import repository_path
+from engine.change_text import body, known_secrets, title
+from engine.config import Config
+from engine.crash import point
+from engine.db import Database
+from engine.delivered import APPROVE, NO_SECRET, RETRY, WITHOUT, complete
+from engine.errors import BadRequest, Permanent, PolicyViolation, RateLimited, RunFailure, TokenRefused, Transient
+from engine.forge import Place, connect, place_of, token_of
+from engine.log import event
+from engine.push import Remote, push
+from engine.repository import Repository
+from engine.source import validate_source
+from engine.spec import approved_card
+from engine.tickets import NOW, get
+
+MOST_TRIES = 12   # transient failures in a row, over about half an hour; then a person is asked
+FEATURES_SECONDS = 1.0
+
+
+class NeedsApproval(PolicyViolation):
+    """Protected paths are changed, and nobody has approved this commit yet."""
+
+
+class Deliverer:
+    """Takes rows of deliveries a step further. Any thread may call it; one at a time per delivery."""
+
+    def __init__(self, db: Database, config: Config) -> None:
+        self.db, self.config = db, config
+        self._steps: dict[str, Callable[[Any], Any | None]] = {
+            "intended": self._push, "pushed": self._open, "opened": self._complete, "delivered": self._ready, "watched": self._look}
+
+    def step(self, row: Any) -> None:
+        """As far as it goes now: until it waits for something, or for somebody. Raises for bugs and for storage that fails."""
+        while row is not None:
+            try:
+                row = self._steps[row["state"]](row)
+            except RateLimited as error:
+                self._wait(row, error, float(str(error.extra.get("wait", 0.0))), row["tries"])
+                return
+            except Transient as error:
+                self._again(row, error)
+                return
+            except RunFailure as error:
+                self._ask(row, error)
+                return
+
+    # The steps: each does one thing outside and records it -> the row then, or None where it goes no further now
+
+    def _push(self, row: Any) -> Any | None:
+        url, protocols = self._source(row)
+        repository, ticket = Repository(repository_path(self.config, row["session_id"])), self._ticket(row)
+        place, only_new = place_of(self.config, url), self._by_feature(row)
+        self._look_through(row, repository, ticket)
+        token = token_of(self.config) if place and url.startswith(("https://", "http://")) else ""
+        remote = Remote(url, protocols, token, "oauth2" if place and place.forge == "gitlab" else "x-access-token")
+        if row["branch"] == (row["base_branch"] or ""):
+            raise Permanent(f"{row['branch']} is also the base branch: HITL Swarm never pushes to that one.")
+        point("before-push")
+        pushed = push(repository, remote, row["branch"], row["tip_sha"], row["pushed_sha"], only_new)
+        point("after-push")
+        event("pushed", ticket=row["ticket_id"], branch=row["branch"], tip=row["tip_sha"], anew=pushed)
+        now = deliveries.move(self.db, row, "pushed", pushed_sha=row["tip_sha"], forge=place.forge if place else None, project=place.project if place else None)
+        point("after-pushed")
+        return now
+
+    def _open(self, row: Any) -> Any | None:
+        """The pull request; a plain git remote has none."""
+        place = self._place(row)
+        if place is None:
+            self._end_plain(row, f"The branch {row['branch']} is in {row['repository']}.")
+            return None
+        if self._by_feature(row):
+            return deliveries.move(self.db, row, "opened")
+        if not self._base_is_there(row):
+            self._wait(row, None, FEATURES_SECONDS, 0)
+            return None
+        forge, ticket = connect(self.config, place), self._ticket(row)
+        base = row["base_branch"] or forge.default_branch()
+        point("before-open")
+        change = forge.find_open_change(row["branch"]) or forge.open_change(row["branch"], base, title(self.config, ticket), body(self.db, self.config, ticket))
+        point("after-open")
+        event("opened", ticket=row["ticket_id"], number=change.number, url=change.url)
+        with self.db.transaction():
+            now = deliveries.move(self.db, row, "opened", number=change.number, pr_url=change.url)
+            if now:
+                self.db.execute(f"update tickets set pr_url = ?, updated_at = {NOW} where id = ?", (change.url, row["ticket_id"]))
+        point("after-opened")
+        return now
+
+    def _end_plain(self, row: Any, said: str) -> None:
+        point("before-complete")
+        with self.db.transaction():
+            if deliveries.move(self.db, row, "done", reason=said):
+                self.db.execute(f"update tickets set pr_url = null, updated_at = {NOW} where id = ?", (row["ticket_id"],))
+                complete(self.db, row["session_id"], said)
+        point("after-complete")
+        event("delivered", ticket=row["ticket_id"], branch=row["branch"])
+
+    def _complete(self, row: Any) -> Any | None:
+        """The last one that is opened completes the epic."""
+        point("before-complete")
+        with self.db.transaction():
+            now = deliveries.move(self.db, row, "delivered")
+            if now:
+                complete(self.db, row["session_id"])
+        point("after-complete")
+        event("delivered", ticket=row["ticket_id"], branch=row["branch"], url=row["pr_url"])
+        return now if now and self.db.value("select 1 from hitl_sessions where id = ? and state = 'completed'", (row["session_id"],)) else None
+
+    def _ready(self, row: Any) -> Any | None:
+        """Ready for review, with its text as it is now; and people are told what came of what they wrote."""
+        place = self._place(row)
+        if place is not None and row["number"] is not None:
+            forge, ticket = connect(self.config, place), self._ticket(row)
+            forge.finish_draft(row["number"], title(self.config, ticket), body(self.db, self.config, ticket))
+            untold = self.db.all("select seq, kind from forge_facts where delivery = ? and ticket_id is not null and told_at is null", (row["seq"],))
+            if untold:
+                kinds = {"ci": "the failed checks", "remark": "the comments"}
+                about = " and ".join(dict.fromkeys(kinds.get(fact["kind"], fact["kind"]) for fact in untold))
+                forge.comment(row["number"], f"A further run took up {about}; the branch is at {row['tip_sha'][:12]} now.")
+                self.db.execute(f"update forge_facts set told_at = {NOW} where delivery = ? and ticket_id is not null and told_at is null", (row["seq"],))
+        point("after-ready")
+        deliveries.move(self.db, row, "watched", not_before=utc(after=self.config.forge_poll_seconds))
+        return None
+
+    def _look(self, row: Any) -> None:
+        place = self._place(row)
+        if place is None:
+            deliveries.move(self.db, row, "done", reason="No forge is configured any more that could be asked what became of it.")
+        elif self._by_feature(row) and row["number"] is None:
+            self._open_whole(row, place)
+        elif comeback.take_in(self.db, self.config, row, connect(self.config, place).check_state(row["number"])):
+            self._wait(row, None, self.config.forge_poll_seconds, 0)
+
+    def _open_whole(self, row: Any, place: Place) -> None:
+        """All features' pull requests are merged into the integration branch there: now that branch can be merged, too."""
+        if any(each["state"] != "merged" for each in deliveries.by_feature(self.db, row)):
+            self._wait(row, None, self.config.forge_poll_seconds, 0)
+            return
+        forge, ticket = connect(self.config, place), self._ticket(row)
+        base = row["base_branch"] or forge.default_branch()
+        change = forge.find_open_change(row["branch"]) or forge.open_change(row["branch"], base, title(self.config, ticket), body(self.db, self.config, ticket))
+        forge.finish_draft(change.number, title(self.config, ticket), body(self.db, self.config, ticket))
+        with self.db.transaction():
+            if deliveries.move(self.db, row, "watched", number=change.number, pr_url=change.url):
+                self.db.execute(f"update tickets set pr_url = ?, updated_at = {NOW} where id = ?", (change.url, row["ticket_id"]))
+
+    # What they need
+
+    def _ticket(self, row: Any) -> Any:
+        return get(self.db, row["tenant_id"], row["ticket_id"])
+
+    def _source(self, row: Any) -> tuple[str, tuple[str, ...]]:
+        try:
+            return validate_source(row["repository"], self.config.repository_roots, self.config.repository_url, self.config.repository_protocols)
+        except BadRequest as error:
+            raise Permanent(error.sentence) from error
+
+    def _place(self, row: Any) -> Place | None:
+        return place_of(self.config, self._source(row)[0])
+
+    def _by_feature(self, row: Any) -> bool:
+        """An epic whose features have pull requests of their own: of itself only the branch's beginning is pushed."""
+        card = approved_card(self.db, row["session_id"])
+        return bool(card.get("pull_requests") == "feature" and self._ticket(row)["type"] == "epic" and place_of(self.config, self._source(row)[0]))
+
+    def _base_is_there(self, row: Any) -> bool:
+        """A feature's pull request is onto the integration branch, which the epic's delivery makes."""
+        epic = self._ticket(row)["parent_id"]
+        return epic is None or self.db.value("select pushed_sha from deliveries where ticket_id = ?", (epic,)) is not None
+
+    def _look_through(self, row: Any, repository: Repository, ticket: Any) -> None:
+        """Raises NeedsApproval, PolicyViolation: nothing leaves before a person has seen what steers the forge, and no secret at all."""
+        base = ticket["base_sha"] or self.db.value("select base_sha from tickets where id = ?", (ticket["parent_id"],))
+        tip = row["tip_sha"]
+        if repository.head(tip) is None or base is None:
+            raise Permanent(f"The commit {tip[:12]} is not in this installation's repository any more.")
+        leaks.check_secrets(repository, base, tip, known_secrets(self.config), cleared=row["cleared_sha"] == tip)
+        if row["approved_sha"] != tip:
+            paths = leaks.check_paths(repository, base, tip, self.config.protected_paths)
+            if paths:
+                raise NeedsApproval(f"The change touches {', '.join(paths[:leaks.MOST_NAMED])}: what runs on the forge, with its rights, is decided there. "
+                                    f"Look at it, then approve commit {tip[:12]} for delivery.")
+
+    # When it does not go on
+
+    def _wait(self, row: Any, why: RunFailure | None, seconds: float, tries: int) -> None:
+        deliveries.move(self.db, row, row["state"], tries=tries, not_before=utc(after=seconds), reason=why.sentence if why else None)
+
+    def _again(self, row: Any, error: RunFailure) -> None:
+        event("delivery_waits", ticket=row["ticket_id"], reason=error.sentence)
+        if row["tries"] + 1 >= MOST_TRIES:
+            self._ask(row, Permanent(f"{error.sentence} It was tried {MOST_TRIES} times."))
+        else:
+            self._wait(row, error, delay(row["tries"] + 1, self.config.backoff_seconds), row["tries"] + 1)
+
+    def _ask(self, row: Any, error: RunFailure) -> None:
+        """A person decides: one request, with what they can do about it."""
+        options = [RETRY, WITHOUT]
+        if isinstance(error, NeedsApproval):
+            options = [APPROVE, WITHOUT]
+        elif isinstance(error, PolicyViolation) and error.extra.get("known") is False:
+            options = [RETRY, NO_SECRET, WITHOUT]
+        more = " All deliveries to this repository wait until then." if isinstance(error, TokenRefused) else ""
+        with self.db.transaction():
+            if deliveries.move(self.db, row, row["state"], waiting="token" if isinstance(error, TokenRefused) else "person", reason=error.sentence):
+                said = f"{row['ticket_id']} could not be delivered to {row['repository']}. {error.sentence}{more}"
+                requests.open_delivery(self.db, self._ticket(row), said, options)
+        event("delivery_asks", ticket=row["ticket_id"], reason=error.sentence)

@@ -1,0 +1,89 @@
+"""How a delivery ends, and what a person decides about one that cannot go on by itself."""
+import json
+from typing import Any
+
+from engine import deliveries, settle
+from engine.db import Database
+from engine.errors import BadRequest
+from engine.tickets import NOW, change
+
+RETRY = "Try again"
+WITHOUT = "Finish without delivery"
+APPROVE = "Approve and deliver"
+NO_SECRET = "This is no secret, deliver"
+AGAIN = "Open it again"
+LEAVE = "Leave it"
+ONCE_MORE = "Start another run"
+
+
+def complete(db: Database, session_id: str, reason: str | None = None) -> bool:
+    """The epic, and with it the session, once everything of it is where it belongs. -> whether this did it. Inside or outside a transaction."""
+    with db.transaction():
+        if deliveries.is_pending(db, session_id):
+            return False
+        moved = change(db, "completed", "session_id = :session and type = 'epic' and status = 'running' and claim_token is null and base_sha is not null",
+                       {"session": session_id}, reason=reason)
+        if moved:
+            settle.session(db, session_id)
+    return bool(moved)
+
+
+def answer(db: Database, request: Any, text: str) -> None:
+    """Inside the transaction that records the answer. Raises BadRequest where this delivery does not offer it, or is gone."""
+    row = db.one("select * from deliveries where ticket_id = ?", (request["ticket_id"],))
+    if row is None or row["waiting"] is None:
+        raise BadRequest("This delivery does not wait for an answer any more.")
+    does = {RETRY: _retry, APPROVE: _approve, NO_SECRET: _clear, WITHOUT: _without, AGAIN: _again, LEAVE: _leave, ONCE_MORE: _once_more}
+    if text not in does or text not in json.loads(request["options"]):
+        raise BadRequest("The answer is one of those that are offered.")
+    does[text](db, row)
+
+
+def _set(db: Database, row: Any, **columns: Any) -> None:
+    values = {"waiting": None, "tries": 0, "not_before": None, "reason": None, **columns}
+    sets = ", ".join(f"{name} = :{name}" for name in values)
+    db.execute(f"update deliveries set {sets}, updated_at = {NOW} where seq = :seq", {**values, "seq": row["seq"]})
+
+
+def _retry(db: Database, row: Any) -> None:
+    """From the push on, unless it is only watched: a person may have changed anything there. A token that is taken now helps all."""
+    _set(db, row, state="intended" if row["state"] in ("pushed", "opened") else row["state"])
+    for other in db.all("select * from deliveries where waiting = 'token' and repository = ?", (row["repository"],)):
+        _set(db, other)
+        deliveries.withdraw(db, other["ticket_id"])
+
+
+def _approve(db: Database, row: Any) -> None:
+    _set(db, row, approved_sha=row["tip_sha"])
+
+
+def _clear(db: Database, row: Any) -> None:
+    _set(db, row, cleared_sha=row["tip_sha"])
+
+
+def _without(db: Database, row: Any) -> None:
+    """All of this build: its other deliveries are not begun either."""
+    if row["state"] not in ("intended", "pushed", "opened"):
+        _set(db, row, state="done")
+        return
+    for each in db.all(f"select * from deliveries where session_id = ? and {deliveries.PENDING}", (row["session_id"],)):
+        _set(db, each, state="dropped", reason="A person chose to finish without delivery.")
+        if each["seq"] != row["seq"]:
+            deliveries.withdraw(db, each["ticket_id"])
+    complete(db, row["session_id"], "Finished without delivery, as a person chose: the result is in this installation's own repository.")
+
+
+def _again(db: Database, row: Any) -> None:
+    _set(db, row, state="intended", number=None, pr_url=None)
+    settle.reopen(db, row["session_id"])
+
+
+def _leave(db: Database, row: Any) -> None:
+    _set(db, row, state="closed" if row["state"] == "closed" else "done")
+
+
+def _once_more(db: Database, row: Any) -> None:
+    """The facts of this commit are acted upon once more."""
+    _set(db, row, rounds=row["rounds"] - 1)
+    db.execute("update forge_facts set acted_at = null, ticket_id = null where delivery = ? and kind = 'ci' and seq ="
+               " (select max(seq) from forge_facts where delivery = ? and kind = 'ci')", (row["seq"], row["seq"]))

@@ -1,0 +1,110 @@
+"""What a forge is asked, whichever it is. Its answers are foreign: they are bounded and looked at before they are kept."""
+import re
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+from urllib.parse import urlsplit
+
+from engine.errors import Permanent
+
+LONGEST_URL = 500
+LONGEST_REMARK = 20_000   # characters of one comment
+MARK = "<!-- hitl-swarm -->"  # in what we write ourselves, so that it is never taken for a person's comment
+_CONTROL = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]|[\x00-\x08\x0b-\x1f\x7f-\x9f]|[\u200b-\u200f\u202a-\u202e\u2066-\u2069]")
+
+
+@dataclass(frozen=True)
+class Change:
+    """A pull request, or merge request. url: None if it is not a page of this forge."""
+
+    number: int
+    url: str | None
+    draft: bool
+
+
+@dataclass(frozen=True)
+class Failed:
+    """A check that failed, with the end of its log."""
+
+    name: str
+    log: str
+
+
+@dataclass(frozen=True)
+class Remark:
+    """What a person wrote about the change. path and line: where, if it says so."""
+
+    id: str
+    author: str
+    text: str
+    path: str = ""
+    line: int | None = None
+
+
+@dataclass(frozen=True)
+class State:
+    """How a change stands. state: 'open', 'merged' or 'closed'. head: the commit that failed and pending are about.
+    pending: whether checks are still running. remarks: of people who may write to the repository; never of bots, never our own."""
+
+    state: str
+    head: str
+    pending: bool = False
+    failed: list[Failed] = field(default_factory=list)
+    remarks: list[Remark] = field(default_factory=list)
+
+
+class Forge(Protocol):
+    """One repository on a forge. Every method may raise Permanent, TokenRefused, Transient or RateLimited, with a sentence for people."""
+
+    name: str
+
+    def default_branch(self) -> str: ...
+    def find_open_change(self, branch: str) -> Change | None: ...
+    def open_change(self, branch: str, base: str, title: str, body: str) -> Change:
+        """As a draft where the forge knows drafts. One that is open already is taken as it is."""
+    def finish_draft(self, number: int, title: str, body: str) -> None:
+        """Its text as it is now, and ready for review."""
+    def comment(self, number: int, text: str) -> None: ...
+    def check_state(self, number: int) -> State: ...
+    def check_access(self) -> str:
+        """Who or what we are there, for people. Raises where the token does not suffice to deliver."""
+
+
+def page(url: object, origins: tuple[str, ...]) -> str | None:
+    """The URL if it is one of a page on one of these origins (scheme://host[:port]), else None."""
+    if not isinstance(url, str) or len(url) > LONGEST_URL or not url.isascii() or not url.isprintable() or re.search(r'[\s"\'<>\\^`{|}]', url):
+        return None
+    return url if origin_of(url) in origins else None
+
+
+def origin_of(url: str) -> str:
+    """'https://host[:port]', without a user; '' for what is no http(s) URL."""
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError:
+        return ""
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.username is not None:
+        return ""
+    default = {"http": 80, "https": 443}[parts.scheme]
+    host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
+    return f"{parts.scheme}://{host}" + (f":{port}" if port and port != default else "")
+
+
+def whole(value: object) -> int:
+    """A number of a change. Raises Permanent for anything else."""
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 < value < 2**53:
+        raise Permanent("The forge answered with something that is no number of a pull request.")
+    return value
+
+
+def named(value: object) -> str:
+    """A branch's or a project's name. Raises Permanent for anything else."""
+    if not isinstance(value, str) or not value or len(value) > 300 or not value.isprintable() or value.startswith("-"):
+        raise Permanent("The forge answered with something that is no name of a branch or project.")
+    return value
+
+
+def clean(text: Any, most: int = LONGEST_REMARK) -> str:
+    """Foreign text, of bounded length, without terminal codes and invisible characters. Cut at its beginning: in a log the end matters."""
+    kept = _CONTROL.sub("", text.replace("\r\n", "\n")) if isinstance(text, str) else ""
+    return kept if len(kept) <= most else "…" + kept[-most:]

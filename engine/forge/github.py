@@ -1,0 +1,177 @@
+"""GitHub, on github.com or Enterprise Server, by PyGithub (the extra `github`)."""
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from github import Auth, BadAttributeException, Github, GithubException
+from github.PullRequest import PullRequest
+from github.Repository import Repository as Project
+from github.Requester import HTTPRequestsConnectionClass, HTTPSRequestsConnectionClass, Requester
+
+from engine.errors import Permanent, TokenRefused
+from engine.forge import logs, wire
+from engine.forge.base import MARK, Change, Failed, Remark, State, clean, named, origin_of, page, whole
+
+MOST = 200                   # checks, comments and reviews of a change that are looked at
+TRUSTED = ("OWNER", "MEMBER", "COLLABORATOR")  # on a public repository anybody may comment; these may also write to it
+BAD = ("failure", "timed_out", "startup_failure")
+GITHUB_ACTIONS = "github-actions"
+
+
+class _Https(HTTPSRequestsConnectionClass):
+    def __init__(self, host: str, port: int | None = None, *args: Any, **options: Any) -> None:
+        super().__init__(host, port, *args, **options)
+        wire.prepare(self.session, origin_of(f"https://{host}:{self.port}"))
+
+
+class _Http(HTTPRequestsConnectionClass):
+    def __init__(self, host: str, port: int | None = None, *args: Any, **options: Any) -> None:
+        super().__init__(host, port, *args, **options)
+        wire.prepare(self.session, origin_of(f"http://{host}:{self.port}"))
+
+
+Requester.injectConnectionClasses(_Http, _Https)
+
+
+class GitHub:
+    name = "github"
+
+    def __init__(self, web: str, token: str, project: str) -> None:
+        """web: https://github.com or the address of an Enterprise Server; project: owner/repo."""
+        api = "https://api.github.com" if web == "https://github.com" else f"{web}/api/v3"
+        self.web, self.project = web, project
+        self._client = Github(base_url=api, auth=Auth.Token(token), retry=None, timeout=int(wire.SECONDS), lazy=True, per_page=100,
+                              seconds_between_requests=None, seconds_between_writes=None, user_agent="hitl-swarm")
+
+    def _repository(self) -> Project:
+        return self._client.get_repo(self.project)
+
+    def default_branch(self) -> str:
+        with _speaking():
+            return named(self._repository().default_branch)
+
+    def check_access(self) -> str:
+        with _speaking():
+            found = self._repository()
+            rights = found.permissions
+            if rights is not None and not rights.push:
+                raise Permanent(f"The token may not write to {self.project}.")
+            return named(found.full_name)
+
+    def find_open_change(self, branch: str) -> Change | None:
+        owner = self.project.partition("/")[0]
+        with _speaking():
+            for found in _some(self._repository().get_pulls(state="open", head=f"{owner}:{branch}"), 20):
+                if found.head.ref == branch and found.head.repo is not None and found.head.repo.full_name.lower() == self.project.lower():
+                    return self._change(found)
+        return None
+
+    def open_change(self, branch: str, base: str, title: str, body: str) -> Change:
+        for draft in (True, False):
+            try:
+                with _speaking():
+                    return self._change(self._repository().create_pull(base, branch, title=title, body=body, draft=draft))
+            except Unprocessable as error:
+                said = error.sentence.lower()
+                if "already exists" in said and (found := self.find_open_change(branch)):
+                    return found
+                if not draft or "draft" not in said:
+                    raise
+        raise Permanent("The pull request could not be opened.")
+
+    def finish_draft(self, number: int, title: str, body: str) -> None:
+        with _speaking():
+            found = self._repository().get_pull(number)
+            if found.state != "open":
+                return
+            if found.title != title or found.body != body:
+                found.edit(title=title, body=body)
+            if found.draft:
+                found.mark_ready_for_review()
+
+    def comment(self, number: int, text: str) -> None:
+        with _speaking():
+            self._repository().get_pull(number).create_issue_comment(f"{text}\n\n{MARK}")
+
+    def check_state(self, number: int) -> State:
+        with _speaking():
+            found = self._repository().get_pull(number)
+            head = str(found.head.sha)
+            if found.merged or found.state == "closed":
+                return State("merged" if found.merged else "closed", head)
+            pending, failed = self._checks(head)
+            return State("open", head, pending, failed, list(_remarks(found)))
+
+    def _checks(self, head: str) -> tuple[bool, list[Failed]]:
+        commit = self._repository().get_commit(head)
+        runs = _some(commit.get_check_runs(), MOST)
+        statuses = _some(commit.get_combined_status().statuses, MOST)
+        pending = any(run.status != "completed" for run in runs) or any(status.state == "pending" for status in statuses)
+        failed = [Failed(clean(run.name, 200), self._log(run)) for run in runs if run.conclusion in BAD]
+        failed += [Failed(clean(status.context, 200), clean(status.description, 1000)) for status in statuses if status.state in ("failure", "error")]
+        return pending, failed
+
+    def _log(self, run: Any) -> str:
+        """A job of GitHub Actions has a log, at an address that needs no token; any other check has what it says of itself."""
+        said = clean("\n".join(part for part in (run.output.title, run.output.summary, run.output.text) if isinstance(part, str)), logs.TAIL)
+        if run.app is None or run.app.slug != GITHUB_ACTIONS:
+            return said
+        try:
+            headers, _ = self._client.requester.requestBlobAndCheck("GET", f"/repos/{self.project}/actions/jobs/{whole(run.id)}/logs")
+        except (Permanent, GithubException) as error:
+            if isinstance(error, TokenRefused):
+                raise
+            return said or "(The token may not read the log.)"
+        return logs.tail(headers.get("location", ""), plain=self.web.startswith("http://")) or said
+
+    def _change(self, found: PullRequest) -> Change:
+        return Change(whole(found.number), page(found.html_url, (self.web,)), bool(found.draft))
+
+
+class Unprocessable(Permanent):
+    """422: what was asked cannot be done; the sentence says why."""
+
+
+def _some(found: Any, most: int) -> list[Any]:
+    return [each for each, _ in zip(found, range(most), strict=False)]
+
+
+def _remarks(found: PullRequest) -> Iterator[Remark]:
+    """Comments on lines, reviews, and comments on the whole, of people who may write to the repository."""
+    for comment in _some(found.get_review_comments(), MOST):
+        if _counts(comment):
+            yield Remark(f"line-{whole(comment.id)}", clean(comment.user.login, 100), clean(comment.body), clean(comment.path, 300), comment.line or None)
+    for review in _some(found.get_reviews(), MOST):
+        if _counts(review):
+            yield Remark(f"review-{whole(review.id)}", clean(review.user.login, 100), clean(review.body))
+    for comment in _some(found.get_issue_comments(), MOST):
+        if _counts(comment):
+            yield Remark(f"comment-{whole(comment.id)}", clean(comment.user.login, 100), clean(comment.body))
+
+
+def _counts(remark: Any) -> bool:
+    user, body = remark.user, remark.body
+    if user is None or not body or not body.strip() or MARK in body:
+        return False
+    return user.type == "User" and not user.login.endswith("[bot]") and remark.author_association in TRUSTED
+
+
+@contextmanager
+def _speaking() -> Iterator[None]:
+    """What PyGithub raises, in our words. Its own errors for answers of a wrong type are meant by the last line."""
+    try:
+        yield
+    except GithubException as error:
+        if error.status == 422:
+            raise Unprocessable(f"GitHub does not do this: {_told(error)}") from error
+        if error.status == 404:
+            raise Permanent("GitHub does not know this repository or pull request, or the token may not see it (404).") from error
+        raise Permanent(f"GitHub refused ({error.status}): {_told(error)}") from error
+    except (BadAttributeException, RuntimeError, AssertionError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise Permanent(f"GitHub answered in a form that is not understood ({type(error).__name__}).") from error
+
+
+def _told(error: GithubException) -> str:
+    data = error.data if isinstance(error.data, dict) else {}
+    details = [each.get("message", "") if isinstance(each, dict) else each for each in data.get("errors", []) or [] if isinstance(each, dict | str)]
+    return " ".join(clean(" ".join(str(part) for part in (data.get("message", ""), *details) if part), 300).split()) or "no reason was given"

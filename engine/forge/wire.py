@@ -1,0 +1,99 @@
+"""How the forges' client libraries reach the network: one origin, bounded answers, and errors that say whether to try again.
+
+The token is in a header of each request, so a request to any other origin is never sent, wherever a redirect or a link in an answer leads."""
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import requests
+from requests.adapters import HTTPAdapter
+
+from engine.errors import Permanent, RateLimited, TokenRefused, Transient
+from engine.forge.base import clean, origin_of
+
+MOST_BYTES = 10_000_000
+SECONDS = 30.0
+LONGEST_WAIT = 3600.0
+
+
+class OneOrigin(HTTPAdapter):
+    """Raises from send(), before the library has seen the answer: TokenRefused, RateLimited, Transient, Permanent."""
+
+    def __init__(self, origin: str) -> None:
+        super().__init__(max_retries=0)
+        self.origin = origin
+
+    def send(self, request: requests.PreparedRequest, *args: Any, **options: Any) -> requests.Response:
+        if origin_of(request.url or "") != self.origin:
+            raise Permanent(f"The forge leads to another address than {self.origin}. Nothing was sent there, because the token is for this one alone.")
+        options["timeout"] = SECONDS
+        request.headers["Connection"] = "close"  # a look now and then: nothing is to be kept open, and nobody closes it
+        try:
+            response = super().send(request, *args, **options)
+            data = response.raw.read(MOST_BYTES + 1, decode_content=True)
+        except (requests.RequestException, OSError, ValueError) as error:
+            raise Transient(f"The forge at {self.origin} did not answer ({type(error).__name__}).") from error
+        except Exception as error:  # urllib3 has errors of its own for answers that break off
+            if type(error).__module__.partition(".")[0] != "urllib3":
+                raise
+            raise Transient(f"The forge at {self.origin} did not answer in full ({type(error).__name__}).") from error
+        if len(data) > MOST_BYTES:
+            raise Permanent(f"The forge's answer is larger than {MOST_BYTES // 1_000_000} MB.")
+        response._content, response._content_consumed = data, True  # as requests itself keeps what it has read
+        response.raw.release_conn()
+        self._judge(response)
+        return response
+
+    def _judge(self, response: requests.Response) -> None:
+        status, said = response.status_code, _message(response)
+        location = response.headers.get("Location", "")
+        if status in (301, 302, 303, 307, 308) and "://" in location and origin_of(location) != self.origin and not (response.url or "").endswith("/logs"):
+            raise Permanent(f"The forge redirects from {self.origin} to another address. Nothing was sent there; set SWARM_FORGE_URL to where it is now.")
+        if status == 401:
+            raise TokenRefused(f"The forge at {self.origin} does not take SWARM_FORGE_TOKEN (401){said}. It may have expired.")
+        wait = _wait(response.headers)
+        if status == 429 or (status == 403 and wait is not None):
+            raise RateLimited(f"The forge at {self.origin} wants to be left alone for a while ({status}){said}.", wait=min(wait or 60.0, LONGEST_WAIT))
+        if status == 403:
+            raise Permanent(f"The token has no right to do this on the forge (403){said}.")
+        if status >= 500:
+            raise Transient(f"The forge at {self.origin} has a problem of its own ({status}){said}.")
+
+
+def session(origin: str) -> requests.Session:
+    """For libraries that take one. Nothing of this machine's netrc is read."""
+    made = requests.Session()
+    prepare(made, origin)
+    return made
+
+
+def prepare(made: requests.Session, origin: str) -> None:
+    made.auth = _no_login
+    made.mount("https://", OneOrigin(origin))
+    made.mount("http://", OneOrigin(origin))
+
+
+def _no_login(request: requests.PreparedRequest) -> requests.PreparedRequest:
+    return request
+
+
+def _wait(headers: Mapping[str, str]) -> float | None:
+    """Seconds that an answer asks us to wait, None if it does not ask."""
+    after = headers.get("Retry-After", "")
+    if after.isdigit():
+        return float(after)
+    if after:
+        return 60.0
+    for name, rest in (("X-RateLimit-Reset", "X-RateLimit-Remaining"), ("RateLimit-Reset", "RateLimit-Remaining")):
+        if headers.get(rest) == "0" and headers.get(name, "").isdigit():
+            return max(1.0, float(headers[name]) - time.time())
+    return None
+
+
+def _message(response: requests.Response) -> str:
+    try:
+        found = response.json()
+    except ValueError:
+        return ""
+    text = found.get("message") or found.get("error") if isinstance(found, dict) else None
+    return f": {' '.join(clean(text, 200).split())}" if isinstance(text, str) and text else ""

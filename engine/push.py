@@ -1,0 +1,122 @@
+"""Puts a commit on a branch of a remote repository. Repeatable: what is there already is not pushed again, and nothing of others is lost.
+
+Only branches below swarm/ are ever written, with a lease on the value that was seen there. A token goes into git's environment alone."""
+import base64
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from engine.errors import Permanent, RunFailure, TokenRefused, Transient
+from engine.git_errors import printable
+from engine.repository import FETCH_SECONDS, Repository
+
+OURS = "swarm/"
+LONGEST_WORDS = 300  # characters of what a remote says that a person is shown
+
+
+@dataclass(frozen=True)
+class Remote:
+    """Where to push. token: for this URL, or empty; user: what the forge wants to be told as its user's name."""
+
+    url: str
+    protocols: tuple[str, ...]
+    token: str = field(default="", repr=False)
+    user: str = "x-access-token"
+
+    @contextmanager
+    def reached(self) -> Iterator[dict[str, str]]:
+        """The environment in which git may talk to it. A redirect is not followed with a token: it could lead to anybody.
+
+        git runs the hooks of a local repository as our own user, so unlike for a fetch no exception is made from its own rule
+        that the folder must belong to that user."""
+        env = {"GIT_ALLOW_PROTOCOL": ":".join(self.protocols)}
+        if self.token and self.url.partition("://")[0] in ("https", "http"):
+            basic = base64.b64encode(f"{self.user}:{self.token}".encode()).decode()
+            env |= {"GIT_CONFIG_COUNT": "2", "GIT_CONFIG_KEY_0": f"http.{self.url}.extraHeader", "GIT_CONFIG_VALUE_0": f"Authorization: Basic {basic}",
+                    "GIT_CONFIG_KEY_1": "http.followRedirects", "GIT_CONFIG_VALUE_1": "false"}
+        yield env
+
+
+def push(repository: Repository, remote: Remote, branch: str, tip: str, ours: str | None, only_new: bool = False) -> bool:
+    """refs/heads/<branch> at the remote to `tip`. ours: what we put there last. only_new: it is enough that the branch exists.
+    -> whether anything had to be pushed. Raises Permanent (TokenRefused) or Transient, with a sentence for people."""
+    if not branch.startswith(OURS):
+        raise Permanent(f"{branch} is not below {OURS}: HITL Swarm pushes to no other branches.")
+    heads = _heads(repository, remote, branch)
+    parts = branch.split("/")
+    for name in ("/".join(parts[:length]) for length in range(1, len(parts))):
+        if name in heads:
+            raise Permanent(f"The remote repository has a branch named {name}, so git cannot make {branch} beside it. Rename or delete that branch there.")
+    there = heads.get(branch)
+    if there == tip or (there and only_new):
+        return False
+    if there and there != ours and not (repository.head(there) and repository.is_ancestor(there, tip)):
+        raise Permanent(f"The branch {branch} was moved by somebody else to {there[:12]}, which is not in this build. Nothing was overwritten. "
+                        "Take what you need from it, delete the branch there or put it back, and try again.")
+    try:
+        with remote.reached() as env:
+            repository.git("push", "--quiet", "--no-verify", "--no-follow-tags", "--recurse-submodules=no",
+                           f"--force-with-lease=refs/heads/{branch}:{there or ''}", "--", remote.url, f"{tip}:refs/heads/{branch}",
+                           env=env, timeout=FETCH_SECONDS)
+    except RunFailure as error:
+        raise refusal(error, branch, remote) from error
+    return True
+
+
+def _heads(repository: Repository, remote: Remote, branch: str) -> dict[str, str]:
+    """{branch: sha} there, of this branch and of those whose names are parts of its path."""
+    parts = branch.split("/")
+    wanted = ["/".join(parts[:length]) for length in range(1, len(parts) + 1)]
+    try:
+        with remote.reached() as env:
+            out = repository.git("ls-remote", "--", remote.url, *(f"refs/heads/{name}" for name in wanted), env=env)
+    except RunFailure as error:
+        raise refusal(error, branch, remote) from error
+    found = (line.split("\t", 1) for line in out.decode("utf-8", "surrogateescape").splitlines() if "\t" in line)
+    heads = {name.removeprefix("refs/heads/"): sha for sha, name in found}
+    return {name: sha for name, sha in heads.items() if name in wanted and re.fullmatch("[0-9a-f]{40,64}", sha)}
+
+
+# What a remote said -> (is it worth another try, the sentence). In this order: the first that fits decides.
+_REFUSALS = (
+    (r"stale info|fetch first|non-fast-forward|reference already exists|cannot lock ref .* but expected", True,
+     "The branch {branch} was moved by somebody else in this moment."),
+    (r"cannot lock ref .*exists; cannot create", False, "A branch of the remote repository is in the way of {branch}. Rename or delete it there."),
+    (r"refusing to allow .* workflow|without `?workflows?`? (permission|scope)", False,
+     "The token may not change workflow files. Give it that right (workflows), or take the change out."),
+    (r"GH00[16]|GH013|protected branch|not allowed to push code|rule violations|GL-PROTECTED|You are not allowed to .*protected", False,
+     "The remote repository protects {branch}. Exempt swarm/ from that rule, or let the token's owner push there."),
+    (r"quota exceeded|disk quota|no space left", True, "The remote repository has no room left."),
+    (r"exceeds (GitHub's )?(file size|maximum|the)|exceeds maximum allowed|pack exceeds|too large|returned error: 413|HTTP 413|over the .*limit", False,
+     "The remote repository takes no push of this size."),
+    (r"hook declined|pre-receive|declined by|denied by hook", False, "A hook of the remote repository rejected the push."),
+    (r"authentication failed|invalid credentials|could not read (username|password)|returned error: 401|HTTP 401", None,
+     "The remote repository did not take our login."),
+    (r"dubious ownership", False, "The folder of the remote repository belongs to another user than the one that HITL Swarm runs as, "
+     "so git does not run its hooks as yours. Change its owner, or name it by an ssh URL."),
+    (r"returned error: 403|HTTP 403|permission .*denied|permission denied|not allowed to push|write access|read-only|denied to", False,
+     "There is no right to push to the remote repository."),
+    (r"unable to update url base from redirection|returned error: 30\d|redirect", False,
+     "The remote repository has moved: its server redirects. Write its new address into the card."),
+    (r"repository not found|not found|does not appear to be a git repository|does not exist|returned error: 404", False,
+     "The remote repository was not found, or the login may not see it."),
+    (r"shallow update not allowed|remote unpack failed|unpacker error", False, "The remote repository could not take the commits in."),
+    (r"host key verification failed|no matching host key", False, "The host key of the remote server is not known to this machine's ssh."),
+)
+
+
+def refusal(error: RunFailure, branch: str, remote: Remote) -> RunFailure:
+    """git's failure as a sentence for people, with what the remote itself said, permanent or transient as it is."""
+    words = str(error.extra.get("words") or error.sentence)
+    for pattern, again, sentence in _REFUSALS:
+        if re.search(pattern, words, re.I):
+            said = f"{sentence.format(branch=branch)}{_said(words, remote)}"
+            return Transient(said) if again else TokenRefused(said) if again is None and remote.token else Permanent(said)
+    return error
+
+
+def _said(words: str, remote: Remote) -> str:
+    text = words.replace(remote.token, "[redacted]") if remote.token else words
+    text = printable(" ".join(re.sub(r"\bremote: ?", "", text).split()))
+    return f" It said: {text[:LONGEST_WORDS]}{'…' if len(text) > LONGEST_WORDS else ''}" if text else ""

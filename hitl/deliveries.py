@@ -1,0 +1,65 @@
+"""What became of a build outside: its deliveries as JSON, and the webhook by which a forge says that something happened."""
+import hmac
+from hashlib import sha256
+from typing import Any
+
+from flask import Blueprint, Response, jsonify, request
+
+from engine.backoff import utc
+from engine.db import Database
+from engine.errors import Forbidden, NotFound
+from hitl import sessions
+from hitl.api_input import swarm
+from hitl.guard import current_tenant, parse_object, read_body
+
+deliveries_api = Blueprint("deliveries_api", __name__, url_prefix="/api")
+SHOWN = ("ticket_id", "state", "repository", "branch", "base_branch", "tip_sha", "pushed_sha", "forge", "project", "number", "pr_url", "waiting", "tries",
+         "rounds", "not_before", "reason", "created_at", "updated_at")
+
+
+def deliveries_view(db: Database, tenant: str, session_id: str) -> list[dict[str, Any]]:
+    """The deliveries of a session, the epic's first. Raises NotFound."""
+    sessions.get(db, tenant, session_id)
+    return [dict(row) for row in db.all(f"select {', '.join(SHOWN)} from deliveries where session_id = ? order by seq", (session_id,))]
+
+
+def delivery_line(db: Database, ticket_id: str) -> str:
+    """For the facts of a ticket: where its branch is, or is to be; '' where it is not delivered by itself."""
+    row = db.one("select * from deliveries where ticket_id = ?", (ticket_id,))
+    if row is None:
+        return ""
+    said = {"intended": "to be pushed to", "dropped": "not delivered to"}.get(row["state"], "pushed to")
+    ended = {"merged": ", merged there", "closed": ", closed there"}.get(row["state"], "")
+    return f"{row['branch']} {said} {row['repository']}{ended}" + (f". {row['reason']}" if row["reason"] and not ended and row["state"] != "done" else "")
+
+
+@deliveries_api.get("/hitl/<session_id>/deliveries")
+def list_deliveries(session_id: str) -> Response:
+    return jsonify(deliveries=deliveries_view(swarm().db, current_tenant(), session_id))
+
+
+@deliveries_api.post("/forge/webhook")
+def webhook() -> Response:
+    """Believes nothing but that it is worth a look now: what happened is then asked of the forge itself."""
+    secret = swarm().config.webhook_secret
+    if not secret:
+        raise NotFound("There is no webhook: set SWARM_WEBHOOK_SECRET to have one.")
+    data = read_body()
+    signed = "sha256=" + hmac.new(secret.encode(), data, sha256).hexdigest()
+    given = (request.headers.get("X-Hub-Signature-256", ""), signed) if "X-Hub-Signature-256" in request.headers else (
+        request.headers.get("X-Gitlab-Token", ""), secret)
+    if not hmac.compare_digest(given[0].encode(), given[1].encode()):
+        raise Forbidden("The signature of this call is not made with our SWARM_WEBHOOK_SECRET.")
+    db, project = swarm().db, _project(parse_object(data))
+    with db.transaction():
+        woken = db.execute("update deliveries set not_before = ? where state = 'watched' and lower(project) = lower(?)", (utc(), project)).rowcount
+    return jsonify(looked_at=woken)
+
+
+def _project(body: dict[str, Any]) -> str:
+    """owner/repo, as GitHub's or as GitLab's webhooks have it."""
+    for key, name in (("repository", "full_name"), ("project", "path_with_namespace")):
+        found = body.get(key)
+        if isinstance(found, dict) and isinstance(found.get(name), str):
+            return str(found[name])
+    return ""

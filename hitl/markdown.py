@@ -1,0 +1,110 @@
+"""A small, safe part of Markdown as HTML: headings, paragraphs, quotes, lists, fenced code, rules; `code`, **strong**, *emphasis*.
+
+Everything else is text: HTML, links and images of the source are shown as they are written. Markup is built by escaping alone."""
+import re
+from collections.abc import Callable, Iterator
+
+from markupsafe import Markup, escape
+
+from hitl.ansi import visible
+
+SHIFT, DEEPEST = 2, 6  # '#' is an h3: the page has its h1 and the panel its h2
+_ITEM = re.compile(r"( *)(?:[-*+]|(\d{1,9})[.)]) +(.*)")
+_INLINE = re.compile(r"\\([!-/:-@\[-`{-~])|(`+)(.{1,2000}?)\2(?!`)|\*\*(?=\S)(.{1,2000}?)(?<=\S)\*\*|(?<![\w*])[*_](?=\S)([^*_]{1,2000}?)(?<=\S)[*_](?!\w)")
+
+
+def html(text: str) -> Markup:
+    """A document."""
+    lines = [visible(line) for line in text.replace("\r\n", "\n").split("\n")]
+    return Markup("\n").join(_blocks(lines))
+
+
+def inline(text: str) -> Markup:
+    """One paragraph's text: escapes, code, strong and emphasis."""
+    parts, end = [], 0
+    for found in _INLINE.finditer(text):
+        parts.append(escape(text[end:found.start()]))
+        escaped, _, code, strong, emphasis = found.groups()
+        if escaped is not None:
+            parts.append(escape(escaped))
+        elif code is not None:
+            parts.append(Markup("<code>{}</code>").format(code.strip()))
+        else:
+            parts.append(Markup("<strong>{}</strong>" if strong is not None else "<em>{}</em>").format(inline(strong or emphasis)))
+        end = found.end()
+    return Markup("").join([*parts, escape(text[end:])])
+
+
+def _blocks(lines: list[str]) -> Iterator[Markup]:
+    at = 0
+    level = SHIFT
+    while at < len(lines):
+        line = lines[at]
+        fence = re.match(r" {0,3}(`{3,}|~{3,})", line)
+        heading = re.match(r"(#{1,6}) +(.*?)[ #]*$", line)
+        if fence:
+            stop = _fence_end(lines, at + 1, fence[1])
+            yield Markup('<pre class="code-block" tabindex="0" aria-label="Code">{}</pre>').format("\n".join(lines[at + 1:stop]))
+            at = stop + 1
+        elif heading:
+            level = min(len(heading[1]) + SHIFT, level + 1, DEEPEST)
+            yield Markup(f"<h{level}>{{}}</h{level}>").format(inline(heading[2]))
+            at += 1
+        elif line.startswith(">"):
+            stop = _until(lines, at, lambda each: not each.startswith(">"))
+            yield Markup("<blockquote>{}</blockquote>").format(Markup("").join(_paragraphs([each[1:].removeprefix(" ") for each in lines[at:stop]])))
+            at = stop
+        elif _ITEM.fullmatch(line):
+            stop = _until(lines, at + 1, lambda each: not (_ITEM.fullmatch(each) or (each.startswith("  ") and each.strip())))
+            yield _list(lines[at:stop])
+            at = stop
+        elif re.fullmatch(r" {0,3}(?:-{3,}|\*{3,}|_{3,})\s*", line):
+            yield Markup("<hr>")
+            at += 1
+        elif line.strip():
+            stop = _until(lines, at + 1, lambda each: not each.strip() or re.match(r"#{1,6} |>|`{3}|~{3}", each) or _ITEM.fullmatch(each))
+            yield from _paragraphs(lines[at:stop])
+            at = stop
+        else:
+            at += 1
+
+
+def _fence_end(lines: list[str], start: int, mark: str) -> int:
+    return _until(lines, start, lambda each: each.strip().startswith(mark) and not each.strip().strip(mark[0]))
+
+
+def _until(lines: list[str], start: int, ends: Callable[[str], object]) -> int:
+    return next((place for place in range(start, len(lines)) if ends(lines[place])), len(lines))
+
+
+def _paragraphs(lines: list[str]) -> Iterator[Markup]:
+    for part in re.split(r"\n(?:\s*\n)+", "\n".join(lines)):
+        if part.strip():
+            yield Markup("<p>{}</p>").format(Markup("<br>").join(inline(line) for line in part.strip("\n").split("\n")))
+
+
+def _list(lines: list[str]) -> Markup:
+    """Items by their indentation; a line that begins no item goes on with the one before it."""
+    root: list[tuple[str, list, bool]] = []
+    stack: list[tuple[int, list]] = [(-1, root)]
+    for line in lines:
+        found = _ITEM.fullmatch(line)
+        if found is None:
+            items = stack[-1][1]
+            items[-1] = (items[-1][0] + " " + line.strip(), *items[-1][1:])
+            continue
+        depth = len(found[1])
+        while len(stack) > 1 and depth < stack[-1][0]:
+            stack.pop()
+        if depth > stack[-1][0] and stack[-1][1]:
+            stack.append((depth, stack[-1][1][-1][1]))
+        elif len(stack) == 1:
+            stack[0] = (depth, root)
+        stack[-1][1].append((found[3], [], found[2] is not None))
+    return _items(root)
+
+
+def _items(items: list[tuple[str, list, bool]]) -> Markup:
+    tag = "ol" if items[0][2] else "ul"
+    inner = Markup("").join(Markup("<li>{}{}</li>").format(inline(text), _items(below) if below else "") for text, below, _ in items)
+    return Markup(f"<{tag}>{{}}</{tag}>").format(inner)

@@ -1,0 +1,27 @@
+"""What all forms of the pages do alike: POST, then 303 to the page that shows the outcome, or the page they were on with the error."""
+from collections.abc import Callable
+from typing import Any
+
+from flask import Response, make_response, redirect, request
+
+from engine.errors import SwarmError
+
+
+def go(where: str) -> Response:
+    return make_response(redirect(where, 303))
+
+
+def attempt(do: Callable[[], Any], where: str, failed: Callable[[SwarmError], str]) -> Response:
+    """do(), then `where`; or the page that `failed` renders, with the error's status. Errors of storage keep the text, too."""
+    try:
+        do()
+    except SwarmError as error:
+        if error.status >= 500 or error.status == 404:
+            raise
+        return make_response(failed(error), error.status)
+    return go(where)
+
+
+def typed_text(name: str) -> str:
+    """A field of the form as it was typed, with plain line ends."""
+    return request.form.get(name, "").replace("\r\n", "\n").strip()

@@ -1,0 +1,68 @@
+"""The forms of the conversation: say something, answer a question or skip it, have the card drafted."""
+import base64
+from typing import Any
+
+from flask import Blueprint, Response, request
+
+from engine.errors import SwarmError
+from hitl import drafting, facts, interview, session_screen
+from hitl.card_facts import Typed
+from hitl.guard import current_tenant
+from hitl.page_card import base_of_form
+from hitl.page_forms import attempt, typed_text
+from hitl.page_frame import swarm
+
+interview_pages = Blueprint("interview_pages", __name__)
+TOLD = 600  # seconds for which the pages of that version tell how it was drafted
+
+
+@interview_pages.post("/sessions/<session_id>/messages")
+def say(session_id: str) -> Response:
+    """text: the idea or a later thought. begin: the description is the idea."""
+    text = None if "begin" in request.form else typed_text("text")
+    return attempt(lambda: interview.say(swarm().db, swarm().config, current_tenant(), session_id, text), f"/sessions/{session_id}#talk",
+                   lambda error: _with(session_id, error, "say"))
+
+
+@interview_pages.post("/sessions/<session_id>/questions/<int(max=1000):number>/answer")
+def answer(session_id: str, number: int) -> Response:
+    """choice: the number of an option; skip: 'one' or 'all'; else text."""
+    db, config, tenant = swarm().db, swarm().config, current_tenant()
+    choice, skip = request.form.get("choice", ""), request.form.get("skip", "")
+
+    def do() -> None:
+        with db.transaction():
+            if skip:
+                interview.answer(db, config, tenant, session_id, number, skip=True)
+            elif choice.isascii() and choice.isdigit():
+                interview.answer(db, config, tenant, session_id, number, choice=int(choice[:6]))
+            else:
+                interview.answer(db, config, tenant, session_id, number, text=typed_text("text"))
+            if skip == "all":
+                interview.skip_rest(db, config, tenant, session_id)
+
+    return attempt(do, f"/sessions/{session_id}#talk", lambda error: _with(session_id, error, "answer", str(number)))
+
+
+def _with(session_id: str, error: SwarmError, what: str, place: str = "") -> str:
+    """The page with what was typed and, beside it, why it was not taken."""
+    problems = [each["message"] for each in facts.card_problems(error)] or [error.sentence]
+    kept = Typed(what, place, {"text": typed_text("text")}, rest=problems)
+    late = error.status == 409  # then the page shows how it stands, and has no such form any more
+    return session_screen.session(session_id, error=error, kept=None if late and what == "answer" else kept)
+
+
+@interview_pages.post("/sessions/<session_id>/draft")
+def draft(session_id: str) -> Response:
+    """The outcome is told once, by a cookie that the next page reads: who drafted, and why it was not the one that was asked."""
+    made: list[dict[str, Any]] = []
+
+    def do() -> None:
+        made.append(drafting.draft(swarm().db, swarm().config, current_tenant(), session_id, request.form.get("drafter", "auto"), base_of_form()))
+
+    response = attempt(do, f"/sessions/{session_id}#card", lambda error: session_screen.session(session_id, error=error))
+    if made:
+        said = f"{made[0]['version']} {made[0]['drafter']} {made[0]['fallback'] or ''}"[:400]
+        response.set_cookie("drafted", base64.urlsafe_b64encode(said.encode()).decode(), max_age=TOLD, path=f"/sessions/{session_id}", samesite="Lax",
+                            httponly=True)
+    return response

@@ -1,0 +1,21 @@
+"""The session's story: a page that shows it as a document, and its Markdown as a download."""
+from flask import Blueprint, Response
+
+from hitl import markdown, session_screen, views
+from hitl.guard import current_tenant
+from hitl.page_frame import render, swarm
+
+notes_pages = Blueprint("notes_pages", __name__)
+
+
+@notes_pages.get("/sessions/<session_id>/notes")
+def notes(session_id: str) -> str:
+    values = session_screen.head(session_id, "notes")
+    return render("session_notes.html", "session", **values, notes=markdown.html(views.notes_markdown(swarm().db, current_tenant(), session_id)))
+
+
+@notes_pages.get("/sessions/<session_id>/notes.md")
+def notes_file(session_id: str) -> Response:
+    text = views.notes_markdown(swarm().db, current_tenant(), session_id)
+    return Response(text, content_type="text/markdown; charset=utf-8",
+                    headers={"Content-Disposition": f'attachment; filename="session-{session_id[:8]}.md"'})
