@@ -3,7 +3,6 @@
 It notes every request with its headers, and answers as its `mood` says: that is how refusals, waits and redirects are made."""
 import base64
 import json
-import os
 import subprocess
 import threading
 from collections.abc import Callable
@@ -107,7 +106,3 @@ def head_of(repository: Path, branch: str) -> str | None:
     done = subprocess.run(["git", "-C", str(repository), "rev-parse", "--quiet", "--verify", f"refs/heads/{branch}"], capture_output=True, text=True, env=GIT_ENV,
                           check=False)
     return done.stdout.strip() or None
-
-
-def environment() -> dict[str, str]:
-    return {**os.environ}

@@ -94,7 +94,7 @@ class GitHubDouble(Server):
     def check(self, sha: str, name: str, conclusion: str | None, log: str = "") -> None:
         number = self.new_id()
         run = made("check-run", id=number, name=name, head_sha=sha, status="completed" if conclusion else "in_progress", conclusion=conclusion,
-                   completed_at="2026-01-01T00:00:00Z" if conclusion else None, output={"title": name, "summary": "It ended.", "text": None})
+                   check_suite={"id": 9}, completed_at="2026-01-01T00:00:00Z" if conclusion else None, output={"title": name, "summary": "It ended.", "text": None})
         run["app"] = made("nullable-integration", slug="github-actions", id=15368) if log else None
         self.logs[number] = log
         self.checks.setdefault(sha, []).append(run)

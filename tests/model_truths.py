@@ -124,8 +124,9 @@ class Truths:
         if ticket["status"] != "failed":
             return False
         cancelled = self.eye.value("select state from hitl_sessions where id = ?", (ticket["session_id"],)) == "cancelled"
-        last = self.eye.value("select outcome from runs where ticket_id = ? and ended_at is not null order by seq desc limit 1", (ticket["id"],))
-        return cancelled or (ticket["type"] == "epic" and last not in ("failed", "transient"))
+        its_own = self.eye.value("select outcome in ('failed', 'transient') and reason is ? from runs where ticket_id = ? and ended_at is not null"
+                                 " order by seq desc limit 1", (ticket["reason"], ticket["id"]))
+        return cancelled or (ticket["type"] == "epic" and not its_own)
 
     def _sessions(self) -> None:
         for session, size in self.sizes.items():
