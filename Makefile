@@ -2,7 +2,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-SYSTEM_PACKAGES := git sqlite3 bubblewrap fiu-utils \
+SYSTEM_PACKAGES := git sqlite3 openssl bubblewrap fiu-utils \
   qemu-system-x86 mmdebstrap squashfs-tools lz4 \
   openssh-server gh
 

@@ -6,6 +6,7 @@ from typing import Any
 from engine.agents import Agent
 from engine.config import Config
 from engine.db import Database
+from engine.forge import login_of
 from engine.gateway.shapes import SHAPES
 from engine.jobs import Access, Budget, Job
 from engine.usage import spent
@@ -47,9 +48,12 @@ def used_up(limits: Budget) -> str | None:
 def keys_file(config: Config, job: Job) -> int:
     """A descriptor from which the run's own process reads the keys of the models that it may use: it becomes its standard input, so that
     no key is in a file, in arguments or in an environment. An empty one where there is nothing to tell. The caller closes it."""
-    if job.access is None or not job.access.models:
+    keys = {name: getattr(config, f"{name}_key") for name in job.access.models} if job.access else {}
+    if job.source is not None and job.source.url:
+        keys = login_of(config, job.source.url)  # a prepare run fetches the card's repository, which may be private
+    if not keys:
         return os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
     descriptor = os.memfd_create("keys", os.MFD_CLOEXEC)
-    os.write(descriptor, json.dumps({name: getattr(config, f"{name}_key") for name in job.access.models}).encode())
+    os.write(descriptor, json.dumps(keys).encode())
     os.lseek(descriptor, 0, os.SEEK_SET)
     return descriptor

@@ -15,7 +15,7 @@ from engine.crash import point
 from engine.db import Database
 from engine.delivered import APPROVE, NO_SECRET, RETRY, WITHOUT, complete
 from engine.errors import BadRequest, Permanent, PolicyViolation, RateLimited, RunFailure, TokenRefused, Transient
-from engine.forge import Place, connect, place_of, token_of
+from engine.forge import Place, connect, login_of, place_of
 from engine.log import event
 from engine.push import Remote, push
 from engine.repository import Repository
@@ -61,8 +61,7 @@ class Deliverer:
         repository, ticket = Repository(repository_path(self.config, row["session_id"])), self._ticket(row)
         place, only_new = place_of(self.config, url), self._by_feature(row)
         self._look_through(row, repository, ticket)
-        token = token_of(self.config) if place and url.startswith(("https://", "http://")) else ""
-        remote = Remote(url, protocols, token, "oauth2" if place and place.forge == "gitlab" else "x-access-token")
+        remote = Remote(url, protocols, **login_of(self.config, url))
         if row["branch"] == (row["base_branch"] or ""):
             raise Permanent(f"{row['branch']} is also the base branch: HITL Swarm never pushes to that one.")
         point("before-push")

@@ -1,4 +1,5 @@
-"""Reaching a repository that is not ours: which protocols may be used, and whose folder it may be."""
+"""Reaching a repository that is not ours: which protocols may be used, whose folder it may be, and with which login."""
+import base64
 import os
 import tempfile
 from collections.abc import Iterator
@@ -22,6 +23,16 @@ def reaching(url: str, protocols: tuple[str, ...]) -> Iterator[dict[str, str]]:
         file = Path(folder, "config")
         file.write_text("[safe]\n" + "".join(f"\tdirectory = {place}\n" for place in _places(path)), encoding="utf-8", errors="surrogateescape")
         yield {**env, "GIT_CONFIG_GLOBAL": str(file)}
+
+
+def login(url: str, token: str, user: str) -> dict[str, str]:
+    """The environment with which git shows this token at `url`, over http and https alone; {} without one. It is in no argument, URL or file.
+    A redirect is not followed with it: it could lead to anybody."""
+    if not token or url.partition("://")[0] not in ("https", "http"):
+        return {}
+    basic = base64.b64encode(f"{user}:{token}".encode()).decode()
+    return {"GIT_CONFIG_COUNT": "2", "GIT_CONFIG_KEY_0": f"http.{url}.extraHeader", "GIT_CONFIG_VALUE_0": f"Authorization: Basic {basic}",
+            "GIT_CONFIG_KEY_1": "http.followRedirects", "GIT_CONFIG_VALUE_1": "false"}
 
 
 def _places(path: str) -> list[str]:

@@ -1,7 +1,6 @@
 """Puts a commit on a branch of a remote repository. Repeatable: what is there already is not pushed again, and nothing of others is lost.
 
 Only branches below swarm/ are ever written, with a lease on the value that was seen there. A token goes into git's environment alone."""
-import base64
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,6 +8,7 @@ from dataclasses import dataclass, field
 
 from engine.errors import Permanent, RunFailure, TokenRefused, Transient
 from engine.git_errors import printable
+from engine.git_remote import login
 from engine.repository import FETCH_SECONDS, Repository
 
 OURS = "swarm/"
@@ -26,16 +26,11 @@ class Remote:
 
     @contextmanager
     def reached(self) -> Iterator[dict[str, str]]:
-        """The environment in which git may talk to it. A redirect is not followed with a token: it could lead to anybody.
+        """The environment in which git may talk to it.
 
         git runs the hooks of a local repository as our own user, so unlike for a fetch no exception is made from its own rule
         that the folder must belong to that user."""
-        env = {"GIT_ALLOW_PROTOCOL": ":".join(self.protocols)}
-        if self.token and self.url.partition("://")[0] in ("https", "http"):
-            basic = base64.b64encode(f"{self.user}:{self.token}".encode()).decode()
-            env |= {"GIT_CONFIG_COUNT": "2", "GIT_CONFIG_KEY_0": f"http.{self.url}.extraHeader", "GIT_CONFIG_VALUE_0": f"Authorization: Basic {basic}",
-                    "GIT_CONFIG_KEY_1": "http.followRedirects", "GIT_CONFIG_VALUE_1": "false"}
-        yield env
+        yield {"GIT_ALLOW_PROTOCOL": ":".join(self.protocols), **login(self.url, self.token, self.user)}
 
 
 def push(repository: Repository, remote: Remote, branch: str, tip: str, ours: str | None, only_new: bool = False) -> bool:

@@ -93,17 +93,17 @@ class Repository:
         options = [part for parent in parents for part in ("-p", parent)]
         return self.git("commit-tree", *options, "-F", "-", tree, stdin=text, env={**IDENTITY, **dates}).decode().strip()
 
-    def fetch(self, url: str, protocols: tuple[str, ...]) -> None:
-        """The heads of the repository at `url` to refs/remotes/origin/*; those that are gone there go here too. Tags stay where they are."""
+    def fetch(self, url: str, protocols: tuple[str, ...], login: Mapping[str, str] = NOTHING) -> None:
+        """login: further environment, see engine.git_remote.login. The heads of the repository at `url` to refs/remotes/origin/*; those that are gone there go here too. Tags stay where they are."""
         with reaching(url, protocols) as env:
             self.git("fetch", "--quiet", "--prune", "--no-tags", "--no-write-fetch-head", "--no-auto-maintenance", "--no-recurse-submodules",
-                     "--", url, "+refs/heads/*:refs/remotes/origin/*", env=env, timeout=FETCH_SECONDS)
+                     "--", url, "+refs/heads/*:refs/remotes/origin/*", env={**env, **login}, timeout=FETCH_SECONDS)
         self.git("pack-refs", "--all")  # thousands of loose refs make every later look slow
 
-    def default_branch(self, url: str, protocols: tuple[str, ...]) -> str | None:
+    def default_branch(self, url: str, protocols: tuple[str, ...], login: Mapping[str, str] = NOTHING) -> str | None:
         """The branch that HEAD names at `url`, or None (detached, or an empty repository)."""
         with reaching(url, protocols) as env:
-            out = self.git("ls-remote", "--symref", "--", url, "HEAD", env=env)
+            out = self.git("ls-remote", "--symref", "--", url, "HEAD", env={**env, **login})
         for line in out.decode("utf-8", "surrogateescape").splitlines():
             if line.startswith("ref: refs/heads/") and line.endswith("\tHEAD"):
                 return line.removeprefix("ref: refs/heads/").removesuffix("\tHEAD")

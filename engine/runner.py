@@ -11,6 +11,7 @@ from types import FrameType
 
 from engine.crash import point
 from engine.errors import AgentFailed, Permanent, RateLimited, RunFailure, SwarmError
+from engine.git_remote import login
 from engine.jobs import Job, Result
 from engine.outputs import give_bundle, read_question, take_bundle
 from engine.phases import bundle_in, check_all, work
@@ -79,7 +80,7 @@ def prepare(run: Run) -> None:
         if job.source is None or job.source.url is None:
             base = repository.start_fresh(job.project, int((run.folder / "job.json").stat().st_mtime))
         else:
-            base = _fetched_base(repository, job.source.url, job.source.base_branch, job.source.protocols)
+            base = _fetched_base(repository, job.source.url, job.source.base_branch, job.source.protocols, _login(job.source.url))
         existing = repository.head(f"refs/heads/{job.integration}")
         if existing is None:
             repository.set_branch(job.integration, base)
@@ -88,9 +89,18 @@ def prepare(run: Run) -> None:
     run.timed("prepare", since)
 
 
-def _fetched_base(repository: Repository, url: str, branch: str | None, protocols: tuple[str, ...]) -> str:
-    repository.fetch(url, protocols)
-    name = branch or repository.default_branch(url, protocols)
+def _login(url: str) -> dict[str, str]:
+    """The forge's token comes on standard input, as {"token", "user"}, where there is one for this URL."""
+    try:
+        given = json.loads(sys.stdin.buffer.read() or b"{}")
+    except (OSError, ValueError, AttributeError):  # nobody gave anything
+        return {}
+    return login(url, given.get("token", ""), given.get("user", ""))
+
+
+def _fetched_base(repository: Repository, url: str, branch: str | None, protocols: tuple[str, ...], login: dict[str, str]) -> str:
+    repository.fetch(url, protocols, login)
+    name = branch or repository.default_branch(url, protocols, login)
     base = repository.head(f"refs/remotes/origin/{name}") if name else None
     if base:
         return base

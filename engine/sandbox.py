@@ -2,7 +2,7 @@
 import fcntl
 import os
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,13 +10,14 @@ from engine import cgroups
 from engine.errors import AgentFailed, Transient
 from engine.folders import remove
 from engine.gauge import Gauge, look_at
-from engine.jobs import Job, Result
+from engine.jobs import Job, Limits, Result
 from engine.runtimes.base import Handle, Runtime, SandboxJob
 from engine.watch import Bounds, Log, Output, drain, watch
 
 if TYPE_CHECKING:  # a run that needs no gateway does not wait for its modules
     from engine.gateway.serving import Service
 
+QEMU_THREADS = 256
 REST_BYTES = 1 << 20  # of output that is still taken after the end
 
 
@@ -80,7 +81,7 @@ def run_sandbox(run: Run, script: str, inputs: Path, outputs: Path, environment:
     lock, work = _take_lock(run.folder / "sandbox.lock"), run.folder / "work"
     pipe, end = os.pipe2(os.O_CLOEXEC)
     os.set_blocking(pipe, False)
-    groups = cgroups.create(run.job.run, run.job.limits)
+    groups = cgroups.create(run.job.run, _outer(run.job))
     door = run.service.open(agent) if run.service else None
     try:
         try:
@@ -108,6 +109,13 @@ def run_sandbox(run: Run, script: str, inputs: Path, outputs: Path, environment:
         os.close(pipe)
         cgroups.sweep(run.job.run)
         remove(work)
+
+
+def _outer(job: Job) -> Limits:
+    """What the kernel holds the sandbox to from outside. A virtual machine has what it was given; QEMU needs some threads of its own."""
+    if job.machine is None:
+        return job.limits
+    return replace(job.limits, memory_mb=max(job.limits.memory_mb, job.machine.memory_mb), processes=max(job.limits.processes, QEMU_THREADS))
 
 
 def _take_lock(path: Path) -> int:

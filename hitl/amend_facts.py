@@ -11,11 +11,11 @@ from hitl.guard import current_tenant
 from hitl.page_frame import swarm
 
 WHY_NOT = {
-    "claimed": "is starting: its run works by the card as it was", "running": "is running: its run works by the card as it was",
+    "claimed": "is starting, by the card as it was", "running": "is running, by the card as it was",
     "needs_input": "has started and waits for your answer", "in_review": "has started and waits for your review",
-    "completed": "is merged: what is done is never touched", "failed": "has started and failed: retry it or drop it on its own page",
-    "cancelled": "was dropped: add it anew if you want it again", "ready": "has started: it waits for its next run",
-    "blocked": "has started: it waits for its next run", "pending": "has started: it waits for its next run"}
+    "completed": "is merged, and what is done is never touched", "failed": "has started and failed. Retry it or drop it on its own page",
+    "cancelled": "was dropped. Add it anew if you want it again", "ready": "has started and waits for its next run",
+    "blocked": "has started and waits for its next run", "pending": "has started and waits for its next run"}
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,8 @@ def shown(session_id: str) -> dict[str, Any]:
     view = amend.amendment_view(swarm().db, current_tenant(), session_id)
     proposed = view["amendment"]
     changes, more = change_words.shown(proposed["changes"]) if proposed else ([], 0)
-    found: dict[str, Any] = {"proposed": proposed, "changes": changes, "more": more, "history": view["history"], "features": [], "fits": "", "plan": None}
+    found: dict[str, Any] = {"proposed": proposed, "changes": changes, "more": more, "history": [each for each in view["history"] if each["state"] == "approved"],
+                             "features": [], "fits": "", "plan": None}
     try:
         found["plan"] = plan(session_id)
     except SwarmError as error:

@@ -47,7 +47,8 @@ def typed(form: Any, error: SwarmError | None = None, place: int | None = None, 
     elif details := facts.card_problems(error):
         for each in details:
             name = field_of(each["path"], kept.what, place)
-            kept.problems.setdefault(name, []).append(each["message"]) if name else kept.rest.append(_elsewhere(each))
+            own = place is None or each["path"].startswith(f"features[{place}]")
+            kept.problems.setdefault(name, []).append(each["message"] if own else _elsewhere(each)) if name else kept.rest.append(_elsewhere(each))
     elif isinstance(error.extra.get("field"), str):
         kept.problems[str(error.extra["field"])] = [error.sentence]
     else:
@@ -63,8 +64,8 @@ def field_of(path: str, what: str, place: int | None) -> str | None:
     if place is None:
         return path if path in ("name", "description", "repository", "base_branch") else None
     found = re.match(rf"features\[{place}\](?:\.([a-z_]+)(?:\[(\d+)\])?)?", path)
-    if found is None:
-        return None
+    if found is None:  # the card was valid before this form, so a title or dependency elsewhere fails because of what it says
+        return next((name for name in ("title", "depends_on") if re.fullmatch(rf"features\[\d+\]\.{name}", path)), None)
     return f"row-{found[2]}" if found[2] and found[1] == "acceptance_criteria" else found[1] or "title"
 
 

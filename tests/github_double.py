@@ -18,7 +18,10 @@ API = "/api/v3"
 
 @cache
 def description() -> dict[str, Any]:
-    return json.loads(DESCRIPTION.read_text())
+    """As it is, but for one thing: an enumeration that is marked as nullable lists null, as OpenAPI 3.0.3 wants it and GitHub means it."""
+    def mended(part: dict[str, Any]) -> dict[str, Any]:
+        return {**part, "enum": [*part["enum"], None]} if part.get("nullable") and isinstance(part.get("enum"), list) else part
+    return json.loads(DESCRIPTION.read_text(), object_hook=mended)
 
 
 @cache

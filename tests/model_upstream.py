@@ -41,7 +41,7 @@ class Handler(BaseHTTPRequestHandler):
         return
 
     def do_GET(self) -> None:
-        data = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        data = self._chunked() if self.headers.get("Transfer-Encoding") else self.rfile.read(int(self.headers.get("Content-Length") or 0))
         body = json.loads(data) if data else None
         self.upstream.seen.append(Seen(self.command, self.path, {name.lower(): value for name, value in self.headers.items()}, body))
         self.close_connection = True
@@ -51,6 +51,14 @@ class Handler(BaseHTTPRequestHandler):
             self.upstream.hung_up.set()
 
     do_POST = do_GET
+
+    def _chunked(self) -> bytes:
+        data = b""
+        while count := int(self.rfile.readline(), 16):
+            data += self.rfile.read(count)
+            self.rfile.readline()
+        self.rfile.readline()
+        return data
 
     def answer(self, value: Any, status: int = 200, **headers: str) -> None:
         data = value if isinstance(value, bytes) else json.dumps(value).encode()

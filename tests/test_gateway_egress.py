@@ -31,6 +31,7 @@ def test_a_listed_host_is_reached_by_http_without_the_proxys_own_headers(tmp_pat
             assert (seen.path, seen.headers["host"], seen.headers["authorization"]) == ("/pkg?x=1", "registry.example", "mine")
             assert "proxy-authorization" not in seen.headers and "proxy-connection" not in seen.headers
             gateway.raw(b'POST http://registry.example/up HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n4\r\n{"a"\r\n3\r\n:1}\r\n0\r\n\r\n')
+            assert upstream.seen[1].body == {"a": 1}
             line = until(gateway.requests)[0]
             assert (line["host"], line["path"], line["status"], line["allowed"], line["received"]) == ("registry.example", "/pkg", 200, True, 12)
             assert gateway.service.usage()["egress"]["hosts"][0]["host"] == "registry.example"

@@ -1,6 +1,7 @@
 """The whole job in the browser by forms alone, without JavaScript: what is pressed, what happens, what is kept when it fails."""
 import json
 import re
+from html import unescape
 
 import pytest
 from paging import build, checked, form, live_run, seen
@@ -30,12 +31,16 @@ def test_start_without_the_confirmation_of_its_form_starts_nothing(client, db):
 def test_an_idea_becomes_a_card_that_can_be_saved_as_it_is(client, db):
     path = client.post("/sessions", data={"project_name": "Reset", "description": "Customers reset their passwords."}).location
     page = seen(client, path)
-    assert "Write the card" in page.text
+    assert "Question 1 of at most 5" in page.text and "Question 1 is open" in page.text
     assert "disabled" in approve_button(page)
-    card = json.loads(re.search(r"<textarea[^>]*>(.*?)</textarea>", client.get(path).get_data(as_text=True), re.S)[1].replace("&#34;", '"'))
-    assert client.post(path + "/spec", data={"spec_card": json.dumps(card)}).status_code == 303
+    html = client.get(path + "/json").get_data(as_text=True)
+    card = json.loads(unescape(re.search(r'<textarea[^>]*name="spec_card"[^>]*>(.*?)</textarea>', html, re.S)[1]))
+    while (number := db.value("select number from questions where state = 'open'")) is not None:
+        assert client.post(f"{path}/questions/{number}/answer", data={"skip": "one"}).status_code == 303
     assert db.value("select state from hitl_sessions") == "review"
     assert "disabled" not in approve_button(seen(client, path))
+    assert client.post(path + "/spec", data={"spec_card": json.dumps(card)}).status_code == 303
+    assert json.loads(db.value("select spec_card from hitl_sessions")) == card and "disabled" not in approve_button(seen(client, path))
 
 
 def approve_button(page):

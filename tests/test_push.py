@@ -2,6 +2,8 @@
 import os
 import shutil
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -190,7 +192,7 @@ def test_a_wrong_token_is_told_from_missing_rights(bench, served):
 
 
 @pytest.mark.parametrize(("status", "kind", "sentence"), [
-    (404, Permanent, "not found"), (413, Permanent, "size"), (500, Transient, ""), (503, Transient, ""), (429, Transient, "")])
+    (404, Permanent, "not found"), (413, Permanent, "size"), (500, Transient, "500"), (503, Transient, "503"), (429, Transient, "429")])
 def test_statuses_of_a_git_server(bench, served, status, kind, sentence):
     served.mood = lambda method, path: (status, {}, b"x")
     with pytest.raises(kind, match=sentence) as raised:
@@ -211,6 +213,15 @@ def test_a_server_that_is_not_there_is_worth_another_try(bench):
         pass
     with pytest.raises(Transient):
         bench.push(remote=remote(gone))
+
+
+class Known(Remote):
+    """To a server whose key is taken as it is: what a person's known_hosts does."""
+
+    @contextmanager
+    def reached(self) -> Iterator[dict[str, str]]:
+        with super().reached() as env:
+            yield {**env, "GIT_SSH_COMMAND": "ssh -oBatchMode=yes -oStrictHostKeyChecking=no -oUserKnownHostsFile=/dev/null"}
 
 
 def test_over_ssh(bench, tmp_path):
@@ -238,6 +249,7 @@ def test_over_ssh(bench, tmp_path):
         assert daemon.stderr is not None and any("listening" in line for line in iter(daemon.stderr.readline, "") if "listening" in line)
         with pytest.raises(Permanent, match="host key of the remote server"):
             bench.push(remote=Remote(url, ("ssh",)))
+        assert bench.push(remote=Known(url, ("ssh",))) and bench.head() == bench.tip
     finally:
         os.environ.pop("SSH_AUTH_SOCK") if before is None else os.environ.update(SSH_AUTH_SOCK=before)
         for process in (daemon, agent):

@@ -18,7 +18,7 @@ from engine.jobs import Machine
 from engine.processes import take_lock
 from engine.runtimes.qemu.image import INITRD, Image
 
-FOLDER = "SWARM_TEST_IMAGES"  # where images are kept between runs of the tests; default: data/images of this checkout
+FOLDER = "VM_TEST_IMAGES"  # where images are kept between runs of the tests; default: data/images of this checkout
 SOURCES = ("engine/image/guest/init", "engine/image/guest/main", "engine/image/initrd.py", "engine/image/kernel.py", "engine/image/build.py",
            "engine/runtimes/qemu/command.py")
 BUILDING_SECONDS = 600.0

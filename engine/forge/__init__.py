@@ -60,6 +60,14 @@ def token_of(config: Config) -> str:
         raise Permanent(f"SWARM_FORGE_TOKEN_FILE {config.forge_token_file} cannot be read: {error.strerror}.") from error
 
 
+def login_of(config: Config, url: str) -> dict[str, str]:
+    """{"token", "user"} for git at this URL; {} where it is not on the forge that the token is for, or not reached by http(s)."""
+    place = place_of(config, url)
+    if place is None or not url.startswith(("https://", "http://")):
+        return {}
+    return {"token": token_of(config), "user": "oauth2" if place.forge == "gitlab" else "x-access-token"}
+
+
 def _split(url: str) -> tuple[str, str, str]:
     """(scheme, host, path); a local path has no host."""
     if "://" not in url:

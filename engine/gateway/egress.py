@@ -4,6 +4,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
@@ -53,13 +54,20 @@ class Egress:
             up.send(http1.head_bytes(f"{method} {url.path or '/'}{'?' + url.query if url.query else ''} HTTP/1.1", fields))
             if head.one("expect"):
                 client.send(b"HTTP/1.1 100 Continue\r\n\r\n")
-            for data in http1.body(client, length):
-                up.send(http1.chunk(self.count(asked, sent=data)) if length == "chunked" else self.count(asked, sent=data))
-            if length == "chunked":
-                up.send(b"0\r\n\r\n")
+            self._send_body(client, up, length, asked)
             self._answer(client, up, method, asked)
         finally:
             up.close()
+
+    def _send_body(self, client: Wire, up: Wire, length: int | str, asked: Asked) -> None:
+        """A server may answer, and close, before it has heard everything: what it said is still passed on."""
+        for data in http1.body(client, length):
+            self.count(asked, sent=data)
+            with suppress(Gone):
+                up.send(http1.chunk(data) if length == "chunked" else data)
+        if length == "chunked":
+            with suppress(Gone):
+                up.send(b"0\r\n\r\n")
 
     def _answer(self, client: Wire, up: Wire, method: str, asked: Asked) -> None:
         up.reader = client

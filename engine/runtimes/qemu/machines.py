@@ -134,15 +134,17 @@ class Machines:
 
     def _clone(self, program: str, image: Image, machine: Machine, accelerator: str, name: str, job: SandboxJob) -> Handle | None:
         """None where the template is not to be had, or could not be gone on from: a cold boot does."""
-        if templates.failures(image, name) >= templates.MOST_FAILURES:
-            return None
         try:
+            if templates.failures(image, name) >= templates.MOST_FAILURES:
+                return None
             template = templates.find(image, name) or templates.make(program, image, machine, accelerator, name, _environment(job))
             if template is None:
                 return None
             handle = self._spawn(program, image, machine, accelerator, job, template)
         except Transient:
             templates.failed(image, name)
+            return None
+        except OSError:  # the image belongs to somebody else, or there is no room beside it
             return None
         if self._machines[handle["pid"]].ports.wait("awake", patience(RESUME_SECONDS)):
             if templates.failures(image, name):

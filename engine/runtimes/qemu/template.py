@@ -26,6 +26,7 @@ from engine.runtimes.qemu.ports import Ports
 
 MOST_FAILURES = 3  # in a row; then this template is not tried again until something changes
 FILES = ("memory", "state")
+KEPT = 4
 NOWHERE = Parts(Path("inputs"), Path("swap"), {"talk": 0, "console": 0, "out": 0}, 0)
 
 
@@ -104,10 +105,18 @@ def make(program: str, image: Image, machine: Machine, accelerator: str, name: s
         _boot_and_save(program, image, machine, accelerator, temporary, environment, lock)
         os.rename(temporary, folder)
         fsync_folder(folder.parent)
+        _forget_old(folder.parent)
         return Template(folder)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
         os.close(lock)
+
+
+def _forget_old(parent: Path) -> None:
+    """Of settings or programs that are not any more. A machine that goes on from one keeps what it has open."""
+    made = sorted((path for path in parent.iterdir() if (path / "template.json").exists()), key=lambda path: path.stat().st_mtime)
+    for path in made[:-KEPT]:
+        shutil.rmtree(path, ignore_errors=True)
 
 
 def _boot_and_save(program: str, image: Image, machine: Machine, accelerator: str, folder: Path, environment: dict[str, str], lock: int) -> None:
