@@ -101,18 +101,20 @@ class SwarmMachine(Command):
         finally:
             self.outside.plan = None
 
-    def _tick(self, later: bool = True, sees: bool = True) -> None:
+    def _tick(self, later: bool = True, sees: bool = True) -> bool:
+        """-> did it come to its end? Where a worker would have had the trouble, the rest of the tick goes on; here it is cut off."""
         self.engine.waker._reconciled = float("-inf" if sees else "inf")
         paused = claims.is_paused(self.eye)
-        quiet = self.outside.plan is None
+        quiet, whole = self.outside.plan is None, True
         before = self.truths.claimed_by(self.engine.id)
         try:
             self.engine.tick(utc(after=LATER if later else 0.0))
         except Transient:  # what the edge of a worker does: the run stays as it is
-            quiet = False
+            quiet = whole = False
         assert not (paused and quiet) or self.truths.claimed_by(self.engine.id) == before, "a paused engine claimed"
         if sees and quiet:
             self.truths.unseen_hands = False
+        return whole
 
     @rule(ends=st.lists(st.sampled_from(("ok", "ok", "ok", *ENDS)), min_size=2, max_size=8))
     def work(self, ends: list[str]) -> None:
@@ -195,10 +197,10 @@ class SwarmMachine(Command):
         """Ticks until nothing changes any more; runs that live go on living."""
         for _ in range(40):
             before = self.truths.everything()
-            self._tick()
+            whole = self._tick()
             if self.command is not None:
                 self._follow()
-            if self.truths.everything() == before:
+            if whole and self.truths.everything() == before:
                 self.truths.rest()
                 return
         raise AssertionError(f"it does not come to rest: {before}\n{self.truths.everything()}")
