@@ -7,7 +7,7 @@ SYSTEM_PACKAGES := git sqlite3 openssl bubblewrap fiu-utils \
   openssh-server gh
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test lint types check system-deps backup restore drain vendor chaos bench vm-image vm-test clean
+.PHONY: help run demo test lint types check system-deps backup restore drain vendor chaos bench forge-live vm-image vm-test clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 22
@@ -55,6 +55,9 @@ vm-image: $(VENV)/.run  ## build the image for virtual machines into data/images
 
 vm-test: $(VENV)/.test  ## the tests that boot many virtual machines: every promise, hostile guests, a whole build (about 10 minutes)
 	@$(BIN)/python -m pytest -m vm
+
+forge-live: $(VENV)/.test  ## try a delivery on a real forge: see docs/delivery.md (asks for its own variables, else does nothing)
+	@$(BIN)/python tests/forge_live.py
 
 bench: $(VENV)/.bench  ## measure claims, inserts, dispatch, pages and peers, side by side (about 15 minutes)
 	@$(BIN)/python -m bench

@@ -175,6 +175,7 @@ create table runs (
   checks        text,                                     -- JSON array, written by the runner
   phases        text,                                     -- JSON object: phase -> milliseconds
   machine       text,                                     -- JSON object: what its virtual machines were; null: it had none
+  said          text,                                     -- JSON object, what its agent said of itself: session, tokens, message
   usage         text,                                     -- JSON object, of models and of the network; null: it had no gateway
   created_at    text not null default (strftime('%Y-%m-%dT%H:%M:%fZ', 'now')),
   started_at    text,
@@ -204,6 +205,43 @@ create table requests (
 create index requests_open on requests (tenant_id, seq) where state = 'open';
 create index requests_by_ticket on requests (ticket_id, seq);
 create index requests_by_session on requests (session_id, seq);
+
+-- What a person says of single lines of a change, and which of its files they have seen: of the commit that they looked at.
+create table review_comments (
+  seq        integer primary key,
+  tenant_id  text not null,
+  ticket_id  text not null references tickets (id),
+  tip_sha    text not null,
+  path       text not null,                               -- one name for each file, whatever its bytes are: hitl/diff_names.py
+  side       text not null check (side in ('L', 'R')),    -- a line before the change, or after it
+  line       integer not null check (line > 0),
+  quoted     text not null,                               -- that line
+  body       text not null,
+  state      text not null default 'draft' check (state in ('draft', 'sent')),
+  created_at text not null default (strftime('%Y-%m-%dT%H:%M:%fZ', 'now')),
+  sent_at    text check ((sent_at is null) = (state = 'draft'))
+) strict;
+create unique index one_draft on review_comments (ticket_id, tip_sha, path, side, line) where state = 'draft';
+create index comments_by_ticket on review_comments (ticket_id, seq);
+
+create table review_viewed (
+  ticket_id text not null references tickets (id),
+  tip_sha   text not null,
+  path      text not null,
+  primary key (ticket_id, tip_sha, path)
+) strict, without rowid;
+
+-- What a person did about one ticket. A message stands in the prompts of the runs that begin after it.
+create table ticket_steers (
+  seq        integer primary key,
+  tenant_id  text not null,
+  session_id text not null references hitl_sessions (id),
+  ticket_id  text not null references tickets (id),
+  kind       text not null check (kind in ('message', 'edited', 'waived', 'stopped')),
+  body       text not null,
+  created_at text not null default (strftime('%Y-%m-%dT%H:%M:%fZ', 'now'))
+) strict;
+create index steers_by_ticket on ticket_steers (ticket_id, seq);
 
 -- What is brought to the repository that a card names, and how far it is: of an epic, and of each feature that gets a pull request of its own.
 -- The state is written before its step is taken: 'intended' is pushed, 'pushed' gets its pull request, 'opened' lets the epic complete,

@@ -1,14 +1,15 @@
 """From rows to a job: everything that a run is told, fixed before it starts."""
+import json
 from typing import Any
 
 from engine.access import access_for
-from engine.agents import Agent, has_commands
+from engine.agents import Agent, grounds, has_commands
 from engine.branches import repository_path
 from engine.config import Config
 from engine.db import Database
 from engine.errors import BadRequest, Permanent
 from engine.finish import own_branch
-from engine.jobs import Job, Limits, Source, criteria_of
+from engine.jobs import Job, Limits, Means, Source, criteria_of
 from engine.prompt import prompt
 from engine.runtimes.qemu import Qemu
 from engine.source import validate_source
@@ -24,7 +25,25 @@ def job_for(db: Database, config: Config, run: Any, ticket: Any, session: Any, r
         integration=own_branch(epic), branch=own_branch(ticket), runtime=runtime, agent=agent.name,
         prompt=prompt(db, ticket) if run["kind"] == "feature" else "", criteria=criteria_of(ticket["acceptance_criteria"]),
         limits=limits(config), source=_source(db, config, session) if run["kind"] == "prepare" else None,
-        machine=config.machine if runtime == Qemu.name else None, access=access_for(db, config, session, run["kind"], agent))
+        machine=config.machine if runtime == Qemu.name else None, access=access_for(db, config, session, run["kind"], agent),
+        means=means(db, config, run, ticket, runtime, agent))
+
+
+GOES_ON = ("needs_input", "over_budget", "transient")  # outcomes of runs that were cut off in the middle of what they were doing
+
+
+def means(db: Database, config: Config, run: Any, ticket: Any, runtime: str, agent: Agent) -> Means:
+    """The agent's session of the run before goes on where that run was cut off, by the same agent in the same kind of sandbox."""
+    if run["kind"] != "feature":
+        return Means()
+    stands = grounds(config, runtime)
+    before = db.one("select id, outcome, agent, runtime, said from runs where ticket_id = ? and ended_at is not null and outcome <> 'void'"
+                    " order by seq desc limit 1", (ticket["id"],)) if agent.keeps and runtime != "process" else None
+    session = json.loads(before["said"] or "{}").get("session", "") if before and before["outcome"] in GOES_ON and \
+        (before["agent"], before["runtime"]) == (agent.name, runtime) else ""
+    return Means(tools=str(stands.folder) if stands.folder and stands.folder.is_dir() and runtime != "qemu" else "",
+                 model=next((stands.models[kind] for kind in agent.models if kind in stands.models), ""),
+                 command=stands.command if agent.name == "custom" else "", session=session, home=before["id"] if session and before else "")
 
 
 def limits(config: Config) -> Limits:
@@ -48,5 +67,5 @@ def needs_isolation(run: Any, ticket: Any, agent: Agent) -> bool:
     """Does this run execute anything that the product itself did not supply?"""
     if ticket["supplied"] or run["kind"] == "prepare":
         return False
-    checks = any(criterion.check for criterion in criteria_of(ticket["acceptance_criteria"]))
+    checks = any(criterion.check and not criterion.waived for criterion in criteria_of(ticket["acceptance_criteria"]))
     return checks or (run["kind"] == "feature" and (agent.name != "runbook" or has_commands(ticket["description"])))

@@ -144,9 +144,9 @@ def end(db: Database, run_id: str, outcome: str, reason: str | None, result: Res
 
 def _end(db: Database, run_id: str, outcome: str, reason: str | None, result: Result | None, detail: str | None) -> None:
     said = (result.base, result.tip, encode(result.checks), encode(result.phases), encode(result.usage) if result.usage else None,
-            encode(result.machine) if result.machine else None) if result else (None,) * 6
+            encode(result.machine) if result.machine else None, encode(result.said) if result.said else None) if result else (None,) * 7
     db.execute(f"update runs set state = 'ended', outcome = ?, reason = ?, detail = ?, ended_at = {NOW}, base_sha = coalesce(?, base_sha),"
-               " tip_sha = coalesce(?, tip_sha), checks = ?, phases = ?, usage = ?, machine = ? where id = ? and ended_at is null", (outcome, reason, detail, *said, run_id))
+               " tip_sha = coalesce(?, tip_sha), checks = ?, phases = ?, usage = ?, machine = ?, said = ? where id = ? and ended_at is null", (outcome, reason, detail, *said, run_id))
     if outcome in ("cancelled", "stale"):  # its ticket was moved by hand, and may be moved back: the token of an ended run is dead
         db.execute("update tickets set claim_token = null where claim_token = (select claim_token from runs where id = :run)"
                    " and id = (select ticket_id from runs where id = :run)", {"run": run_id})

@@ -127,7 +127,7 @@ def _start(db: Database, config: Config, row: Any, facts: list[int], why: str) -
 
 def _has_agent(config: Config) -> bool:
     try:
-        return choose_agent(config.agent, None).name != RUNBOOK.name
+        return choose_agent(config, None).name != RUNBOOK.name
     except Permanent:
         return False
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from engine import crash
+from engine.agents import AGENTS
 from engine.errors import Refused
 from engine.jobs import Machine
 
@@ -150,7 +151,9 @@ class Config:
     allowed_hosts: tuple[str, ...] = _setting((), _names, "Further Host names to answer to, separated by commas")
     data: Path = _setting(ROOT / "data", _folder, "Folder that holds swarm.db, repos/, runs/ and images/")
     runtime: str = _setting("auto", _one_of("auto", "qemu", "bubblewrap", "process", "fake"), "Which sandbox runs a ticket; auto takes the best that works")
-    agent: str = _setting("auto", _one_of("auto", "runbook"), "Which agent works where the card names none")
+    agent: str = _setting("auto", _one_of("auto", *AGENTS), "Which agent works where the card names none; auto takes the first that can run")
+    agents: Path | None = _setting(None, _optional_folder, "Folder that make agents installs into; empty: agents/ in SWARM_DATA")
+    agent_command: str = _setting("", _words, "Shell command of the agent custom; $SWARM_PROMPT is the file with its prompt")
     slots: int = _setting(os.cpu_count() or 2, _whole(1, 512), "Runs at the same time; default: number of cores")
     poll_seconds: float = _setting(2.0, _seconds(0.05, 60), "Longest pause between two ticks")
     max_attempts: int = _setting(3, _whole(1, 100), "Failed runs before a ticket asks a person")
@@ -185,10 +188,13 @@ class Config:
     model_seconds: float = _setting(60.0, _seconds(0.1, 3600), "Longest that drafting by a model takes; then the template drafts")
     openai_url: str = _setting("", _web_address, "Where agents find OpenAI's API, /v1 included; empty: OpenAI itself, if there is a key")
     openai_key: str = _setting("", _words, "Key for it; no sandbox ever sees it", secret=True)
+    openai_model: str = _setting("", _words, "Name of the model that agents of this kind use; empty: the agent's own choice")
     anthropic_url: str = _setting("", _web_address, "Where agents find Anthropic's API; empty: Anthropic itself, if there is a key")
     anthropic_key: str = _setting("", _words, "Key for it; no sandbox ever sees it", secret=True)
+    anthropic_model: str = _setting("", _words, "Name of the model that agents of this kind use; empty: the agent's own choice")
     gemini_url: str = _setting("", _web_address, "Where agents find Gemini's API; empty: Google itself, if there is a key")
     gemini_key: str = _setting("", _words, "Key for it; no sandbox ever sees it", secret=True)
+    gemini_model: str = _setting("", _words, "Name of the model that agents of this kind use; empty: the agent's own choice")
     run_tokens: int = _setting(5_000_000, _whole(0, 999_999_999), "Tokens that one run may use; 0: no limit")
     session_tokens: int = _setting(50_000_000, _whole(0, 999_999_999), "Tokens that all runs of a session may use together; 0: no limit")
     run_money: float = _setting(0.0, _amount, "Money that one run may use, by SWARM_PRICES; 0: no limit")
@@ -225,6 +231,10 @@ class Config:
     @property
     def database(self) -> Path:
         return self.data / "swarm.db"
+
+    @property
+    def agents_folder(self) -> Path:
+        return self.agents or self.data / "agents"
 
     @property
     def image(self) -> Path:

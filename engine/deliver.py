@@ -41,7 +41,7 @@ class Deliverer:
 
     def step(self, row: Any) -> None:
         """As far as it goes now: until it waits for something, or for somebody. Raises for bugs and for storage that fails."""
-        while row is not None:
+        while row is not None and not deliveries.is_held(self.db, row):
             try:
                 row = self._steps[row["state"]](row)
             except RateLimited as error:

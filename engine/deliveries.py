@@ -75,6 +75,11 @@ def due(db: Database, now: str) -> list[Any]:
                   " order by not_before, seq limit 50", (now,))
 
 
+def is_held(db: Database, row: Any) -> bool:
+    """Whether a token was refused meanwhile for the same repository."""
+    return db.value("select 1 from deliveries where repository = ? and waiting = 'token' limit 1", (row["repository"],)) is not None
+
+
 def move(db: Database, row: Any, state: str, **columns: Any) -> Any | None:
     """The next state, if the delivery still stands where `row` says, is about the same commit and is wanted. -> the row then, or None."""
     values = {"tries": 0, "not_before": None, "reason": None, **columns}

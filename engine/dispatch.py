@@ -23,7 +23,7 @@ def dispatch(db: Database, config: Config, launcher: Launcher, choice: Choice, r
     if ticket is None or session is None:
         raise LookupError(run["ticket_id"])
     try:
-        agent = choose_agent(config.agent, ticket["agent"])
+        agent = choose_agent(config, ticket["agent"], runtime=choice.runtime.name)
         if choice.fallback and session["isolation"] != "waived" and needs_isolation(run, ticket, agent):
             _wait_for_isolation(db, run, choice)
             return

@@ -44,10 +44,11 @@ class Machine:
 
 @dataclass(frozen=True)
 class Criterion:
-    """One acceptance criterion; `check` is a shell command, empty where only a person can judge."""
+    """One acceptance criterion; `check` is a shell command, empty where only a person can judge. waived: why a person does without the check."""
 
     text: str
     check: str = ""
+    waived: str = ""
 
 
 @dataclass(frozen=True)
@@ -86,6 +87,18 @@ class Access:
 
 
 @dataclass(frozen=True)
+class Means:
+    """What the agent of a run works with. tools: the folder of installed agents on the host. model: '' for the agent's own choice.
+    command: of the agent custom. session: of the agent, to go on in; home: the run whose session.tar has it."""
+
+    tools: str = ""
+    model: str = ""
+    command: str = ""
+    session: str = ""
+    home: str = ""
+
+
+@dataclass(frozen=True)
 class Job:
     """One run, as job.json holds it. `repository` is the bare repository on the host; `integration` and `branch` are branch names."""
 
@@ -107,6 +120,7 @@ class Job:
     source: Source | None = None
     machine: Machine | None = None
     access: Access | None = None   # None: no gateway is needed
+    means: Means = Means()
 
     def write(self, folder: Path) -> None:
         write_json(folder / "job.json", asdict(self))
@@ -115,7 +129,7 @@ class Job:
     def read(cls, folder: Path) -> "Job":
         values = json.loads((folder / "job.json").read_text(encoding="utf-8"))
         source, access, machine = values.pop("source"), values.pop("access", None), values.pop("machine", None)
-        return cls(machine=Machine(**machine) if machine else None, limits=Limits(**values.pop("limits")),
+        return cls(machine=Machine(**machine) if machine else None, means=Means(**values.pop("means", {})), limits=Limits(**values.pop("limits")),
                    criteria=tuple(Criterion(**c) for c in values.pop("criteria")),
                    source=Source(source["url"], source["base_branch"], tuple(source["protocols"])) if source else None,
                    access=Access(hosts=tuple(access.pop("hosts")), budget=Budget(**access.pop("budget")), **access) if access else None, **values)
@@ -140,6 +154,7 @@ class Result:
     request: dict[str, Any] | None = None
     checks: list[dict] = field(default_factory=list)
     phases: dict[str, float] = field(default_factory=dict)
+    said: dict[str, Any] = field(default_factory=dict)  # by the agent, of itself: session, tokens, message; {}: nothing
     usage: dict[str, Any] = field(default_factory=dict)  # of models and of the network, as engine/gateway/serving.py has it; {}: no gateway
     machine: dict[str, Any] = field(default_factory=dict)  # {accelerator, memory_mb, cpus, clone, boots, boot_ms: the longest}; {}: no VM
     wait: float = 0.0                                    # seconds that a model's provider asks to be left alone
@@ -167,7 +182,7 @@ def criteria_of(text: str) -> tuple[Criterion, ...]:
             found.append(Criterion(item))
         elif isinstance(item, dict):
             check = str(item.get("check") or "")
-            found.append(Criterion(str(item.get("text") or check), check))
+            found.append(Criterion(str(item.get("text") or check), check, str(item.get("waived") or "")))
     return tuple(found)
 
 

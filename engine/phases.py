@@ -5,8 +5,9 @@ import signal
 import time
 from pathlib import Path
 
-from engine.agents import AGENTS, Agent, one_line, quoted
-from engine.errors import AgentFailed, Permanent, Transient
+from engine.agents import AGENTS, Agent, one_line, quoted, session
+from engine.agents.log import described, read, why_failed
+from engine.errors import AgentFailed, Permanent, RateLimited, Transient
 from engine.jobs import Criterion, Job, Limits, write_json
 from engine.outputs import HEADER_BYTES, bundle_heads
 from engine.repository import Repository
@@ -32,7 +33,9 @@ def work(run: Run) -> None:
     _write(inputs / "prompt.md", job.prompt)
     _write(inputs / "agent.sh", script)
     _write(inputs / "message", message(job, agent))
-    _write_values(inputs / "job", integration=job.integration, branch=job.branch, base=base, resume="yes" if resume else "", agent=agent.name)
+    _write_values(inputs / "job", integration=job.integration, branch=job.branch, base=base, resume="yes" if resume else "", agent=agent.name,
+                  keeps=" ".join(agent.keeps))
+    session.give(run.folder, job, inputs)
     _copy_scripts(inputs, "work.sh", "bin/swarm-ask")
     _copy_relay(run, inputs)
     run.timed("inputs", since)
@@ -42,11 +45,19 @@ def work(run: Run) -> None:
         code = run_sandbox(run, "work.sh", inputs, run.folder / "out", environment, output, run.bounds(silence=job.limits.stall_seconds), agent=True)
     finally:
         run.timed("work", since)
-    _judge(code, output, job.limits)
+        reading = read(agent, run.folder / "log")
+        run.result.said = described(reading)
+    not_kept = session.keep(run.folder)
+    if not_kept:
+        run.log.write(f"The agent's session is not kept. {not_kept}\n".encode())
+    if reading.limited:
+        raise RateLimited(f"The model's provider asks to be left alone: {reading.error}")
+    _judge(code, output, job.limits, why_failed(agent, reading, code) if output.reached else None)
 
 
-def _judge(code: int, output: Output, limits: Limits) -> None:
-    """What the exit code of work.sh says. It may be forged: a good one proves nothing, the bundle and the checks do."""
+def _judge(code: int, output: Output, limits: Limits, why: str | None) -> None:
+    """What the exit code of work.sh says, and `why` of the agent's events. Both may be forged: good ones prove nothing, the bundle and the
+    checks do."""
     last = f": {output.last_line()}" if output.last_line() else "."
     if code != 0 and not output.reached:
         raise Transient(f"The work tree could not be made{last}")
@@ -54,6 +65,8 @@ def _judge(code: int, output: Output, limits: Limits) -> None:
         raise AgentFailed(f"The run wrote a file of more than {limits.work_mb} MB, and was ended by that.")
     if code == NOT_COMMITTED:
         raise AgentFailed(f"The agent's work could not be committed{last}")
+    if why:
+        raise AgentFailed(why)
     if code != 0:
         raise AgentFailed(f"The agent ended with exit code {code}{last}" if code > 0 else f"The agent was ended by signal {-code}{last}")
 
@@ -78,7 +91,7 @@ def message(job: Job, agent: Agent) -> str:
 def check_all(run: Run) -> None:
     """Runs the command of every criterion that has one, on a clean clone of the tip (of the base where nothing was changed). Fills
     run.result.checks and checks.json; raises AgentFailed for the first that did not pass, when all have run."""
-    todo, inputs = [criterion for criterion in run.job.criteria if criterion.check], run.folder / "checks" / "in"
+    todo, inputs = [criterion for criterion in run.job.criteria if criterion.check and not criterion.waived], run.folder / "checks" / "in"
     if not todo:
         return
     since, reasons = time.monotonic(), []

@@ -2,6 +2,7 @@
 import json
 from typing import Any
 
+from engine import review
 from engine.db import Database
 from engine.jobs import criteria_of
 from engine.spec import approved_card
@@ -14,14 +15,18 @@ You work in a fresh clone of the repository, on a branch of your own, in a sandb
   and stop. Your work so far is kept; the answer comes with the next run."""
 
 
+SUMMARY = 1000  # characters of what an agent said of its work
+
+
 def prompt(db: Database, ticket: Any) -> str:
     """Markdown for the agent. ticket: its row."""
     parts = [f"# {ticket['id']}: {_line(ticket['title'])}", RULES, "## The ticket", _data(ticket["description"] or "(no description)")]
     criteria = criteria_of(ticket["acceptance_criteria"])
     if criteria:
-        parts += ["## Done means", _data("\n".join(f"- {c.text}" + (f"  (checked by: {c.check})" if c.check else "") for c in criteria))]
+        parts += ["## Done means", _data("\n".join(f"- {c.text}" + (f"  (waived: {c.waived})" if c.waived else f"  (checked by: {c.check})" if c.check else "") for c in criteria))]
     parts += _requirements(db, ticket["session_id"]) + _dependencies(db, ticket["id"])
     parts += _came_back(db, ticket["id"])
+    parts += _messages(db, ticket["id"])
     if ticket["run_no"] > 1:  # a first run has nothing behind it
         parts += _answers(db, ticket["id"]) + _last_attempt(db, ticket)
     return "\n\n".join(parts) + "\n"
@@ -34,13 +39,28 @@ def _requirements(db: Database, session_id: str) -> list[str]:
 
 
 def _dependencies(db: Database, ticket_id: str) -> list[str]:
-    rows = db.all("select t.id, t.title from ticket_dependencies d join tickets t on t.id = d.depends_on where d.ticket_id = ? order by t.seq", (ticket_id,))
-    return ["## Merged before this, and in your clone", _data("\n".join(f"- {row['id']} {_line(row['title'])}" for row in rows))] if rows else []
+    rows = db.all("select t.id, t.title, t.branch_name, (select r.said from runs r where r.ticket_id = t.id and r.said is not null order by r.seq desc"
+                  " limit 1) as said from ticket_dependencies d join tickets t on t.id = d.depends_on where d.ticket_id = ? order by t.seq", (ticket_id,))
+    return ["## Merged before this, and in your clone", _data("\n".join(_delivered(row) for row in rows))] if rows else []
+
+
+def _delivered(row: Any) -> str:
+    """A dependency: its branch, and what its agent said at the end."""
+    said = _line(json.loads(row["said"] or "{}").get("message", ""))[:SUMMARY]
+    return f"- {row['id']} {_line(row['title'])}" + (f" (branch {row['branch_name']})" if row["branch_name"] else "") + (f": {said}" if said else "")
 
 
 def _answers(db: Database, ticket_id: str) -> list[str]:
     rows = db.all("select body, answer from requests where ticket_id = ? and kind in ('question', 'review') and state = 'answered' order by seq", (ticket_id,))
-    return ["## Answered by a person", _data("\n\n".join(f"Q: {row['body']}\nA: {row['answer']}" for row in rows))] if rows else []
+    said = ["## Answered by a person", _data("\n\n".join(f"Q: {row['body']}\nA: {row['answer']}" for row in rows))] if rows else []
+    comments = review.told(db, ticket_id)
+    return [*said, "## A person's comments on lines of your change, oldest first. See to each", *map(_data, comments)] if comments else said
+
+
+def _messages(db: Database, ticket_id: str) -> list[str]:
+    """What a person said while it waited or ran."""
+    rows = db.all("select body from ticket_steers where ticket_id = ? and kind = 'message' order by seq", (ticket_id,))
+    return ["## A person says", *(_data(row["body"]) for row in rows)] if rows else []
 
 
 def _came_back(db: Database, ticket_id: str) -> list[str]:

@@ -52,8 +52,9 @@ class Reaper:
     def end_unwanted(self, run: Any) -> None:
         """Its ticket was cancelled, or changed by hand: gone first, then recorded, so that a ticket never has two live runs."""
         self.launcher.stop(run["id"])
-        outcome = "cancelled" if run["ticket_status"] == "cancelled" else "stale"
-        claims.end(self.db, run["id"], outcome, f"The ticket is {run['ticket_status']}.")
+        stopped = run["ticket_status"] == "failed"
+        outcome = "cancelled" if stopped or run["ticket_status"] == "cancelled" else "stale"
+        claims.end(self.db, run["id"], outcome, "A person stopped it." if stopped else f"The ticket is {run['ticket_status']}.")
         usage.book(self.db, self.config.data, run)
         self.launcher.discard(run["id"])
         event("finished", ticket=run["ticket_id"], run=run["id"], outcome=outcome, status=run["ticket_status"])

@@ -94,7 +94,8 @@ class Repository:
         return self.git("commit-tree", *options, "-F", "-", tree, stdin=text, env={**IDENTITY, **dates}).decode().strip()
 
     def fetch(self, url: str, protocols: tuple[str, ...], login: Mapping[str, str] = NOTHING) -> None:
-        """login: further environment, see engine.git_remote.login. The heads of the repository at `url` to refs/remotes/origin/*; those that are gone there go here too. Tags stay where they are."""
+        """The heads of the repository at `url` to refs/remotes/origin/*; those that are gone there go here too. Tags stay where they are.
+        login: further environment, as engine.git_remote.login makes it."""
         with reaching(url, protocols) as env:
             self.git("fetch", "--quiet", "--prune", "--no-tags", "--no-write-fetch-head", "--no-auto-maintenance", "--no-recurse-submodules",
                      "--", url, "+refs/heads/*:refs/remotes/origin/*", env={**env, **login}, timeout=FETCH_SECONDS)
@@ -117,6 +118,11 @@ class Repository:
     def is_ancestor(self, a: str, b: str, env: Mapping[str, str] = NOTHING) -> bool:
         """True if everything of commit `a` is in `b`, so also if they are the same."""
         return self.call("merge-base", "--is-ancestor", "--end-of-options", a, b, ok=(0, 1), env=env).code == 0
+
+    def merge_base(self, a: str, b: str) -> str | None:
+        """The best common ancestor of two commits (or full ref names), or None."""
+        code, out = self.call("merge-base", "--end-of-options", a, b, ok=(0, 1))
+        return out.decode().strip() if code == 0 else None
 
     def set_branch(self, name: str, sha: str, old: str | None = None) -> None:
         """refs/heads/<name> to `sha` if it stands at `old` (None: if it is not there); nothing to do if it has that value already.

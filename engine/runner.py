@@ -20,7 +20,7 @@ from engine.repository import Repository
 from engine.runtimes import make
 from engine.runtimes.base import start_time
 from engine.sandbox import Run
-from engine.watch import Log
+from engine.watch import Log, OverTime, Stalled
 
 BOOTSTRAP = "import sys; sys.path.insert(0, sys.argv.pop(1)); from engine.runner import main; main(sys.argv[1])"
 NAMED_BRANCHES = 10
@@ -119,7 +119,7 @@ def feature(run: Run) -> None:
         point("before-work")
         work(run)
         point("after-work")
-    except AgentFailed as error:  # an agent that asked and then waited, or ended with an error: its question counts
+    except (AgentFailed, RateLimited) as error:  # an agent that asked and then waited, or ended with an error: its question counts
         failure = error
     run.result.tip = take_bundle(outputs, copy)
     try:
@@ -131,6 +131,8 @@ def feature(run: Run) -> None:
             run.result.outcome, run.result.reason = "over_budget", run.service.over_budget
             return
         trouble = run.service.trouble() if run.service and (failure or run.result.tip is None) else None
+        if isinstance(failure, (OverTime, Stalled)) and trouble and _kind(trouble) == "transient":
+            trouble = None  # a request that was under way when the sandbox was stopped says nothing
         if trouble or failure:
             raise trouble or failure or AgentFailed()
         point("before-checks")

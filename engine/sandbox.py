@@ -18,6 +18,7 @@ if TYPE_CHECKING:  # a run that needs no gateway does not wait for its modules
     from engine.gateway.serving import Service
 
 QEMU_THREADS = 256
+TROUBLE_SECONDS = 60.0
 REST_BYTES = 1 << 20  # of output that is still taken after the end
 
 
@@ -34,6 +35,7 @@ class Run:
     handle: Handle | None = None
     service: "Service | None" = None
     began: float = field(default_factory=time.monotonic)
+    troubled: float | None = None   # since when the model's provider has given nothing but errors
 
     def timed(self, phase: str, since: float) -> None:
         """Adds the milliseconds since `since` (monotonic) to a phase of the result."""
@@ -47,12 +49,16 @@ class Run:
         return Bounds(self.began + whole, f"The run took longer than {whole:g} seconds, so it was stopped.", silence, look)
 
     def look_at_gateway(self) -> None:
-        """Its notices go into the log. Raises AgentFailed when the agent goes on though nothing is left to spend."""
+        """Its notices go into the log. Raises AgentFailed when the agent goes on though nothing is left to spend, or though its provider
+        gives nothing but errors: some clients try for ever."""
         if self.service:
             for notice in self.service.notices():
                 self.log.write(f"gateway: {notice}\n".encode())
             if self.service.is_spent():
                 raise AgentFailed(str(self.service.over_budget))
+            self.troubled = (self.troubled or time.monotonic()) if self.service.trouble() else None
+            if self.troubled and time.monotonic() - self.troubled > TROUBLE_SECONDS:
+                raise AgentFailed("The model's provider has given nothing but errors for a minute.")
 
     def stop(self) -> None:
         """Ends the sandbox that lives now, if any."""
@@ -85,10 +91,11 @@ def run_sandbox(run: Run, script: str, inputs: Path, outputs: Path, environment:
     door = run.service.open(agent) if run.service else None
     try:
         try:
+            tools = Path(run.job.means.tools) if agent and run.job.means.tools else None
             run.handle = run.runtime.start(SandboxJob(
                 run=run.job.run, command=("/bin/sh", "-c", f'. "$SWARM_IN/{script}"'), inputs=inputs, outputs=outputs, work=work,
                 environment=environment, limits=run.job.limits, log=end, lock=lock, groups=tuple(groups),
-                gateway=door))
+                tools=tools, gateway=door))
         finally:
             os.close(end)
             os.close(lock)  # from now on the sandbox alone holds it

@@ -1,7 +1,7 @@
 """What a person does to tickets and builds: retry, cancel, pause, resume."""
 from typing import Any
 
-from engine import requests, settle
+from engine import requests, review, settle
 from engine.db import Database
 from engine.errors import BadRequest, WrongState
 from engine.tickets import NOW, UNDONE, change, get, is_merging
@@ -47,32 +47,31 @@ def cancel(db: Database, tenant: str, ticket_id: str, reason: str = "Cancelled b
     return "cancelled"
 
 
-def approve(db: Database, tenant: str, ticket_id: str, by: str = "you") -> str:
-    """A person has seen the change of a ticket in review: its next run merges exactly that commit. Raises NotFound, WrongState."""
+def approve(db: Database, tenant: str, ticket_id: str, by: str = "you", tip: str | None = None) -> str:
+    """A person has seen the change of a ticket in review: its next run merges exactly that commit. tip: the commit that they saw.
+
+    Drafts of comments stay drafts. Raises NotFound, WrongState, also where another commit is in review by now."""
     with db.transaction():
-        _in_review(db, tenant, ticket_id)
-        tip = db.value("select tip_sha from runs where ticket_id = ? and outcome = 'in_review' order by seq desc limit 1", (ticket_id,))
+        review.in_review(db, tenant, ticket_id, tip)
         _answer_review(db, ticket_id, "Approved.", by)
-        settle.release(db, "id = :id", {"id": ticket_id}, approved_tip=tip)
+        settle.release(db, "id = :id", {"id": ticket_id}, approved_tip=review.tip_of(db, ticket_id))
         return str(get(db, tenant, ticket_id)["status"])
 
 
-def request_changes(db: Database, tenant: str, ticket_id: str, comments: str, by: str = "you") -> str:
-    """A person wants the change of a ticket in review done differently: the next run has the comments in its prompt."""
-    if not comments.strip() or len(comments) > requests.ANSWER_LIMIT:
+def request_changes(db: Database, tenant: str, ticket_id: str, comments: str = "", by: str = "you", tip: str | None = None) -> str:
+    """A person wants the change of a ticket in review done differently: the next run has the comments in its prompt, the drafts on
+    lines of that commit too. Raises BadRequest where there is neither, NotFound, WrongState."""
+    if len(comments) > requests.ANSWER_LIMIT:
         raise BadRequest(f"Say what must change, in 1 to {requests.ANSWER_LIMIT} characters.")
     with db.transaction():
-        ticket = _in_review(db, tenant, ticket_id)
-        _answer_review(db, ticket["id"], comments.strip(), by)
+        review.in_review(db, tenant, ticket_id, tip)
+        sent = review.send(db, ticket_id, review.tip_of(db, ticket_id))
+        if not comments.strip() and not sent:
+            raise BadRequest(f"Say what must change, in 1 to {requests.ANSWER_LIMIT} characters, or comment on a line.")
+        of_lines = f"{sent} {'comment' if sent == 1 else 'comments'} on lines." if sent else ""
+        _answer_review(db, ticket_id, f"{comments.strip()}\n\n{of_lines}".strip(), by)
         settle.release(db, "id = :id", {"id": ticket_id}, approved_tip=None)
         return str(get(db, tenant, ticket_id)["status"])
-
-
-def _in_review(db: Database, tenant: str, ticket_id: str) -> Any:
-    ticket = get(db, tenant, ticket_id)
-    if ticket["status"] != "in_review":
-        raise _wrong(ticket, f"{ticket_id} is not in review: it is {ticket['status']}.")
-    return ticket
 
 
 def _answer_review(db: Database, ticket_id: str, answer: str, by: str) -> None:

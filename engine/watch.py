@@ -22,6 +22,10 @@ class OverTime(AgentFailed):
     code = "over_time"
 
 
+class Stalled(AgentFailed):
+    code = "stalled"
+
+
 class Log:
     """The log of a run, over all its sandboxes; at most `megabytes`."""
 
@@ -133,4 +137,4 @@ def _keep(bounds: Bounds, output: Output, now: float) -> None:
     if bounds.look is not None:
         bounds.look()
     if bounds.silence is not None and now - output.last > bounds.silence:
-        raise AgentFailed(f"The run wrote nothing for {bounds.silence:g} seconds, so it was stopped.")
+        raise Stalled(f"The run wrote nothing for {bounds.silence:g} seconds, so it was stopped.")

@@ -4,13 +4,13 @@ from typing import Any
 
 from flask import Blueprint, Response, jsonify, request, send_file
 
-from engine import claims, requests, steering
+from engine import claims, decisions, requests, steering
 from engine.branches import repository_path
 from engine.errors import NotFound
 from engine.repository import Repository
-from hitl import openapi, sessions, ticket_views, views
+from hitl import openapi, sessions, ticket_edit, ticket_views, views
 from hitl.api_card import card_api
-from hitl.api_input import PAGE, number, swarm, text_of
+from hitl.api_input import PAGE, number, swarm, text_of, whole
 from hitl.api_interview import interview_api
 from hitl.guard import current_tenant, json_body, optional_json_body
 from hitl.ticket_generator import start_build
@@ -127,10 +127,17 @@ def ticket_diff(ticket_id: str) -> Response:
     return jsonify(views.diff_view(swarm().db, swarm().config, current_tenant(), ticket_id, request.args.get("run")))
 
 
-@api.post("/tickets/<ticket_id>/<any(retry, cancel, answer, approve, 'request-changes'):what>")
+@api.post("/tickets/<ticket_id>/<any(retry, cancel, answer, approve, 'request-changes', message, stop, waive, edit):what>")
 def steer_ticket(ticket_id: str, what: str) -> Response:
-    body = json_body() if what in ("answer", "request-changes") else optional_json_body()
+    body = json_body() if what in ("answer", "request-changes", "message", "waive", "edit") else optional_json_body()
     db, tenant = swarm().db, current_tenant()
+    decide = {"message": lambda: decisions.tell(db, tenant, ticket_id, body.get("text", "")),
+              "stop": lambda: decisions.stop(db, tenant, ticket_id),
+              "waive": lambda: decisions.waive(db, tenant, ticket_id, whole(body, "criterion"), body.get("reason", "")),
+              "edit": lambda: ticket_edit.edit(db, swarm().config, tenant, ticket_id, body)}
+    if what in decide:
+        decide[what]()
+        return jsonify(views.ticket_view(db, tenant, ticket_id))
     if what == "retry":
         steering.retry(db, tenant, ticket_id)
     elif what == "cancel":

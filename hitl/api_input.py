@@ -33,6 +33,14 @@ def text_of(body: dict[str, Any], name: str, most: int, default: str = "") -> st
     return text
 
 
+def whole(body: dict[str, Any], name: str) -> int:
+    """A whole number of the body. Raises BadRequest."""
+    value = body.get(name)
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise BadRequest(f"{name} must be a whole number.")
+    return value
+
+
 def base(body: dict[str, Any]) -> Base:
     """Which card the client changed: base_version of the body, If-Match of the headers. Raises BadRequest."""
     return base_of(body.get("base_version"), request.headers.get("If-Match"))

@@ -3,121 +3,171 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from hitl.ansi import visible
+from hitl.diff_names import name_of, shown, unquoted
+from hitl.diff_text import Piece, spelled, visible
+from hitl.folding import FIRST_LINES, LARGE, is_generated
 
-MOST_ROWS = 3000  # rows that one page shows; the rest is counted
+MOST_ROWS = 2000  # rows that one page shows; the rest is counted, and one press away
 
 _HUNK = re.compile(r"@@ -(\d+)(?:,(\d+))? \+(\d+)(?:,(\d+))? @@")
-_ESCAPED = re.compile(r"\\([0-7]{3}|.)")
-_SHORT = {"n": "\n", "t": "\t", "r": "\r", "a": "\a", "b": "\b", "f": "\f", "v": "\v"}
+_KINDS = {"+": "added", "-": "removed", " ": "same"}
 
 
-@dataclass
+@dataclass(slots=True)
 class Row:
-    """kind: 'hunk', 'same', 'added', 'removed' or 'note' (what git says about the file, not in it)."""
+    """kind: 'hunk', 'same', 'added', 'removed' or 'note' (what git says about the file, not in it). raw: as it is in the file."""
 
     kind: str
-    text: str
+    raw: str
     old: int | None = None
     new: int | None = None
+
+    @property
+    def text(self) -> str:
+        return visible(self.raw)
+
+    @property
+    def pieces(self) -> list[Piece]:
+        return spelled(self.raw)
 
 
 @dataclass
 class File:
-    """change: 'changed', 'new', 'deleted', 'renamed' or 'copied'. cut: rows that are not shown."""
+    """name: see hitl.diff_names; path: the same for people. change: 'changed', 'new', 'deleted', 'renamed' or 'copied'.
+    folded: '' or why ('binary', 'generated', 'large'). total: all rows; skipped of them come before `rows`, and cut after."""
 
-    path: str
+    name: str = ""
+    path: str = ""
     change: str = "changed"
+    old_name: str | None = None
     old_path: str | None = None
     added: int = 0
     removed: int = 0
+    total: int = 0
+    skipped: int = 0
     cut: int = 0
+    folded: str = ""
+    notes: list[str] = field(default_factory=list)   # a new mode, a binary file: shown also where it is folded
     rows: list[Row] = field(default_factory=list)
 
+    def named(self, path: bytes) -> None:
+        self.name, self.path = name_of(path), visible(shown(path))
 
-def parse(diff: str, most_rows: int = MOST_ROWS) -> list[File]:
-    """The files of a diff in its order; beyond `most_rows` rows in all they are counted and not kept."""
+
+def parse(diff: str, most_rows: int = MOST_ROWS, only: str | None = None, start: int = 0) -> list[File]:
+    """The files of a diff in its order. Beyond `most_rows` rows in all, rows are counted and not kept; those of a folded file too.
+
+    only: the name of the one file whose rows are kept, folded or not, from its row `start` on."""
     files: list[File] = []
+    first: list[str] = []
     lines = iter(diff.split("\n"))
-    shown = 0
+    left = most_rows
+
+    def close() -> None:
+        nonlocal left
+        if not files:
+            return
+        file = files[-1]
+        if not file.folded and (is_generated(file.path, first) or file.total > LARGE):
+            file.folded = "generated" if is_generated(file.path, first) else "large"
+        if (only is None and file.folded) or only not in (None, file.name):
+            file.rows = []
+        file.skipped = min(start, file.total) if only == file.name else 0
+        file.rows = file.rows[file.skipped:file.skipped + left]
+        file.cut = file.total - file.skipped - len(file.rows)
+        left -= len(file.rows)
+
     for line in lines:
         if line.startswith("diff --git "):
-            files.append(File(visible(_name_in_header(line))))
+            close()
+            files.append(File())
+            files[-1].named(_path_in_header(line))
+            first = []
+        elif files and (hunk := _HUNK.match(line)):
+            wanted = start + most_rows if only == files[-1].name else left if only is None else 0
+            _hunk(files[-1], hunk, line, lines, wanted, first)
         elif files:
-            file = files[-1]
-            hunk = _HUNK.match(line)
-            rows = list(_hunk(hunk, line, lines)) if hunk else _header(file, line)
-            file.added += sum(row.kind == "added" for row in rows)
-            file.removed += sum(row.kind == "removed" for row in rows)
-            kept = rows[:max(0, most_rows - shown)]
-            file.rows += kept
-            file.cut += len(rows) - len(kept)
-            shown += len(kept)
+            _header(files[-1], line)
+    close()
     return files
 
 
-def _hunk(found: re.Match[str], line: str, lines: Iterator[str]) -> Iterator[Row]:
-    """The rows of one hunk. Its header says how many lines belong to it, so that a removed line '-- a/x' is not taken for a header."""
+def is_cut(diff: str) -> bool:
+    """Whether Repository.diff has said that it was too long."""
+    return diff.rpartition("\n")[0].rpartition("\n")[2].startswith("\\ The diff is longer than ")
+
+
+def _hunk(file: File, found: re.Match[str], line: str, lines: Iterator[str], wanted: int, first: list[str]) -> None:
+    """Reads one hunk. Its header says how many lines belong to it, so that a removed line '-- a/x' is not taken for a header."""
     old, new = int(found[1]), int(found[3])
     old_end, new_end = old + int(found[2] or 1), new + int(found[4] or 1)
-    yield Row("hunk", visible(line))
+    _keep(file, Row("hunk", line), wanted)
     while old < old_end or new < new_end:
         line = next(lines, "")
-        mark, text = line[:1], visible(line[1:])
-        if mark == "+":
-            yield Row("added", text, None, new)
-            new += 1
-        elif mark == "-":
-            yield Row("removed", text, old, None)
-            old += 1
-        elif mark == "\\":
-            yield Row("note", text.strip())
-        elif mark == " ":
-            yield Row("same", text, old, new)
-            old, new = old + 1, new + 1
-        else:
+        mark = line[:1]
+        if mark == "\\":
+            _keep(file, Row("note", line[1:].strip()), wanted)
+            continue
+        kind = _KINDS.get(mark)
+        if kind is None:
             return
+        if kind != "removed" and len(first) < FIRST_LINES and new <= FIRST_LINES:
+            first.append(line[1:])
+        file.added += kind == "added"
+        file.removed += kind == "removed"
+        if len(file.rows) < wanted:
+            file.rows.append(Row(kind, line[1:], None if kind == "added" else old, None if kind == "removed" else new))
+        file.total += 1
+        old, new = old + (kind != "added"), new + (kind != "removed")
 
 
-def _header(file: File, line: str) -> list[Row]:
-    """Reads a line between 'diff --git' and the first hunk into `file`; what a person should see comes back as rows."""
+def _keep(file: File, row: Row, wanted: int) -> None:
+    file.total += 1
+    if len(file.rows) < wanted:
+        file.rows.append(row)
+
+
+def _header(file: File, line: str) -> None:
+    """Reads a line between 'diff --git' and the first hunk, or after a hunk, into `file`."""
     word, _, rest = line.partition(" ")
     if line.startswith("new file mode"):
         file.change = "new"
-        return [Row("note", visible("Symbolic link"))] if rest.endswith("120000") else []
-    if line.startswith("deleted file mode"):
+        file.notes += {"120000": ["Symbolic link."], "100755": ["Executable."]}.get(rest[-6:], [])
+    elif line.startswith("deleted file mode"):
         file.change = "deleted"
-    elif word in ("rename", "copy"):
+    elif word in ("rename", "copy") and rest.startswith(("from ", "to ")):
         which, _, path = rest.partition(" ")
+        raw = unquoted(_bytes(path))
         file.change = "renamed" if word == "rename" else "copied"
         if which == "from":
-            file.old_path = visible(_unquoted(path))
+            file.old_name, file.old_path = name_of(raw), visible(shown(raw))
         else:
-            file.path = visible(_unquoted(path))
+            file.named(raw)
     elif word in ("---", "+++"):
-        path = _unquoted(rest.rstrip("\t"))
-        if path != "/dev/null":
-            file.path = visible(path[2:])
+        raw = unquoted(_bytes(rest.rstrip("\t")))
+        if raw != b"/dev/null":
+            file.named(raw[2:])
     elif line.startswith("Binary files") or line == "GIT binary patch":
-        return [Row("note", "Binary file, not shown.")]
+        file.folded = "binary"
+        file.notes.append("Binary file, not shown.")
     elif line.startswith("new mode"):
-        return [Row("note", "Now executable." if rest.endswith("100755") else "No longer executable.")]
-    elif word == "\\":
-        return [Row("note", visible(rest))]
-    return []
+        file.notes.append("Now executable." if rest.endswith("100755") else "No longer executable.")
+    elif word == "\\":  # of the last line of a hunk
+        _keep(file, Row("note", rest), len(file.rows) + (len(file.rows) == file.total))
 
 
-def _name_in_header(line: str) -> str:
+def _bytes(text: str) -> bytes:
+    return text.encode("utf-8", "surrogateescape")
+
+
+def name_in_header(line: str) -> str:
+    """The name of the file of a line 'diff --git …' of a diff without renames."""
+    return name_of(_path_in_header(line))
+
+
+def _path_in_header(line: str) -> bytes:
     """The path of 'diff --git a/x b/x'. Both halves are equal unless it is a rename, which says so on lines of its own."""
     rest = line[len("diff --git "):]
     if rest.startswith('"'):
-        return _unquoted(rest[:len(rest) // 2])[2:]
-    return rest[2:len(rest) // 2]
-
-
-def _unquoted(path: str) -> str:
-    """git writes a path with unusual bytes in C's quotes."""
-    if len(path) < 2 or path[0] != '"' or path[-1] != '"':
-        return path
-    raw = _ESCAPED.sub(lambda found: chr(int(found[1], 8)) if len(found[1]) == 3 else _SHORT.get(found[1], found[1]), path[1:-1])
-    return raw.encode("latin-1", "replace").decode("utf-8", "replace")
+        return unquoted(_bytes(rest[:len(rest) // 2]))[2:]
+    return _bytes(rest[2:len(rest) // 2])

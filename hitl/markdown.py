@@ -10,7 +10,7 @@ from hitl.ansi import visible
 
 SHIFT, DEEPEST = 2, 6  # '#' is an h3: the page has its h1 and the panel its h2
 _ITEM = re.compile(r"( *)(?:[-*+]|(\d{1,9})[.)]) +(.*)")
-_INLINE = re.compile(r"\\([!-/:-@\[-`{-~])|(`+)(.{1,2000}?)\2(?!`)|\*\*(?=\S)(.{1,2000}?)(?<=\S)\*\*|(?<![\w*])[*_](?=\S)([^*_]{1,2000}?)(?<=\S)[*_](?!\w)")
+_INLINE = re.compile(r"\\([!-/:-@\[-`{-~])|(`+)(.{1,400}?)\2(?!`)|\*\*(?=\S)(.{1,400}?)(?<=\S)\*\*|(?<![\w*])[*_](?=\S)([^*_]{1,400}?)(?<=\S)[*_](?!\w)")
 
 
 def html(text: str) -> Markup:

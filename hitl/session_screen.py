@@ -74,8 +74,8 @@ def _draft(card: facts.Card, kept: Typed | None, error: SwarmError | None, value
     reason = card.reason
     if talk["open"]:
         reason = f"Question {talk['open']['number']} is open: answer it or skip it first."
-    elif found["state"] != "review":
-        reason = reason or "Say what is to be built first."
+    elif found["state"] != "review" and not card.problems:
+        reason = "Let it ask you, or draft the card." if found["description"].strip() else "Say what is to be built first."
     if kept.what and kept.what not in ("answer", "say"):
         reason = "What you typed is not saved yet: save it or leave it first."
     values |= {"live": False, "talk": talk, "kept": kept, "drafters": talk_facts.drafters(), "agents": card_facts.agents(),

@@ -5,7 +5,7 @@ import re
 import sqlite3
 from typing import Any
 
-from engine import tickets
+from engine import decisions, tickets
 from engine.branches import repository_path
 from engine.config import Config
 from engine.db import Database
@@ -39,6 +39,7 @@ def ticket_view(db: Database, tenant: str, ticket_id: str) -> dict[str, Any]:
         "project_name": db.value("select project_name from hitl_sessions where id = ?", (row["session_id"],)),
         "depends_on": _ids(db, "join tickets t on t.id = d.depends_on where d.ticket_id = ?", ticket_id),
         "dependents": _ids(db, "join tickets t on t.id = d.ticket_id where d.depends_on = ?", ticket_id),
+        "steers": decisions.steers(db, ticket_id),
         "requests": [request_dict(each) for each in db.all("select * from requests where ticket_id = ? order by seq", (ticket_id,))],
     }
 
@@ -60,7 +61,8 @@ def ticket_dict(row: sqlite3.Row) -> dict[str, Any]:
 
 
 def run_dict(row: sqlite3.Row) -> dict[str, Any]:
-    return {**_visible(row), "checks": parsed(row["checks"], []), "phases": parsed(row["phases"], {}), "machine": parsed(row["machine"], {})}
+    return {**_visible(row), "checks": parsed(row["checks"], []), "phases": parsed(row["phases"], {}), "machine": parsed(row["machine"], {}),
+            "said": parsed(row["said"], {})}
 
 
 def request_dict(row: sqlite3.Row) -> dict[str, Any]:
@@ -114,11 +116,11 @@ def log_slice(config: Config, run_id: str, after: int = 0, limit: int = LOG_LIMI
 def diff_view(db: Database, config: Config, tenant: str, ticket_id: str, run_id: str | None = None) -> dict[str, Any]:
     """{"base", "tip", "diff", "files": [{path, added, removed}]} of what a ticket changed; an epic's: the whole build.
 
-    A run that began where an earlier one had stopped shows its own part. base None: there is no change yet. Raises NotFound."""
+    With a run: its own part, which began where an earlier one had stopped. base None: there is no change yet. Raises NotFound."""
     row = tickets.get(db, tenant, ticket_id)
     repository = Repository(repository_path(config, row["session_id"]))
     try:
-        base, tip = _span(db, repository, row, run_id) if repository.path.is_dir() else (None, None)
+        base, tip = span(db, repository, row, run_id)
         if base is None or tip is None:
             return {"ticket": ticket_id, "base": None, "tip": None, "diff": "", "files": []}
         files = [each._asdict() for each in repository.changed_files(base, tip)]
@@ -127,9 +129,23 @@ def diff_view(db: Database, config: Config, tenant: str, ticket_id: str, run_id:
         raise NotFound(f"The change cannot be shown. {failure.sentence}") from failure
 
 
-def _span(db: Database, repository: Repository, ticket: sqlite3.Row, run_id: str | None) -> tuple[str | None, str | None]:
+def span(db: Database, repository: Repository, ticket: sqlite3.Row, run_id: str | None = None) -> tuple[str | None, str | None]:
+    """(base, tip) of what a ticket, or one run of it, changed. Raises RunFailure."""
+    if not repository.path.is_dir():
+        return None, None
     if ticket["type"] == "epic" and run_id is None:
         return ticket["base_sha"], repository.head(f"refs/heads/{ticket['branch_name']}") if ticket["branch_name"] else None
     run = db.one("select base_sha, tip_sha from runs where ticket_id = :ticket and tip_sha is not null and base_sha is not null"
                  " and (:run is null or id = :run) order by seq desc limit 1", {"ticket": ticket["id"], "run": run_id})
-    return (run["base_sha"], run["tip_sha"]) if run else (None, None)
+    if run is None:
+        return None, None
+    return (run["base_sha"] if run_id else _whole_base(db, repository, ticket, run)), run["tip_sha"]
+
+
+def _whole_base(db: Database, repository: Repository, ticket: sqlite3.Row, run: sqlite3.Row) -> str:
+    """Where all of a ticket's work leaves the integration branch, whichever run did it: what a merge brings is what differs from there."""
+    branch = db.value("select branch_name from tickets where id = ?", (ticket["parent_id"],))
+    onto = f"{ticket['merged_sha']}^1" if ticket["merged_sha"] else f"refs/heads/{branch}" if branch else None
+    head = repository.head(onto) if onto else None
+    found = repository.merge_base(head, run["tip_sha"]) if head else None
+    return str(run["base_sha"] if found in (None, run["tip_sha"]) else found)

@@ -6,7 +6,7 @@ from functools import lru_cache
 from typing import Any
 
 from engine import events
-from engine.agents import AGENTS, choose_agent
+from engine.agents import AGENTS, choose_agent, grounds
 from engine.branches import repository_path
 from engine.config import Config
 from engine.db import Database
@@ -141,7 +141,7 @@ def engine_view(swarm: Any) -> dict[str, Any]:
         "slots": config.slots, "busy": sum(row["state"] != "merging" for row in live), "last_tick_age": None, "errors": [],
         **status, "engine": where_engine(swarm), "elsewhere": {} if status else swarm.slot.elsewhere(),
         "paused": bool(pause and pause["paused"]), "reason": pause["reason"] if pause else None,
-        "runs": [run_dict(row) for row in live], "runtimes": _runtimes(status.get("runtime")), "agents": _agents(config.agent),
+        "runs": [run_dict(row) for row in live], "runtimes": _runtimes(status.get("runtime")), "agents": _agents(config, status.get("runtime")),
         "image": described(config.machine), "settings": [setting for setting in config.described() if not setting["name"].endswith(("_KEY", "_TOKEN"))],
     }
 
@@ -154,10 +154,12 @@ def _runtimes(used: Any) -> list[dict[str, Any]]:
             for each, runtime in RUNTIMES.items() if each != "fake" or each == name]
 
 
-def _agents(setting: str) -> list[dict[str, Any]]:
+def _agents(config: Config, used_runtime: Any) -> list[dict[str, Any]]:
+    runtime = used_runtime["name"] if isinstance(used_runtime, dict) else ""
+    stands = grounds(config, runtime)
     try:
-        used = choose_agent(setting, None).name
+        used = choose_agent(config, None, runtime=runtime).name
     except Permanent:
         used = ""
-    return [{"name": agent.name, "description": agent.description, "in_use": agent.name == used, "why_not": agent.available()}
+    return [{"name": agent.name, "description": agent.description, "in_use": agent.name == used, "why_not": agent.available(stands)}
             for agent in AGENTS.values()]

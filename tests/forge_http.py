@@ -95,7 +95,8 @@ class Server:
 
 
 def reply(status: int, value: Any, **headers: str) -> tuple[int, dict[str, str], bytes]:
-    return status, {"Content-Type": "application/json; charset=utf-8", **{name.replace("_", "-"): text for name, text in headers.items()}}, json.dumps(value).encode()
+    named = {name.replace("_", "-"): text for name, text in headers.items()}
+    return status, {"Content-Type": "application/json; charset=utf-8", **named}, json.dumps(value).encode()
 
 
 def query(path: str) -> dict[str, str]:
@@ -103,6 +104,6 @@ def query(path: str) -> dict[str, str]:
 
 
 def head_of(repository: Path, branch: str) -> str | None:
-    done = subprocess.run(["git", "-C", str(repository), "rev-parse", "--quiet", "--verify", f"refs/heads/{branch}"], capture_output=True, text=True, env=GIT_ENV,
-                          check=False)
+    argv = ["git", "-C", str(repository), "rev-parse", "--quiet", "--verify", f"refs/heads/{branch}"]
+    done = subprocess.run(argv, capture_output=True, text=True, env=GIT_ENV, check=False)
     return done.stdout.strip() or None

@@ -88,7 +88,8 @@ class GitHubDouble(Server):
         return made("simple-user", login=login, type=kind, id=self.new_id())
 
     def say(self, number: int, login: str, text: str, kind: str = "User", association: str = "MEMBER") -> None:
-        self.comments.setdefault(number, []).append(made("issue-comment", id=self.new_id(), body=text, user=self.user(login, kind), author_association=association))
+        self.comments.setdefault(number, []).append(
+            made("issue-comment", id=self.new_id(), body=text, user=self.user(login, kind), author_association=association))
 
     def say_on_line(self, number: int, login: str, text: str, path: str, line: int) -> None:
         self.line_comments.setdefault(number, []).append(made("pull-request-review-comment", id=self.new_id(), body=text, path=path, line=line,
@@ -97,7 +98,8 @@ class GitHubDouble(Server):
     def check(self, sha: str, name: str, conclusion: str | None, log: str = "") -> None:
         number = self.new_id()
         run = made("check-run", id=number, name=name, head_sha=sha, status="completed" if conclusion else "in_progress", conclusion=conclusion,
-                   check_suite={"id": 9}, completed_at="2026-01-01T00:00:00Z" if conclusion else None, output={"title": name, "summary": "It ended.", "text": None})
+                   check_suite={"id": 9}, completed_at="2026-01-01T00:00:00Z" if conclusion else None,
+                   output={"title": name, "summary": "It ended.", "text": None})
         run["app"] = made("nullable-integration", slug="github-actions", id=15368) if log else None
         self.logs[number] = log
         self.checks.setdefault(sha, []).append(run)
@@ -186,8 +188,8 @@ class GitHubDouble(Server):
         number = len(self.pulls) + 1
         here = made("pull-request")["head"]
         here["repo"] = made("repository", full_name=self.project)
-        pull = made("pull-request", number=number, id=self.new_id(), title=given["title"], body=given.get("body"), draft=given.get("draft", False), state="open",
-                    html_url=f"{self.url}/{self.project}/pull/{number}", url=f"{self.url}{API}/repos/{self.project}/pulls/{number}", node_id=f"PR_{number}",
+        pull = made("pull-request", number=number, id=self.new_id(), title=given["title"], body=given.get("body"), draft=given.get("draft", False),
+                    state="open", html_url=f"{self.url}/{self.project}/pull/{number}", url=f"{self.url}{API}/repos/{self.project}/pulls/{number}", node_id=f"PR_{number}",
                     comments_url=f"{self.url}{API}/repos/{self.project}/issues/{number}/comments", user=self.user("swarm"), merged=False,
                     issue_url=f"{self.url}{API}/repos/{self.project}/issues/{number}")
         pull["head"] = deepcopy(here) | {"ref": given["head"]}

@@ -7,14 +7,14 @@ from pathlib import Path
 import pytest
 
 from engine.agents import AGENTS, RUNBOOK, choose_agent, has_commands, quoted, shell_blocks
-from engine.config import ROOT
+from engine.config import ROOT, Config
 from engine.errors import Permanent
 from engine.jobs import Criterion, Job, Limits
 from engine.phases import message
 
 ASK = ROOT / "engine" / "scripts" / "swarm-ask"
-CODER = dataclasses.replace(RUNBOOK, name="coder", available=lambda: None)
-ABSENT = dataclasses.replace(RUNBOOK, name="absent", available=lambda: "It is not installed.")
+CODER = dataclasses.replace(RUNBOOK, name="coder", available=lambda grounds: None)
+ABSENT = dataclasses.replace(RUNBOOK, name="absent", available=lambda grounds: "It is not installed.")
 
 
 def job(description: str, **values: object) -> Job:
@@ -32,23 +32,23 @@ def run(description: str, folder: Path, **values: object) -> subprocess.Complete
 
 
 def test_auto_takes_the_first_agent_that_can_run_and_runbook_last() -> None:
-    assert choose_agent("auto", None, {"runbook": RUNBOOK, "absent": ABSENT, "coder": CODER}) is CODER
-    assert choose_agent("auto", None, {"runbook": RUNBOOK, "absent": ABSENT}) is RUNBOOK
-    assert choose_agent("auto", None) is AGENTS["runbook"]
+    assert choose_agent(Config(), None, {"runbook": RUNBOOK, "absent": ABSENT, "coder": CODER}) is CODER
+    assert choose_agent(Config(), None, {"runbook": RUNBOOK, "absent": ABSENT}) is RUNBOOK
+    assert choose_agent(Config(), None) is AGENTS["runbook"]
 
 
 def test_what_the_ticket_wants_goes_before_the_setting() -> None:
-    assert choose_agent("coder", "runbook", {"runbook": RUNBOOK, "coder": CODER}) is RUNBOOK
+    assert choose_agent(Config(agent="coder"), "runbook", {"runbook": RUNBOOK, "coder": CODER}) is RUNBOOK
 
 
 def test_an_unknown_agent_is_refused_with_the_names_there_are() -> None:
-    with pytest.raises(Permanent, match=r"There is no agent 'hal'. The agents are: auto, runbook."):
-        choose_agent("auto", "hal")
+    with pytest.raises(Permanent, match=r"There is no agent 'hal'. The agents are: auto, claude, codex, .*, custom, runbook."):
+        choose_agent(Config(), "hal")
 
 
 def test_an_agent_that_cannot_run_here_is_refused_with_its_reason() -> None:
     with pytest.raises(Permanent, match=r"The agent absent cannot run here. It is not installed."):
-        choose_agent("absent", None, {"absent": ABSENT})
+        choose_agent(Config(agent="absent"), None, {"absent": ABSENT})
 
 
 @pytest.mark.parametrize("text, blocks", [

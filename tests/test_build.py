@@ -87,13 +87,15 @@ def test_a_branch_of_an_existing_repository_is_built_upon_and_its_own_history_is
     git(origin, "fast-import", "--quiet", input=stream)
     git(origin, "branch", "other", "main~5")
     git(origin, "branch", "release", "main~50")
-    before = git(origin, "for-each-ref")
+    before = git(origin, "for-each-ref").splitlines()
     real = dataclasses.replace(real, repository_roots=(tmp_path,))
     session = build(db, real, {"name": "Upon", "repository": str(origin), "base_branch": "release", "features": [feature("New", "echo new > new.txt")]})
     with running(db, real):
         completed(db, session)
     repository, branch = integration(db, real, session)
-    assert git(origin, "for-each-ref") == before and git(origin, "status", "--porcelain", "--untracked-files=all").count("new.txt") == 0
+    after = git(origin, "for-each-ref").splitlines()
+    assert [line for line in after if "refs/heads/swarm/" not in line] == before and len(after) == len(before) + 1, "the finished branch, nothing else"
+    assert git(origin, "status", "--porcelain", "--untracked-files=all").count("new.txt") == 0
     assert git(repository, "rev-list", "--count", f"{git(origin, 'rev-parse', 'release').strip()}..{branch}").strip() == "2"
     assert git(repository, "show", f"{branch}:new.txt") == "new\n"
 

@@ -52,8 +52,8 @@ def test_a_binary_file_and_a_new_mode_are_said_in_words(tree):
     (tree / "b.bin").write_bytes(b"\0\1\2")
     (tree / "kept.txt").chmod(0o755)
     binary, kept = change(tree)
-    assert [row.text for row in binary.rows] == ["Binary file, not shown."] and binary.path == "b.bin"
-    assert [row.text for row in kept.rows] == ["Now executable."]
+    assert (binary.notes, binary.folded, binary.path) == (["Binary file, not shown."], "binary", "b.bin")
+    assert (kept.notes, kept.folded) == (["Now executable."], "")
 
 
 def test_a_missing_end_of_line_is_a_note(tree):

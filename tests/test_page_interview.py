@@ -70,7 +70,7 @@ def test_the_recommended_answer_comes_first_and_each_has_its_key(client, path):
 
 
 def test_an_answer_is_written_into_the_card_and_shown_with_what_it_changed(client, db, path):
-    assert answer(client, path, db, choice="1").location == f"{path}#talk"
+    assert answer(client, path, db, text="Ask for a link\nSet a new password").location == f"{path}#talk"
     assert answer(client, path, db, text="It is quick.\r\nIt is plain.").status_code == 303
     page = seen(client, path)
     assert "Question 3 of at most 5" in page.text and "Since v2" in page.text and "criteria added" in page.text
@@ -136,7 +136,7 @@ def test_the_template_drafts_where_no_model_is_configured_and_the_page_says_so(c
 
 
 def test_a_draft_of_a_card_that_somebody_changed_meanwhile_changes_nothing(client, db, path):
-    answer(client, path, db, choice="1")
+    answer(client, path, db, text="Ask for a link\nSet a new password")
     late = client.post(path + "/draft", data={"base_version": "1"})
     assert late.status_code == 409 and "Somebody else has changed the card" in checked(late).text
 

@@ -27,7 +27,7 @@ class OneOrigin(HTTPAdapter):
         if origin_of(request.url or "") != self.origin:
             raise Permanent(f"The forge leads to another address than {self.origin}. Nothing was sent there, because the token is for this one alone.")
         options["timeout"] = SECONDS
-        request.headers["Connection"] = "close"  # a look now and then: nothing is to be kept open, and nobody closes it
+        request.headers["Connection"] = "close"  # a look now and then: nothing is to be kept open
         try:
             response = super().send(request, *args, **options)
             data = response.raw.read(MOST_BYTES + 1, decode_content=True)
@@ -37,10 +37,11 @@ class OneOrigin(HTTPAdapter):
             if type(error).__module__.partition(".")[0] != "urllib3":
                 raise
             raise Transient(f"The forge at {self.origin} did not answer in full ({type(error).__name__}).") from error
+        finally:
+            self.close()  # its connections: one that the server has closed meanwhile must not be taken for the next request
         if len(data) > MOST_BYTES:
             raise Permanent(f"The forge's answer is larger than {MOST_BYTES // 1_000_000} MB.")
         response._content, response._content_consumed = data, True  # as requests itself keeps what it has read
-        response.raw.release_conn()
         self._judge(response)
         return response
 

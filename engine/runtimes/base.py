@@ -15,6 +15,7 @@ from engine.processes import RUN_VARIABLE, open_pidfd, send
 Handle = dict[str, Any]
 OUT_BYTES, OUT_FILES = 512_000_000, 1000  # the most that a sandbox may leave in its outputs
 TOO_MUCH = f"The run put more than {OUT_FILES} files or {OUT_BYTES // 1_000_000} MB into its outputs, so it was stopped."
+TOOLS = "/opt/agents"  # where a sandbox with a file system of its own has the installed agents
 UNKNOWN_EXIT = -128  # it ended, and how cannot be known: it was another process's child
 
 # A program may reserve more memory than it uses. What a run uses is measured over all its processes (gauge.py), and a single process
@@ -50,6 +51,7 @@ class SandboxJob(NamedTuple):
     log: int | None              # descriptor for stdout and stderr; None only for the fake
     lock: int | None             # descriptor of sandbox.lock (O_APPEND), flocked by the caller, who closes it after start()
     groups: tuple[Path, ...] = ()  # control groups of the run, entered before anything else
+    tools: Path | None = None    # host folder of installed agents, to be seen read-only; inside, SWARM_TOOLS says where
     gateway: Path | None = None  # unix socket of the run's gateway, for the sandbox to have; inside, SWARM_GATEWAY says where it is
 
 
@@ -91,7 +93,7 @@ def places(job: SandboxJob, inputs: str, outputs: str, work: str, gateway: str =
     takes it, for a sandbox that has one."""
     return {"LANG": "C.UTF-8", "TERM": "dumb", "TZ": "UTC", "GIT_TERMINAL_PROMPT": "0", "GIT_PAGER": "cat", "GIT_CONFIG_NOSYSTEM": "1",
             **({"SWARM_GATEWAY": gateway} if job.gateway else {}), **job.environment, RUN_VARIABLE: job.run,
-            "SWARM_IN": inputs, "SWARM_OUT": outputs, "SWARM_WORK": work}
+            "SWARM_IN": inputs, "SWARM_OUT": outputs, "SWARM_WORK": work, "SWARM_TOOLS": TOOLS}
 
 
 class Children:

@@ -10,7 +10,7 @@ from typing import ClassVar
 from engine.errors import Transient
 from engine.jobs import Limits
 from engine.processes import RUN_VARIABLE, sweep
-from engine.runtimes.base import Children, Handle, SandboxJob, kill_process, limited, places, start_time
+from engine.runtimes.base import TOOLS, Children, Handle, SandboxJob, kill_process, limited, places, start_time
 
 IN, OUT, WORK, HOME, GATEWAY = "/in", "/out", "/work", "/home/agent", "/gateway.sock"
 ETC = {"passwd": "root:x:0:0:root:/:/bin/sh\nagent:x:1000:1000:agent:/home/agent:/bin/sh\n",
@@ -119,6 +119,8 @@ def _argv(program: str, job: SandboxJob, files: list[int]) -> list[str]:
         argv += ["--perms", "0444", "--ro-bind-data", str(descriptor), f"/etc/{name}"]
     for name in SHARED_ETC:
         argv += ["--ro-bind-try", f"/etc/{name}", f"/etc/{name}"]
+    if job.tools:
+        argv += ["--ro-bind", str(job.tools), TOOLS]
     if job.gateway:
         argv += ["--ro-bind", str(job.gateway), GATEWAY]  # to connect to it is all that can be done with it
     # /proc too: where the host is root, its sysctls belong to uid 1000 inside, and kernel.core_pattern runs programs outside.

@@ -35,7 +35,7 @@ class Process:
         for folder in (home, temporary, work):
             folder.mkdir(parents=True, exist_ok=True)
         environment = {**places(job, str(job.inputs), str(job.outputs), str(work), f"unix:{job.gateway}"), "HOME": str(home), "TMPDIR": str(temporary),
-                       "PATH": os.environ.get("PATH", "/usr/local/bin:/usr/bin:/bin")}
+                       "SWARM_TOOLS": str(job.tools or ""), "PATH": os.environ.get("PATH", "/usr/local/bin:/usr/bin:/bin")}
         self._others = _children_of_this_process()
         argv = limited(job.command, job.limits, job.limits.processes + _tasks_of_this_user())
         handle = self._children.spawn(argv, job, environment, (job.lock,), work)

@@ -2,9 +2,11 @@
 # The lines that begin with ::phase let the log be folded; whoever runs this also sees by them how far it came.
 # Ends with the agent's exit code, or with 113 when its work could not be committed.
 
-. "$SWARM_IN/job"  # integration, branch, base, resume, agent
+. "$SWARM_IN/job"  # integration, branch, base, resume, agent, keeps
 PATH="$SWARM_IN/bin:$PATH"
-export PATH
+SWARM_PROMPT="$SWARM_IN/prompt.md"
+RESUME=''  # yes: the agent can go on in its session
+export PATH SWARM_PROMPT RESUME
 repo="$SWARM_WORK/repo"
 [ -z "${SWARM_GATEWAY:-}" ] || . "$SWARM_IN/gateway.sh"
 
@@ -24,9 +26,15 @@ else
     git checkout -q -b "$branch" "$base" || exit 112
 fi
 
+if [ -e "$SWARM_IN/session.tar" ] && tar -C "$HOME" -xf "$SWARM_IN/session.tar"; then RESUME=yes; fi
+
 echo "::phase agent $agent"
 sh "$SWARM_IN/agent.sh" < /dev/null
 code=$?
+if [ -n "$keeps" ] && [ -d "$HOME" ]; then
+    # shellcheck disable=SC2086
+    (cd "$HOME" && tar --ignore-failed-read -cf "$SWARM_OUT/session.tar" $(ls -d $keeps 2> /dev/null)) 2> /dev/null || rm -f "$SWARM_OUT/session.tar"
+fi
 
 echo "::phase commit"
 cd "$repo" || stop "The work tree is gone."

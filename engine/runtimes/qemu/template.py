@@ -11,7 +11,7 @@ import os
 import shutil
 import socket
 import subprocess
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from engine.errors import Transient
@@ -44,10 +44,10 @@ class Template:
 
 
 def key(program: str, image: Image, machine: Machine, accelerator: str) -> str:
-    """Of QEMU, its command line, kernel, initrd and base, and the processor."""
+    """Of QEMU, its command line, kernel, initrd and base, and the processor; not of the place where they are."""
     status = os.stat(os.path.realpath(program))
     cpu = [line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith(("model name", "flags"))][:2]
-    parts = [arguments(program, image, machine, accelerator, NOWHERE), [status.st_size, status.st_mtime_ns], image.files, cpu]
+    parts = [arguments(program, replace(image, folder=Path()), machine, accelerator, NOWHERE), [status.st_size, status.st_mtime_ns], image.files, cpu]
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:24]
 
 

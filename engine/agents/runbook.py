@@ -1,49 +1,14 @@
-"""Agent profiles: who does the work of a ticket, and the shell text that starts it inside the sandbox.
-
-A script runs by `sh` in the work tree, with what scripts/work.sh gives it: SWARM_IN/prompt.md, SWARM_WORK for what is to stay out
-of the tree, swarm-ask on PATH. Its exit code says whether the agent gave up, not whether the work is good: checks say that."""
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-
-from engine.errors import Permanent
+"""The agent that needs no model: it runs the fenced sh blocks of a ticket's description, or writes the ticket's brief down."""
+from engine.agents.base import Agent, one_line, quoted
 from engine.jobs import Job
 
 SHELLS = ("sh", "bash", "shell")
 NO_AGENT = "No coding agent is configured, so this ticket's brief was written down and nothing was built."
 
 
-@dataclass(frozen=True)
-class Agent:
-    """resumes: the next run begins on the ticket's own branch where one was left, not at the integration branch's head."""
-
-    name: str
-    author: str                              # of its commits: "Name <email>"
-    description: str                         # for people
-    resumes: bool
-    available: Callable[[], str | None]      # why it cannot run here, or None
-    script: Callable[[Job], str | None]      # None: it has nothing to run for this ticket
-    note: Callable[[Job], str] = lambda job: ""  # a paragraph for the commit message
-    models: tuple[str, ...] = ()                 # kinds of model API that its client speaks: openai, anthropic, gemini; (): it needs none
-
-
 def has_commands(description: str) -> bool:
     """True if the runbook agent would run something of this description."""
     return bool(shell_blocks(description))
-
-
-def choose_agent(setting: str, wanted: str | None, agents: Mapping[str, Agent] | None = None) -> Agent:
-    """The agent that a ticket wants, else the installation's setting; 'auto' takes the first that can run, runbook last.
-    Raises Permanent for a name that is not there, with the names that are, and for one that cannot run here."""
-    table = AGENTS if agents is None else agents
-    name = wanted or setting
-    if name == "auto":
-        return next((agent for agent in table.values() if agent.name != RUNBOOK.name and agent.available() is None), RUNBOOK)
-    if name not in table:
-        raise Permanent(f"There is no agent {name!r}. The agents are: auto, {', '.join(table)}.")
-    reason = table[name].available()
-    if reason:
-        raise Permanent(f"The agent {name} cannot run here. {reason}")
-    return table[name]
 
 
 def shell_blocks(text: str) -> list[str]:
@@ -67,15 +32,6 @@ def shell_blocks(text: str) -> list[str]:
     if fence and wanted and "".join(lines).strip():
         blocks.append("\n".join(lines) + "\n")
     return blocks
-
-
-def quoted(text: str) -> str:
-    """One word for a POSIX shell, whatever is in it (NUL, which no shell can hold, is left out)."""
-    return "'" + text.replace("\0", "").replace("'", "'\\''") + "'"
-
-
-def one_line(text: str) -> str:
-    return " ".join(text.split())
 
 
 def _runbook(job: Job) -> str:
@@ -108,5 +64,4 @@ def _runbook_note(job: Job) -> str:
 RUNBOOK = Agent(
     name="runbook", author="HITL Swarm runbook <runbook@localhost>", resumes=False,
     description="Runs the fenced sh blocks of the ticket's description; without one it writes the ticket's brief. Needs no model.",
-    available=lambda: None, script=_runbook, note=_runbook_note)
-AGENTS: dict[str, Agent] = {RUNBOOK.name: RUNBOOK}
+    available=lambda grounds: None, script=_runbook, note=_runbook_note)

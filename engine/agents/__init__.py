@@ -1,0 +1,63 @@
+"""Agent profiles: who does the work of a ticket, the shell text that starts it inside the sandbox, and how what it said is read.
+
+A script runs by `sh` in the work tree, with what scripts/work.sh gives it: SWARM_PROMPT (a file), SWARM_TOOLS (where make agents' programs
+are), SWARM_WORK for what is to stay out of the tree, swarm-ask on PATH, the gateway's variables. RESUME is set where the session of an earlier
+run is there again. Neither exit code nor events say that the work is good: checks say that."""
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from engine.agents.aider import AIDER
+from engine.agents.base import KINDS, TOOLS, Agent, Grounds, one_line, quoted
+from engine.agents.claude import CLAUDE
+from engine.agents.codex import CODEX
+from engine.agents.custom import CUSTOM
+from engine.agents.gemini import GEMINI
+from engine.agents.mini import MINI
+from engine.agents.opencode import OPENCODE
+from engine.agents.runbook import NO_AGENT, RUNBOOK, has_commands, shell_blocks
+from engine.errors import Permanent
+
+if TYPE_CHECKING:  # a run's own process has its job, and no need of settings
+    from engine.config import Config
+
+__all__ = ["AGENTS", "NO_AGENT", "RUNBOOK", "Agent", "Grounds", "choose_agent", "grounds", "has_commands", "one_line", "quoted", "shell_blocks"]
+
+AGENTS: dict[str, Agent] = {agent.name: agent for agent in (CLAUDE, CODEX, OPENCODE, GEMINI, AIDER, MINI, CUSTOM, RUNBOOK)}
+
+
+def grounds(config: "Config", runtime: str = "") -> Grounds:
+    """What there is for agents on this installation, in the sandboxes of `runtime`."""
+    models = {kind: str(getattr(config, f"{kind}_model")) for kind in KINDS if getattr(config, f"{kind}_url") or getattr(config, f"{kind}_key")}
+    folder, absent = _tools(config, runtime)
+    return Grounds(folder, models, config.agent_command, absent)
+
+
+def _tools(config: "Config", runtime: str) -> tuple[Path | None, str]:
+    """Virtual machines have what was laid over their image."""
+    if runtime != "qemu":
+        return config.agents_folder / TOOLS, ""
+    from engine.runtimes.qemu.image import Image  # here alone: a run's own process has no need of it
+
+    try:
+        layered = Image.read(config.image).layered
+    except ValueError as error:
+        return None, str(error)
+    if layered and (Path(layered) / TOOLS).is_dir():
+        return Path(layered) / TOOLS, ""
+    return None, f"It is not in the virtual machines' image: make agents, then SWARM_VM_FILES={config.agents_folder} make vm-image."
+
+
+def choose_agent(config: "Config", wanted: str | None, agents: Mapping[str, Agent] | None = None, runtime: str = "") -> Agent:
+    """The agent that a ticket wants, else the installation's setting; 'auto' takes the first that can run, runbook last.
+    Raises Permanent for a name that is not there, with the names that are, and for one that cannot run here."""
+    table, stands = AGENTS if agents is None else agents, grounds(config, runtime)
+    name = wanted or config.agent
+    if name == "auto":
+        return next((agent for agent in table.values() if agent.name != RUNBOOK.name and agent.available(stands) is None), RUNBOOK)
+    if name not in table:
+        raise Permanent(f"There is no agent {name!r}. The agents are: auto, {', '.join(table)}.")
+    reason = table[name].available(stands)
+    if reason:
+        raise Permanent(f"The agent {name} cannot run here. {reason}")
+    return table[name]

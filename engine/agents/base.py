@@ -1,0 +1,148 @@
+"""What an agent is: how it is started inside the sandbox, and how what it said is read on the host."""
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from engine.jobs import Job
+
+TOOLS = "opt/agents"      # below the folder of make agents: laid over an image, it is /opt/agents there
+TEXT = 300                # characters of what an agent said that go into a reason
+KINDS = {"openai": "OpenAI", "anthropic": "Anthropic", "gemini": "Gemini"}
+_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}")
+
+Event = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Grounds:
+    """What agents stand on here. folder: where those are that make agents has installed, as the sandbox will see them, None where it sees
+    none (absent says why). models: {kind of API: name of the model, '' for the agent's own default} of those configured. command: custom's."""
+
+    folder: Path | None
+    models: dict[str, str]
+    command: str = ""
+    absent: str = ""
+
+
+@dataclass
+class Reading:
+    """What an agent's events said: nothing of it is believed further than it can harm the agent itself.
+
+    session: to go on in it. tokens: as the agent counts them. error: why it gave up. limited: a provider asked it to wait. ended: it said
+    that it was done. refused: what it was not permitted. message: its last words."""
+
+    session: str = ""
+    tokens: dict[str, int] = field(default_factory=dict)
+    error: str = ""
+    limited: bool = False
+    ended: bool = False
+    refused: list[str] = field(default_factory=list)
+    message: str = ""
+
+    def named(self, session: object) -> None:
+        if isinstance(session, str) and _ID.fullmatch(session):
+            self.session = session
+
+    def count(self, kind: str, number: object, add: bool = True) -> None:
+        if isinstance(number, int) and not isinstance(number, bool) and 0 <= number < 10**12:
+            self.tokens[kind] = number + (self.tokens.get(kind, 0) if add else 0)
+
+    def failed(self, why: object) -> None:
+        self.error = one_line(str(why))[:TEXT] or "it did not say why"
+        self.limited = self.limited or bool(re.search(r"\b(429|529|rate.?limit|overloaded)", self.error, re.IGNORECASE))
+
+    def said(self, text: object) -> None:
+        if isinstance(text, str) and text.strip():
+            self.message = text.strip()[:4000]
+
+
+def by_error(reading: Reading, code: int) -> str | None:
+    """Why an agent failed, a sentence; None where its events name no error: its exit code then says the rest."""
+    return f"The agent gave up: {reading.error}" if reading.error else None
+
+
+def must_end(reading: Reading, code: int) -> str | None:
+    """For agents that say so at their end: several exit with 0 on a step limit, or when they are cut off."""
+    if code == 0 and not reading.error and not reading.ended:
+        return "The agent stopped before it said that it was done."
+    return by_error(reading, code)
+
+
+@dataclass(frozen=True)
+class Agent:
+    """resumes: the next run begins on the ticket's own branch where one was left, not at the integration branch's head."""
+
+    name: str
+    author: str                                  # of its commits: "Name <email>"
+    description: str                             # for people
+    resumes: bool
+    available: Callable[[Grounds], str | None]   # why it cannot run here, or None
+    script: Callable[[Job], str | None]          # None: it has nothing to run for this ticket
+    note: Callable[[Job], str] = lambda job: ""  # a paragraph for the commit message
+    models: tuple[str, ...] = ()                 # kinds of model API that its client speaks: openai, anthropic, gemini; (): it needs none
+    take: Callable[[Reading, Event], None] = lambda reading, event: None  # one event of its log (a JSON line)
+    judge: Callable[[Reading, int], str | None] | None = None  # why it failed, by events and exit code; None: by_error
+    shown: Callable[[Event], list[str]] | None = None  # an event in lines for people; None: it writes no events
+    keeps: tuple[str, ...] = ()                  # in its home, what its session is; (): it has none to go on in
+
+
+def installed(name: str, kind: str, needs_name: bool = False) -> Callable[[Grounds], str | None]:
+    """For an agent of make agents whose client speaks one kind of API. needs_name: it has no model of its own choice."""
+    def available(grounds: Grounds) -> str | None:
+        if grounds.folder is None:
+            return grounds.absent
+        if not (grounds.folder / name / "bin" / name).exists():
+            return f"It is not installed: make agents AGENTS={name}"
+        if kind not in grounds.models:
+            return f"There is no model for it: set SWARM_{kind.upper()}_KEY, or SWARM_{kind.upper()}_URL ({KINDS[kind]}'s kind of API)."
+        if needs_name and not grounds.models[kind]:
+            return f"It must be told which model to use: set SWARM_{kind.upper()}_MODEL."
+        return None
+    return available
+
+
+def program(name: str) -> str:
+    """In a script: the installed program, wherever the sandbox has it."""
+    return f'"$SWARM_TOOLS/{name}/bin/{name}"'
+
+
+def quoted(text: str) -> str:
+    """One word for a POSIX shell, whatever is in it (NUL, which no shell can hold, is left out)."""
+    return "'" + text.replace("\0", "").replace("'", "'\\''") + "'"
+
+
+def one_line(text: str) -> str:
+    return " ".join(text.split())
+
+
+def at(value: Any, *path: str | int) -> Any:
+    """What stands there in foreign JSON, None where nothing does."""
+    for step in path:
+        if isinstance(step, int):
+            value = value[step] if isinstance(value, list) and -len(value) <= step < len(value) else None
+        else:
+            value = value.get(step) if isinstance(value, dict) else None
+    return value
+
+
+def items(value: Any, *path: str | int) -> list[dict]:
+    """The objects of the list that stands there."""
+    found = at(value, *path)
+    return [each for each in found if isinstance(each, dict)] if isinstance(found, list) else []
+
+
+def brief(value: Any, most: int = 200) -> str:
+    """Foreign text in one line for people."""
+    text = one_line(value if isinstance(value, str) else "" if value is None else str(value))
+    return text if len(text) <= most else text[:most - 1] + "…"
+
+
+def tool_line(name: Any, given: Any) -> str:
+    """A use of a tool: its name and what matters of what it was given."""
+    for key in ("command", "cmd", "file_path", "filePath", "path", "absolute_path", "pattern", "url", "query", "description"):
+        value = at(given, key)
+        if value:
+            return f"{brief(name, 40)}: {brief(' '.join(map(str, value)) if isinstance(value, list) else value)}"
+    return f"{brief(name, 40)}: {brief(given)}" if given else brief(name, 40)

@@ -1,0 +1,55 @@
+"""What an agent wrote, read back from the run's log: from the line ::phase agent to the next one."""
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from engine.agents.base import Agent, Event, Reading, by_error
+
+BEGIN, NEXT = b"::phase agent ", b"::phase "
+LINE_BYTES = 4_000_000   # a longer line is no event that anybody needs
+
+
+def event_of(line: bytes | str) -> Event | None:
+    """The event that a line of a log is, if it is one."""
+    if line[:1] not in (b"{", "{") or len(line) > LINE_BYTES:
+        return None
+    try:
+        value = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    return value if isinstance(value, dict) and isinstance(value.get("type"), str) else None
+
+
+def events(path: Path) -> Iterator[Event]:
+    """In order. Lines that are no events are passed over."""
+    begun = False
+    with open(path, "rb") as file:
+        while line := file.readline(LINE_BYTES + 1):
+            if line.startswith(NEXT):
+                if begun:
+                    return
+                begun = line.startswith(BEGIN)
+            elif begun:
+                event = event_of(line)
+                if event is not None:
+                    yield event
+
+
+def read(agent: Agent, path: Path) -> Reading:
+    """All that the events of a run's log said. Never raises for what is in them."""
+    reading = Reading()
+    for event in events(path):
+        agent.take(reading, event)
+    return reading
+
+
+def why_failed(agent: Agent, reading: Reading, code: int) -> str | None:
+    """A sentence; None where the events name no failure."""
+    return (agent.judge or by_error)(reading, code)
+
+
+def described(reading: Reading) -> dict[str, Any]:
+    """For result.json and the run's row: {session, tokens, message}, what there is of it."""
+    found = {"session": reading.session, "tokens": reading.tokens, "message": reading.message}
+    return {name: value for name, value in found.items() if value}

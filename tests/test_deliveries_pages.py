@@ -1,0 +1,89 @@
+"""What people see of deliveries, and the webhook by which a forge calls."""
+import hashlib
+import hmac
+import json
+
+import pytest
+from conftest import git
+from delivery_side import PROJECT, Built, served
+
+from app import create_app
+from engine.config import Config
+from engine.delivered import RETRY, WITHOUT
+
+SECRET = "hook-secret-hook-secret"
+
+
+@pytest.fixture
+def config(tmp_path):
+    return Config(data=tmp_path / "data", runtime="fake", backoff_seconds=0.0, webhook_secret=SECRET, repository_roots=(tmp_path,))
+
+
+@pytest.fixture
+def built(app, db, config, tmp_path):
+    bare = served(tmp_path) / f"{PROJECT}.git"
+    return Built(db, config, tmp_path, str(bare), bare)
+
+
+def test_the_pages_say_where_the_branch_is(client, built):
+    built.go()
+    assert f"{built.branch} pushed to {built.bare}" in client.get(f"/tickets/{built.epic}").text
+    found = client.get(f"/api/hitl/{built.session}/deliveries").json["deliveries"]
+    assert [(each["ticket_id"], each["state"], each["pushed_sha"]) for each in found] == [(built.epic, "done", built.tip)]
+    assert client.get("/api/hitl/unknown/deliveries").status_code == 404
+    assert built.branch in client.get(f"/api/hitl/{built.session}/notes").text
+
+
+@pytest.mark.parametrize("page", ["/inbox", "/tickets/{epic}", "/sessions/{session}"])
+def test_a_person_answers_on_any_page(client, built, page):
+    git(built.bare, "branch", "swarm", "main")
+    built.go()
+    shown = client.get(page.format(epic=built.epic, session=built.session))
+    assert shown.status_code == 200 and "a branch named swarm," in shown.text and RETRY in shown.text and WITHOUT in shown.text
+    answered = client.post(f"/requests/{built.asked()['seq']}/answer", data={"option": WITHOUT})
+    assert answered.status_code == 303 and built.state() == "completed"
+
+
+def test_the_api_answers_it_too(client, built):
+    git(built.bare, "branch", "swarm", "main")
+    built.go()
+    assert client.post(f"/api/tickets/{built.epic}/answer", json={"answer": "Nonsense"}).status_code == 400
+    git(built.bare, "branch", "-D", "swarm")
+    assert client.post(f"/api/tickets/{built.epic}/answer", json={"answer": RETRY}).status_code == 200
+    built.go()
+    assert built.state() == "completed"
+
+
+def call(client, body, **headers):
+    return client.post("/api/forge/webhook", data=json.dumps(body), headers={"Content-Type": "application/json", **headers})
+
+
+def signed(body, secret=SECRET):
+    return {"X-Hub-Signature-256": "sha256=" + hmac.new(secret.encode(), json.dumps(body).encode(), hashlib.sha256).hexdigest()}
+
+
+def test_a_signed_call_has_the_pull_request_looked_at_now(client, db, built):
+    db.execute("update deliveries set state = 'watched', project = 'acme/widget', not_before = '2999-01-01T00:00:00.000Z'")
+    body = {"action": "closed", "repository": {"full_name": "Acme/Widget"}, "pull_request": {"merged": True}}
+    assert call(client, body, **signed(body, "wrong")).status_code == 403
+    assert call(client, body).status_code == 403
+    assert call(client, body, **{"X-Gitlab-Token": "wrong"}).status_code == 403
+    assert db.value("select not_before from deliveries").startswith("2999")
+    assert call(client, body, **signed(body)).json == {"looked_at": 1}
+    assert db.value("select not_before from deliveries") < "2999" and db.value("select state from deliveries") == "watched", "its word is not believed"
+    other = {"project": {"path_with_namespace": "acme/other"}}
+    assert call(client, other, **{"X-Gitlab-Token": SECRET}).json == {"looked_at": 0}
+
+
+def test_without_a_secret_there_is_no_webhook(config, tmp_path):
+    app = create_app(Config(data=tmp_path / "other", runtime="fake"))
+    body = {"repository": {"full_name": "a/b"}}
+    assert call(app.test_client(), body, **signed(body, "")).status_code == 404
+    app.extensions["swarm"].db.close()
+
+
+@pytest.mark.parametrize(("value", "message"), [("weekly", "Must be one of: epic, feature."), (3, "Must be text")])
+def test_a_card_says_how_many_pull_requests(client, value, message):
+    answer = client.post("/api/hitl", json={"project_name": "P", "spec_card": {"name": "N", "features": [{"title": "F"}], "pull_requests": value}})
+    assert answer.status_code == 422 and message in json.dumps(answer.json["details"])
+    assert client.post("/api/hitl", json={"project_name": "P", "spec_card": {"name": "N", "features": [{"title": "F"}], "pull_requests": "feature"}}).status_code == 201
