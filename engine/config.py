@@ -177,6 +177,7 @@ class Config:
     vm_accelerator: str = _setting("auto", _one_of("auto", "kvm", "tcg"), "What make vm-image tries; auto takes kvm only where the image boots with it")
     keep_days: int = _setting(30, _whole(1, 36500), "How long folders of ended runs are kept (logs, prompts); rows stay")
     keep_mb: int = _setting(10000, _whole(1, 100000000), "Largest size of all folders of ended runs; the oldest go first")
+    answer_seconds: float = _setting(0.0, _seconds(0, 31536000), "How long a question of a run waits; then its first option is assumed. 0: for ever")
     backoff_seconds: float = _setting(10.0, _seconds(0, 3600), "First pause after a failed attempt; doubles each time, up to 5 minutes")
     synchronous: str = _setting("FULL", _one_of("FULL", "NORMAL"), "SQLite durability: FULL survives a power cut, NORMAL may lose the last commits")
     repository_url: str = _setting("https://github.com/{repository}.git", _url_pattern, "What owner/repo expands to")

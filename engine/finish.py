@@ -3,7 +3,7 @@
 The git ref is the point of commit and the database follows; `merging` is recorded before the merge, so that a cancel knows it is too late."""
 from typing import Any
 
-from engine import claims, deliveries, requests, storage
+from engine import claims, deliveries, requests, same_question, storage
 from engine.agents import NO_AGENT, RUNBOOK, has_commands
 from engine.backoff import delay, utc
 from engine.branch_names import branch_name
@@ -88,10 +88,18 @@ def _deliver(db: Database, branches: Branches, run: Any, ticket: Any, result: Re
 
 def _ask(db: Database, branches: Branches, run: Any, ticket: Any, result: Result) -> None:
     request, branch = result.request or {}, _kept(db, branches, run, ticket, result)
+    question, options = str(request.get("question", "")), [str(option) for option in request.get("options", [])]
     with db.transaction():
+        earlier = same_question.earlier_answer(db, ticket["session_id"], ticket["id"], question, options)
+        if earlier:
+            why = f"It asked what {earlier['ticket_id']} had asked: it goes on with that answer."
+            row = _record(db, run, "needs_input", "ready", why, result, branch_name=branch)
+            if row:
+                same_question.record_answered(db, row, run["id"], question, options, earlier)
+            return
         row = _record(db, run, "needs_input", "needs_input", "The agent asks a question.", result, branch_name=branch)
         if row:
-            requests.open_question(db, row, run["id"], str(request.get("question", "")), [str(o) for o in request.get("options", [])])
+            requests.open_question(db, row, run["id"], question, options)
 
 
 def _over_budget(db: Database, branches: Branches, run: Any, ticket: Any, result: Result) -> None:

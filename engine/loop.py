@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
-from engine import cgroups, claims, prune, reconcile, storage
+from engine import cgroups, claims, prune, reconcile, same_question, storage
 from engine.backoff import utc
 from engine.branches import Branches, GitBranches
 from engine.clock import Clock
@@ -100,6 +100,7 @@ class SwarmEngine:
         self._reap()
         self.clock.follow(self.db)
         self.trouble = storage.trouble(self.config.data)
+        same_question.assume_overdue(self.db, self.config.answer_seconds)
         self._claim(now)
         if self.waker.changed():  # after the claim, which looks for itself at all that it stands on: what is ready need not wait for this
             reconcile.reconcile(self.db)

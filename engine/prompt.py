@@ -4,7 +4,7 @@ from typing import Any
 
 from engine import review
 from engine.db import Database
-from engine.jobs import criteria_of
+from engine.jobs import Criterion, criteria_of
 from engine.spec import approved_card
 
 RULES = """\
@@ -15,6 +15,7 @@ You work in a fresh clone of the repository, on a branch of your own, in a sandb
   and stop. Your work so far is kept; the answer comes with the next run."""
 
 
+STUCK = "wrote nothing for"  # engine/watch.py says so of a run that stalled
 SUMMARY = 1000  # characters of what an agent said of its work
 
 
@@ -23,13 +24,18 @@ def prompt(db: Database, ticket: Any) -> str:
     parts = [f"# {ticket['id']}: {_line(ticket['title'])}", RULES, "## The ticket", _data(ticket["description"] or "(no description)")]
     criteria = criteria_of(ticket["acceptance_criteria"])
     if criteria:
-        parts += ["## Done means", _data("\n".join(f"- {c.text}" + (f"  (waived: {c.waived})" if c.waived else f"  (checked by: {c.check})" if c.check else "") for c in criteria))]
+        parts += ["## Done means", _data("\n".join(_criterion(each) for each in criteria))]
     parts += _requirements(db, ticket["session_id"]) + _dependencies(db, ticket["id"])
     parts += _came_back(db, ticket["id"])
     parts += _messages(db, ticket["id"])
     if ticket["run_no"] > 1:  # a first run has nothing behind it
         parts += _answers(db, ticket["id"]) + _last_attempt(db, ticket)
     return "\n\n".join(parts) + "\n"
+
+
+def _criterion(each: Criterion) -> str:
+    how = f"waived: {each.waived}" if each.waived else f"checked by: {each.check}" if each.check else ""
+    return f"- {each.text}" + (f"  ({how})" if how else "")
 
 
 def _requirements(db: Database, session_id: str) -> list[str]:
@@ -79,6 +85,11 @@ def _last_attempt(db: Database, ticket: Any) -> list[str]:
     if row is None:
         return []
     parts = ["## The attempt before this one failed. Find the cause and take another way", _data(row["reason"] or row["outcome"])]
+    if STUCK in (row["reason"] or ""):
+        parts.append("It was stopped because it had stopped getting anywhere. Try another way: smaller steps, and nothing that waits for ever "
+                     "(a server in the foreground, an editor, a prompt for input).")
+    elif ticket["failures"] > 1:
+        parts.append(f"This has failed {ticket['failures']} times. Do not repeat what was tried: look for another way.")
     parts += [_data(row["detail"])] if row["detail"] else []
     parts += [_data(f"$ {check['command']}\n{check['output']}") for check in json.loads(row["checks"] or "[]") if not check["passed"]]
     return parts

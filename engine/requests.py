@@ -2,7 +2,7 @@
 import json
 from typing import Any
 
-from engine import delivered, settle
+from engine import delivered, same_question, settle
 from engine.db import Database
 from engine.errors import BadRequest, NotFound, WrongState
 from engine.tickets import NOW, change, get
@@ -107,9 +107,16 @@ def answer_request(db: Database, tenant: str, seq: int, text: str, by: str = "yo
             _answer_budget(db, row, text)
         elif row["kind"] == "delivery":
             delivered.answer(db, row, text)
-        db.execute(f"update requests set state = 'answered', answer = ?, answered_by = ?, answered_at = {NOW} where seq = ?", (text, by, seq))
-        settle.release(db, "id = :id and status = 'needs_input'", {"id": row["ticket_id"]}, not_before=None)
-        settle.session(db, row["session_id"])
+        close_question(db, row, text, by)
+        if row["kind"] == "question":
+            same_question.answer_alike(db, row, text)
+
+
+def close_question(db: Database, row: Any, text: str, by: str) -> None:
+    """The answer is there: its ticket goes on."""
+    db.execute(f"update requests set state = 'answered', answer = ?, answered_by = ?, answered_at = {NOW} where seq = ?", (text, by, row["seq"]))
+    settle.release(db, "id = :id and status = 'needs_input'", {"id": row["ticket_id"]}, not_before=None)
+    settle.session(db, row["session_id"])
 
 
 def _answer_isolation(db: Database, row: Any, text: str) -> None:

@@ -49,7 +49,9 @@ def main(path: str) -> None:
         if job.access:
             from engine.gateway.serving import Service, take_keys  # here alone: most runs need none, and start sooner without it
 
-            run.service = Service(job, job.access, folder, take_keys())
+            keys = take_keys()
+            run.service = Service(job, job.access, folder, keys)
+            run.log.hide([run.service.token, *keys.values()])
         KINDS[job.kind](run)
     except Stopped:
         _fail(result, "transient", "The run was told to stop before it was done.")

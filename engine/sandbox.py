@@ -115,6 +115,7 @@ def run_sandbox(run: Run, script: str, inputs: Path, outputs: Path, environment:
             run.service.close(door)
         os.close(pipe)
         cgroups.sweep(run.job.run)
+        run.log.rest()
         remove(work)
 
 

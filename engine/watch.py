@@ -3,7 +3,7 @@ import os
 import re
 import select
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
@@ -15,6 +15,7 @@ from engine.processes import open_pidfd
 LOOK_SECONDS = 0.5          # between two looks at what the sandbox uses, and at one whose end cannot be waited for
 TAIL = 4096                 # bytes of a command's output that are kept beside the log
 PHASE = b"::phase "
+SECRET_BYTES, HIDDEN = 8, b"[secret]"  # what is shorter than that would black out common words
 _CONTROL = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]|[\x00-\x08\x0b-\x1f\x7f]")
 
 
@@ -32,6 +33,26 @@ class Log:
     def __init__(self, path: Path, megabytes: int) -> None:
         self._descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
         self._room, self._megabytes = megabytes * 1_000_000, megabytes
+        self._secrets: tuple[bytes, ...] = ()
+        self._held = b""  # the end of what came last, which may be the beginning of a secret
+
+    def hide(self, secrets: Iterable[str]) -> None:
+        """From now on these are blacked out of what sandboxes write."""
+        self._secrets = tuple(secret.encode() for secret in secrets if len(secret) >= SECRET_BYTES)
+
+    def clean(self, data: bytes) -> bytes:
+        """What may be shown and kept of a sandbox's output so far. Its end may come with the next piece, or with rest()."""
+        data, self._held = self._held + data, b""
+        for secret in self._secrets:
+            data = data.replace(secret, HIDDEN)
+        held = max((n for secret in self._secrets for n in range(1, len(secret)) if data.endswith(secret[:n])), default=0)
+        data, self._held = data[:len(data) - held], data[len(data) - held:]
+        return data
+
+    def rest(self) -> None:
+        """What was held is no secret after all."""
+        held, self._held = self._held, b""
+        self.write(held)
 
     def write(self, data: bytes) -> None:
         """Raises AgentFailed when the log is full; what still fitted is in it."""
@@ -55,6 +76,7 @@ class Output:
 
     def take(self, data: bytes) -> None:
         self.last = time.monotonic()
+        data = self.log.clean(data)
         seen = self.tail + data
         if not self.reached and (seen.startswith(self.marker) or b"\n" + self.marker in seen):
             self.reached = True

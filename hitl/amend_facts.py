@@ -46,8 +46,8 @@ def shown(session_id: str) -> dict[str, Any]:
     view = amend.amendment_view(swarm().db, current_tenant(), session_id)
     proposed = view["amendment"]
     changes, more = change_words.shown(proposed["changes"]) if proposed else ([], 0)
-    found: dict[str, Any] = {"proposed": proposed, "changes": changes, "more": more, "history": [each for each in view["history"] if each["state"] == "approved"],
-                             "features": [], "fits": "", "plan": None}
+    approved = [each for each in view["history"] if each["state"] == "approved"]
+    found: dict[str, Any] = {"proposed": proposed, "changes": changes, "more": more, "history": approved, "features": [], "fits": "", "plan": None}
     try:
         found["plan"] = plan(session_id)
     except SwarmError as error:

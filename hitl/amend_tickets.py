@@ -72,9 +72,10 @@ def apply(db: Database, row: sqlite3.Row, plan: dict[str, Any], order: list[str]
     for each in delta["change"]:
         feature = plan["features"][order.index(each["ticket"])]
         change(db, "blocked", "id = :id and status = 'ready'", {"id": each["ticket"]})
-        db.execute(f"update tickets set title = ?, description = ?, acceptance_criteria = ?, priority = ?, agent = ?, updated_at = {NOW} where id = ?",
+        db.execute(f"update tickets set title = ?, description = ?, acceptance_criteria = ?, priority = ?, agent = ?, review = ?,"
+                   f" updated_at = {NOW} where id = ?",
                    (feature["title"], feature["description"], as_given(feature["acceptance_criteria"]), feature["priority"], feature["agent"],
-                    each["ticket"]))
+                    int(feature["review"]), each["ticket"]))
         db.execute("delete from ticket_dependencies where ticket_id = ?", (each["ticket"],))
     fresh = [*(each["ticket"] for each in delta["change"]), *tickets[len(order):]]
     edges = [(ticket, tickets[index]) for ticket in fresh for index in plan["features"][tickets.index(ticket)]["depends_on"]]
@@ -89,8 +90,8 @@ def _add(db: Database, row: sqlite3.Row, plan: dict[str, Any], first: int) -> li
     if not added:
         return []
     epic = db.value("select id from tickets where session_id = ? and type = 'epic' order by seq limit 1", (row["id"],))
-    ids, now, review = allocate(db, len(added)), db.value(f"select {NOW}"), int(plan["review"])
+    ids, now = allocate(db, len(added)), db.value(f"select {NOW}")
     insert(db, TICKETS, [
         (ids[n], row["id"], row["tenant_id"], "feature", feature["title"], feature["description"], as_given(feature["acceptance_criteria"]),
-         "blocked", epic, first + n + 1, feature["priority"], feature["agent"], 0, review, now, now) for n, feature in enumerate(added)])
+         "blocked", epic, first + n + 1, feature["priority"], feature["agent"], 0, int(feature["review"]), now, now) for n, feature in enumerate(added)])
     return ids

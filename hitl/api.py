@@ -12,12 +12,14 @@ from hitl import openapi, sessions, ticket_edit, ticket_views, views
 from hitl.api_card import card_api
 from hitl.api_input import PAGE, number, swarm, text_of, whole
 from hitl.api_interview import interview_api
+from hitl.api_review import review_api
 from hitl.guard import current_tenant, json_body, optional_json_body
 from hitl.ticket_generator import start_build
 
 api = Blueprint("api", __name__, url_prefix="/api")
 api.register_blueprint(card_api)
 api.register_blueprint(interview_api)
+api.register_blueprint(review_api)
 
 
 def _session(session_id: str) -> dict[str, Any]:
@@ -127,9 +129,9 @@ def ticket_diff(ticket_id: str) -> Response:
     return jsonify(views.diff_view(swarm().db, swarm().config, current_tenant(), ticket_id, request.args.get("run")))
 
 
-@api.post("/tickets/<ticket_id>/<any(retry, cancel, answer, approve, 'request-changes', message, stop, waive, edit):what>")
+@api.post("/tickets/<ticket_id>/<any(retry, cancel, answer, message, stop, waive, edit):what>")
 def steer_ticket(ticket_id: str, what: str) -> Response:
-    body = json_body() if what in ("answer", "request-changes", "message", "waive", "edit") else optional_json_body()
+    body = json_body() if what in ("answer", "message", "waive", "edit") else optional_json_body()
     db, tenant = swarm().db, current_tenant()
     decide = {"message": lambda: decisions.tell(db, tenant, ticket_id, body.get("text", "")),
               "stop": lambda: decisions.stop(db, tenant, ticket_id),
@@ -142,12 +144,8 @@ def steer_ticket(ticket_id: str, what: str) -> Response:
         steering.retry(db, tenant, ticket_id)
     elif what == "cancel":
         steering.cancel(db, tenant, ticket_id, text_of(body, "reason", 1000, "Cancelled by a person."), go_on_without=body.get("go_on_without") is True)
-    elif what == "answer":
-        requests.answer(db, tenant, ticket_id, body.get("answer", ""))
-    elif what == "approve":
-        steering.approve(db, tenant, ticket_id)
     else:
-        steering.request_changes(db, tenant, ticket_id, text_of(body, "comments", 20_000))
+        requests.answer(db, tenant, ticket_id, body.get("answer", ""))
     return jsonify(views.ticket_view(db, tenant, ticket_id))
 
 

@@ -69,17 +69,19 @@ def evidence(criteria: list[Any], checks: list[dict[str, Any]]) -> list[dict[str
     """Each criterion with what proves it: the check of the newest run that ran checks, 'unchecked' where there is no command."""
     results = {(check.get("text"), check.get("command")): check for check in checks}
     found = []
-    for item in criteria:
+    for place, item in enumerate(criteria, 1):
         text, command = (item, "") if isinstance(item, str) else (str(item.get("text", "")), str(item.get("check", "")))
         check = results.get((text, command)) if command else None
-        state = "unchecked" if not command else "waiting" if check is None else "passed" if check.get("passed") else "failed"
-        found.append({"text": text, "command": command if command != text else "", "state": state, "output": (check or {}).get("output") or "",
+        waived = "" if isinstance(item, str) else str(item.get("waived") or "")
+        state = "waived" if waived else "unchecked" if not command else "waiting" if check is None else "passed" if check.get("passed") else "failed"
+        found.append({"text": text, "command": command if command != text else "", "state": state, "number": place, "waived": waived,
+                      "output": (check or {}).get("output") or "",
                       "seconds": (check or {}).get("seconds")})
     return found
 
 
 def evidence_text(found: list[dict[str, Any]]) -> str:
-    checked = [each for each in found if each["state"] != "unchecked"]
+    checked = [each for each in found if each["state"] not in ("unchecked", "waived")]
     passed = sum(each["state"] == "passed" for each in checked)
     if not checked:
         return ""

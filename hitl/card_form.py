@@ -64,7 +64,8 @@ def _repository(form: Form, card: Card) -> list[Edit]:
 
 
 def _review(form: Form, card: Card) -> list[Edit]:
-    return _property("review", form.get("review", "") == "true", card, "review")
+    wanted: bool | str = {"true": True, "unchecked": "unchecked"}.get(form.get("review", ""), False)
+    return _property("review", wanted, card, "review")
 
 
 def place_of(form: Form, card: Card) -> int:

@@ -15,7 +15,7 @@ MOST, MOST_LINES = 200, 400  # changes of one comparison that are shown, and lin
 NAMES = {"name": "Name", "description": "What for", "features": "Features", "technical_requirements": "Requirements", "checks": "Checks on the whole",
          "repository": "Repository", "base_branch": "Base branch", "review": "Review"}
 OF_FEATURE = {"title": "title", "description": "description", "acceptance_criteria": "acceptance criteria", "depends_on": "dependencies",
-              "priority": "priority", "agent": "agent"}
+              "priority": "priority", "agent": "agent", "review": "review"}
 _ONE = {"technical_requirements": "Requirement", "checks": "Check on the whole", "acceptance_criteria": "criterion"}
 _PATH = re.compile(r"features\[(\d+)\](?:\.(\w+)(?:\[(\d+)\])?)?|(\w+)\[(\d+)\]")
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from flask import current_app, g
 
-from engine import events
+from engine import events, review
 from engine.errors import InvalidCard, SwarmError
 from hitl import boards, views
 from hitl.formats import number, word
@@ -120,6 +120,8 @@ def _of_session(each: dict[str, Any]) -> dict[str, Any]:
 
 def request(each: dict[str, Any]) -> dict[str, Any]:
     """A request with what its forms need: whether its ticket can be dropped, and what would be dropped with it."""
+    if each["kind"] == "review" and each["ticket_id"]:
+        return {**each, "tip": review.tip_of(_swarm().db, each["ticket_id"])}
     if each["kind"] != "failed" or not each["ticket_id"]:
         return each
     ticket = views.ticket_view(_swarm().db, current_tenant(), each["ticket_id"])

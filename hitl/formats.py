@@ -22,6 +22,7 @@ STATES = {
     "delivered": ("done", "Delivered"), "conflict": ("review", "Conflict, goes again"), "transient": ("review", "Goes again"),
     "lost": ("failed", "Lost"), "over_budget": ("needs-you", "Over budget"), "void": ("cancelled", "Never began"), "stale": ("cancelled", "Overtaken"),
     "passed": ("done", "passed"), "unchecked": ("review", "not checked by a command"), "waiting": ("queued", "not checked yet"),
+    "waived": ("cancelled", "waived"),
     "on": ("done", "On"), "off": ("cancelled", "Off"), "elsewhere": ("review", "Elsewhere"),
 }
 

@@ -4,8 +4,11 @@ from typing import Any
 
 from markupsafe import Markup
 
+from engine.agents import AGENTS
+from engine.agents.log import event_of
 from hitl import ansi
 
+CUT = 500  # characters of an event that is not whole
 MARK = "::phase "
 TITLES = {"clone": "Check out the branch", "commit": "Commit the work"}
 _BAD = ("FAILED ", "ERROR ", "error:", "Error:", "fatal:", "FATAL", "Traceback ", "E  ")
@@ -22,8 +25,9 @@ class Step:
     lines: list[tuple[int, str, Markup]] = field(default_factory=list)
 
 
-def fold(text: str, first_line: int = 1, checks: list[dict[str, Any]] | None = None) -> tuple[list[Step], int]:
-    """The steps of whole lines of a log -> (steps, the number of the line that would come next). Marker lines count, but are not shown."""
+def fold(text: str, first_line: int = 1, checks: list[dict[str, Any]] | None = None, agent: str | None = None) -> tuple[list[Step], int]:
+    """The steps of whole lines of a log -> (steps, the number of the line that would come next). Marker lines count, but are not shown;
+    events of `agent` are, in words."""
     steps: list[Step] = []
     number = first_line
     for line in text.split("\n")[:-1] if text.endswith("\n") else text.split("\n"):
@@ -32,9 +36,20 @@ def fold(text: str, first_line: int = 1, checks: list[dict[str, Any]] | None = N
         else:
             if not steps:
                 steps.append(Step("Output", continues=first_line > 1) if first_line > 1 else Step("Start"))
-            steps[-1].lines.append((number, _tone(line), ansi.line(line)))
+            shown = readable(line, agent)
+            if shown:
+                steps[-1].lines.append((number, _tone(shown[0]), Markup("\n").join(ansi.line(each) for each in shown)))
         number += 1
     return steps, number
+
+
+def readable(line: str, agent: str | None) -> list[str]:
+    """A line of a log as people read it: what an event of the agent says, in lines, none where it says nothing to them. Anything else as it is."""
+    profile = AGENTS.get(agent or "")
+    if profile is None or profile.shown is None or not line.startswith("{"):
+        return [line]
+    event = event_of(line)
+    return [line[:CUT]] if event is None else profile.shown(event)
 
 
 def _title(name: str, checks: list[dict[str, Any]]) -> str:

@@ -4,6 +4,7 @@ import sqlite3
 from datetime import datetime
 from typing import Any
 
+from engine import decisions
 from engine.db import Database
 from hitl import questions, sessions
 from hitl.coverage import LABELS
@@ -23,7 +24,7 @@ def notes_markdown(db: Database, tenant: str, session_id: str) -> str:
     if tickets:
         parts.append("## Tickets")
     for ticket in tickets:
-        parts.append(_ticket(ticket, runs.get(ticket["id"], [])))
+        parts.append(_ticket(ticket, runs.get(ticket["id"], []), decisions.steers(db, ticket["id"])))
     parts += _requests(db, session_id)
     return "\n\n".join(parts) + "\n"
 
@@ -84,7 +85,7 @@ def _card(db: Database, session: sqlite3.Row) -> list[str]:
     return ["## Spec card", "\n".join(lines)] if lines else []
 
 
-def _ticket(ticket: sqlite3.Row, runs: list[sqlite3.Row]) -> str:
+def _ticket(ticket: sqlite3.Row, runs: list[sqlite3.Row], steers: list[dict[str, Any]]) -> str:
     lines = [f"### {ticket['id']} {_line(ticket['title'])}", "", f"- {ticket['type'].capitalize()}, {ticket['status'].replace('_', ' ')}"
              + (f": {_line(ticket['reason'])}" if ticket["reason"] else "")]
     if ticket["branch_name"]:
@@ -97,7 +98,15 @@ def _ticket(ticket: sqlite3.Row, runs: list[sqlite3.Row]) -> str:
         took = _seconds(run["started_at"], run["ended_at"])
         lines.append(f"- Run {run['run_no']} ({run['kind']}{by}): {what}{took}" + (f". {_line(run['reason'])}" if run["reason"] else ""))
         lines += [_check(check) for check in parsed(run["checks"], []) if isinstance(check, dict)]
+    lines += [f"- Not checked by a command: {_line(text)}" for text in _unchecked(ticket)]
+    lines += [f"- {each['kind'].capitalize()} by a person, {_time(each['created_at'])}: {_line(each['body'])}" for each in steers]
     return "\n".join(lines)
+
+
+def _unchecked(ticket: sqlite3.Row) -> list[str]:
+    items = parsed(ticket["acceptance_criteria"], [])
+    return [item if isinstance(item, str) else str(item.get("text", "")) for item in items if isinstance(item, str) or
+            isinstance(item, dict) and not item.get("check")]
 
 
 def _check(check: dict[str, Any]) -> str:

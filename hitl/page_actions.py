@@ -46,19 +46,6 @@ def cancel(ticket_id: str) -> Response:
                     lambda error: screens.ticket(ticket_id, error=error))
 
 
-@actions.post("/tickets/<ticket_id>/approve")
-def approve_change(ticket_id: str) -> Response:
-    return attempt(lambda: steering.approve(swarm().db, current_tenant(), ticket_id), f"/tickets/{ticket_id}",
-                    lambda error: screens.changes(ticket_id, error=error))
-
-
-@actions.post("/tickets/<ticket_id>/request-changes")
-def request_changes(ticket_id: str) -> Response:
-    text = typed_text("text")
-    return attempt(lambda: steering.request_changes(swarm().db, current_tenant(), ticket_id, text), f"/tickets/{ticket_id}",
-                    lambda error: screens.changes(ticket_id, error=error, kept=text))
-
-
 @actions.post("/requests/<int:seq>/answer")
 def answer(seq: int) -> Response:
     """Back to where the person was: the form is on the inbox, on the ticket and on the board."""

@@ -38,7 +38,8 @@ def begin_comment(ticket_id: str) -> str:
     if side not in store.SIDES:
         raise BadRequest("side is L or R.")
     return review_screen.comment(ticket_id, Looking.of(request.args.get("look", "")), tip, {
-        "seq": None, "path": request.args.get("file", ""), "side": side, "line": _whole(request.args.get("line", "")), "now": None, "body": "", "state": "new"})
+        "seq": None, "path": request.args.get("file", ""), "side": side, "line": _whole(request.args.get("line", "")), "body": "", "state": "new",
+        "anchor": request.args.get("anchor", "")})
 
 
 @review_pages.post("/tickets/<ticket_id>/comments")
@@ -51,8 +52,8 @@ def save_comment(ticket_id: str) -> Response:
 
     if _wants_part():
         seq = save()
-        return make_response(review_screen.comment(ticket_id, looking, tip, {"seq": seq, "path": name, "side": side, "line": line, "now": line,
-                                                                             "body": body, "state": "draft"}))
+        return make_response(review_screen.comment(ticket_id, looking, tip, {"seq": seq, "path": name, "side": side, "line": line, "body": body,
+                                                                             "state": "draft", "anchor": typed_text("anchor")}))
     return attempt(save, _back(ticket_id, looking), lambda error: review_screen.page(ticket_id, looking, error, body))
 
 

@@ -16,9 +16,11 @@ from hitl.page_frame import render, swarm
 from hitl.page_interview import interview_pages
 from hitl.page_new import new_pages
 from hitl.page_notes import notes_pages
+from hitl.page_review import review_pages
+from hitl.page_steer import steer_pages
 
 pages = Blueprint("pages", __name__)
-for _part in (actions, amend_pages, card_pages, interview_pages, new_pages, notes_pages):
+for _part in (actions, amend_pages, card_pages, interview_pages, new_pages, notes_pages, review_pages, steer_pages):
     pages.register_blueprint(_part)
 
 
@@ -59,11 +61,6 @@ def session_view(session_id: str, view: str) -> Response | str:
 @pages.get("/tickets/<ticket_id>")
 def ticket(ticket_id: str) -> str:
     return screens.ticket(ticket_id)
-
-
-@pages.get("/tickets/<ticket_id>/changes")
-def changes(ticket_id: str) -> str:
-    return screens.changes(ticket_id)
 
 
 @pages.get("/tickets/<ticket_id>/history")

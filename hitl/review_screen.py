@@ -32,9 +32,10 @@ class Looking:
         """From a query, or from a text that query() made. What is not understood is as if it were not there."""
         if isinstance(values, str):
             values = dict(parse_qsl(values))
-        return cls("split" if values.get("view") == "split" else "unified", values.get("since", "")[:64], values.get("file", ""),
-                   *(int(values.get(name, "")) if re.fullmatch(r"\d{1,7}", values.get(name, "")) else 0 for name in ("start", "page")),
-                   at=values.get("at", "") if re.fullmatch(r"\d{1,6}-[LR]\d{1,9}", values.get("at", "")) else "")
+        start, page = (int(values.get(name, "")) if re.fullmatch(r"\d{1,7}", values.get(name, "")) else 0 for name in ("start", "page"))
+        at = values.get("at", "")
+        return cls("split" if values.get("view") == "split" else "unified", values.get("since", "")[:64], values.get("file", ""), start, page,
+                   at if re.fullmatch(r"\d{1,6}-[LR]\d{1,9}", at) else "")
 
     def query(self, **changes: Any) -> str:
         """As it is to be written behind a '?', with these changes; what is as at first is left out."""
@@ -110,9 +111,10 @@ def _begun(found: review.Change, looking: Looking) -> tuple[str, str, int] | Non
 def _shown(found: review.Change, file: diffs.File, place: int, looking: Looking, begun: tuple[str, str, int] | None = None) -> Shown:
     viewed = file.name in found.viewed
     own = [each for each in found.comments if each["path"] == file.name]
-    shown = Shown(file, place, viewed, opened=bool(file.rows or file.notes) and (not viewed or looking.file == file.name or bool(begun and begun[0] == file.name)),
-                  why=WHY_FOLDED.get(file.folded, ""), drafts=sum(each["state"] == "draft" for each in own),
-                  lines=diff_rows.split(file.rows) if looking.view == "split" else diff_rows.unified(file.rows), anchor=boards.anchor(file.path, place))
+    wanted = looking.file == file.name or (begun is not None and begun[0] == file.name)
+    shown = Shown(file, place, viewed, opened=bool(file.rows or file.notes) and (wanted or not viewed), why=WHY_FOLDED.get(file.folded, ""),
+                  drafts=sum(each["state"] == "draft" for each in own), anchor=boards.anchor(file.path, place),
+                  lines=diff_rows.split(file.rows) if looking.view == "split" else diff_rows.unified(file.rows))
     there = {f"R{row.new}" for row in file.rows if row.new} | {f"L{row.old}" for row in file.rows if row.old and row.kind == "removed" and not found.since}
     for each in own:
         key = f"{each['side']}{each['now']}"

@@ -29,17 +29,18 @@ def inbox(error: SwarmError | None = None, kept: str = "", kept_for: int | None 
     return render("inbox.html", "inbox", needs=facts.needs(), error=as_problem(error), kept=kept, kept_for=kept_for)
 
 
-def ticket(ticket_id: str, error: SwarmError | None = None, kept: str = "") -> str:
-    """The ticket and one of its runs (?run=<id>, else the newest). Raises NotFound."""
+def ticket(ticket_id: str, error: SwarmError | None = None, kept: str = "", said: str = "", edited: dict[str, Any] | None = None) -> str:
+    """The ticket and one of its runs (?run=<id>, else the newest). kept, said, edited: what was typed and not accepted. Raises NotFound."""
     journal_end()
     found, runs = ticket_facts.ticket(ticket_id), ticket_facts.runs(ticket_id)
     wanted = request.args.get("run")
     run = ticket_facts.run(ticket_id, wanted) if wanted else (runs[0] if runs else None)
     evidence = boards.evidence(found["acceptance_criteria"], next((each["checks"] for each in runs if each["checks"]), []))
-    return render("ticket.html", "session", **_about(found, run), view="run", runs=runs, error=as_problem(error), kept=kept,
+    return render("ticket.html", "session", **about(found, run), view="run", runs=runs, error=as_problem(error), kept=kept,
                   request_open=ticket_facts.request_of(found), log=ticket_facts.log(run) if run else None, evidence=evidence,
                   evidence_text=boards.evidence_text(evidence), waits=ticket_facts.waits(found), max_attempts=swarm().config.max_attempts,
-                  facts=ticket_facts.details(found, run))
+                  facts=ticket_facts.details(found, run), said=said, edited=edited, stoppable=ticket_facts.is_stoppable(found),
+                  editable=found["type"] != "epic" and found["status"] in ("pending", "blocked", "ready", "needs_input", "failed"))
 
 
 def log_part(ticket_id: str, run_id: str, after: int, line: int) -> str:
@@ -48,24 +49,14 @@ def log_part(ticket_id: str, run_id: str, after: int, line: int) -> str:
     return render_template("log_part.html", run=run, log=ticket_facts.log(run, after, line))
 
 
-def changes(ticket_id: str, error: SwarmError | None = None, kept: str = "") -> str:
-    journal_end()
-    found, runs = ticket_facts.ticket(ticket_id), ticket_facts.runs(ticket_id)
-    files, what, nothing = ticket_facts.diff(ticket_id)
-    asked = ticket_facts.request_of(found)
-    return render("changes.html", "session", **_about(found, runs[0] if runs else None), view="changes", files=files,
-                  folders=ticket_facts.folders(files), what=what, nothing=nothing,
-                  review=asked if asked and asked["kind"] == "review" else None, error=as_problem(error), kept=kept)
-
-
 def history(ticket_id: str) -> str:
     journal_end()
     found, runs = ticket_facts.ticket(ticket_id), ticket_facts.runs(ticket_id)
-    return render("history.html", "session", **_about(found, runs[0] if runs else None), view="history", runs=runs,
+    return render("history.html", "session", **about(found, runs[0] if runs else None), view="history", runs=runs,
                   events=ticket_facts.story(found, runs), error=None)
 
 
-def _about(found: dict[str, Any], run: dict[str, Any] | None) -> dict[str, Any]:
+def about(found: dict[str, Any], run: dict[str, Any] | None) -> dict[str, Any]:
     """What the head of each of a ticket's pages shows."""
     about = facts.session(found["session_id"])
     closed = found["status"] in ("completed", "cancelled", "failed")

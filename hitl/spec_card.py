@@ -48,6 +48,7 @@ _CARD_VALIDATOR = Draft202012Validator(_without_items(SCHEMA))
 _FEATURE_VALIDATOR = Draft202012Validator({**_FEATURE, "$defs": SCHEMA["$defs"]})
 _LENGTHS = sorted(_limits(_FEATURE, "minLength", "maxLength") | _limits(_CRITERION, "minLength", "maxLength"))
 _SIZES = sorted(_limits(_FEATURE, "minItems", "maxItems"))
+_WORDS = {word for of in _FEATURE["properties"].values() for word in of.get("enum", ()) if isinstance(word, str)}
 _NUMBERS = sorted(_limits(_FEATURE, "minimum", "maximum"))
 
 
@@ -81,17 +82,26 @@ def invalid(problems: list[Problem]) -> InvalidCard:
 
 def normalise(card: dict[str, Any]) -> dict[str, Any]:
     """A valid card in the form that is built: {name, description, checks, review, features: [{title, description,
-    acceptance_criteria: [text or {"text", "check"}], depends_on: [index], priority, agent or None}]}."""
+    acceptance_criteria: [text or {"text", "check"}], depends_on: [index], priority, agent or None, review}]}.
+
+    review of a feature: whether a person sees its change before it is merged; 'unchecked' of the card is worked out for each."""
     features = card["features"]
     names = card_graph.titles(features)
     graph, _ = card_graph.resolve(features, names)
+    criteria = [[_criterion(item) for item in feature.get("acceptance_criteria", ())] for feature in features]
     return {
         "name": card["name"].strip(), "description": card.get("description", ""), "checks": card.get("checks", []),
         "review": card.get("review", False),
         "features": [{"title": names[number], "description": feature.get("description", ""), "depends_on": graph[number],
-                      "acceptance_criteria": [_criterion(item) for item in feature.get("acceptance_criteria", ())],
-                      "priority": int(feature.get("priority", 0)), "agent": feature.get("agent")} for number, feature in enumerate(features)],
+                      "acceptance_criteria": criteria[number], "priority": int(feature.get("priority", 0)), "agent": feature.get("agent"),
+                      "review": _is_reviewed(feature.get("review", card.get("review", False)), criteria[number])}
+                     for number, feature in enumerate(features)],
     }
+
+
+def _is_reviewed(asked: bool | str, criteria: list[Any]) -> bool:
+    """'unchecked': where no command checks anything."""
+    return asked is True or (asked == "unchecked" and all(isinstance(item, str) for item in criteria))
 
 
 def _criterion(item: Any) -> Any:
@@ -116,7 +126,7 @@ def _schema_problems(card: dict[str, Any]) -> Iterator[Problem]:
 def _shape(value: Any) -> Hashable:
     """All that the schema's keywords can tell apart."""
     if isinstance(value, str):
-        return bisect_right(_LENGTHS, len(value))
+        return value if value in _WORDS else bisect_right(_LENGTHS, len(value))
     if isinstance(value, dict):
         return frozenset((name, _shape(item)) for name, item in value.items())
     if isinstance(value, list):
@@ -143,7 +153,7 @@ def _friendly(error: ValidationError, path: str) -> Problem:
         "maxItems": lambda: f"Has {len(value):,} entries; at most {limit:,} are possible.",
         "minimum": lambda: f"Must be {limit} or more.",
         "maximum": lambda: f"Must be {limit} or less.",
-        "enum": lambda: f"Must be one of: {', '.join(map(str, limit))}.",
+        "enum": lambda: f"Must be one of: {', '.join(str(each).lower() if isinstance(each, bool) else str(each) for each in limit)}.",
     }
     return {"path": path, "message": said[str(kind)]()}
 

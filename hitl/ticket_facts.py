@@ -4,7 +4,7 @@ from typing import Any, BinaryIO
 
 from flask import current_app
 
-from hitl import boards, diffs, facts, formats, log_steps, views
+from hitl import facts, formats, log_steps, views
 from hitl.deliveries import delivery_line
 from hitl.guard import current_tenant
 from hitl.ticket_views import run_of
@@ -71,7 +71,7 @@ def log(each: dict[str, Any], after: int | None = None, line: int = 1) -> dict[s
     at_end = after + len(data) >= size
     if (live or not at_end) and (b"\n" in data or len(data) < LONGEST_LINE):
         data = data[:data.rfind(b"\n") + 1]
-    steps, line = log_steps.fold(data.decode("utf-8", "replace"), line, each["checks"] or None) if data else ([], line)
+    steps, line = log_steps.fold(data.decode("utf-8", "replace"), line, each["checks"] or None, each["agent"]) if data else ([], line)
     for step in steps:
         step.open = (live and step is steps[-1]) or any(tone == "is-error" for _, tone, _ in step.lines)
         step.side = formats.number(len(step.lines), "line") if step.lines else "no output"
@@ -98,24 +98,9 @@ def last_line(run_id: str) -> str:
     """The last line with words in it of a live run's log."""
     size = views.log_slice(_swarm().config, run_id, 0, 0)["size"]
     text = views.log_slice(_swarm().config, run_id, max(0, size - 2000), 2000)["text"]
-    return next((each for each in reversed(text.split("\n")) if each.strip() and not each.startswith(log_steps.MARK)), "")
-
-
-def diff(ticket_id: str) -> tuple[list[dict[str, Any]], str, str]:
-    """(files for the template, what they are, why there are none). Raises NotFound."""
-    view = views.diff_view(_swarm().db, _swarm().config, current_tenant(), ticket_id)
-    if view["base"] is None:
-        return [], "", "No run of this ticket has handed over a commit yet."
-    files = [{**vars(file), "anchor": boards.anchor(file.path, place), "folder": file.path.rpartition("/")[0], "name": file.path.rpartition("/")[2]}
-             for place, file in enumerate(diffs.parse(view["diff"]), 1)]
-    return files, f"{view['base'][:8]} … {view['tip'][:8]}", "The commit changes no file."
-
-
-def folders(files: list[dict[str, Any]]) -> list[tuple[str, list[dict[str, Any]]]]:
-    found: dict[str, list[dict[str, Any]]] = {}
-    for file in files:
-        found.setdefault(file["folder"], []).append(file)
-    return list(found.items())
+    agent = _swarm().db.value("select agent from runs where id = ?", (run_id,))
+    lines = (shown for each in reversed(text.split("\n")) if not each.startswith(log_steps.MARK) for shown in reversed(log_steps.readable(each, agent)))
+    return next((each for each in lines if each.strip()), "")
 
 
 def waits(found: dict[str, Any]) -> str:
@@ -127,6 +112,10 @@ def waits(found: dict[str, Any]) -> str:
     if found["status"] == "ready":
         return "It waits for a free slot of the engine."
     return "Nothing was run for this ticket."
+
+
+def is_stoppable(found: dict[str, Any]) -> bool:
+    return found["type"] != "epic" and found["status"] in ("claimed", "running")
 
 
 def machine(each: dict[str, Any]) -> list[str]:
@@ -177,6 +166,8 @@ def story(found: dict[str, Any], its_runs: list[dict[str, Any]]) -> list[dict[st
             told.append((each["started_at"], f"{name} began" + (f" in {each['runtime']}" if each["runtime"] else "")))
         if each["ended_at"]:
             told.append((each["ended_at"], f"{name} ended: {formats.word(each['shown']).lower()}"))
+    words = {"message": "You said", "edited": "You edited it", "waived": "You waived", "stopped": "You stopped it"}
+    told += [(each["created_at"], f"{words[each['kind']]}: {formats.oneline(each['body'], 120)}") for each in found["steers"]]
     for each in found["requests"]:
         told.append((each["created_at"], ("Asked: " if each["kind"] == "question" else "Waits for you: ") + formats.oneline(each["body"], 120)))
         if each["answered_at"]:

@@ -80,15 +80,14 @@ def _build(db: Database, row: sqlite3.Row, checked: Checked, plan: dict[str, Any
     ids = allocate(db, 1 + len(plan["features"]))
     now = db.value(f"select {NOW}")
     supplied = int(checked.sha256 == sample.sha256() and row["repository"] is None)
-    review = int(plan["review"])
     checks = canonical([{"text": command, "check": command} for command in plan["checks"]])
 
-    same = (supplied, review, now, now)
+    same = (now, now)
     session_id, tenant = row["id"], row["tenant_id"]
-    insert(db, TICKETS, [(ids[0], session_id, tenant, "epic", plan["name"], plan["description"], checks, "ready", None, 0, 0, None, *same)])
+    insert(db, TICKETS, [(ids[0], session_id, tenant, "epic", plan["name"], plan["description"], checks, "ready", None, 0, 0, None, supplied, 0, *same)])
     insert(db, TICKETS, [
         (ids[position], session_id, tenant, "feature", feature["title"], feature["description"], as_given(feature["acceptance_criteria"]),
-         "blocked", ids[0], position, feature["priority"], feature["agent"], *same) for position, feature in enumerate(plan["features"], 1)])
+         "blocked", ids[0], position, feature["priority"], feature["agent"], supplied, int(feature["review"]), *same) for position, feature in enumerate(plan["features"], 1)])
     insert(db, "insert into ticket_dependencies (ticket_id, depends_on)", [
         (ids[position], ids[1 + index]) for position, feature in enumerate(plan["features"], 1) for index in feature["depends_on"]])
     return {"epicId": ids[0], "ticketIds": ids, "count": len(ids)}

@@ -189,7 +189,8 @@ class GitHubDouble(Server):
         here = made("pull-request")["head"]
         here["repo"] = made("repository", full_name=self.project)
         pull = made("pull-request", number=number, id=self.new_id(), title=given["title"], body=given.get("body"), draft=given.get("draft", False),
-                    state="open", html_url=f"{self.url}/{self.project}/pull/{number}", url=f"{self.url}{API}/repos/{self.project}/pulls/{number}", node_id=f"PR_{number}",
+                    state="open", html_url=f"{self.url}/{self.project}/pull/{number}",
+                    url=f"{self.url}{API}/repos/{self.project}/pulls/{number}", node_id=f"PR_{number}",
                     comments_url=f"{self.url}{API}/repos/{self.project}/issues/{number}/comments", user=self.user("swarm"), merged=False,
                     issue_url=f"{self.url}{API}/repos/{self.project}/issues/{number}")
         pull["head"] = deepcopy(here) | {"ref": given["head"]}

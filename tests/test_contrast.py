@@ -58,6 +58,13 @@ def test_code_can_be_read_on_added_and_removed_lines(ground, theme):
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("ground", ["add-word", "del-word"])
+def test_words_that_differ_can_be_read_and_seen(ground, theme):
+    assert contrast(TOKENS["text"][theme], TOKENS[ground][theme]) >= 4.5
+    assert contrast(TOKENS[ground][theme], TOKENS[ground.removesuffix("-word")][theme]) >= 1.15
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
 @pytest.mark.parametrize("state", STATES)
 def test_a_state_can_be_read_on_its_own_tint(state, theme):
     ink = TOKENS[state][theme]

@@ -11,7 +11,7 @@ from github_double import GitHubDouble
 
 from engine.config import Config
 from engine.errors import Permanent, RateLimited, TokenRefused, Transient
-from engine.forge import Place, connect, place_of
+from engine.forge import Place, connect, place_of, wire
 from engine.forge.base import MARK
 
 BRANCH = "swarm/abc/tkt-001-x"
@@ -130,9 +130,17 @@ def test_a_redirect_to_another_host_never_carries_the_token(double, forge, tmp_p
     with Server(tmp_path) as other:
         double.mood = lambda method, path: (status, {"Location": f"http://localhost:{other.port}{path}"}, b"")
         for call in (forge.default_branch, lambda: forge.open_change(BRANCH, "main", "T", "B")):
-            with pytest.raises(Permanent, match="redirects|another address"):
+            with pytest.raises(Permanent, match=r"redirects|another address"):
                 call()
         assert other.seen == []
+
+
+def test_no_request_goes_to_any_other_origin_whatever_leads_there(double, tmp_path):
+    with Server(tmp_path) as other:
+        for url in (other.url, f"http://localhost:{double.port}", f"http://127.0.0.1:{double.port}@localhost:{other.port}/"):
+            with pytest.raises(Permanent, match="leads to another address"):
+                wire.session(double.url).get(url, headers={"Authorization": TOKEN})
+        assert other.seen == [] and double.seen == []
 
 
 def test_a_page_on_another_host_is_not_kept(double, forge):
@@ -166,7 +174,8 @@ def test_a_missing_library_is_named_with_what_to_install(double):
 
 def test_the_double_answers_githubs_own_client(double, tmp_path):
     require("gh")
-    env = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "GH_ENTERPRISE_TOKEN": TOKEN, "GH_HOST": "127.0.0.1", "GH_NO_UPDATE_NOTIFIER": "1", "NO_COLOR": "1"}
+    env = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "GH_ENTERPRISE_TOKEN": TOKEN, "GH_HOST": "127.0.0.1", "GH_NO_UPDATE_NOTIFIER": "1",
+           "NO_COLOR": "1"}
 
     def gh(path, *options):
         done = subprocess.run(["gh", "api", f"{double.url}/api/v3/repos/acme/widget{path}", *options], capture_output=True, text=True, env=env)

@@ -101,7 +101,8 @@ def test_a_person_may_clear_what_is_only_alike(agent):
 
 
 @pytest.mark.parametrize(("path", "pattern", "expected"), [
-    (".github/workflows/ci.yml", ".github/workflows", True), (".GitHub/Workflows/ci.yml", ".github/workflows", True), (".gitlab-ci.yml", ".gitlab-ci.yml", True),
+    (".github/workflows/ci.yml", ".github/workflows", True), (".GitHub/Workflows/ci.yml", ".github/workflows", True),
+    (".gitlab-ci.yml", ".gitlab-ci.yml", True),
     ("docs/.gitlab-ci.yml", ".gitlab-ci.yml", False), (".github/workflows-old/x", ".github/workflows", False), ("a/deploy.tf", "*.tf", True),
     ("deploy/prod/x", "deploy/", True), (".github", ".github/workflows", False)])
 def test_which_paths_are_protected(path, pattern, expected):

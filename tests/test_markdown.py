@@ -21,7 +21,8 @@ def test_blocks(source, expected):
 @pytest.mark.parametrize("source, expected", [
     (r"\*a\* \<b\>", "*a* &lt;b&gt;"), ("`a <b>`", "<code>a &lt;b&gt;</code>"), ("**s** and *e* and _f_", "<strong>s</strong> and <em>e</em> and <em>f</em>"),
     ("snake_case_name 2*3*4", "snake_case_name 2*3*4"), ("<https://x>", "&lt;https://x&gt;"), ("[a](javascript:alert(1))", "[a](javascript:alert(1))"),
-    ("![x](y)", "![x](y)"), ("<img src=x onerror=alert(1)>", "&lt;img src=x onerror=alert(1)&gt;"), ("**`<i>`**", "<strong><code>&lt;i&gt;</code></strong>")])
+    ("![x](y)", "![x](y)"), ("<b> *x* <i>", "&lt;b&gt; <em>x</em> &lt;i&gt;"),
+    ("<img src=x onerror=alert(1)>", "&lt;img src=x onerror=alert(1)&gt;"), ("**`<i>`**", "<strong><code>&lt;i&gt;</code></strong>")])
 def test_lines(source, expected):
     assert inline(source) == expected
 

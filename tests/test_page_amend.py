@@ -105,7 +105,7 @@ def test_a_feature_that_started_meanwhile_is_refused_and_so_is_the_approval(clie
 def test_a_proposal_that_somebody_else_changed_is_not_added_to_and_not_approved(client, path):
     put(client, path, "add", title="D")
     data = form(client, path + "/amend", "/amendment/approve")
-    old = [attrs["value"] for attrs in seen(client, path + "/amend?add=1").all("input") if attrs.get("name") == "seen"][0]
+    old = next(attrs["value"] for attrs in seen(client, path + "/amend?add=1").all("input") if attrs.get("name") == "seen")
     put(client, path, "add", title="E")
     late = client.post(path + "/amend", data={"what": "add", "seen": old, "title": "Typed by me"})
     assert late.status_code == 409 and 'value="Typed by me"' in late.get_data(as_text=True)

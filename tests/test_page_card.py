@@ -43,7 +43,8 @@ def test_each_property_has_a_form(client, path, stored, what, fields, expected):
     assert "Since v1" in page.text and {attrs["action"] for attrs in page.all("form")} >= {f"{path}/card", f"{path}/restore"}
 
 
-FORM = {"what": "feature", "place": "0", "title": "A", "description": "", "criterion": ["one", "two", ""], "check": ["", "true", ""], "priority": "2", "agent": ""}
+FORM = {"what": "feature", "place": "0", "title": "A", "description": "", "criterion": ["one", "two", ""], "check": ["", "true", ""], "priority": "2",
+        "agent": ""}
 
 
 def test_a_form_that_is_sent_as_it_is_makes_no_version(client, db, path):
@@ -70,8 +71,7 @@ def test_what_else_a_criterion_holds_is_kept(client, path, stored):
 
 
 def test_features_are_added_moved_split_and_removed(client, path, stored):
-    def titles():
-        return [each["title"] for each in stored()["features"]]
+    titles = lambda: [each["title"] for each in stored()["features"]]  # noqa: E731
     assert "New feature" in seen(client, path + "?add=1").text
     save(client, path, "add", title="D", after=["2"])
     assert titles() == ["A", "B", "C", "D"] and stored()["features"][3]["depends_on"] == ["C"]
@@ -98,7 +98,8 @@ def test_a_removal_is_undone_by_one_press_and_so_is_the_undoing(client, db, path
     ({"title": ""}, "f-title", "Must not be empty"), ({"title": "B"}, "f-title", "has this title already"),
     ({"title": "a\u200bb"}, "f-title", "U+200B, at position 2"),
     ({"criterion": ["fine", ""], "check": ["", "true"]}, "f-c2", "Must not be empty"), ({"description": "\u202e"}, "f-description", "U+202E"),
-    ({"priority": "high"}, "f-priority", "whole number"), ({"priority": "99999"}, "f-priority", "1000 or less"), ({"agent": "Not One"}, "f-agent", "An agent's name")])
+    ({"priority": "high"}, "f-priority", "whole number"), ({"priority": "99999"}, "f-priority", "1000 or less"),
+    ({"agent": "Not One"}, "f-agent", "An agent's name")])
 def test_what_is_wrong_stands_under_its_field_and_everything_is_kept(client, db, path, fields, field, words):
     answer = client.post(path + "/card", data={**FORM, "base_version": "1", **fields})
     page = checked(answer)
@@ -156,7 +157,8 @@ def test_the_second_of_two_sees_both_versions_and_what_was_typed_and_may_put_it_
 
 def test_a_feature_that_somebody_removed_meanwhile_is_kept_as_a_new_one(client, path):
     client.put(path.replace("/sessions/", "/api/hitl/") + "/spec-card", json={"name": "Shop", "features": [{"title": "C"}]})
-    answer = client.post(path + "/card", data={**FORM, "title": "Mine", "title_was": "A", "criterion": ["typed"], "check": [""], "base_version": "1"})
+    answer = client.post(path + "/card", data={**FORM, "place": "1", "title": "Mine", "title_was": "B", "criterion": ["typed"], "check": [""],
+                                               "base_version": "1"})
     page = checked(answer)
     assert answer.status_code == 409 and "New feature" in page.text and any(attrs.get("value") == "Mine" for attrs in page.all("input"))
     assert "typed" in page.text
@@ -227,7 +229,8 @@ def test_cards_of_one_and_of_two_hundred_features_and_long_titles_have_their_pag
 
 
 @pytest.mark.parametrize("form", [{}, {"what": "nothing"}, {"what": "feature"}, {"what": "feature", "place": "9", "title": "x"}, {"what": "move", "place": "x"},
-                                  {"what": "split", "place": "0"}, {"what": "name", "base_version": "x"}, {"what": "split", "place": "0", "title": "x", "take": "9"}])
+                                  {"what": "split", "place": "0"}, {"what": "name", "base_version": "x"},
+                                  {"what": "split", "place": "0", "title": "x", "take": "9"}])
 def test_a_form_that_no_page_has_is_refused_without_harm(client, db, path, form):
     answer = client.post(path + "/card", data=form)
     assert answer.status_code == 400
@@ -245,5 +248,5 @@ def test_a_card_that_was_broken_by_hand_is_mended_as_json(client, db, path, card
 
 
 def test_edits_name_what_differs_and_nothing_else():
-    form = MultiDict([("what", "repository"), ("repository", "o/r"), ("base_branch", "")])
-    assert edits_of(form, {"base_branch": "main"}) == [{"op": "set", "path": "repository", "value": "o/r"}, {"op": "remove", "path": "base_branch"}]
+    edits = edits_of(MultiDict({"what": "repository", "repository": "o/r"}), {"base_branch": "main"})
+    assert edits == [{"op": "set", "path": "repository", "value": "o/r"}, {"op": "remove", "path": "base_branch"}]

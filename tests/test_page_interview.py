@@ -170,7 +170,8 @@ def test_hostile_text_is_text_in_the_whole_conversation(client, db):
     answer(client, path, db, text=HOSTILE)
     answer(client, path, db, skip="all")
     client.post(path + "/messages", data={"text": f"1. {HOSTILE} one\n2. {HOSTILE} two"})
-    for place in (path, path + "/versions", path + "/versions?from=0&to=1", path + "/json", path + "/notes", path + "?edit=0", path + "?split=0", path + "?add=1", "/"):
+    for place in (path, path + "/versions", path + "/versions?from=0&to=1", path + "/json", path + "/notes", path + "?edit=0", path + "?split=0",
+                  path + "?add=1", "/"):
         page = seen(client, place)
         assert "onerror" in page.text or place.endswith("/json"), place
         assert not page.all("img"), place

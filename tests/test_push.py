@@ -97,7 +97,8 @@ REFUSALS = {
     "A hook of the remote": ("pre-receive", "echo 'no pushes on Friday' >&2; exit 1"),
     "protects swarm/abc/tkt-001-x": ("update", "echo 'error: GH006: Protected branch update failed for refs/heads/x.' >&2; exit 1"),
     "no push of this size": ("pre-receive", "echo 'error: File big.bin is 120.00 MB; this exceeds GitHub'\"'\"'s file size limit of 100.00 MB' >&2; exit 1"),
-    "may not change workflow files": ("update", "echo 'refusing to allow a Personal Access Token to create or update workflow `x` without `workflow` scope' >&2; exit 1"),
+    "may not change workflow files": (
+        "update", "echo 'refusing to allow a Personal Access Token to create or update workflow `x` without `workflow` scope' >&2; exit 1"),
 }
 
 

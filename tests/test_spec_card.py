@@ -78,7 +78,7 @@ def test_the_hash_does_not_depend_on_the_order_of_keys():
     (["features", 1, "depends_on"], [None], "features[1].depends_on[0]", "Must be text or a whole number, not null."),
     (["checks"], ["make test", 1], "checks[1]", "Must be text, not a number."),
     (["technical_requirements"], "none", "technical_requirements", "Must be a list, not text."),
-    (["review"], "yes", "review", "Must be true or false, not text."),
+    (["review"], "yes", "review", "Must be one of: true, false, unchecked."),
     (["base_branch"], "-main", "base_branch", "This is not a name that a git branch can have."),
     (["base_branch"], "a..b", "base_branch", "This is not a name that a git branch can have."),
 ])
@@ -156,7 +156,8 @@ def test_normalise_strips_titles_and_brings_criteria_into_one_form():
     plan = normalise(RICH)
     assert [f["title"] for f in plan["features"]] == ["F1", "F2", "3"] and [f["depends_on"] for f in plan["features"]] == [[], [0], [1, 0]]
     assert plan["features"][0]["acceptance_criteria"] == ["plain", {"text": "tested", "check": "true"}]
-    assert plan["features"][2] == {"title": "3", "description": "", "depends_on": [1, 0], "acceptance_criteria": [], "priority": 0, "agent": None}
+    assert plan["features"][2] == {"title": "3", "description": "", "depends_on": [1, 0], "acceptance_criteria": [], "priority": 0, "agent": None,
+                                   "review": True}
     assert (plan["checks"], plan["review"]) == (["make test"], True)
 
 

@@ -46,7 +46,7 @@ def test_the_epic_is_ready_and_its_features_are_blocked_in_the_cards_order(db, a
         ("TKT-002", "feature", "blocked", "F1", "TKT-001", 1, 5, None), ("TKT-003", "feature", "blocked", "F2", "TKT-001", 2, 0, "runbook"),
         ("TKT-004", "feature", "blocked", "F3", "TKT-001", 3, 0, None)]
     assert json.loads(first["acceptance_criteria"]) == ["plain", {"text": "tested", "check": "true"}, "seen"]
-    assert {t["session_id"] for t in (epic, first)} == {session_id} and {t["review"] for t in (epic, first)} == {1}
+    assert {t["session_id"] for t in (epic, first)} == {session_id} and [t["review"] for t in (epic, first, second, third)] == [0, 1, 1, 1]
     assert [tuple(row) for row in db.all("select ticket_id, depends_on from ticket_dependencies order by 1, 2")] == [
         ("TKT-003", "TKT-002"), ("TKT-004", "TKT-002"), ("TKT-004", "TKT-003")]
     assert sessions.get(db, TENANT, session_id)["state"] == "building"

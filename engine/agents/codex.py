@@ -1,5 +1,5 @@
 """OpenAI Codex: `codex exec --json`, its session (a thread) in ~/.codex."""
-from engine.agents.base import Agent, Event, Reading, at, brief, installed, must_end, program, quoted
+from engine.agents.base import Agent, Event, Reading, at, brief, installed, items, must_end, program, quoted
 from engine.agents.claude import result_lines
 from engine.jobs import Job
 
@@ -49,7 +49,7 @@ def _shown(event: Event) -> list[str]:
     if what == "command_execution":
         return result_lines(at(item, "aggregated_output"), at(item, "exit_code") not in (0, None))
     if what == "file_change":
-        return [f"› {brief(each.get('kind'), 20)} {brief(each.get('path'))}" for each in (at(item, "changes") or []) if isinstance(each, dict)]
+        return [f"› {brief(each.get('kind'), 20)} {brief(each.get('path'))}" for each in items(item, "changes")]
     return [f"› {brief(what, 40)}: {brief(at(item, 'message') or at(item, 'query') or at(item, 'tool'))}"]
 
 

@@ -100,6 +100,7 @@ class ModelDrafter:
         for feature in card["features"] if isinstance(card.get("features"), list) else ():
             if isinstance(feature, dict):
                 feature.pop("agent", None)
+                feature.pop("review", None)
         present = brief.card or {}
         card = {**card, **{name: value for name, value in present.items() if name in _NOT_ITS_OWN or name not in SCHEMA["properties"]}}
         return validate(card, self.config).card

@@ -8,10 +8,11 @@ from engine import VERSION
 from hitl.openapi import errors, schemas
 from hitl.openapi.operations import described
 from hitl.openapi.operations_card import CARD
+from hitl.openapi.operations_review import REVIEW
 from hitl.openapi.operations_session import SESSIONS
 from hitl.openapi.operations_ticket import TICKETS
 
-OPERATIONS = (*SESSIONS, *CARD, *TICKETS)
+OPERATIONS = (*SESSIONS, *CARD, *TICKETS, *REVIEW)
 
 
 @cache

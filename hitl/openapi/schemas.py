@@ -91,6 +91,17 @@ SCHEMAS: dict[str, Any] = {
     "Log": shape(run=maybe(TEXT), text=TEXT, size=INTEGER, next=INTEGER),
     "TicketDiff": shape(ticket=TEXT, base=maybe(TEXT), tip=maybe(TEXT), diff=TEXT,
                         files=listed(open_shape(path=TEXT, added=maybe(INTEGER), removed=maybe(INTEGER)))),
+    "Comment": shape(
+        seq=INTEGER, tip={**TEXT, "description": "The commit that it is about"}, path=TEXT, side=one_of("L", "R"), line=INTEGER, anchor=TEXT, quoted=TEXT,
+        body=TEXT, state=one_of("draft", "sent"), now={**maybe(INTEGER), "description": "The line's number in the present change"},
+        outdated={**BOOLEAN, "description": "That line was changed since"}, created_at=TIME, sent_at=maybe(TIME)),
+    "Comments": shape(tip=maybe(TEXT), comments=listed(ref("Comment"))),
+    "Review": shape(
+        ticket=TEXT, status=one_of(*TICKET_STATES), base=maybe(TEXT), tip=maybe(TEXT), since=maybe(TEXT), comments=listed(ref("Comment")),
+        reviewed={**listed(TEXT), "description": "Commits that were reviewed before, oldest first"},
+        will={**TEXT, "description": "What approving does, as a sentence"},
+        files=listed(shape(path=TEXT, old_path=maybe(TEXT), change=one_of("changed", "new", "deleted", "renamed", "copied"), added=INTEGER,
+                           removed=INTEGER, rows=INTEGER, folded=maybe(one_of("generated", "binary", "large")), notes=listed(TEXT), viewed=BOOLEAN))),
     "Engine": open_shape(engine=one_of("here", "elsewhere", "off"), paused=BOOLEAN, reason=maybe(TEXT), slots=INTEGER, busy=INTEGER,
                          last_tick_age={"type": ["number", "null"]}, errors={"type": "array"}, runs=listed(ref("Run")),
                          runtimes=listed({"type": "object"}), agents=listed({"type": "object"}), settings=listed({"type": "object"})),

@@ -22,11 +22,19 @@
       const open = folds.some(each => !each.open);
       for (const each of folds) each.open = open;
     },
-    move: step => {
-      const items = [...document.querySelectorAll("[data-item]")];
+    move: what => {  // "1" or "-1", and which items: else those that are marked as such
+      const [step, ...which] = what.split(" ");
+      const items = [...document.querySelectorAll(which.join(" ") || "[data-item]")];
       if (!items.length) return;
-      const at = items.indexOf(document.activeElement);
+      const at = items.findIndex(each => each === document.activeElement || each.closest("[data-group]")?.contains(document.activeElement));
       items[at < 0 ? 0 : Math.min(items.length - 1, Math.max(0, at + Number(step)))].focus();
+    },
+    near: selector => {  // in the group that has the focus, else in the first one
+      const active = document.activeElement;
+      const found = active.matches(selector) ? active : (active.closest("[data-group]") ?? document.querySelector("[data-group]"))?.querySelector(selector);
+      const fold = found?.closest("details");
+      if (fold) fold.open = true;
+      found?.click();
     },
   };
 

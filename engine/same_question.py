@@ -1,0 +1,64 @@
+"""Questions of runs that need no person again: the same was asked by another ticket of the session, or nobody has answered for a set time."""
+import json
+import re
+from typing import Any
+
+from engine import requests
+from engine.backoff import utc
+from engine.db import Database
+from engine.log import event
+from engine.tickets import NOW
+
+ASSUMED = "assumption"  # answered_by, of an answer that nobody gave
+
+
+def key(question: str, options: list[str]) -> tuple[str, frozenset[str]]:
+    """What makes two questions the same: their words, whatever the case and the punctuation; and the choices, in any order."""
+    def words(text: str) -> str:
+        return " ".join(re.findall(r"\w+", text.casefold()))
+    return words(question), frozenset(map(words, options))
+
+
+def earlier_answer(db: Database, session_id: str, ticket_id: str, question: str, options: list[str]) -> Any | None:
+    """The row of an answered request of another ticket of this session that asked the same."""
+    wanted = key(question, options)
+    return next((row for row in db.all("select * from requests where session_id = ? and ticket_id <> ? and kind = 'question' and state = 'answered'"
+                                       " order by seq", (session_id, ticket_id)) if _key_of(row) == wanted), None)
+
+
+def answer_alike(db: Database, answered: Any, text: str) -> None:
+    """What was just answered answers the same open question of other tickets, too. answered: the request's row."""
+    for row in db.all("select * from requests where session_id = ? and seq <> ? and kind = 'question' and state = 'open' order by seq",
+                      (answered["session_id"], answered["seq"])):
+        if _key_of(row) == _key_of(answered):
+            requests.close_question(db, row, text, as_for(answered))
+
+
+def as_for(row: Any) -> str:
+    """answered_by, of an answer that was given to another ticket."""
+    return f"the answer to {row['ticket_id']}"
+
+
+def assume_overdue(db: Database, seconds: float) -> None:
+    """The recommended option, the first, of each question that has waited that long. seconds 0: questions wait for ever."""
+    if not seconds:
+        return
+    overdue = db.all("select * from requests where state = 'open' and kind = 'question' and options <> '[]' and created_at < ?", (utc(after=-seconds),))
+    for row in overdue:
+        with db.transaction():
+            if db.value("select state from requests where seq = ?", (row["seq"],)) == "open":
+                option = json.loads(row["options"])[0]
+                requests.close_question(db, row, option, ASSUMED)
+                event("assumed", ticket=row["ticket_id"], answer=option)
+
+
+def record_answered(db: Database, ticket: Any, run_id: str, question: str, options: list[str], earlier: Any) -> None:
+    """A question that was answered before it was asked: it is in the ticket's history and its next prompt like any other."""
+    db.execute("insert into requests (tenant_id, session_id, ticket_id, run_id, kind, body, options, state, answer, answered_by, answered_at)"
+               f" values (?, ?, ?, ?, 'question', ?, ?, 'answered', ?, ?, {NOW})",
+               (ticket["tenant_id"], ticket["session_id"], ticket["id"], run_id, question, json.dumps(options, ensure_ascii=False), earlier["answer"],
+                as_for(earlier)))
+
+
+def _key_of(row: Any) -> tuple[str, frozenset[str]]:
+    return key(row["body"], [str(option) for option in json.loads(row["options"])])

@@ -1,0 +1,75 @@
+"""JSON of a review: what a ticket changed, comments on its lines, what was seen of it, and what a person decides."""
+from typing import Any
+
+from flask import Blueprint, Response, jsonify, request
+
+from engine import review as store
+from engine import steering
+from engine.errors import BadRequest
+from hitl import review, views
+from hitl.api_input import swarm, text_of
+from hitl.guard import current_tenant, json_body, optional_json_body
+
+review_api = Blueprint("review_api", __name__)
+
+
+def _change(ticket_id: str) -> dict[str, Any]:
+    return review.view(review.change(swarm().db, swarm().config, current_tenant(), ticket_id, request.args.get("since", "")))
+
+
+@review_api.get("/tickets/<ticket_id>/review")
+def get_review(ticket_id: str) -> Response:
+    """?since=<sha>: only what differs from that commit, which was reviewed before."""
+    return jsonify(_change(ticket_id))
+
+
+@review_api.get("/tickets/<ticket_id>/comments")
+def list_comments(ticket_id: str) -> Response:
+    found = _change(ticket_id)
+    return jsonify(tip=found["tip"], comments=found["comments"])
+
+
+@review_api.post("/tickets/<ticket_id>/comments")
+def save_comment(ticket_id: str) -> tuple[Response, int]:
+    """A draft; one that is there on this line is replaced."""
+    body = json_body()
+    line = body.get("line")
+    if not isinstance(line, int) or isinstance(line, bool) or not 0 < line < 2**31:
+        raise BadRequest("line must be a whole number from 1.")
+    seq = review.draft(swarm().db, swarm().config, current_tenant(), ticket_id, text_of(body, "tip", 64), text_of(body, "path", 5000),
+                       text_of(body, "side", 1, "R"), line, text_of(body, "body", store.BODY_LIMIT))
+    response = jsonify(next(each for each in _change(ticket_id)["comments"] if each["seq"] == seq))
+    response.headers["Location"] = f"/api/tickets/{ticket_id}/comments"
+    return response, 201
+
+
+@review_api.delete("/tickets/<ticket_id>/comments/<int:comment>")
+def discard_comment(ticket_id: str, comment: int) -> Response:
+    store.discard(swarm().db, current_tenant(), ticket_id, min(comment, 2**62))
+    return list_comments(ticket_id)
+
+
+@review_api.post("/tickets/<ticket_id>/viewed")
+def mark_viewed(ticket_id: str) -> Response:
+    body = json_body()
+    if not isinstance(body.get("viewed", True), bool):
+        raise BadRequest("viewed is true or false.")
+    review.set_viewed(swarm().db, swarm().config, current_tenant(), ticket_id, text_of(body, "tip", 64), text_of(body, "path", 5000),
+                      body.get("viewed", True))
+    return jsonify(_change(ticket_id))
+
+
+@review_api.post("/tickets/<ticket_id>/approve")
+def approve(ticket_id: str) -> Response:
+    """tip: the commit that was looked at. Another one is in review by now: 409."""
+    steering.approve(swarm().db, current_tenant(), ticket_id, tip=text_of(json_body(), "tip", 64))
+    return jsonify(views.ticket_view(swarm().db, current_tenant(), ticket_id))
+
+
+@review_api.post("/tickets/<ticket_id>/request-changes")
+def request_changes(ticket_id: str) -> Response:
+    """comments on the whole, drafts on lines, or both."""
+    body = optional_json_body()
+    comments = text_of(body, "comments", 20_000) if body.get("comments") != "" and "comments" in body else ""
+    steering.request_changes(swarm().db, current_tenant(), ticket_id, comments, tip=text_of(body, "tip", 64) if "tip" in body else None)
+    return jsonify(views.ticket_view(swarm().db, current_tenant(), ticket_id))
