@@ -6,8 +6,10 @@ SYSTEM_PACKAGES := git sqlite3 openssl bubblewrap fiu-utils \
   qemu-system-x86 mmdebstrap squashfs-tools lz4 \
   openssh-server gh
 
+NPM_PACKAGES := nodejs npm  # for agents; other builds of nodejs bring npm, and conflict with Debian's
+
 .DEFAULT_GOAL := help
-.PHONY: help run demo test lint types check system-deps backup restore drain vendor chaos bench forge-live vm-image vm-test clean
+.PHONY: help run demo test lint types check system-deps backup restore drain vendor chaos bench forge-live vm-image vm-test agents agents-test clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 22
@@ -31,7 +33,8 @@ check: lint types test  ## lint, types and tests: what CI runs
 
 system-deps:  ## install the Debian packages for the optional parts (as root)
 	apt-get update -qq
-	DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $(SYSTEM_PACKAGES)
+	DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $(SYSTEM_PACKAGES) \
+	  $$(command -v npm > /dev/null || echo $(NPM_PACKAGES))
 
 backup: $(VENV)/.run  ## copy the database to data/backups/ (the server may be running)
 	@$(BIN)/python -m engine.backup $(FILE)
@@ -58,6 +61,12 @@ vm-test: $(VENV)/.test  ## the tests that boot many virtual machines: every prom
 
 forge-live: $(VENV)/.test  ## try a delivery on a real forge: see docs/delivery.md (asks for its own variables, else does nothing)
 	@$(BIN)/python tests/forge_live.py
+
+agents: $(VENV)/.run  ## install coding agents, in pinned versions, into data/agents: all, or make agents AGENTS="codex claude"
+	@$(BIN)/python -m engine.agents.packages $(AGENTS)
+
+agents-test: $(VENV)/.test  ## the tests with real coding agents, in bubblewrap and in virtual machines (about 30 minutes)
+	@$(BIN)/python -m pytest -m agents
 
 bench: $(VENV)/.bench  ## measure claims, inserts, dispatch, pages and peers, side by side (about 15 minutes)
 	@$(BIN)/python -m bench

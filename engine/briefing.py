@@ -1,5 +1,6 @@
 """From rows to a job: everything that a run is told, fixed before it starts."""
 import json
+from math import inf
 from typing import Any
 
 from engine.access import access_for
@@ -14,25 +15,26 @@ from engine.prompt import prompt
 from engine.runtimes.qemu import Qemu
 from engine.source import validate_source
 from engine.spec import approved_card
+from engine.workflow import LIMITS, Workflow, workflow_at
 
 
-def job_for(db: Database, config: Config, run: Any, ticket: Any, session: Any, runtime: str, agent: Agent) -> Job:
+def job_for(db: Database, config: Config, run: Any, ticket: Any, session: Any, runtime: str, agent: Agent, workflow: Workflow | None = None) -> Job:
     """run, ticket, session: their rows. Raises Permanent when the card's repository is not one that this installation allows."""
     epic = db.one("select session_id, id, title, branch_name from tickets where id = ?", (ticket["parent_id"],)) or ticket
     return Job(
         run=run["id"], kind=run["kind"], ticket=ticket["id"], session=ticket["session_id"], title=ticket["title"],
         description=ticket["description"], project=session["project_name"], repository=str(repository_path(config, ticket["session_id"])),
         integration=own_branch(epic), branch=own_branch(ticket), runtime=runtime, agent=agent.name,
-        prompt=prompt(db, ticket) if run["kind"] == "feature" else "", criteria=criteria_of(ticket["acceptance_criteria"]),
-        limits=limits(config), source=_source(db, config, session) if run["kind"] == "prepare" else None,
+        prompt=prompt(db, ticket, workflow) if run["kind"] == "feature" else "", criteria=criteria_of(ticket["acceptance_criteria"]),
+        limits=limits(config, workflow), source=_source(db, config, session) if run["kind"] == "prepare" else None,
         machine=config.machine if runtime == Qemu.name else None, access=access_for(db, config, session, run["kind"], agent),
-        means=means(db, config, run, ticket, runtime, agent))
+        means=means(db, config, run, ticket, runtime, agent, hooks_of(config, session, runtime, workflow)))
 
 
 GOES_ON = ("needs_input", "over_budget", "transient")  # outcomes of runs that were cut off in the middle of what they were doing
 
 
-def means(db: Database, config: Config, run: Any, ticket: Any, runtime: str, agent: Agent) -> Means:
+def means(db: Database, config: Config, run: Any, ticket: Any, runtime: str, agent: Agent, hooks: Workflow) -> Means:
     """The agent's session of the run before goes on where that run was cut off, by the same agent in the same kind of sandbox."""
     if run["kind"] != "feature":
         return Means()
@@ -43,11 +45,28 @@ def means(db: Database, config: Config, run: Any, ticket: Any, runtime: str, age
         (before["agent"], before["runtime"]) == (agent.name, runtime) else ""
     return Means(tools=str(stands.folder) if stands.folder and stands.folder.is_dir() and runtime != "qemu" else "",
                  model=next((stands.models[kind] for kind in agent.models if kind in stands.models), ""),
-                 command=stands.command if agent.name == "custom" else "", session=session, home=before["id"] if session and before else "")
+                 command=stands.command if agent.name == "custom" else "", session=session, home=before["id"] if session and before else "",
+                 hooks=hooks.hooks, hook_seconds=hooks.timeout)
 
 
-def limits(config: Config) -> Limits:
-    return Limits(config.run_seconds, config.stall_seconds, config.check_seconds, config.log_mb, config.work_mb, config.memory_mb, config.processes)
+def workflow_for(db: Database, config: Config, run: Any, ticket: Any) -> Workflow | None:
+    """The WORKFLOW.md of the commit that a feature's build stands on. Raises Permanent for one that cannot be used."""
+    if run["kind"] != "feature":
+        return None
+    base, path = db.value("select base_sha from tickets where id = ?", (ticket["parent_id"],)), repository_path(config, ticket["session_id"])
+    return workflow_at(path, base) if base and path.is_dir() else None
+
+
+def hooks_of(config: Config, session: Any, runtime: str, workflow: Workflow | None) -> Workflow:
+    """Hooks are commands of a repository: without isolation they are left out, unless a person said that none is needed."""
+    trusted = runtime != "process" or config.runtime == "process" or session["isolation"] == "waived"
+    return workflow if workflow and trusted else Workflow()
+
+
+def limits(config: Config, workflow: Workflow | None = None) -> Limits:
+    own = workflow.limits if workflow else {}
+    run, stall, check = (min(getattr(config, name), own.get(name, inf)) for name in LIMITS)
+    return Limits(run, stall, check, config.log_mb, config.work_mb, config.memory_mb, config.processes)
 
 
 def _source(db: Database, config: Config, session: Any) -> Source:

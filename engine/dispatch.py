@@ -4,7 +4,7 @@ from typing import Any
 
 from engine import access, claims, requests
 from engine.agents import choose_agent
-from engine.briefing import job_for, needs_isolation
+from engine.briefing import job_for, needs_isolation, workflow_for
 from engine.config import Config
 from engine.crash import point
 from engine.db import Database
@@ -23,11 +23,12 @@ def dispatch(db: Database, config: Config, launcher: Launcher, choice: Choice, r
     if ticket is None or session is None:
         raise LookupError(run["ticket_id"])
     try:
-        agent = choose_agent(config, ticket["agent"], runtime=choice.runtime.name)
+        workflow = workflow_for(db, config, run, ticket)
+        agent = choose_agent(config, ticket["agent"] or (workflow.agent if workflow else None), runtime=choice.runtime.name)
         if choice.fallback and session["isolation"] != "waived" and needs_isolation(run, ticket, agent):
             _wait_for_isolation(db, run, choice)
             return
-        job = job_for(db, config, run, ticket, session, choice.runtime.name, agent)
+        job = job_for(db, config, run, ticket, session, choice.runtime.name, agent, workflow)
         spent = access.used_up(job.access.budget) if job.access and job.access.models and not ticket["approved_tip"] else None
         if spent:
             _wait_for_budget(db, run, spent)

@@ -89,13 +89,16 @@ class Access:
 @dataclass(frozen=True)
 class Means:
     """What the agent of a run works with. tools: the folder of installed agents on the host. model: '' for the agent's own choice.
-    command: of the agent custom. session: of the agent, to go on in; home: the run whose session.tar has it."""
+    command: of the agent custom. session: of the agent, to go on in; home: the run whose session.tar has it. hooks: {name: shell text} of
+    the repository's WORKFLOW.md, hook_seconds: the longest of each."""
 
     tools: str = ""
     model: str = ""
     command: str = ""
     session: str = ""
     home: str = ""
+    hooks: dict[str, str] = field(default_factory=dict)
+    hook_seconds: float = 60.0
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ from engine.watch import PHASE, Output, OverTime
 
 SCRIPTS = Path(__file__).resolve().parent / "scripts"
 NOT_COMMITTED = 113    # work.sh: the agent was done, its work could not be committed
+HOOK_FAILED = 114      # work.sh: after_create or before_run
 UNUSABLE_BUNDLE = 113  # check.sh, before the check began
 
 
@@ -34,7 +35,9 @@ def work(run: Run) -> None:
     _write(inputs / "agent.sh", script)
     _write(inputs / "message", message(job, agent))
     _write_values(inputs / "job", integration=job.integration, branch=job.branch, base=base, resume="yes" if resume else "", agent=agent.name,
-                  keeps=" ".join(agent.keeps))
+                  keeps=" ".join(agent.keeps), hook_seconds=f"{job.means.hook_seconds:g}")
+    for name, text in job.means.hooks.items():
+        _write(inputs / f"hook-{name}", text)
     session.give(run.folder, job, inputs)
     _copy_scripts(inputs, "work.sh", "bin/swarm-ask")
     _copy_relay(run, inputs)
@@ -65,6 +68,8 @@ def _judge(code: int, output: Output, limits: Limits, why: str | None) -> None:
         raise AgentFailed(f"The run wrote a file of more than {limits.work_mb} MB, and was ended by that.")
     if code == NOT_COMMITTED:
         raise AgentFailed(f"The agent's work could not be committed{last}")
+    if code == HOOK_FAILED:
+        raise AgentFailed(f"WORKFLOW.md of the repository has a hook that failed{last}")
     if why:
         raise AgentFailed(why)
     if code != 0:

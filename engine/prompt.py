@@ -6,6 +6,7 @@ from engine import review
 from engine.db import Database
 from engine.jobs import Criterion, criteria_of
 from engine.spec import approved_card
+from engine.workflow import Workflow, render
 
 RULES = """\
 You work in a fresh clone of the repository, on a branch of your own, in a sandbox without a network.
@@ -19,18 +20,35 @@ STUCK = "wrote nothing for"  # engine/watch.py says so of a run that stalled
 SUMMARY = 1000  # characters of what an agent said of its work
 
 
-def prompt(db: Database, ticket: Any) -> str:
-    """Markdown for the agent. ticket: its row."""
-    parts = [f"# {ticket['id']}: {_line(ticket['title'])}", RULES, "## The ticket", _data(ticket["description"] or "(no description)")]
-    criteria = criteria_of(ticket["acceptance_criteria"])
-    if criteria:
-        parts += ["## Done means", _data("\n".join(_criterion(each) for each in criteria))]
-    parts += _requirements(db, ticket["session_id"]) + _dependencies(db, ticket["id"])
+def prompt(db: Database, ticket: Any, workflow: Workflow | None = None) -> str:
+    """Markdown for the agent. ticket: its row. workflow: the repository's; its template takes the place of the ticket's own part.
+    Raises Permanent for a template with a name that is not known."""
+    parts = [f"# {ticket['id']}: {_line(ticket['title'])}", RULES]
+    criteria = [_criterion(each) for each in criteria_of(ticket["acceptance_criteria"])]
+    if workflow and workflow.template:
+        parts.append(render(workflow.template, _variables(db, ticket, criteria)))
+    else:
+        parts += ["## The ticket", _data(ticket["description"] or "(no description)")]
+        parts += ["## Done means", _data("\n".join(criteria))] if criteria else []
+        parts += _requirements(db, ticket["session_id"])
+    parts += _dependencies(db, ticket["id"])
     parts += _came_back(db, ticket["id"])
     parts += _messages(db, ticket["id"])
     if ticket["run_no"] > 1:  # a first run has nothing behind it
         parts += _answers(db, ticket["id"]) + _last_attempt(db, ticket)
     return "\n\n".join(parts) + "\n"
+
+
+def _variables(db: Database, ticket: Any, criteria: list[str]) -> dict[str, Any]:
+    """What the template of a WORKFLOW.md may use. attempt: empty at the first."""
+    before = [row[0] for row in db.all("select depends_on from ticket_dependencies where ticket_id = ? order by 1", (ticket["id"],))]
+    requirements = [_line(item) for item in approved_card(db, ticket["session_id"]).get("technical_requirements") or []]
+    issue = {"id": ticket["id"], "identifier": ticket["id"], "title": _line(ticket["title"]), "description": _data(ticket["description"] or "(no description)"),
+             "state": ticket["status"], "priority": ticket["priority"], "branch_name": ticket["branch_name"], "url": ticket["pr_url"], "labels": [],
+             "blocked_by": before, "created_at": ticket["created_at"], "updated_at": ticket["updated_at"],
+             "acceptance_criteria": _data("\n".join(criteria)) if criteria else ""}
+    return {"issue": issue, "attempt": ticket["run_no"] if ticket["run_no"] > 1 else None,
+            "requirements": _data("\n".join(f"- {item}" for item in requirements)) if requirements else ""}
 
 
 def _criterion(each: Criterion) -> str:

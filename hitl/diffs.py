@@ -68,6 +68,8 @@ def parse(diff: str, most_rows: int = MOST_ROWS, only: str | None = None, start:
         if not files:
             return
         file = files[-1]
+        if not file.total and not file.notes and file.change != "changed":
+            file.notes.append("Only the name differs." if file.old_name else "Empty file.")
         if not file.folded and (is_generated(file.path, first) or file.total > LARGE):
             file.folded = "generated" if is_generated(file.path, first) else "large"
         if (only is None and file.folded) or only not in (None, file.name):

@@ -78,8 +78,7 @@ def image() -> dict[str, Any]:
 
 
 def agents() -> list[dict[str, Any]]:
-    return [{"name": each["name"], "in_use": each["in_use"], "text": each["why_not"] or each["description"],
-             "glyph": "done" if each["in_use"] else "cancelled"} for each in raw()["agents"]]
+    return [{**each, "glyph": "done" if each["in_use"] else "queued" if each["why_not"] else "cancelled"} for each in raw()["agents"]]
 
 
 def errors() -> list[dict[str, Any]]:

@@ -52,7 +52,7 @@ def change(db: Database, config: Config, tenant: str, ticket_id: str, since: str
         if base is None or tip is None:
             return found
         found.states = [row[0] for row in db.all("select tip_sha from runs where ticket_id = ? and outcome = 'in_review' and tip_sha is not null"
-                                                 " and tip_sha <> ? group by tip_sha order by max(seq)", (ticket_id, tip))]
+                                                 " and tip_sha <> ? group by tip_sha order by max(seq)", (ticket_id, tip)) if repository.head(row[0])]
         _read(repository, found, since, only, start)
         moves = {state: Moves(repository, state, tip) for state in _marked(db, ticket_id, tip, found.states)}
     except RunFailure as failure:
@@ -72,7 +72,7 @@ def _read(repository: Repository, found: Change, since: str, only: str | None, s
     if since:
         if since not in found.states:
             raise NotFound("This is not a state of the change that was reviewed.")
-        both = [*found.files, *change_files.read(repository, found.base, since, most_rows=0)]
+        both = [*found.files, *change_files.read(repository, repository.merge_base(found.base, since) or found.base, since, most_rows=0)]
         own = {each.name for each in both} | {each.old_name for each in both if each.old_name}
         found.since = since
         found.files = [each for each in change_files.read(repository, since, found.tip, only, start) if {each.name, each.old_name} & own]

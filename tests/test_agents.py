@@ -1,16 +1,21 @@
 """Agent profiles: which one is taken, what the runbook runs, and asking a person from inside."""
 import dataclasses
 import json
+import re
 import subprocess
 from pathlib import Path
 
 import pytest
+from flask.testing import FlaskClient
 
-from engine.agents import AGENTS, RUNBOOK, choose_agent, has_commands, quoted, shell_blocks
+from engine.agents import AGENTS, RUNBOOK, choose_agent, grounds, has_commands, quoted, shell_blocks
+from engine.agents.base import TOOLS
+from engine.agents.packages import PACKAGES
 from engine.config import ROOT, Config
-from engine.errors import Permanent
-from engine.jobs import Criterion, Job, Limits
+from engine.errors import InvalidCard, Permanent
+from engine.jobs import Criterion, Job, Limits, Means
 from engine.phases import message
+from hitl import spec_card
 
 ASK = ROOT / "engine" / "scripts" / "swarm-ask"
 CODER = dataclasses.replace(RUNBOOK, name="coder", available=lambda grounds: None)
@@ -127,3 +132,63 @@ def test_wrong_use_is_explained_and_asks_nothing(tmp_path: Path, arguments: tupl
 def test_a_question_of_nearly_the_whole_limit_is_taken(tmp_path: Path) -> None:
     assert ask(tmp_path, "ü" * 2000).returncode == 75
     assert (tmp_path / "request.json").stat().st_size <= 4096
+
+
+def installed(folder: Path, *names: str) -> Path:
+    """As make agents leaves it."""
+    for name in names:
+        program = folder / TOOLS / name / "bin" / name
+        program.parent.mkdir(parents=True)
+        program.write_text("#!/bin/sh\n")
+    return folder
+
+
+@pytest.mark.parametrize("settings, name, reason", [
+    ({}, "codex", "It is not installed: make agents AGENTS=codex"),
+    ({}, "claude", "There is no model for it: set SWARM_ANTHROPIC_KEY, or SWARM_ANTHROPIC_URL (Anthropic's kind of API)."),
+    ({"anthropic_key": "k"}, "claude", None), ({"anthropic_url": "http://127.0.0.1:1"}, "claude", None),
+    ({"openai_key": "k"}, "claude", "There is no model for it: set SWARM_ANTHROPIC_KEY, or SWARM_ANTHROPIC_URL (Anthropic's kind of API)."),
+    ({"openai_key": "k"}, "opencode", "It must be told which model to use: set SWARM_OPENAI_MODEL."),
+    ({"openai_key": "k", "openai_model": "m"}, "opencode", None),
+    ({}, "custom", "There is no command for it: set SWARM_AGENT_COMMAND."), ({"agent_command": "true"}, "custom", None), ({}, "runbook", None)])
+def test_an_agent_says_why_it_cannot_run(tmp_path: Path, settings: dict, name: str, reason: str | None) -> None:
+    config = Config(agents=installed(tmp_path, "claude", "opencode"), **settings)
+    assert AGENTS[name].available(grounds(config)) == reason
+
+
+def test_auto_takes_an_installed_agent_that_has_a_model(tmp_path: Path) -> None:
+    config = Config(agents=installed(tmp_path, "claude", "codex"), openai_key="k")
+    assert choose_agent(config, None).name == "codex" and choose_agent(Config(agents=tmp_path), None) is RUNBOOK
+
+
+def test_the_engine_says_of_each_agent_whether_it_can_run(client: FlaskClient) -> None:
+    said = {each["name"]: each["why_not"] for each in client.get("/api/engine").json["agents"]}
+    assert list(said) == ["claude", "codex", "opencode", "gemini", "aider", "mini", "custom", "runbook"]
+    assert said["codex"] == "It is not installed: make agents AGENTS=codex" and said["runbook"] is None
+    assert "Cannot run:</strong> It is not installed: make agents AGENTS=mini" in client.get("/engine").text
+
+
+def test_the_agent_of_the_card_is_for_the_features_that_name_none() -> None:
+    card = {"name": "X", "agent": "codex", "features": [{"title": "A"}, {"title": "B", "agent": "claude"}]}
+    assert [feature["agent"] for feature in spec_card.normalise(spec_card.validate(card).card)["features"]] == ["codex", "claude"]
+    with pytest.raises(InvalidCard, match="An agent's name has small letters"):
+        spec_card.validate({**card, "agent": "No Agent"})
+
+
+@pytest.mark.parametrize("name", sorted(set(AGENTS) - {"runbook", "custom"}))
+@pytest.mark.parametrize("session", ["", "s-1"])
+def test_every_script_is_one_that_a_shell_can_read(name: str, session: str) -> None:
+    means = Means(model="it's a model", session=session)
+    script = AGENTS[name].script(job("x", means=means))
+    assert script is not None and subprocess.run(["sh", "-n"], input=script, text=True, capture_output=True).stderr == ""
+    assert "dummy" not in script and "api.openai.com" not in script
+
+
+def test_the_command_of_a_custom_agent_is_the_script(tmp_path: Path) -> None:
+    assert AGENTS["custom"].script(job("x", means=Means(command="my-agent < $SWARM_PROMPT"))) == "my-agent < $SWARM_PROMPT\n"
+
+
+def test_every_pinned_package_names_its_version() -> None:
+    assert set(PACKAGES) == set(AGENTS) - {"custom", "runbook"}
+    for package in PACKAGES.values():
+        assert all(re.search(r"(@|==)\d+\.\d+\.\d+$", each) for each in package.packages)

@@ -39,8 +39,7 @@ def save(client, path, what, version=1, **fields):
 def test_each_property_has_a_form(client, path, stored, what, fields, expected):
     assert save(client, path, what, **fields).location == f"{path}#row-{what}"
     assert {name: stored().get(name) for name in expected} == expected
-    page = seen(client, path)
-    assert "Since v1" in page.text and {attrs["action"] for attrs in page.all("form")} >= {f"{path}/card", f"{path}/restore"}
+    assert {attrs["action"] for attrs in seen(client, path).all("form")} >= {f"{path}/card", f"{path}/restore"}
 
 
 FORM = {"what": "feature", "place": "0", "title": "A", "description": "", "criterion": ["one", "two", ""], "check": ["", "true", ""], "priority": "2",
@@ -86,8 +85,7 @@ def test_features_are_added_moved_split_and_removed(client, path, stored):
 
 def test_a_removal_is_undone_by_one_press_and_so_is_the_undoing(client, db, path, stored):
     save(client, path, "remove", place="1")
-    page = seen(client, path)
-    assert "Undo" in page.text and "Feature 2 removed" in page.text
+    assert "Feature 2 removed" in seen(client, path).text
     assert client.post(path + "/restore", data={"version": "1", "base_version": "2"}).status_code == 303
     assert stored() == CARD
     client.post(path + "/restore", data={"version": "2", "base_version": "3"})
@@ -248,5 +246,5 @@ def test_a_card_that_was_broken_by_hand_is_mended_as_json(client, db, path, card
 
 
 def test_edits_name_what_differs_and_nothing_else():
-    edits = edits_of(MultiDict({"what": "repository", "repository": "o/r"}), {"base_branch": "main"})
-    assert edits == [{"op": "set", "path": "repository", "value": "o/r"}, {"op": "remove", "path": "base_branch"}]
+    assert edits_of(MultiDict({"what": "repository", "repository": "o/r"}), {"base_branch": "main"}) == [
+        {"op": "set", "path": "repository", "value": "o/r"}, {"op": "remove", "path": "base_branch"}]

@@ -403,3 +403,8 @@ def test_work_that_is_resumed_is_merged_with_the_head_and_a_conflict_is_left_to_
 
 def test_the_runner_is_started_without_the_users_python_setup() -> None:
     assert command(ROOT, Path("/x"))[:4] == [sys.executable, "-I", "-S", "-B"]
+
+
+def test_a_login_shell_finds_swarm_ask_too(bench: Bench) -> None:
+    result, _ = bench.run("sh -lc 'swarm-ask Why?'; bash -lc 'command -v swarm-ask'")
+    assert (result.outcome, result.request) == ("needs_input", {"question": "Why?", "options": []})

@@ -1,18 +1,27 @@
 # The work of one ticket, inside the sandbox: clone, agent, commit, bundle. Sourced by sh with SWARM_IN, SWARM_OUT and SWARM_WORK set.
 # The lines that begin with ::phase let the log be folded; whoever runs this also sees by them how far it came.
-# Ends with the agent's exit code, or with 113 when its work could not be committed.
+# Ends with the agent's exit code, with 113 when its work could not be committed, with 114 when a hook failed before it began.
 
-. "$SWARM_IN/job"  # integration, branch, base, resume, agent, keeps
+. "$SWARM_IN/job"  # integration, branch, base, resume, agent, keeps, hook_seconds
 PATH="$SWARM_IN/bin:$PATH"
 SWARM_PROMPT="$SWARM_IN/prompt.md"
 RESUME=''  # yes: the agent can go on in its session
 export PATH SWARM_PROMPT RESUME
+# Some agents run commands in a login shell, for which the system sets PATH anew.
+[ -e "$HOME/.profile" ] || echo "PATH=\"$SWARM_IN/bin:\$PATH\"" > "$HOME/.profile"
 repo="$SWARM_WORK/repo"
 [ -z "${SWARM_GATEWAY:-}" ] || . "$SWARM_IN/gateway.sh"
 
 stop() {
     printf '%s\n' "$1" >&2
     exit 113
+}
+
+# A hook of the repository's WORKFLOW.md, if it has one of that name.
+hook() {
+    [ -e "$SWARM_IN/hook-$1" ] || return 0
+    echo "::phase hook $1"
+    timeout -k 5 "$hook_seconds" sh -e "$SWARM_IN/hook-$1" < /dev/null || { ended="The hook $1 ended with exit code $?."; echo "$ended"; return 1; }
 }
 
 echo "::phase clone"
@@ -26,15 +35,24 @@ else
     git checkout -q -b "$branch" "$base" || exit 112
 fi
 
+ended=''
+hook after_create && hook before_run
 if [ -e "$SWARM_IN/session.tar" ] && tar -C "$HOME" -xf "$SWARM_IN/session.tar"; then RESUME=yes; fi
 
 echo "::phase agent $agent"
+if [ -n "$ended" ]; then
+    echo "$ended"
+    exit 114
+fi
 sh "$SWARM_IN/agent.sh" < /dev/null
 code=$?
 if [ -n "$keeps" ] && [ -d "$HOME" ]; then
     # shellcheck disable=SC2086
     (cd "$HOME" && tar --ignore-failed-read -cf "$SWARM_OUT/session.tar" $(ls -d $keeps 2> /dev/null)) 2> /dev/null || rm -f "$SWARM_OUT/session.tar"
 fi
+
+cd "$repo" || stop "The work tree is gone."
+hook after_run
 
 echo "::phase commit"
 cd "$repo" || stop "The work tree is gone."
@@ -56,4 +74,5 @@ if [ "$(git rev-parse "HEAD^{tree}")" != "$(git rev-parse "$base^{tree}")" ]; th
     git update-ref refs/heads/swarm-out HEAD || stop "git could not name the work."
     git bundle create -q "$SWARM_OUT/out.bundle" "$base..refs/heads/swarm-out" || stop "git could not bundle the work."
 fi
+hook before_remove
 exit "$code"

@@ -72,7 +72,8 @@
     event.preventDefault();
     const box = form.closest(".file-box"), row = form.closest("tr.diff-comment");
     const marks = button.name === "viewed", focus = row?.dataset.partOf;
-    const answer = await fetch(button.formAction, {method: "POST", headers: {"X-Part": "1"}, body: new URLSearchParams(new FormData(form, button))});
+    const where = button.hasAttribute("formaction") ? button.formAction : form.action;
+    const answer = await fetch(where, {method: "POST", headers: {"X-Part": "1"}, body: new URLSearchParams(new FormData(form, button))});
     if (!answer.ok) {
       form.removeAttribute("data-part");
       form.requestSubmit(button);

@@ -1,0 +1,118 @@
+"""The YAML that stands at the head of a WORKFLOW.md, as far as it is needed there, read strictly: what is not understood is an error with its line.
+
+Maps by indentation, lists of scalars (`- one`, `[one, two]`), plain, 'single' and "double" quoted scalars, true, false, null, numbers, block
+text (`|`), comments. No anchors, tags, flow maps or several documents: a foreign file gets no more of a parser than this."""
+import re
+from typing import Any
+
+from engine.errors import Permanent
+
+FENCE = "---"
+DEPTH, LINES = 8, 2000
+_KEY = re.compile(r"([A-Za-z_][A-Za-z0-9_.-]{0,99}):(?:\s+(.*))?$")
+_ESCAPES = {"n": "\n", "t": "\t", '"': '"', "\\": "\\", "/": "/"}
+
+
+def split(text: str) -> tuple[dict[str, Any], str]:
+    """(the front matter, the rest) of a document; ({}, all of it) where it has none. Raises Permanent."""
+    lines = text.lstrip("\ufeff").replace("\r\n", "\n").split("\n")
+    if lines[0].rstrip() != FENCE:
+        return {}, text
+    end = next((number for number, line in enumerate(lines) if number and line.rstrip() == FENCE), None)
+    if end is None:
+        raise Permanent(f"The front matter has no end: a line {FENCE} is missing.")
+    if end > LINES:
+        raise Permanent(f"The front matter has more than {LINES} lines.")
+    return _Reader(lines[1:end]).all(), "\n".join(lines[end + 1:])
+
+
+class _Reader:
+    def __init__(self, lines: list[str]) -> None:
+        self.lines, self.at = lines, 0
+
+    def all(self) -> dict[str, Any]:
+        found = self._map(0, 0) if self._next() is not None else {}
+        if self._next() is not None:
+            raise self._wrong("is not indented as the lines before it")
+        return found
+
+    def _next(self) -> int | None:
+        """The indentation of the next line that says something, None at the end."""
+        while self.at < len(self.lines):
+            line = self.lines[self.at]
+            if line.strip() and not line.lstrip().startswith("#"):
+                if "\t" in line[:len(line) - len(line.lstrip())]:
+                    raise self._wrong("is indented by a tab")
+                return len(line) - len(line.lstrip(" "))
+            self.at += 1
+        return None
+
+    def _map(self, indent: int, depth: int) -> dict[str, Any]:
+        found: dict[str, Any] = {}
+        if depth > DEPTH:
+            raise self._wrong("is nested too deep")
+        while self._next() == indent:
+            matched = _KEY.match(self.lines[self.at].strip())
+            if matched is None:
+                raise self._wrong("is not understood: a name, a colon and a value were expected")
+            name, rest = matched[1], (matched[2] or "").strip()
+            if name in found:
+                raise self._wrong(f"has the name {name} a second time")
+            self.at += 1
+            found[name] = self._value(rest, indent, depth)
+        return found
+
+    def _value(self, rest: str, indent: int, depth: int) -> Any:
+        if rest in ("|", "|-", "|+"):
+            return self._text(indent, rest)
+        if rest and not rest.startswith("#"):
+            self.at -= 1  # for the number of the line
+            value = self._scalar(rest)
+            self.at += 1
+            return value
+        deeper = self._next()
+        if deeper is not None and deeper >= indent and f"{self.lines[self.at].strip()} ".startswith("- "):
+            return self._list(deeper)
+        return self._map(deeper, depth + 1) if deeper is not None and deeper > indent else None
+
+    def _list(self, indent: int) -> list[Any]:
+        found = []
+        while self._next() == indent and self.lines[self.at].lstrip().startswith("-"):
+            found.append(self._scalar(self.lines[self.at].strip()[1:].strip()))
+            self.at += 1
+        return found
+
+    def _text(self, indent: int, how: str) -> str:
+        taken: list[str] = []
+        while self.at < len(self.lines) and (not self.lines[self.at].strip() or len(self.lines[self.at]) - len(self.lines[self.at].lstrip(" ")) > indent):
+            taken.append(self.lines[self.at])
+            self.at += 1
+        depth = min((len(line) - len(line.lstrip(" ")) for line in taken if line.strip()), default=0)
+        text = "\n".join(line[depth:] for line in taken)
+        return text if how == "|+" else text.rstrip("\n") + ("\n" if how == "|" and text.strip() else "")
+
+    def _scalar(self, text: str) -> Any:
+        if text[:1] in ("'", '"'):
+            return self._quoted(text)
+        text = re.sub(r"\s+#.*$", "", text)
+        if text[:1] == "[" and text[-1:] == "]":
+            return [self._scalar(part.strip()) for part in text[1:-1].split(",") if part.strip()]
+        if text[:1] in "[]{}&*!|>%@`," and text:
+            raise self._wrong("uses a part of YAML that is not known here")
+        if re.fullmatch(r"[-+]?\d{1,15}", text):
+            return int(text)
+        if re.fullmatch(r"[-+]?\d{1,15}\.\d{1,15}", text):
+            return float(text)
+        return {"true": True, "false": False, "null": None, "~": None, "": None}.get(text, text)
+
+    def _quoted(self, text: str) -> str:
+        pattern = r"'((?:[^']|'')*)'\s*(#.*)?" if text[0] == "'" else r'"((?:[^"\\]|\\.)*)"\s*(#.*)?'
+        matched = re.fullmatch(pattern, text)
+        if matched is None:
+            raise self._wrong("has a quote that is not closed")
+        if text[0] == "'":
+            return matched[1].replace("''", "'")
+        return re.sub(r"\\(.)", lambda found: _ESCAPES.get(found[1], found[0]), matched[1])
+
+    def _wrong(self, what: str) -> Permanent:
+        return Permanent(f"Line {self.at + 2} of the front matter {what}.")
