@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 SYSTEM_PACKAGES := git sqlite3 openssl bubblewrap fiu-utils \
   qemu-system-x86 mmdebstrap squashfs-tools lz4 \
-  openssh-server gh
+  openssh-server gh chromium fonts-dejavu-core
 
 NPM_PACKAGES := nodejs npm  # for agents; other builds of nodejs bring npm, and conflict with Debian's
 
@@ -21,7 +21,7 @@ demo: $(VENV)/.run  ## build the sample project in the terminal, on a fresh data
 	@$(BIN)/python -m hitl.demo
 
 test: $(VENV)/.test  ## run the tests
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest -n 3 --dist loadfile
 
 lint: $(VENV)/.test  ## look for mistakes and bad style
 	@$(BIN)/ruff check --no-cache .

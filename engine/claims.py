@@ -91,7 +91,8 @@ def _intend(db: Database, seq: int, owner: str) -> Any:
     return db.one("insert into runs (id, ticket_id, session_id, tenant_id, kind, claim_token, claimed_by, run_no, base_sha)"
                   " select id || '-' || run_no || '-' || substr(claim_token, 1, 6), id, session_id, tenant_id,"
                   " case when type <> 'epic' then 'feature' when base_sha is null then 'prepare' else 'integrate' end,"
-                  " claim_token, ?, run_no, base_sha from tickets where seq = ? returning id, ticket_id, session_id, kind, state, claim_token, claimed_by, run_no, base_sha", (owner, seq))
+                  " claim_token, ?, run_no, base_sha from tickets where seq = ?"
+                  " returning id, ticket_id, session_id, kind, state, claim_token, claimed_by, run_no, base_sha", (owner, seq))
 
 
 def begin(db: Database, run: Any, runtime: str, agent: str) -> bool:
@@ -146,7 +147,8 @@ def _end(db: Database, run_id: str, outcome: str, reason: str | None, result: Re
     said = (result.base, result.tip, encode(result.checks), encode(result.phases), encode(result.usage) if result.usage else None,
             encode(result.machine) if result.machine else None, encode(result.said) if result.said else None) if result else (None,) * 7
     db.execute(f"update runs set state = 'ended', outcome = ?, reason = ?, detail = ?, ended_at = {NOW}, base_sha = coalesce(?, base_sha),"
-               " tip_sha = coalesce(?, tip_sha), checks = ?, phases = ?, usage = ?, machine = ?, said = ? where id = ? and ended_at is null", (outcome, reason, detail, *said, run_id))
+               " tip_sha = coalesce(?, tip_sha), checks = ?, phases = ?, usage = ?, machine = ?, said = ? where id = ? and ended_at is null",
+               (outcome, reason, detail, *said, run_id))
     if outcome in ("cancelled", "stale"):  # its ticket was moved by hand, and may be moved back: the token of an ended run is dead
         db.execute("update tickets set claim_token = null where claim_token = (select claim_token from runs where id = :run)"
                    " and id = (select ticket_id from runs where id = :run)", {"run": run_id})

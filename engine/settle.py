@@ -61,8 +61,8 @@ def release(db: Database, which: str, parameters: dict, **columns: Any) -> None:
 
 def drop_dependents(db: Database, epic_id: str) -> None:
     """A cancelled feature's dependents are cancelled with that reason, and theirs."""
-    while change(db, "cancelled", f"parent_id = :epic and {UNDONE} and status in ('blocked', 'pending', 'ready') and exists (select 1 from ticket_dependencies d"
-                 " join tickets t on t.id = d.depends_on where d.ticket_id = tickets.id and t.status = 'cancelled')",
+    while change(db, "cancelled", f"parent_id = :epic and {UNDONE} and status in ('blocked', 'pending', 'ready') and exists"
+                 " (select 1 from ticket_dependencies d join tickets t on t.id = d.depends_on where d.ticket_id = tickets.id and t.status = 'cancelled')",
                  {"epic": epic_id}, reason="It depends on a ticket that was cancelled."):
         continue
 

@@ -4,7 +4,7 @@ from typing import Any
 from flask import Blueprint, Response, jsonify, request
 
 from engine import review as store
-from engine import steering
+from engine import steering, tickets
 from engine.errors import BadRequest
 from hitl import review, views
 from hitl.api_input import swarm, text_of
@@ -62,14 +62,16 @@ def mark_viewed(ticket_id: str) -> Response:
 @review_api.post("/tickets/<ticket_id>/approve")
 def approve(ticket_id: str) -> Response:
     """tip: the commit that was looked at. Another one is in review by now: 409."""
-    steering.approve(swarm().db, current_tenant(), ticket_id, tip=text_of(json_body(), "tip", 64))
+    body = optional_json_body()
+    tickets.get(swarm().db, current_tenant(), ticket_id)
+    steering.approve(swarm().db, current_tenant(), ticket_id, tip=text_of(body, "tip", 64))
     return jsonify(views.ticket_view(swarm().db, current_tenant(), ticket_id))
 
 
 @review_api.post("/tickets/<ticket_id>/request-changes")
 def request_changes(ticket_id: str) -> Response:
     """comments on the whole, drafts on lines, or both."""
-    body = optional_json_body()
+    body = json_body()
     comments = text_of(body, "comments", 20_000) if body.get("comments") != "" and "comments" in body else ""
     steering.request_changes(swarm().db, current_tenant(), ticket_id, comments, tip=text_of(body, "tip", 64) if "tip" in body else None)
     return jsonify(views.ticket_view(swarm().db, current_tenant(), ticket_id))

@@ -75,6 +75,7 @@ def evidence(criteria: list[Any], checks: list[dict[str, Any]]) -> list[dict[str
         waived = "" if isinstance(item, str) else str(item.get("waived") or "")
         state = "waived" if waived else "unchecked" if not command else "waiting" if check is None else "passed" if check.get("passed") else "failed"
         found.append({"text": text, "command": command if command != text else "", "state": state, "number": place, "waived": waived,
+                      "exit": (check or {}).get("exit") if state == "failed" else None,
                       "output": (check or {}).get("output") or "",
                       "seconds": (check or {}).get("seconds")})
     return found

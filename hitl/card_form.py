@@ -64,7 +64,8 @@ def _repository(form: Form, card: Card) -> list[Edit]:
 
 
 def _review(form: Form, card: Card) -> list[Edit]:
-    wanted: bool | str = {"true": True, "unchecked": "unchecked"}.get(form.get("review", ""), False)
+    values: dict[str, bool | str] = {"true": True, "unchecked": "unchecked"}
+    wanted = values.get(form.get("review", ""), False)
     return _property("review", wanted, card, "review")
 
 

@@ -106,7 +106,7 @@ def _ticket(ticket: sqlite3.Row, runs: list[sqlite3.Row], steers: list[dict[str,
 def _unchecked(ticket: sqlite3.Row) -> list[str]:
     items = parsed(ticket["acceptance_criteria"], [])
     return [item if isinstance(item, str) else str(item.get("text", "")) for item in items if isinstance(item, str) or
-            isinstance(item, dict) and not item.get("check")]
+            (isinstance(item, dict) and not item.get("check"))]
 
 
 def _check(check: dict[str, Any]) -> str:

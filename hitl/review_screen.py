@@ -1,13 +1,15 @@
 """The page of a ticket's changes, and its parts: each gathers what its template shows."""
 import re
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from typing import Any
 from urllib.parse import parse_qsl, urlencode
 
 from flask import render_template
+from markupsafe import Markup
 
 from engine.errors import NotFound, SwarmError
-from hitl import boards, diff_rows, diffs, review, screens, ticket_facts
+from hitl import boards, diff_html, diff_rows, diffs, review, screens, ticket_facts
 from hitl.guard import current_tenant
 from hitl.page_frame import as_problem, journal_end, render, swarm
 
@@ -54,17 +56,18 @@ class Shown:
     why: str
     drafts: int
     lines: list[Any]
-    anchor: str = ""
+    ids: diff_html.Ids
     comments: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     apart: list[dict[str, Any]] = field(default_factory=list)
 
     @property
-    def folder(self) -> str:
-        return self.file.path.rpartition("/")[0]
+    def anchor(self) -> str:
+        return self.ids.anchor
 
-    @property
-    def short(self) -> str:
-        return self.file.path.rpartition("/")[2]
+    def rows(self) -> Iterator[tuple[Markup, list[str]]]:
+        """(a row, the lines of it that can be commented)."""
+        for each in self.lines:
+            yield diff_html.split(each, self.ids) if isinstance(each, diff_rows.Pair) else diff_html.unified(each, self.ids), diff_html.keys(each)
 
     @property
     def next(self) -> int:
@@ -113,7 +116,8 @@ def _shown(found: review.Change, file: diffs.File, place: int, looking: Looking,
     own = [each for each in found.comments if each["path"] == file.name]
     wanted = looking.file == file.name or (begun is not None and begun[0] == file.name)
     shown = Shown(file, place, viewed, opened=bool(file.rows or file.notes) and (wanted or not viewed), why=WHY_FOLDED.get(file.folded, ""),
-                  drafts=sum(each["state"] == "draft" for each in own), anchor=boards.anchor(file.path, place),
+                  drafts=sum(each["state"] == "draft" for each in own),
+                  ids=diff_html.Ids(boards.anchor(file.path, place), f"?{looking.query(at=f'{place}-')}" if found.reviewable else None, not found.since),
                   lines=diff_rows.split(file.rows) if looking.view == "split" else diff_rows.unified(file.rows))
     there = {f"R{row.new}" for row in file.rows if row.new} | {f"L{row.old}" for row in file.rows if row.old and row.kind == "removed" and not found.since}
     for each in own:

@@ -93,7 +93,7 @@ def normalise(card: dict[str, Any]) -> dict[str, Any]:
         "name": card["name"].strip(), "description": card.get("description", ""), "checks": card.get("checks", []),
         "review": card.get("review", False),
         "features": [{"title": names[number], "description": feature.get("description", ""), "depends_on": graph[number],
-                      "acceptance_criteria": criteria[number], "priority": int(feature.get("priority", 0)), "agent": feature.get("agent"),
+                      "acceptance_criteria": criteria[number], "priority": int(feature.get("priority", 0)), "agent": feature.get("agent") or card.get("agent"),
                       "review": _is_reviewed(feature.get("review", card.get("review", False)), criteria[number])}
                      for number, feature in enumerate(features)],
     }
@@ -173,13 +173,11 @@ def _meaning_problems(card: dict[str, Any]) -> Iterator[Problem]:
     features = _list(card, "features")
     names = card_graph.titles(features)
     yield from _line_problems("name", card.get("name"))
+    yield from _agent_problems("agent", card.get("agent"))
     for number, feature in enumerate(features):
         if isinstance(feature, dict):
             yield from _line_problems(f"features[{number}].title", feature.get("title"))
-            agent = feature.get("agent")
-            if isinstance(agent, str) and agent and not _AGENT.fullmatch(agent):
-                yield {"path": f"features[{number}].agent",
-                       "message": "An agent's name has small letters, digits, - and _, and begins with a letter."}
+            yield from _agent_problems(f"features[{number}].agent", feature.get("agent"))
             for place, item in enumerate(_list(feature, "acceptance_criteria")):
                 path = f"features[{number}].acceptance_criteria[{place}]"
                 yield from _blank_problems(path + ".text", item.get("text")) if isinstance(item, dict) else _blank_problems(path, item)
@@ -190,6 +188,11 @@ def _meaning_problems(card: dict[str, Any]) -> Iterator[Problem]:
     graph, problems = card_graph.resolve(features, names)
     yield from problems
     yield from card_graph.cycles(graph, names)
+
+
+def _agent_problems(path: str, value: Any) -> Iterator[Problem]:
+    if isinstance(value, str) and value and not _AGENT.fullmatch(value):
+        yield {"path": path, "message": "An agent's name has small letters, digits, - and _, and begins with a letter."}
 
 
 def _blank_problems(path: str, value: Any) -> Iterator[Problem]:

@@ -74,10 +74,21 @@ def log(each: dict[str, Any], after: int | None = None, line: int = 1) -> dict[s
     steps, line = log_steps.fold(data.decode("utf-8", "replace"), line, each["checks"] or None, each["agent"]) if data else ([], line)
     for step in steps:
         step.open = (live and step is steps[-1]) or any(tone == "is-error" for _, tone, _ in step.lines)
-        step.side = formats.number(len(step.lines), "line") if step.lines else "no output"
+        step.side = " · ".join(part for part in (_took(step.title, each), formats.number(len(step.lines), "line") if step.lines else "no output") if part)
     if steps and not any(step.open for step in steps):
         max(steps, key=lambda step: (step.title.startswith("Agent"), len(step.lines))).open = True
     return {"steps": steps, "next": after + len(data), "line": line, "size": size, "more": bool(data) and not at_end, "skipped": skipped}
+
+
+def _took(title: str, each: dict[str, Any]) -> str:
+    """How long a step was, where the runner says so: the agent's, clone and commit included, and each check's."""
+    word, _, rest = title.partition(" ")
+    number = rest.partition(":")[0]
+    if word == "Agent:":
+        seconds = each["phases"].get("work", 0) / 1000
+    else:
+        seconds = each["checks"][int(number) - 1].get("seconds", 0) if word == "Check" and number.isdecimal() and 0 < int(number) <= len(each["checks"]) else 0
+    return formats.duration(seconds) if seconds else ""
 
 
 def _near_the_end(file: BinaryIO, size: int) -> tuple[int, int]:

@@ -170,7 +170,8 @@ class Truths:
                   if self.eye.value("select 1 from events where ticket_id = ? and kind = 'ticket' and to_state = 'failed'", (t["id"],))]
         own = [run["outcome"] for t in tickets if t["type"] == "epic" for run in
                self.eye.all("select outcome from runs where ticket_id = ? order by seq desc limit 1", (t["id"],))]
-        dropped = all(t["status"] == "cancelled" or t["status"] == "blocked" and t["id"] in self.touched for t in features)  # set to blocked when all was over
+        # a feature set to blocked by hand, when all was over, stays blocked
+        dropped = all(t["status"] == "cancelled" or (t["status"] == "blocked" and t["id"] in self.touched) for t in features)
         assert failed or dropped or {"failed", "transient"} & set(own), f"it failed without a failure: {shown}"
 
     def _waits(self, session: str) -> bool:

@@ -127,6 +127,9 @@ def test_after_a_round_the_page_shows_what_was_said_and_what_has_changed_since(c
     assert "1 file changed" in later.text and "Merge swarm/tkt-002-f1 into the integration branch: 2 files" in later.text
     assert "Comments on files that are not shown here" in later.text and "Write more." in later.text
     assert not [attrs for attrs in later.all("a") if attrs.get("data-comment", "").startswith("L")], "the left side is no line of the base there"
+    client.post("/tickets/TKT-002/comments", data={**fields(client, PATH + "?at=2-L2", "/comments"), "text": "Of the base."})
+    answer = client.get(f"{PATH}?since={tip}").get_data(as_text=True)
+    assert "Of the base." in answer and "-L2\"" in answer and 'data-part-of="f1-shop-py-L2"' not in answer, "it is no comment on the line that was reviewed"
     assert seen(client, f"{PATH}?since={'0' * 40}", 404)
     work.write("shop.py", SHOP.replace("result = 0", "result = Decimal(0)"))
     work.hand_over()

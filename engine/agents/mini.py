@@ -10,7 +10,9 @@ _SUMMARY = """import json, sys
 try:
     held = json.load(open(sys.argv[1]))
     used = [m.get("extra", {}).get("response", {}).get("usage") or {} for m in held.get("messages", [])]
-    print(json.dumps({"type": "mini.ended", "exit_status": held["info"]["exit_status"], "input": sum(u.get("prompt_tokens", 0) for u in used),
+    why = [m.get("extra", {}).get("exception_str") or "" for m in held.get("messages", [])][-1:]
+    print(json.dumps({"type": "mini.ended", "exit_status": held["info"]["exit_status"], "why": "".join(why)[:1000],
+                      "input": sum(u.get("prompt_tokens", 0) for u in used),
                       "output": sum(u.get("completion_tokens", 0) for u in used), "submission": str(held["info"].get("submission", ""))[:2000]}))
 except (OSError, ValueError, KeyError, AttributeError, TypeError) as error:
     print(json.dumps({"type": "mini.ended", "exit_status": f"no trajectory ({error})"}))
@@ -37,11 +39,11 @@ def _take(reading: Reading, event: Event) -> None:
         reading.ended = event.get("exit_status") == "Submitted"
         reading.said(event.get("submission"))
         if not reading.ended:
-            reading.failed(event.get("exit_status"))
+            reading.failed(": ".join(str(event[name]) for name in ("exit_status", "why") if event.get(name)))
 
 
 def _shown(event: Event) -> list[str]:
-    return [f"Ended: {brief(event.get('exit_status'))}"] if event.get("type") == "mini.ended" else []
+    return [f"Ended: {brief(event.get('exit_status'))} {brief(event.get('why'), 600)}".strip()] if event.get("type") == "mini.ended" else []
 
 
 MINI = Agent(

@@ -7,7 +7,8 @@ ALWAYS = (403, 503)        # any request: a foreign Host or page; storage that i
 OF_A_BODY = (400, 413, 415)
 PARAMETERS: dict[str, dict[str, Any]] = {
     "session_id": {"type": "string", "minLength": 1}, "ticket_id": {"type": "string", "minLength": 1},
-    "comment": {"type": "integer", "minimum": 1, "maximum": 2**31 - 1}, "number": {"type": "integer", "minimum": 1, "maximum": 5}, "version": {"type": "integer", "minimum": 1, "maximum": 10**9},
+    "comment": {"type": "integer", "minimum": 1, "maximum": 2**31 - 1},
+    "number": {"type": "integer", "minimum": 1, "maximum": 5}, "version": {"type": "integer", "minimum": 1, "maximum": 10**9},
 }
 
 

@@ -20,5 +20,5 @@ REVIEW = (
     Operation("POST", f"{_ONE}/approve", "approveChange", "This commit was looked at: merge it", {200: ref("TicketWithRun")}, (409,),
               {**options(tip=_TIP), "required": ["tip"]}),
     Operation("POST", f"{_ONE}/request-changes", "requestChanges", "It is to be done differently: words on the whole, the drafts on its lines, or both",
-              {200: ref("TicketWithRun")}, (409,), options(comments={**TEXT, "maxLength": 20_000}, tip=_TIP), optional=True),
+              {200: ref("TicketWithRun")}, (409,), options(comments={**TEXT, "maxLength": 20_000}, tip=_TIP)),
 )

@@ -6,10 +6,11 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from browser.conftest import FLAGS
-from browser.stage import places
 from playwright.sync_api import Browser, sync_playwright
 from running import Server
+
+from browser.conftest import FLAGS
+from browser.stage import places
 
 TARGET = Path(__file__).resolve().parents[2] / "docs" / "screens"
 

@@ -8,7 +8,8 @@ from running import Server
 
 from engine.config import ROOT
 
-ASKS = {"name": "Asks", "features": [{"title": "Ask", "description": "```sh\n[ -e asked ] && exit 0\ntouch asked\nswarm-ask 'Which?' --option Red --option Blue\n```"}]}
+ASKS = {"name": "Asks", "features": [{"title": "Ask", "description":
+                                        "```sh\n[ -e asked ] && exit 0\ntouch asked\nswarm-ask 'Which?' --option Red --option Blue\n```"}]}
 
 
 def test_a_person_gets_about_and_answers_by_keys_alone(page: Page, server: Server) -> None:

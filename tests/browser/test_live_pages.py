@@ -80,8 +80,11 @@ def test_a_board_of_five_hundred_tickets_answers_while_it_changes(page: Page, se
     server.call("/api/engine/pause", {})
     server.call(f"/api/hitl/{made['id']}/start-build", {"confirmed": True})
     page.goto(f"{server.url}/sessions/{made['id']}")
-    page.evaluate("""() => { window.longest = 0; let last = performance.now();
-        const beat = () => { const now = performance.now(); window.longest = Math.max(window.longest, now - last); last = now; setTimeout(beat, 10); }; beat(); }""")
+    page.evaluate("""() => {
+        window.longest = 0;
+        let last = performance.now();
+        const beat = () => { const now = performance.now(); window.longest = Math.max(window.longest, now - last); last = now; setTimeout(beat, 10); };
+        beat(); }""")
     db = open_database(server.data / "swarm.db")
     for number in range(2, 42):
         with db.transaction():
