@@ -48,8 +48,9 @@ class Script:
             ANSWERS[kind](handler, body, text, call)
 
     def _step(self, kind: str, body: Any, tool: Any) -> Step:
-        if tool is None:
-            return {"say": "A title"}  # a request beside the work
+        if tool is None:  # aider has no tools: what it is to edit stands in the answer. Otherwise it is a request beside the work
+            edits = [steps[0] for _, steps in self.scenes if "SEARCH/REPLACE" in json.dumps(body)]
+            return edits[0] if edits else {"say": "A title"}
         prompt, results = READERS[kind](body)
         if results == 0:
             self.prompts.append(prompt)

@@ -10,6 +10,7 @@ from conftest import git, until
 from gateway_side import KEY
 
 from engine import requests
+from engine.branches import repository_path
 from engine.config import Config
 from engine.db import Database
 
@@ -33,6 +34,22 @@ def test_the_work_is_merged_and_what_was_used_is_known(db: Database, config: Con
         assert said["tokens"]["output"] >= 20 and usage["total"] >= 220
         assert agent == "mini" or said["session"]
         assert KEY not in build.log() and json.loads(run["checks"])[0]["passed"]
+
+
+EDIT = "hello.txt\n```\n<<<<<<< SEARCH\n=======\nhello\n>>>>>>> REPLACE\n```\n"
+
+
+def test_aider_which_has_no_tools_and_says_nothing_of_itself_edits_and_commits(db: Database, config: Config) -> None:
+    with built(db, config, "aider", Script([{"say": EDIT}]), check=CHECK) as build:
+        build.wait("completed")
+        tip = build.runs()[0]["tip_sha"]
+        listed = git(repository_path(build.config, build.session), "ls-tree", "--name-only", tip).split()
+        assert listed == ["README.md", "hello.txt"]  # and nothing that aider leaves beside its work
+
+
+def test_aider_that_is_refused_exits_with_0_and_is_no_success(db: Database, config: Config) -> None:
+    with built(db, config, "aider", Script([{"status": 401}])) as build:
+        assert "does not accept the key" in build.wait("failed")["reason"]
 
 
 def test_a_question_waits_for_its_answer_which_is_in_the_next_prompt(db: Database, config: Config, agent: str) -> None:

@@ -1,15 +1,18 @@
 """The log of an agent that writes events: readable lines on the page, secrets blacked out, nothing believed."""
 import json
 import os
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engine.agents import AGENTS
+from engine.agents import AGENTS, session
 from engine.agents.base import Reading
 from engine.agents.log import events, read, why_failed
+from engine.jobs import Job, Limits, Means
 from engine.watch import Log, Output
 from hitl.log_steps import fold
 
@@ -35,10 +38,10 @@ def written(folder: Path, lines: list, agent: str = "claude") -> Path:
     return path
 
 
-@pytest.mark.parametrize("agent, lines, session, message", [("claude", CLAUDE, "s-1", "Done."), ("codex", CODEX, "t-1", "Fixed.")])
-def test_the_session_the_tokens_and_the_last_words_are_read(tmp_path: Path, agent: str, lines: list, session: str, message: str) -> None:
+@pytest.mark.parametrize("agent, lines, named, message", [("claude", CLAUDE, "s-1", "Done."), ("codex", CODEX, "t-1", "Fixed.")])
+def test_the_session_the_tokens_and_the_last_words_are_read(tmp_path: Path, agent: str, lines: list, named: str, message: str) -> None:
     reading = read(AGENTS[agent], written(tmp_path, lines, agent))
-    assert (reading.session, reading.message, reading.ended, reading.error) == (session, message, True, "")
+    assert (reading.session, reading.message, reading.ended, reading.error) == (named, message, True, "")
     assert reading.tokens["output"] in (3, 7) and why_failed(AGENTS[agent], reading, 0) is None
 
 
@@ -46,11 +49,16 @@ def test_only_the_agents_own_part_of_the_log_is_read(tmp_path: Path) -> None:
     assert [event["type"] for event in events(written(tmp_path, [{"type": "here"}, "no event", "{broken", "[1]", '{"type": 5}', '{"a": 1}']))] == ["here"]
 
 
-@pytest.mark.parametrize("line", ['{"type": "result", "usage": "x", "permission_denials": 7, "session_id": ["a"]}', '{"type": "result"}', "{" * 100_000,
-                                  '{"type": "assistant", "message": {"content": [1, null, {"type": "text"}]}}', '{"type":"result","usage":{"output_tokens":1e999}}',
-                                  '{"type": "turn.failed"}', '{"type": "turn.completed", "usage": {"output_tokens": -5}}', '{"type": "item.completed", "item": 3}',
-                                  '{"type": "step_finish", "part": []}', '{"type": "mini.ended"}', '{"type": "item.completed", "item": {"type": "file_change", "changes": 4}}',
-                                  '{"type": "error"}', '{"type": "tool_use", "part": {"state": {"input": {"command": {"a": 1}}}}}', '{"type":"result","result":{"a":1}}'])
+HOSTILE = [
+    '{"type": "result", "usage": "x", "permission_denials": 7, "session_id": ["a"]}', '{"type": "result"}', "{" * 100_000,
+    '{"type": "assistant", "message": {"content": [1, null, {"type": "text"}]}}', '{"type":"result","usage":{"output_tokens":1e999}}',
+    '{"type": "turn.failed"}', '{"type": "turn.completed", "usage": {"output_tokens": -5}}', '{"type": "item.completed", "item": 3}',
+    '{"type": "step_finish", "part": []}', '{"type": "mini.ended"}', '{"type": "error"}', '{"type":"result","result":{"a":1}}',
+    '{"type": "item.completed", "item": {"type": "file_change", "changes": 4}}',
+    '{"type": "tool_use", "part": {"state": {"input": {"command": {"a": 1}}}}}']
+
+
+@pytest.mark.parametrize("line", HOSTILE)
 @pytest.mark.parametrize("agent", ["claude", "codex", "opencode", "gemini", "mini"])
 def test_hostile_events_are_bounded_and_break_nothing(tmp_path: Path, agent: str, line: str) -> None:
     reading = read(AGENTS[agent], written(tmp_path, [line], agent))
@@ -77,15 +85,15 @@ def test_whatever_an_event_holds_it_is_read_and_shown(kind: str, event: dict) ->
             assert all(isinstance(line, str) for line in agent.shown({**event, "type": kind}))
 
 
-@pytest.mark.parametrize("session", ["../../etc", "-x", "a b", "", "x" * 101, "$(id)", None, 7])
-def test_a_session_that_is_no_plain_name_is_not_taken(session: object) -> None:
+@pytest.mark.parametrize("name", ["../../etc", "-x", "a b", "", "x" * 101, "$(id)", None, 7])
+def test_a_session_that_is_no_plain_name_is_not_taken(name: object) -> None:
     reading = Reading()
-    reading.named(session)
+    reading.named(name)
     assert reading.session == ""
 
 
 @pytest.mark.parametrize("agent, event, code, why", [
-    ("claude", {"type": "result", "subtype": "success", "is_error": True, "result": "API Error: 401", "api_error_status": 401}, 1, "API Error: 401 (status 401)"),
+    ("claude", {"type": "result", "subtype": "success", "is_error": True, "result": "API Error", "api_error_status": 401}, 1, "API Error (status 401)"),
     ("claude", {"type": "result", "subtype": "error_max_turns"}, 1, "gave up: error_max_turns"),
     ("claude", {"type": "result", "subtype": "success", "result": "ok", "permission_denials": [{"tool_name": "Bash"}]}, 0, "not permitted to use Bash"),
     ("claude", {"type": "system"}, 0, "stopped before it said"),
@@ -120,6 +128,26 @@ def test_events_are_readable_lines_and_escaped() -> None:
 
 def test_without_an_agent_that_writes_events_a_line_is_shown_as_it_is() -> None:
     assert [str(shown) for _, _, shown in fold('{"type": "result"}\n', agent="runbook")[0][0].lines] == ["{&#34;type&#34;: &#34;result&#34;}"]
+
+
+@pytest.mark.parametrize("make", [lambda path: path.symlink_to("/etc/passwd"), lambda path: path.mkdir(), lambda path: os.mkfifo(path),
+                                  lambda path: (path.touch(), os.truncate(path, 50_000_001)), lambda path: (path.touch(), os.link(path, path.with_name("b")))])
+def test_a_session_is_kept_as_a_plain_file_of_a_bounded_size_only(tmp_path: Path, make: Callable[[Path], object]) -> None:
+    (tmp_path / "out").mkdir()
+    make(tmp_path / "out" / "session.tar")
+    assert "session.tar" in str(session.keep(tmp_path)) and not (tmp_path / "session.tar").exists()
+
+
+def test_a_kept_session_is_given_to_the_run_that_goes_on_with_it(tmp_path: Path) -> None:
+    (tmp_path / "run-1" / "out").mkdir(parents=True)
+    (tmp_path / "run-2" / "in").mkdir(parents=True)
+    (tmp_path / "run-1" / "out" / "session.tar").write_bytes(b"files")
+    assert session.keep(tmp_path / "run-1") is None and not (tmp_path / "run-1" / "out" / "session.tar").exists()
+    job = Job("run-2", "feature", "T", "s", "", "", "", "", "", "", "bubblewrap", "codex", "", Limits(1, 1, 1, 1, 1, 1, 1), means=Means(home="run-1"))
+    session.give(tmp_path / "run-2", job, tmp_path / "run-2" / "in")
+    assert (tmp_path / "run-2" / "in" / "session.tar").read_bytes() == b"files"
+    session.give(tmp_path / "run-3", replace(job, means=Means(home="gone")), tmp_path)
+    assert session.keep(tmp_path / "run-2") is None
 
 
 @pytest.mark.parametrize("cut", range(1, 40, 3))
