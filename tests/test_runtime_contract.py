@@ -22,7 +22,7 @@ LIMITS = Limits(run_seconds=60, stall_seconds=60, check_seconds=60, log_mb=1, wo
 PATIENCE = 120.0  # an emulated machine on a busy host
 RUN = f"run-{os.getpid()}"  # two test runs on one machine are to leave each other's processes alone
 ALLOWED = {"LANG", "TERM", "TZ", "GIT_TERMINAL_PROMPT", "GIT_PAGER", "GIT_CONFIG_NOSYSTEM", "SWARM_RUN", "SWARM_IN", "SWARM_OUT", "SWARM_WORK",
-           "HOME", "TMPDIR", "USER", "LOGNAME", "PATH", "PWD", "OLDPWD", "SHLVL", "_", "GIVEN"}
+           "HOME", "TMPDIR", "USER", "LOGNAME", "PATH", "PWD", "OLDPWD", "SHLVL", "_", "GIVEN", "SWARM_TOOLS"}
 
 
 @dataclass

@@ -67,4 +67,5 @@
     event.preventDefault();
     actions[verb](rest.join(" ").replace("{key}", event.key));
   });
+  document.documentElement.classList.add("has-keys");
 })();

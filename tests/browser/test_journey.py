@@ -13,6 +13,7 @@ def answer_all(page: Page) -> int:
     for count in range(6):
         if not page.locator("[data-answer='1']").count():
             return count
+        page.locator("html.has-keys").wait_for(state="attached")
         question = page.locator("legend").filter(has_text="?").first.inner_text()
         page.keyboard.press("1")
         page.wait_for_function("question => ![...document.querySelectorAll('legend')].some(e => e.innerText === question)", arg=question)
@@ -42,7 +43,7 @@ def test_an_idea_becomes_a_card_tickets_and_a_merged_branch(page: Page, server: 
     page.get_by_role("button", name=re.compile("start", re.I)).first.click()
     expect(page.get_by_text("2 of 2 features done")).to_be_visible(timeout=60_000)
     until(lambda: server.state(session) == "completed", 30)
-    page.get_by_role("link", name=re.compile("TKT-002")).first.click()
+    page.get_by_role("link", name="Count words").first.click()
     expect(page.locator("main")).to_contain_text("docs/tickets/TKT-002.md")
     page.get_by_role("link", name=re.compile("Changes")).first.click()
     expect(page.locator("main")).to_contain_text("Done means")
