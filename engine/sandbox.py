@@ -115,8 +115,8 @@ def run_sandbox(run: Run, script: str, inputs: Path, outputs: Path, environment:
             run.service.close(door)
         os.close(pipe)
         cgroups.sweep(run.job.run)
-        run.log.rest()
         remove(work)
+        run.log.rest()  # last: it, too, may say that the log is too long
 
 
 def _outer(job: Job) -> Limits:
