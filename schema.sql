@@ -27,6 +27,7 @@ create table hitl_sessions (
                   check (state in ('draft', 'clarifying', 'review', 'approved', 'building', 'completed', 'failed', 'cancelled')),
   spec_card       text,                                   -- JSON, as it was given; its versions are in spec_versions
   repository      text,                                   -- given with the session; a card's own repository wins
+  review          text not null default 'false' check (review in ('true', 'false', 'unchecked')),  -- likewise; a card's own word wins
   spec_version    integer not null default 0,             -- 0: no version yet
   spec_sha256     text,                                   -- of the canonical spec_card
   approved_sha256 text,
@@ -156,9 +157,9 @@ create table runs (
   ticket_id     text not null references tickets (id),
   session_id    text not null,
   tenant_id     text not null default 'default',
-  kind          text not null check (kind in ('prepare', 'feature', 'integrate', 'deliver')),
-  state         text not null default 'intended' check (state = 'intended' or state = 'running' or state = 'merging' or
-                                                        state = 'ended'),
+  kind          text not null check (kind in ('prepare', 'feature', 'recheck', 'integrate', 'deliver')),
+  state         text not null default 'intended' check (state = 'intended' or state = 'running' or state = 'queued' or
+                                                        state = 'merging' or state = 'ended'),
   claim_token   text not null,
   claimed_by    text not null,
   run_no        integer not null,
@@ -166,6 +167,8 @@ create table runs (
   agent         text,
   base_sha      text,
   tip_sha       text,
+  merge_group   integer,                                  -- while queued: those of one number are checked together; null: with all others
+  checked_by    text,                                     -- the recheck run that checked it on the merged head
   outcome       text check (outcome = 'prepared' or outcome = 'merged' or outcome = 'no_change' or outcome = 'integrated' or
                             outcome = 'delivered' or outcome = 'needs_input' or outcome = 'in_review' or
                             outcome = 'conflict' or outcome = 'failed' or outcome = 'transient' or outcome = 'lost' or
@@ -185,6 +188,7 @@ create table runs (
 ) strict;
 create unique index one_live_run on runs (ticket_id) where ended_at is null;
 create index runs_by_ticket on runs (ticket_id, seq);
+create index runs_used on runs (session_id) where usage is not null;
 
 -- What waits for a person.
 create table requests (

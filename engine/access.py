@@ -9,6 +9,7 @@ from engine.db import Database
 from engine.forge import login_of
 from engine.gateway.shapes import SHAPES
 from engine.jobs import Access, Budget, Job
+from engine.spec import approved_card
 from engine.usage import spent
 
 
@@ -30,10 +31,26 @@ def access_for(db: Database, config: Config, session: Any, kind: str, agent: Age
 
 
 def budget(db: Database, config: Config, session: Any) -> Budget:
-    """The settings' limits, once more for each time that a person has raised the session's budget."""
+    """The limits, once more for each time that a person has raised the session's budget."""
     times = 1 + session["budget_raises"]
     tokens, money = spent(db, session["id"])
-    return Budget(config.run_tokens * times, config.run_money * times, config.session_tokens * times, config.session_money * times, tokens, money)
+    return Budget(config.run_tokens * times, config.run_money * times, *limits_of(config, approved_card(db, session["id"]), session["budget_raises"]),
+                  tokens, money, getattr(config.prices, "currency", ""))
+
+
+def limits_of(config: Config, card: Any, raises: int) -> tuple[int, float]:
+    """(tokens, money) that a session may use; 0: no limit. What its card says holds where it is less than the operator's settings."""
+    given = card.get("budget") if isinstance(card, dict) else None
+    tokens, money = (given.get("tokens"), given.get("money")) if isinstance(given, dict) else (None, None)
+    times = 1 + raises
+    return int(_smaller(config.session_tokens, tokens)) * times, _smaller(config.session_money, money) * times
+
+
+def _smaller(setting: float, own: Any) -> float:
+    """own: as a card has it, which may have been edited by hand into anything."""
+    if isinstance(own, bool) or not isinstance(own, int | float) or not own > 0:
+        return setting
+    return min(setting, own) if setting else own
 
 
 def used_up(limits: Budget) -> str | None:

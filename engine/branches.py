@@ -8,13 +8,14 @@ from engine.crash import point
 from engine.errors import AgentFailed, Permanent
 from engine.harvest import take_in
 from engine.jobs import Result
-from engine.merge import merge
+from engine.merge import advance, merge
 from engine.repository import Repository
 
 
 @dataclass(frozen=True)
 class Work:
-    """One run's result on its way into the repository. branch: the ticket's own; integration: the epic's."""
+    """One run's result on its way into the repository. branch: the ticket's own; integration: the epic's.
+    reviewed: the number of the run if a person looks at its commit, which is then kept whatever becomes of the branch."""
 
     run: str
     ticket: str
@@ -23,13 +24,15 @@ class Work:
     branch: str
     integration: str
     result: Result
+    reviewed: int | None = None
 
 
 class Branches(Protocol):
-    """Both steps are repeatable: done twice, or again after a crash in between, they give the same commits."""
+    """All steps are repeatable: done twice, or again after a crash in between, they give the same commits."""
 
     def keep(self, work: Work) -> str: ...
-    def merge(self, work: Work, tip: str) -> str: ...
+    def merge(self, work: Work, tip: str, onto: str | None = None) -> str | None: ...
+    def advance(self, session: str, integration: str, result: Result) -> bool: ...
 
 
 class GitBranches:
@@ -45,31 +48,52 @@ class GitBranches:
         repository = Repository(repository_path(self._config, work.session))
         bundle = self._config.data / "runs" / work.run / "out" / "out.bundle"
         with repository.locked():
-            if work.result.base is None:
-                raise Permanent("The run does not say on which commit it stands.")
-            if repository.head(f"refs/heads/{work.branch}") == work.result.tip and not bundle.exists():
-                return str(work.result.tip)  # kept before: by this run, or by the run that a person approved
-            point("before-harvest")
-            for left in (repository.path / "refs" / "swarm" / "runs").glob("*"):  # by a run whose git was killed below
-                repository.delete_ref(f"refs/swarm/runs/{left.name}")
-            tip = take_in(repository, bundle, work.run, work.result.base)
-            try:
-                if tip != work.result.tip:
-                    raise Permanent(f"The run handed over commit {tip[:12]}, but {str(work.result.tip)[:12]} was checked.")
-                if repository.is_ancestor(tip, work.result.base):
-                    raise AgentFailed("The run handed over no commit of its own.")
-                repository.set_branch(work.branch, tip, repository.head(f"refs/heads/{work.branch}"))
-            finally:
-                repository.delete_ref(f"refs/swarm/runs/{work.run}")  # here, where a failure is only one more try: after a merge it would not be
-            point("after-harvest")
+            tip = self._keep(repository, bundle, work)
+            if work.reviewed is not None:
+                repository.git("update-ref", "--end-of-options", reviewed_ref(work.ticket, work.reviewed), tip)
             return tip
 
-    def merge(self, work: Work, tip: str) -> str:
-        """-> the head of the integration branch with `tip` in it. Raises MergeConflict, Transient."""
+    def _keep(self, repository: Repository, bundle: Path, work: Work) -> str:
+        if work.result.base is None:
+            raise Permanent("The run does not say on which commit it stands.")
+        if repository.head(f"refs/heads/{work.branch}") == work.result.tip and not bundle.exists():
+            return str(work.result.tip)  # kept before: by this run, or by the run that a person approved
+        point("before-harvest")
+        for left in (repository.path / "refs" / "swarm" / "runs").glob("*"):  # by a run whose git was killed below
+            repository.delete_ref(f"refs/swarm/runs/{left.name}")
+        tip = take_in(repository, bundle, work.run, work.result.base)
+        try:
+            if tip != work.result.tip:
+                raise Permanent(f"The run handed over commit {tip[:12]}, but {str(work.result.tip)[:12]} was checked.")
+            if repository.is_ancestor(tip, work.result.base):
+                raise AgentFailed("The run handed over no commit of its own.")
+            repository.set_branch(work.branch, tip, repository.head(f"refs/heads/{work.branch}"))
+        finally:
+            repository.delete_ref(f"refs/swarm/runs/{work.run}")  # here, where a failure is only one more try: after a merge it would not be
+        point("after-harvest")
+        return tip
+
+    def merge(self, work: Work, tip: str, onto: str | None = None) -> str | None:
+        """-> the head of the integration branch with `tip` in it; None if the branch has moved on from `onto`. Raises MergeConflict, Transient."""
         repository = Repository(repository_path(self._config, work.session))
-        message = f"Merge {work.ticket}: {' '.join(work.title.split())[:200]}\n\nTicket: {work.ticket}\nSession: {work.session}\nRun: {work.run}\n"
         with repository.locked():
-            return merge(repository, tip, work.integration, message, work.result.at).sha
+            merged = merge(repository, tip, work.integration, merge_message(work.ticket, work.title, work.session, work.run), work.result.at, onto)
+        return merged.sha if merged else None
+
+    def advance(self, session: str, integration: str, result: Result) -> bool:
+        """Puts the integration branch to the commit of several merges that a recheck run made and checked. False: it has moved meanwhile."""
+        repository = Repository(repository_path(self._config, session))
+        with repository.locked():
+            return advance(repository, integration, str(result.tip), str(result.base))
+
+
+def merge_message(ticket: str, title: str, session: str, run: str) -> str:
+    return f"Merge {ticket}: {' '.join(title.split())[:200]}\n\nTicket: {ticket}\nSession: {session}\nRun: {run}\n"
+
+
+def reviewed_ref(ticket: str, number: int) -> str:
+    """The ref that holds a commit which a person looked at: what they said of it refers to it, also after the branch was written anew."""
+    return f"refs/swarm/reviewed/{ticket}/{number}"
 
 
 def repository_path(config: Config, session_id: str) -> Path:

@@ -9,6 +9,7 @@ from engine.jobs import Result
 from engine.tickets import NOW, Sql, change, change_rows
 
 encode = JSONEncoder(ensure_ascii=False).encode
+WAITS = "The branch has moved since its run began: it waits to be checked together with what was merged."
 CLAIMABLE = ("(not_before is null or not_before <= :now)"
              " and not exists (select 1 from runs r where r.ticket_id = tickets.id and r.ended_at is null)"
              " and exists (select 1 from hitl_sessions s where s.id = tickets.session_id and s.state = 'building' and not s.paused)"
@@ -86,21 +87,32 @@ def _claim(db: Database, owner: str, where: str, parameters: dict) -> list[Any]:
     return [_intend(db, row["seq"], owner) for row in sorted(rows, key=lambda row: (-row["priority"], row["seq"]))]
 
 
-def _intend(db: Database, seq: int, owner: str) -> Any:
+def _intend(db: Database, seq: int, owner: str, kind: str | None = None) -> Any:
     """The run, before anything of it exists outside the database. Its id is the name of its folder and is never used twice."""
     return db.one("insert into runs (id, ticket_id, session_id, tenant_id, kind, claim_token, claimed_by, run_no, base_sha)"
                   " select id || '-' || run_no || '-' || substr(claim_token, 1, 6), id, session_id, tenant_id,"
-                  " case when type <> 'epic' then 'feature' when base_sha is null then 'prepare' else 'integrate' end,"
+                  " coalesce(?, case when type <> 'epic' then 'feature' when base_sha is null then 'prepare' else 'integrate' end),"
                   " claim_token, ?, run_no, base_sha from tickets where seq = ?"
-                  " returning id, ticket_id, session_id, kind, state, claim_token, claimed_by, run_no, base_sha", (owner, seq))
+                  " returning id, ticket_id, session_id, kind, state, claim_token, claimed_by, run_no, base_sha", (kind, owner, seq))
+
+
+def recheck(db: Database, owner: str, epic_id: str, now: str) -> Any | None:
+    """The run in which an epic checks what waits to be merged. The epic stays running, and holds a claim meanwhile. -> its row, or None if
+    it may not begin now."""
+    with db.transaction():
+        rows = change_rows(db, "running", "id = :id and type = 'epic' and status = 'running' and claim_token is null and base_sha is not null"
+                           f" and {CLAIMABLE}", {"id": epic_id, "now": now}, claimed_by=owner, not_before=None,
+                           claim_token=Sql("lower(hex(randomblob(16)))"), run_no=Sql("run_no + 1"))
+        return _intend(db, rows[0]["seq"], owner, "recheck") if rows else None
 
 
 def begin(db: Database, run: Any, runtime: str, agent: str) -> bool:
-    """claimed → running. False: the claim is no longer this run's.
+    """claimed → running. False: the claim is no longer this run's. An epic that checks again what waits is running already.
 
     Not durable: a power cut ends the run as well, and what it left is found by its folder."""
     with db.transaction(durable=False):
-        held = change(db, "running", "id = :id and claim_token = :token and status = 'claimed'", {"id": run["ticket_id"], "token": run["claim_token"]},
+        status = "running" if run["kind"] == "recheck" else "claimed"
+        held = change(db, "running", f"id = :id and claim_token = :token and status = '{status}'", {"id": run["ticket_id"], "token": run["claim_token"]},
                       assigned_vm=f"{runtime}:{run['id']}")
         if held:
             db.execute(f"update runs set state = 'running', runtime = ?, agent = ?, started_at = {NOW} where id = ? and state = 'intended'",
@@ -108,12 +120,22 @@ def begin(db: Database, run: Any, runtime: str, agent: str) -> bool:
     return held == 1
 
 
-def merging(db: Database, run: Any, tip: str) -> bool:
-    """From here on a cancel comes too late. False: stale. Repeatable."""
+def merging(db: Database, run: Any, tip: str, checked_by: str | None = None) -> bool:
+    """From here on a cancel comes too late. checked_by: the recheck run that merges it. False: stale. Repeatable."""
     with db.transaction():
-        return db.execute("update runs set state = 'merging', tip_sha = ? where id = ? and ended_at is null and exists"
+        return db.execute("update runs set state = 'merging', tip_sha = ?, checked_by = ? where id = ? and ended_at is null and exists"
                           " (select 1 from tickets where id = ? and claim_token = ? and status in ('claimed', 'running'))",
-                          (tip, run["id"], run["ticket_id"], run["claim_token"])).rowcount == 1
+                          (tip, checked_by, run["id"], run["ticket_id"], run["claim_token"])).rowcount == 1
+
+
+def wait(db: Database, run: Any, result: Result) -> bool:
+    """Its change is kept, and the branch has moved: it waits to be checked on the merged head. False: stale. Repeatable."""
+    with db.transaction():
+        held = db.execute(f"update tickets set reason = ?, updated_at = {NOW} where id = ? and claim_token = ? and status in ('claimed', 'running')",
+                          (WAITS, run["ticket_id"], run["claim_token"])).rowcount == 1
+        if held:
+            db.execute(f"update runs set state = 'queued', {_SAID} where id = ? and ended_at is null", (*_said(result), run["id"]))
+    return held
 
 
 def finish(db: Database, run: Any, outcome: str, status: str, reason: str | None, result: Result | None = None,
@@ -144,14 +166,28 @@ def end(db: Database, run_id: str, outcome: str, reason: str | None, result: Res
 
 
 def _end(db: Database, run_id: str, outcome: str, reason: str | None, result: Result | None, detail: str | None) -> None:
-    said = (result.base, result.tip, encode(result.checks), encode(result.phases), encode(result.usage) if result.usage else None,
-            encode(result.machine) if result.machine else None, encode(result.said) if result.said else None) if result else (None,) * 7
-    db.execute(f"update runs set state = 'ended', outcome = ?, reason = ?, detail = ?, ended_at = {NOW}, base_sha = coalesce(?, base_sha),"
-               " tip_sha = coalesce(?, tip_sha), checks = ?, phases = ?, usage = ?, machine = ?, said = ? where id = ? and ended_at is null",
-               (outcome, reason, detail, *said, run_id))
+    db.execute(f"update runs set state = 'ended', outcome = ?, reason = ?, detail = ?, ended_at = {NOW}, {_SAID} where id = ? and ended_at is null",
+               (outcome, reason, detail, *_said(result), run_id))
     if outcome in ("cancelled", "stale"):  # its ticket was moved by hand, and may be moved back: the token of an ended run is dead
         db.execute("update tickets set claim_token = null where claim_token = (select claim_token from runs where id = :run)"
                    " and id = (select ticket_id from runs where id = :run)", {"run": run_id})
+
+
+_COLUMNS = ("base_sha", "tip_sha", "checks", "phases", "usage", "machine", "said")
+_SAID = ", ".join(f"{name} = coalesce(?, {name})" for name in _COLUMNS)
+
+
+def _said(result: Result | None) -> tuple[str | None, ...]:
+    """What a result says of the run, for _SAID; None leaves a column as it is."""
+    if result is None:
+        return (None,) * len(_COLUMNS)
+    return (result.base, result.tip, encode(result.checks), encode(result.phases),
+            *(encode(value) if value else None for value in (result.usage, result.machine, result.said)))
+
+
+def busy_slots(db: Database) -> int:
+    """Runs that hold a process now; one that waits for its merge holds none."""
+    return int(db.value("select count(*) from runs where ended_at is null and state not in ('queued', 'merging')"))
 
 
 def set_paused(db: Database, paused: bool, reason: str | None = None) -> None:

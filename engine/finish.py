@@ -3,20 +3,18 @@
 The git ref is the point of commit and the database follows; `merging` is recorded before the merge, so that a cancel knows it is too late."""
 from typing import Any
 
-from engine import claims, deliveries, requests, same_question, storage
+from engine import claims, deliveries, landing, merge_queue, requests, same_question
 from engine.agents import NO_AGENT, RUNBOOK, has_commands
-from engine.backoff import delay, utc
 from engine.branch_names import branch_name
 from engine.branches import Branches, Work
 from engine.config import Config
 from engine.crash import point
 from engine.db import Database
-from engine.errors import AgentFailed, MergeConflict, Permanent, RateLimited, RunFailure, Transient
+from engine.errors import AgentFailed, Permanent, RateLimited, RunFailure, Transient
 from engine.jobs import Result
 from engine.log import event
+from engine.outcomes import failed, record
 
-MAX_CONFLICTS = 2
-MAX_TRANSIENTS = 10  # in a row; then it counts as a failed attempt
 FAILURES = {"transient": Transient, "rate_limited": RateLimited, "agent": AgentFailed, "permanent": Permanent}
 
 
@@ -30,19 +28,21 @@ def finish(db: Database, config: Config, branches: Branches, run: Any, result: R
         if result.outcome == "failed":
             _keep_failed(db, branches, run, ticket, result)
             raise FAILURES[result.failure or "transient"](result.reason, wait=result.wait)
-        _succeed(db, branches, run, ticket, result)
+        _succeed(db, config, branches, run, ticket, result)
     except RunFailure as failure:
         if isinstance(failure, Transient) and db.value("select state from runs where id = ?", (run["id"],)) == "merging":
             raise  # another run now could do, and merge, the same work a second time
         record_failure(db, config, run, ticket, failure, result)
 
 
-def _succeed(db: Database, branches: Branches, run: Any, ticket: Any, result: Result) -> None:
+def _succeed(db: Database, config: Config, branches: Branches, run: Any, ticket: Any, result: Result) -> None:
     if run["kind"] == "prepare":
-        _record(db, run, "prepared", "running", None, result, base_sha=result.base, branch_name=own_branch(ticket),
+        record(db, run, "prepared", "running", None, result, base_sha=result.base, branch_name=own_branch(ticket),
                 failures=0, transients=0)
     elif run["kind"] == "integrate":
         _integrated(db, run, ticket, result)
+    elif run["kind"] == "recheck":
+        landing.land(db, config, branches, run, ticket, result)
     elif result.outcome == "needs_input":
         _ask(db, branches, run, ticket, result)
     elif result.outcome == "over_budget":
@@ -50,7 +50,7 @@ def _succeed(db: Database, branches: Branches, run: Any, ticket: Any, result: Re
     elif result.outcome == "no_change":
         if not ticket["merged_sha"] and not result.checks:
             raise AgentFailed("The agent changed nothing, and there is no check that says that nothing was needed.")
-        _record(db, run, "no_change", "completed", "Nothing had to be changed.", result)
+        record(db, run, "no_change", "completed", "Nothing had to be changed.", result)
     else:
         _deliver(db, branches, run, ticket, result)
 
@@ -58,21 +58,22 @@ def _succeed(db: Database, branches: Branches, run: Any, ticket: Any, result: Re
 def _integrated(db: Database, run: Any, ticket: Any, result: Result) -> None:
     """The whole holds. A build of a repository that is somebody's goes there before its epic is completed."""
     if deliveries.repository_of(db, ticket["session_id"]) is None:
-        _record(db, run, "integrated", "completed", None, result, merged_sha=result.base)
+        record(db, run, "integrated", "completed", None, result, merged_sha=result.base)
         return
     with db.transaction():
         if db.value("select 1 from tickets where id = ? and claim_token = ?", (ticket["id"], run["claim_token"])):
             deliveries.intend(db, ticket, str(result.base))
-        _record(db, run, "integrated", "running", "It is being delivered.", result, merged_sha=result.base)
+        record(db, run, "integrated", "running", "It is being delivered.", result, merged_sha=result.base)
 
 
 def _deliver(db: Database, branches: Branches, run: Any, ticket: Any, result: Result) -> None:
     """A change that passed its checks: to the person who wants to see it first, or into the integration branch."""
-    work = _work(db, run, ticket, result)
+    seen_first = bool(ticket["review"] and ticket["approved_tip"] != result.tip)
+    work = _work(db, run, ticket, result, run["run_no"] if seen_first else None)
     tip = branches.keep(work)
-    if ticket["review"] and ticket["approved_tip"] != tip:
+    if seen_first:
         with db.transaction():
-            row = _record(db, run, "in_review", "in_review", None, result, branch_name=work.branch, failures=0, transients=0)
+            row = record(db, run, "in_review", "in_review", None, result, branch_name=work.branch, failures=0, transients=0)
             if row:
                 requests.open_review(db, row, run["id"])
         return
@@ -81,9 +82,14 @@ def _deliver(db: Database, branches: Branches, run: Any, ticket: Any, result: Re
         return
     event("merging", ticket=ticket["id"], run=run["id"], tip=tip)
     point("after-merging")
-    merged = branches.merge(work, tip)
+    merged = branches.merge(work, tip, onto=merge_queue.began_on(db, run, result))
+    if merged is None and merge_queue.has_checks(db, ticket):
+        claims.wait(db, run, result)
+        event("waits", ticket=ticket["id"], run=run["id"], why="the merged head is checked")
+        return
+    merged = merged or branches.merge(work, tip)
     only_brief = run["agent"] == RUNBOOK.name and not has_commands(ticket["description"])
-    _record(db, run, "merged", "completed", NO_AGENT if only_brief else None, result, merged_sha=merged, branch_name=work.branch, approved_tip=None)
+    record(db, run, "merged", "completed", NO_AGENT if only_brief else None, result, merged_sha=merged, branch_name=work.branch, approved_tip=None)
 
 
 def _ask(db: Database, branches: Branches, run: Any, ticket: Any, result: Result) -> None:
@@ -93,11 +99,11 @@ def _ask(db: Database, branches: Branches, run: Any, ticket: Any, result: Result
         earlier = same_question.earlier_answer(db, ticket["session_id"], ticket["id"], question, options)
         if earlier:
             why = f"It asked what {earlier['ticket_id']} had asked: it goes on with that answer."
-            row = _record(db, run, "needs_input", "ready", why, result, branch_name=branch)
+            row = record(db, run, "needs_input", "ready", why, result, branch_name=branch)
             if row:
                 same_question.record_answered(db, row, run["id"], question, options, earlier)
             return
-        row = _record(db, run, "needs_input", "needs_input", "The agent asks a question.", result, branch_name=branch)
+        row = record(db, run, "needs_input", "needs_input", "The agent asks a question.", result, branch_name=branch)
         if row:
             requests.open_question(db, row, run["id"], question, options)
 
@@ -106,7 +112,7 @@ def _over_budget(db: Database, branches: Branches, run: Any, ticket: Any, result
     """No attempt is used up; a person decides about money."""
     reason, branch = result.reason or "The budget is used up.", _kept(db, branches, run, ticket, result)
     with db.transaction():
-        row = _record(db, run, "over_budget", "needs_input", f"{reason} It waits for your word.", result, branch_name=branch)
+        row = record(db, run, "over_budget", "needs_input", f"{reason} It waits for your word.", result, branch_name=branch)
         if row:
             requests.open_budget(db, row, run["id"], reason)
 
@@ -127,40 +133,14 @@ def _keep_failed(db: Database, branches: Branches, run: Any, ticket: Any, result
 
 
 def record_failure(db: Database, config: Config, run: Any, ticket: Any, failure: RunFailure, result: Result | None = None) -> None:
-    """What a failure means for the ticket: again after a pause, or a person must decide."""
-    reason, retry, columns = failure.sentence, True, {}
-    if isinstance(failure, MergeConflict):
-        columns = {"conflicts": ticket["conflicts"] + 1, "approved_tip": None}
-        retry = columns["conflicts"] <= MAX_CONFLICTS
-    elif isinstance(failure, Transient) and storage.is_at_fault(failure.sentence):
-        columns = {"not_before": utc(after=delay(1, config.backoff_seconds))}  # it says nothing about the ticket, however often it happens
-    elif isinstance(failure, RateLimited):
-        pause = max(float(str(failure.extra.get("wait", 0.0))), delay(ticket["transients"] + 1, config.backoff_seconds))
-        columns = {"transients": min(ticket["transients"] + 1, MAX_TRANSIENTS - 1), "not_before": utc(after=pause)}  # never a failed attempt
-    elif isinstance(failure, Transient) and ticket["transients"] < MAX_TRANSIENTS:
-        columns = {"transients": ticket["transients"] + 1, "not_before": utc(after=delay(ticket["transients"] + 1, config.backoff_seconds))}
-    else:
-        failures = ticket["failures"] + 1
-        columns = {"failures": failures, "transients": 0, "not_before": utc(after=delay(failures, config.backoff_seconds))}
-        retry = failures < config.max_attempts and not isinstance(failure, Permanent)
-    with db.transaction():
-        row = _record(db, run, failure.outcome, "ready" if retry else "failed", reason, result,
-                      detail=str(failure.extra["detail"]) if "detail" in failure.extra else None, **columns)
-        if row and not retry:
-            requests.open_failed(db, row, run["id"], reason)
+    """What a failure means for the ticket, or for those that were checked together: again after a pause, or a person must decide."""
+    (landing.refuse if run["kind"] == "recheck" else failed)(db, config, run, ticket, failure, result)
 
 
-def _record(db: Database, run: Any, outcome: str, status: str, reason: str | None, result: Result | None, **columns: Any) -> Any | None:
-    point("before-finish")
-    row = claims.finish(db, run, outcome, status, reason, result, **columns)
-    point("after-finish")
-    event("finished", ticket=run["ticket_id"], run=run["id"], outcome=outcome if row else "stale", status=row and row["status"], reason=reason)
-    return row
-
-
-def _work(db: Database, run: Any, ticket: Any, result: Result) -> Work:
+def _work(db: Database, run: Any, ticket: Any, result: Result, reviewed: int | None = None) -> Work:
     epic = db.one("select branch_name from tickets where id = ?", (ticket["parent_id"],))
-    return Work(run["id"], ticket["id"], ticket["title"], ticket["session_id"], own_branch(ticket), epic["branch_name"] if epic else "", result)
+    return Work(run["id"], ticket["id"], ticket["title"], ticket["session_id"], own_branch(ticket), epic["branch_name"] if epic else "", result,
+                reviewed)
 
 
 def own_branch(ticket: Any) -> str:

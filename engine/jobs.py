@@ -62,7 +62,7 @@ class Source:
 
 @dataclass(frozen=True)
 class Budget:
-    """What a run, and its session, may spend on models; 0: no limit. Money is in the currency of the price table.
+    """What a run, and its session, may spend on models; 0: no limit. Money is in the currency of the price table, which may have a name.
     session_spent_…: what ended runs of the session have spent; its live runs are seen in their ledgers."""
 
     run_tokens: int = 0
@@ -71,6 +71,7 @@ class Budget:
     session_money: float = 0.0
     session_spent_tokens: int = 0
     session_spent_money: float = 0.0
+    currency: str = ""
 
 
 @dataclass(frozen=True)
@@ -102,6 +103,19 @@ class Means:
 
 
 @dataclass(frozen=True)
+class Change:
+    """A ticket's change, for a recheck run. run, tip, base: that made it, its commit, what it stands on; of a change that was merged
+    before: '', its merge commit, ''."""
+
+    ticket: str
+    title: str
+    run: str
+    tip: str
+    base: str
+    criteria: tuple[Criterion, ...] = ()
+
+
+@dataclass(frozen=True)
 class Job:
     """One run, as job.json holds it. `repository` is the bare repository on the host; `integration` and `branch` are branch names."""
 
@@ -124,6 +138,8 @@ class Job:
     machine: Machine | None = None
     access: Access | None = None   # None: no gateway is needed
     means: Means = Means()
+    waiting: tuple[Change, ...] = ()   # of a recheck run: what is to be merged, in this order
+    landed: tuple[Change, ...] = ()    # and what was before
 
     def write(self, folder: Path) -> None:
         write_json(folder / "job.json", asdict(self))
@@ -132,10 +148,16 @@ class Job:
     def read(cls, folder: Path) -> "Job":
         values = json.loads((folder / "job.json").read_text(encoding="utf-8"))
         source, access, machine = values.pop("source"), values.pop("access", None), values.pop("machine", None)
+        waiting, landed = (tuple(Change(criteria=_criteria(change.pop("criteria")), **change) for change in values.pop(name, ()))
+                           for name in ("waiting", "landed"))
         return cls(machine=Machine(**machine) if machine else None, means=Means(**values.pop("means", {})), limits=Limits(**values.pop("limits")),
-                   criteria=tuple(Criterion(**c) for c in values.pop("criteria")),
+                   criteria=_criteria(values.pop("criteria")), waiting=waiting, landed=landed,
                    source=Source(source["url"], source["base_branch"], tuple(source["protocols"])) if source else None,
                    access=Access(hosts=tuple(access.pop("hosts")), budget=Budget(**access.pop("budget")), **access) if access else None, **values)
+
+
+def _criteria(items: list[dict]) -> tuple[Criterion, ...]:
+    return tuple(Criterion(**item) for item in items)
 
 
 @dataclass
@@ -161,6 +183,8 @@ class Result:
     usage: dict[str, Any] = field(default_factory=dict)  # of models and of the network, as engine/gateway/serving.py has it; {}: no gateway
     machine: dict[str, Any] = field(default_factory=dict)  # {accelerator, memory_mb, cpus, clone, boots, boot_ms: the longest}; {}: no VM
     wait: float = 0.0                                    # seconds that a model's provider asks to be left alone
+    merged: list[dict[str, str]] = field(default_factory=list)  # of a recheck run: [{run, merge: the merge commit}], from base to tip
+    conflicts: list[dict[str, Any]] = field(default_factory=list)  # [{run, sentence, paths, detail}], with the base
 
     def write(self, folder: Path) -> None:
         write_json(folder / "result.json", asdict(self))

@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
-from engine import cgroups, claims, prune, reconcile, same_question, storage
+from engine import cgroups, claims, merge_queue, prune, reconcile, same_question, storage
 from engine.backoff import utc
 from engine.branches import Branches, GitBranches
 from engine.clock import Clock
@@ -101,6 +101,7 @@ class SwarmEngine:
         self.clock.follow(self.db)
         self.trouble = storage.trouble(self.config.data)
         same_question.assume_overdue(self.db, self.config.answer_seconds)
+        self._recheck(now)
         self._claim(now)
         if self.waker.changed():  # after the claim, which looks for itself at all that it stands on: what is ready need not wait for this
             reconcile.reconcile(self.db)
@@ -119,6 +120,11 @@ class SwarmEngine:
             prune.prune(self.db, self.config)
         except Exception as error:  # a worker's edge; the next hour tries again
             self._note(error, "prune")
+
+    def _recheck(self, now: str | None) -> None:
+        """What is nearly done goes first."""
+        if not (self._stopping.is_set() or self.trouble or claims.is_paused(self.db)):
+            merge_queue.start(self.db, self.config, self.launcher, self.choice, self.id, self.slots - self.busy_slots(), now or self.clock.now())
 
     def _claim(self, now: str | None) -> None:
         if self._stopping.is_set() or self.trouble or claims.is_paused(self.db):
@@ -142,8 +148,7 @@ class SwarmEngine:
         return self.config.slots if most is None else min(self.config.slots, most)
 
     def busy_slots(self) -> int:
-        """Runs that hold a process now; one that only waits for its merge holds none."""
-        return int(self.db.value("select count(*) from runs where ended_at is null and state <> 'merging'"))
+        return claims.busy_slots(self.db)
 
     def _reap(self) -> None:
         live = self.db.all(LIVE + " order by r.seq")

@@ -16,9 +16,10 @@ class Merged(NamedTuple):
     already: bool  # it did so before
 
 
-def merge(repository: Repository, tip: str, branch: str, message: str, when: int) -> Merged:
+def merge(repository: Repository, tip: str, branch: str, message: str, when: int, onto: str | None = None) -> Merged | None:
     """Makes refs/heads/<branch> contain `tip`, by one merge commit even where a fast-forward would do. Repeatable: a tip that is in the
-    branch is not merged again, and the same inputs (when: seconds since the epoch) make the same commit.
+    branch is not merged again, and the same inputs (when: seconds since the epoch) make the same commit. onto: the only head that it may
+    be merged onto; None is returned, and nothing is done, where the branch stands elsewhere.
 
     Raises MergeConflict (its sentence names the paths; extra: paths, and detail, the conflict as text), Permanent, or Transient when
     the branch moved each time."""
@@ -28,6 +29,9 @@ def merge(repository: Repository, tip: str, branch: str, message: str, when: int
             raise Permanent(f"The branch {branch} does not exist, so nothing can be merged into it.")
         if repository.is_ancestor(tip, head):
             return Merged(head, already=True)
+        if onto not in (None, head):
+            _tree(repository, head, tip)  # a conflict need not wait for anything
+            return None
         tree = _tree(repository, head, tip)
         point("after-merge-tree")
         commit = repository.commit(tree, (head, tip), message, when)
@@ -39,6 +43,26 @@ def merge(repository: Repository, tip: str, branch: str, message: str, when: int
         point("after-update-ref")
         return Merged(commit, already=False)
     raise Transient(f"The branch {branch} was moved by others {TRIES} times in a row. It will be tried again.")
+
+
+def combine(repository: Repository, head: str, tip: str, message: str, when: int) -> str:
+    """A merge commit of the two, in no branch yet -> its sha. Raises MergeConflict, as merge() does."""
+    return repository.commit(_tree(repository, head, tip), (head, tip), message, when)
+
+
+def advance(repository: Repository, branch: str, commit: str, onto: str) -> bool:
+    """Puts the branch from `onto` to `commit`, which stands on it. Repeatable. False: somebody else has moved it elsewhere."""
+    head = repository.head(f"refs/heads/{branch}")
+    if head is None:
+        raise Permanent(f"The branch {branch} does not exist, so nothing can be merged into it.")
+    if head != onto:
+        return repository.is_ancestor(commit, head)
+    try:
+        repository.set_branch(branch, commit, old=onto)
+    except Transient:
+        return False
+    point("after-update-ref")
+    return True
 
 
 def _tree(repository: Repository, head: str, tip: str) -> str:

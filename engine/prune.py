@@ -1,13 +1,18 @@
-"""What may go: folders of old runs, the old end of the journal, a write-ahead log that has grown. Never anything of an open ticket."""
+"""What may go: folders of old runs, ledgers of old sessions, the old end of the journal, a write-ahead log that has grown. Never anything of
+an open ticket."""
 import contextlib
 import os
 import shutil
 import time
 from pathlib import Path
+from typing import Any
 
+from engine.branches import repository_path, reviewed_ref
 from engine.config import Config
 from engine.db import BUSY_SECONDS, Database
+from engine.errors import Transient
 from engine.log import event
+from engine.repository import Repository
 
 EVERY = 600.0            # seconds between two looks
 KEEP_EVENTS = 200_000    # of the journal; history and notes do not depend on it
@@ -20,25 +25,51 @@ def prune(db: Database, config: Config, wal_bytes: int = WAL_BYTES) -> int:
     _trim_journal(db)
     _shrink_wal(db, wal_bytes)
     freed = _prune_runs(db, config)
+    _prune_ledgers(db, config)
     _remove_strangers(db, config)
     return freed
 
 
 def _prune_runs(db: Database, config: Config) -> int:
     """Oldest first: all that ended longer ago than keep_days, and more while the rest is over keep_mb."""
-    rows = db.all(f"select r.id, r.ended_at < strftime('%Y-%m-%dT%H:%M:%fZ', 'now', ?) as old from runs r join tickets t on t.id = r.ticket_id"
+    rows = db.all("select r.id, r.ticket_id, r.session_id, r.run_no, r.outcome, r.ended_at < strftime('%Y-%m-%dT%H:%M:%fZ', 'now', ?) as old"
+                  " from runs r join tickets t on t.id = r.ticket_id"
                   f" where r.ended_at is not null and t.status in {TERMINAL} order by r.seq", (f"-{config.keep_days} days",))
     sizes = {row["id"]: _size(config.data / "runs" / row["id"]) for row in rows}
     total, freed = sum(sizes.values()), 0
     for row in rows:
         if not row["old"] and total - freed <= config.keep_mb * 1_000_000:
             break
-        if sizes[row["id"]]:
+        if sizes[row["id"]] and _forget_review(config, row):
             shutil.rmtree(config.data / "runs" / row["id"], ignore_errors=True)
             freed += sizes[row["id"]]
     if freed:
         event("pruned", bytes=freed)
     return freed
+
+
+def _forget_review(config: Config, row: Any) -> bool:
+    """The commit that a person looked at goes with its run. False: the repository is busy, so another time."""
+    repository = Repository(repository_path(config, row["session_id"]))
+    if row["outcome"] == "in_review" and repository.path.is_dir():
+        try:
+            with repository.locked(wait=1):
+                repository.delete_ref(reviewed_ref(row["ticket_id"], row["run_no"]))
+        except Transient:
+            return False
+    return True
+
+
+def _prune_ledgers(db: Database, config: Config) -> None:
+    """Of sessions that ended longer ago than keep_days, and of those that no row knows. What their runs spent is in the rows of runs."""
+    for folder in (config.data / "budgets").glob("*"):
+        if time.time() - folder.stat().st_mtime < EVERY:
+            continue
+        kept = db.value("select not (state in ('completed', 'failed', 'cancelled') and updated_at < strftime('%Y-%m-%dT%H:%M:%fZ', 'now', ?)"
+                        " and not exists (select 1 from runs r where r.session_id = s.id and r.ended_at is null)) from hitl_sessions s where id = ?",
+                        (f"-{config.keep_days} days", folder.name))
+        if not kept:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def _remove_strangers(db: Database, config: Config) -> None:

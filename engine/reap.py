@@ -28,6 +28,8 @@ class Reaper:
         """The step that this run needs, None if it should be left alone. age: seconds since this process first saw it."""
         if not run["wanted"] and run["state"] != "merging":
             return self.end_unwanted
+        if run["state"] == "queued" or run["checked_by"]:
+            return None  # a recheck run has the word
         if look is Look.ALIVE:
             if run["state"] == "intended":
                 return self.adopt
@@ -65,8 +67,9 @@ class Reaper:
             self._fail(run, "The run's process could not be started.")
             return
         self.launcher.stop(run["id"])
-        if claims.finish(self.db, run, "void", "ready", "The run never began."):
-            event("finished", ticket=run["ticket_id"], run=run["id"], outcome="void", status="ready")
+        status = "running" if run["kind"] == "recheck" else "ready"
+        if claims.finish(self.db, run, "void", status, "The run never began."):
+            event("finished", ticket=run["ticket_id"], run=run["id"], outcome="void", status=status)
         self.launcher.discard(run["id"])
 
     def end_lost(self, run: Any) -> None:

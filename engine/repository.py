@@ -119,6 +119,14 @@ class Repository:
         """True if everything of commit `a` is in `b`, so also if they are the same."""
         return self.call("merge-base", "--is-ancestor", "--end-of-options", a, b, ok=(0, 1), env=env).code == 0
 
+    def branches(self, folder: str) -> list[str]:
+        """Names of the branches in refs/heads/<folder>; the folder ends in a slash."""
+        return self.git("for-each-ref", "--format=%(refname:lstrip=2)", f"refs/heads/{folder}").decode("utf-8", "surrogateescape").split("\n")[:-1]
+
+    def merged_since(self, base: str, head: str) -> list[str]:
+        """The commits of the branch itself from `base` to `head`, without those that were merged into it."""
+        return self.git("rev-list", "--first-parent", "--end-of-options", head, f"^{base}").decode().split()
+
     def merge_base(self, a: str, b: str) -> str | None:
         """The best common ancestor of two commits (or full ref names), or None."""
         code, out = self.call("merge-base", "--end-of-options", a, b, ok=(0, 1))
@@ -181,9 +189,9 @@ class Repository:
             found.append(ChangedFile(shown(path), *(None if number == b"-" else int(number) for number in (added, removed))))
         return found
 
-    def diff(self, base: str, tip: str, limit_bytes: int) -> str:
+    def diff(self, base: str, tip: str, limit_bytes: int, *options: str) -> str:
         """The unified diff between two commits. Longer than `limit_bytes`, it ends at a whole line, with a line that says so."""
-        with self.stream("diff", "--no-color", *PLAIN_DIFF, "--end-of-options", base, tip) as stream:
+        with self.stream("diff", "--no-color", *PLAIN_DIFF, *options, "--end-of-options", base, tip) as stream:
             data = stream.read(limit_bytes + 1)
         text = data[:limit_bytes].decode("utf-8", "backslashreplace")
         if len(data) <= limit_bytes:

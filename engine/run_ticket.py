@@ -5,8 +5,9 @@ import sys
 import time
 import uuid
 from pathlib import Path
+from typing import Any
 
-from engine import claims
+from engine import claims, merge_queue
 from engine.backoff import utc
 from engine.branches import GitBranches
 from engine.config import Config
@@ -43,7 +44,7 @@ def run_ticket(db: Database, config: Config, ticket_id: str) -> int:
 def _claim(db: Database, config: Config, owner: str, ticket_id: str, most: int | None = None) -> dict:
     with db.transaction():
         ticket = get(db, "default", ticket_id)
-        busy = db.value("select count(*) from runs where ended_at is null and state <> 'merging'")
+        busy = claims.busy_slots(db)
         if most is not None and busy >= most:
             raise Refused(f"This host's memory holds {most} virtual machines at a time, and {busy} run. Wait for one to end, or lower SWARM_VM_MEMORY_MB.")
         if busy >= config.slots:
@@ -74,15 +75,20 @@ def _follow(db: Database, config: Config, choice: Choice, run_id: str) -> None:
     """Launches the run and stays with it until it is recorded, its log on stdout. SIGINT leaves it to be adopted by the engine."""
     launcher = ProcessLauncher(config)
     reaper = Reaper(db, config, launcher, GitBranches(config))
-    dispatch(db, config, launcher, choice, db.one("select * from runs where id = ?", (run_id,)))
+    own: Any = db.one("select * from runs where id = ?", (run_id,))
+    dispatch(db, config, launcher, choice, own)
     log, shown, began = launcher.folder(run_id) / "log", 0, time.monotonic()
-    while (run := db.one(LIVE + " and r.id = ?", (run_id,))) is not None:
-        shown = _show(log, shown)
-        step = reaper.step(run, launcher.look(run_id), time.monotonic() - began)
-        if step is None:
+    while runs := db.all(LIVE + " and (r.id = ? or r.claimed_by = ?)", (run_id, own["claimed_by"])):
+        shown, steps = _show(log, shown), 0
+        for run in runs:
+            if run["state"] == "queued":  # an engine would begin its recheck run; there may be none
+                merge_queue.start(db, config, launcher, choice, own["claimed_by"], config.slots - claims.busy_slots(db), utc(), run["session_id"])
+            step = reaper.step(run, launcher.look(run["id"]), time.monotonic() - began)
+            if step is not None:
+                step(run)
+                steps += 1
+        if not steps:
             time.sleep(0.05)
-        else:
-            step(run)
     _show(log, shown)
 
 

@@ -16,6 +16,7 @@ from engine.jobs import Job, Result
 from engine.outputs import give_bundle, read_question, take_bundle
 from engine.phases import bundle_in, check_all, work
 from engine.processes import sweep
+from engine.recheck import recheck
 from engine.repository import Repository
 from engine.runtimes import make
 from engine.runtimes.base import start_time
@@ -151,7 +152,7 @@ def integrate(run: Run) -> None:
     run.result.outcome = "ok"
 
 
-KINDS = {"prepare": prepare, "feature": feature, "integrate": integrate}
+KINDS = {"prepare": prepare, "feature": feature, "recheck": recheck, "integrate": integrate}
 
 
 def _kind(failure: RunFailure) -> str:

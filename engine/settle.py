@@ -13,6 +13,8 @@ FREE = ("exists (select 1 from hitl_sessions s where s.id = tickets.session_id a
         "      (select 1 from tickets e where e.id = tickets.parent_id and e.status = 'running' and e.base_sha is not null))"
         " and not exists (select 1 from ticket_dependencies d join tickets t on t.id = d.depends_on"
         "                 where d.ticket_id = tickets.id and t.status <> 'completed')")
+# An epic holds a claim for it while its features go on.
+RECHECKED = "exists (select 1 from runs r where r.ticket_id = tickets.id and r.ended_at is null and r.kind = 'recheck')"
 ACTIVE = "('ready', 'claimed', 'running', 'needs_input', 'in_review')"
 
 
@@ -45,8 +47,8 @@ def promote(db: Database, epic: Any) -> None:
     """blocked → ready: the epic's own runs, and features whose epic runs and whose dependencies are all merged."""
     parameters = {"epic": epic["id"]}
     change(db, "ready", "id = :epic and (status in ('blocked', 'pending') or status = 'completed' and base_sha is null)", parameters)
-    change(db, "running", "id = :epic and base_sha is not null and (status in ('ready', 'claimed', 'completed') or claim_token is not null) and exists"
-           f" (select 1 from tickets f where f.parent_id = :epic and f.{UNDONE})", parameters,
+    change(db, "running", "id = :epic and base_sha is not null and (status in ('ready', 'claimed', 'completed') or claim_token is not null)"
+           f" and not {RECHECKED} and exists (select 1 from tickets f where f.parent_id = :epic and f.{UNDONE})", parameters,
            claim_token=None, claimed_by=None, assigned_vm=None)  # whatever its integrate run would say is no longer about the whole
     change(db, "blocked", f"parent_id = :epic and {UNDONE} and (status = 'pending' or status = 'ready' and not exists"
            " (select 1 from tickets e where e.id = :epic and e.base_sha is not null))", parameters)

@@ -1,9 +1,11 @@
 """What runs have used, summed from what is stored with them: tokens and money of models, requests and bytes of the network.
 
-A sum is {"runs", "requests", "input", "output", "cache_read", "cache_write", "total", "money", "estimated", "refused", "sent", "received"}:
-runs with a gateway, requests to models, tokens by kind and in all, money by the price table, replies whose tokens were estimated,
+A sum is {"runs", "requests", "input", "output", "cache_read", "cache_write", "total", "money", "estimated", "unpriced", "currency", "refused",
+"sent", "received"}: runs with a gateway, requests to models, tokens by kind and in all, money by the price table, replies whose tokens were
+estimated, runs that used a model without a price, what the table calls its money ('' where it does not say, or has said different things),
 requests to the network that were refused, bytes through the proxy."""
 import json
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +15,21 @@ from engine.gateway.ledger import folder_of
 _MODELS = ("requests", "input", "output", "cache_read", "cache_write", "total", "money", "estimated")
 _EGRESS = ("refused", "sent", "received")
 _SUMS = ", ".join(["count(*) as runs", *(f"coalesce(sum(json_extract(usage, '$.{name}')), 0) as {name}" for name in _MODELS),
+                   "coalesce(sum(json_array_length(usage, '$.unpriced') > 0), 0) as unpriced",
+                   "coalesce(iif(count(distinct json_extract(usage, '$.currency')) = 1, max(json_extract(usage, '$.currency')), ''), '') as currency",
                    *(f"coalesce(sum(json_extract(usage, '$.egress.{name}')), 0) as {name}" for name in _EGRESS)])
 
-_OF_SESSION = "ticket_id in (select id from tickets where session_id = ?) and usage is not null"
+_OF_SESSION = "session_id = ? and usage is not null"
 
 
 def of_session(db: Database, session_id: str) -> dict[str, Any]:
+    """Not to be written to."""
+    return _of_session(db, session_id, db.value(f"select count(*) from runs where {_OF_SESSION}", (session_id,)))
+
+
+@lru_cache(maxsize=64)
+def _of_session(db: Database, session_id: str, _count: int) -> dict[str, Any]:
+    """Kept, because pages ask more often than runs end; what a run has used is written once."""
     return dict(db.one(f"select {_SUMS} from runs where {_OF_SESSION}", (session_id,)) or {})
 
 
@@ -37,14 +48,35 @@ def of_run(run: Any) -> dict[str, Any] | None:
     return json.loads(run["usage"]) if run["usage"] else None
 
 
-def book(db: Database, data: Path, run: Any) -> None:
-    """Of a run that ended without a result, what its ledger says. run: its row; data: the data folder."""
+def with_live(db: Database, data: Path, session_id: str, summed: dict[str, Any]) -> dict[str, Any]:
+    """The sum of a session with what its live runs have used so far, from their ledgers: as many files as there are live runs."""
+    for run in db.all("select id, session_id from runs where session_id = ? and ended_at is null and usage is null", (session_id,)):
+        summed = plus(summed, of_live(data, run))
+    return summed
+
+
+def plus(summed: dict[str, Any], used: dict[str, Any] | None) -> dict[str, Any]:
+    """A sum with what one more run has used, so far; None: nothing."""
+    if used is None:
+        return summed
+    return {**summed, **{name: summed[name] + used[name] for name in _MODELS}, "runs": summed["runs"] + 1,
+            "unpriced": summed["unpriced"] + bool(used["unpriced"]), "currency": summed["currency"] or used["currency"]}
+
+
+def of_live(data: Path, run: Any) -> dict[str, Any] | None:
+    """What a run's ledger says while it lives: as of_run, without the network. run: its row; data: the data folder. None where it has none."""
     try:
         held = json.loads((folder_of(data, run["session_id"]) / f"{run['id']}.json").read_text(encoding="utf-8"))
     except FileNotFoundError:
-        return
-    used = {name: value for name, value in held.items() if not name.startswith("held_")}
-    db.execute("update runs set usage = ? where id = ? and usage is null", (json.dumps(used), run["id"]))
+        return None
+    return {name: value for name, value in held.items() if not name.startswith("held_")}
+
+
+def book(db: Database, data: Path, run: Any) -> None:
+    """Of a run that ended without a result, what its ledger says. run: its row; data: the data folder."""
+    used = of_live(data, run)
+    if used is not None:
+        db.execute("update runs set usage = ? where id = ? and usage is null", (json.dumps(used), run["id"]))
 
 
 def spent(db: Database, session_id: str) -> tuple[int, float]:

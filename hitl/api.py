@@ -10,6 +10,7 @@ from engine.errors import NotFound
 from engine.repository import Repository
 from hitl import openapi, sessions, ticket_edit, ticket_views, views
 from hitl.api_card import card_api
+from hitl.api_evidence import evidence_api
 from hitl.api_input import PAGE, number, swarm, text_of, whole
 from hitl.api_interview import interview_api
 from hitl.api_review import review_api
@@ -18,6 +19,7 @@ from hitl.ticket_generator import start_build
 
 api = Blueprint("api", __name__, url_prefix="/api")
 api.register_blueprint(card_api)
+api.register_blueprint(evidence_api)
 api.register_blueprint(interview_api)
 api.register_blueprint(review_api)
 
@@ -30,7 +32,8 @@ def _session(session_id: str) -> dict[str, Any]:
 def create_session() -> tuple[Response, int]:
     body = json_body()
     session_id = sessions.create(swarm().db, swarm().config, current_tenant(), project_name=body.get("project_name"),
-                                 description=body.get("description", ""), repository=body.get("repository"), spec_card=body.get("spec_card"))
+                                 description=body.get("description", ""), repository=body.get("repository"), review=body.get("review", False),
+                                 spec_card=body.get("spec_card"))
     response = jsonify(_session(session_id))
     response.headers["Location"] = f"/api/hitl/{session_id}"
     return response, 201

@@ -14,12 +14,13 @@ review_api = Blueprint("review_api", __name__)
 
 
 def _change(ticket_id: str) -> dict[str, Any]:
-    return review.view(review.change(swarm().db, swarm().config, current_tenant(), ticket_id, request.args.get("since", "")))
+    return review.view(review.change(swarm().db, swarm().config, current_tenant(), ticket_id, request.args.get("since", ""),
+                                     space=request.args.get("space") != "hide"))
 
 
 @review_api.get("/tickets/<ticket_id>/review")
 def get_review(ticket_id: str) -> Response:
-    """?since=<sha>: only what differs from that commit, which was reviewed before."""
+    """?since=<sha>: only what differs from that commit, which was reviewed before; ?space=hide: not what differs in white space alone."""
     return jsonify(_change(ticket_id))
 
 

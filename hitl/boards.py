@@ -132,7 +132,7 @@ def event_text(event: dict[str, Any]) -> str:
             "ready": "may start", "claimed": "was claimed", "running": "is running", "blocked": "waits", "needs_input": "needs you",
             "in_review": "waits for review", "completed": "is done", "failed": "failed", "cancelled": "was cancelled"}.get(to, to)
     if kind == "run":
-        return {"running": "run began", "merging": "is being merged"}.get(to, "run ended: " + word(to).lower())
+        return {"running": "run began", "queued": "waits to be merged", "merging": "is being merged"}.get(to, "run ended: " + word(to).lower())
     if kind == "request":
         return {"open": "asks you", "answered": "was answered", "withdrawn": "asks no more"}.get(to, to)
     if kind == "delivery":

@@ -136,7 +136,7 @@ def _split(card: dict[str, Any], each: dict[str, Any]) -> None:
     titles_for_numbers(card)
     before = card_graph.titles(holder)[last]
     replace_reference(card, before, [before, title.strip()])
-    second: dict[str, Any] = {name: value for name, value in first.items() if name in ("priority", "agent")}
+    second: dict[str, Any] = {name: value for name, value in first.items() if name in ("priority", "agent", "review")}
     second |= {"title": title, "description": each.get("description", ""), "depends_on": [before],
                "acceptance_criteria": [criteria[place] for place in sorted(set(moved))]}
     if criteria:

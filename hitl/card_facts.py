@@ -35,7 +35,7 @@ def typed(form: Any, error: SwarmError | None = None, place: int | None = None, 
     """Of a form of the editor. place: the index of its feature in the card that was refused; problems elsewhere are told below the form."""
     words, checks = texts(form, "criterion"), texts(form, "check")
     pairs = [{"text": said, "check": checks[row] if row < len(checks) else ""} for row, said in enumerate(words)]
-    names = ("name", "description", "repository", "base_branch", "review", "title", "priority", "agent", "text")
+    names = ("name", "description", "repository", "base_branch", "review", "title", "priority", "agent", "text", "tokens", "money")
     values: dict[str, Any] = {name: text(form, name) for name in names}
     values |= {"entries": [each for each in texts(form, "entry") if each], "after": form.getlist("after"), "take": form.getlist("take"),
                "rows": [each for each in pairs if each["text"] or each["check"]]}
@@ -61,6 +61,8 @@ def field_of(path: str, what: str, place: int | None) -> str | None:
     if what in LISTS:
         row = re.match(re.escape(LISTS[what]) + r"\[(\d+)\]", path)
         return f"row-{row[1]}" if row else None
+    if what == "budget" and path.startswith("budget."):
+        return path.removeprefix("budget.")
     if place is None:
         return path if path in ("name", "description", "repository", "base_branch") else None
     found = re.match(rf"features\[{place}\](?:\.([a-z_]+)(?:\[(\d+)\])?)?", path)

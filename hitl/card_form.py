@@ -1,6 +1,6 @@
 """The forms of the card's editor: from what a browser sent to the edits that card_edit knows. Nothing here reads or writes the database.
 
-A form names one thing in `what`: name, description, requirements, checks, repository, review, feature, add, move, split or remove."""
+A form names one thing in `what`: name, description, requirements, checks, repository, review, budget, feature, add, move, split or remove."""
 import re
 from collections.abc import Callable
 from typing import Any, Protocol
@@ -64,9 +64,26 @@ def _repository(form: Form, card: Card) -> list[Edit]:
 
 
 def _review(form: Form, card: Card) -> list[Edit]:
-    values: dict[str, bool | str] = {"true": True, "unchecked": "unchecked"}
-    wanted = values.get(form.get("review", ""), False)
-    return _property("review", wanted, card, "review")
+    """Without a word the card says nothing: the session's own holds."""
+    values: dict[str, bool | str] = {"true": True, "unchecked": "unchecked", "false": False}
+    given = form.get("review", "")
+    if given not in values:
+        return _property("review", None, card, "review")
+    return [] if card.get("review") == values[given] else [{"op": "set", "path": "review", "value": values[given]}]
+
+
+def _budget(form: Form, card: Card) -> list[Edit]:
+    """Amounts with or without separators; what else the budget holds is kept. Raises BadRequest for what is no amount."""
+    before = card.get("budget")
+    wanted: Card = {name: value for name, value in before.items() if name not in ("tokens", "money")} if isinstance(before, dict) else {}
+    for name, pattern, what in (("tokens", r"\d{1,15}", "Tokens must be a whole number."),
+                                ("money", r"\d{1,9}(\.\d{1,6})?", "Money must be a number like 2.50.")):
+        given = re.sub(r"[\s,_]", "", text(form, name))
+        if given and not re.fullmatch(pattern, given, re.ASCII):
+            raise BadRequest(what, field=name)
+        if given:
+            wanted[name] = float(given) if "." in given else int(given)
+    return _property("budget", wanted or None, card, "budget")
 
 
 def place_of(form: Form, card: Card) -> int:
@@ -164,5 +181,5 @@ def _remove(form: Form, card: Card) -> list[Edit]:
 
 _FORMS: dict[str, Callable[[Form, Card], list[Edit]]] = {
     "name": _text_of("name"), "description": _text_of("description"), "requirements": _list_of("requirements"), "checks": _list_of("checks"),
-    "repository": _repository, "review": _review, "feature": _feature, "add": _add, "move": _move, "split": _split, "remove": _remove,
+    "repository": _repository, "review": _review, "budget": _budget, "feature": _feature, "add": _add, "move": _move, "split": _split, "remove": _remove,
 }

@@ -13,7 +13,8 @@ from hitl.strict_json import canonical
 
 MOST, MOST_LINES = 200, 400  # changes of one comparison that are shown, and lines of one change
 NAMES = {"name": "Name", "description": "What for", "features": "Features", "technical_requirements": "Requirements", "checks": "Checks on the whole",
-         "repository": "Repository", "base_branch": "Base branch", "review": "Review"}
+         "repository": "Repository", "base_branch": "Base branch", "review": "Review",
+         "budget": "Budget"}
 OF_FEATURE = {"title": "title", "description": "description", "acceptance_criteria": "acceptance criteria", "depends_on": "dependencies",
               "priority": "priority", "agent": "agent", "review": "review"}
 _ONE = {"technical_requirements": "Requirement", "checks": "Check on the whole", "acceptance_criteria": "criterion"}
@@ -100,6 +101,8 @@ def words(value: Any) -> str:
         return "\n".join(_feature(value))
     if isinstance(value, dict) and isinstance(value.get("text"), str):
         return value["text"] + (f"\n$ {value['check']}" if isinstance(value.get("check"), str) and value["check"] else "")
+    if isinstance(value, dict) and value.keys() <= {"tokens", "money"}:  # a budget
+        return "\n".join(f"{name.capitalize()}: {canonical(value[name])}" for name in ("tokens", "money") if name in value) or "no limit"
     return canonical(value)
 
 

@@ -5,6 +5,7 @@ from typing import Any
 from flask import current_app, g
 
 from engine.git import check_git, git_version
+from engine.runtimes.qemu.describe import described
 from hitl import views
 from hitl.formats import duration, number, size
 
@@ -12,9 +13,9 @@ NO_AGENT = "runbook"
 
 
 def raw() -> dict[str, Any]:
-    """views.engine_view, once a request."""
+    """views.engine_state, once a request."""
     if "engine" not in g:
-        g.engine = views.engine_view(current_app.extensions["swarm"])
+        g.engine = views.engine_state(current_app.extensions["swarm"])
     found: dict[str, Any] = g.engine
     return found
 
@@ -65,7 +66,7 @@ def runtimes() -> list[dict[str, Any]]:
 
 def image() -> dict[str, Any]:
     """The virtual machines' image: {name, facts: [(name, value)], packages: [(name, version)], why_not}."""
-    found = raw()["image"]
+    found = described(current_app.extensions["swarm"].config.machine)
     if found["why_not"]:
         return {"name": found["name"], "facts": [], "packages": [], "why_not": found["why_not"]}
     layered = [("Laid over it", found["layered"])] if found["layered"] else []

@@ -11,6 +11,7 @@ from hitl import boards, views
 from hitl.formats import number, word
 from hitl.guard import current_tenant
 from hitl.spec_card import validate
+from hitl.ticket_views import dependents
 
 FILTERS = (("", "All"), ("building", "Building"), ("completed", "Done"), ("failed", "Failed"))
 WAITING = ("draft", "clarifying", "review", "approved")  # a person must act on these sessions
@@ -97,7 +98,8 @@ def needs() -> list[dict[str, Any]]:
 
 
 def waiting() -> int:
-    return len(needs())
+    """As many as needs() lists; every page says it, and is not to wait for what each of them is."""
+    return views.waiting_count(_swarm().db, current_tenant(), WAITING, _PAGE)
 
 
 def _of_request(each: dict[str, Any]) -> dict[str, Any]:
@@ -124,12 +126,13 @@ def request(each: dict[str, Any]) -> dict[str, Any]:
         return {**each, "tip": review.tip_of(_swarm().db, each["ticket_id"])}
     if each["kind"] != "failed" or not each["ticket_id"]:
         return each
-    ticket = views.ticket_view(_swarm().db, current_tenant(), each["ticket_id"])
-    return {**each, "droppable": ticket["type"] != "epic", "holds_up": ticket["dependents"]}
+    type_of = _swarm().db.value("select type from tickets where id = ?", (each["ticket_id"],))
+    return {**each, "droppable": type_of != "epic", "holds_up": dependents(_swarm().db, each["ticket_id"])}
 
 
-def requests_of(session_id: str) -> list[dict[str, Any]]:
-    return [each["request"] for each in needs() if each["request"] and each["session_id"] == session_id]
+def requests_of(session_id: str, *kinds: str) -> list[dict[str, Any]]:
+    """What of these kinds waits for a person, oldest first."""
+    return [request(each) for each in views.requests_view(_swarm().db, current_tenant(), session_id) if each["kind"] in kinds]
 
 
 def latest() -> list[dict[str, Any]]:

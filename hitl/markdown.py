@@ -28,9 +28,9 @@ def inline(text: str) -> Markup:
         if escaped is not None:
             parts.append(escape(escaped))
         elif code is not None:
-            parts.append(Markup("<code>{}</code>").format(code.strip()))
+            parts.append(Markup("<code>%s</code>") % code.strip())
         else:
-            parts.append(Markup("<strong>{}</strong>" if strong is not None else "<em>{}</em>").format(inline(strong or emphasis)))
+            parts.append(Markup("<strong>%s</strong>" if strong is not None else "<em>%s</em>") % inline(strong or emphasis))
         end = found.end()
     return Markup("").join([*parts, escape(text[end:])])
 
@@ -44,15 +44,15 @@ def _blocks(lines: list[str]) -> Iterator[Markup]:
         heading = re.match(r"(#{1,6}) +(.*?)[ #]*$", line)
         if fence:
             stop = _fence_end(lines, at + 1, fence[1])
-            yield Markup('<pre class="code-block" tabindex="0" aria-label="Code">{}</pre>').format("\n".join(lines[at + 1:stop]))
+            yield Markup('<pre class="code-block" tabindex="0" aria-label="Code">%s</pre>') % "\n".join(lines[at + 1:stop])
             at = stop + 1
         elif heading:
             level = min(len(heading[1]) + SHIFT, level + 1, DEEPEST)
-            yield Markup(f"<h{level}>{{}}</h{level}>").format(inline(heading[2]))
+            yield Markup(f"<h{level}>%s</h{level}>") % inline(heading[2])
             at += 1
         elif line.startswith(">"):
             stop = _until(lines, at, lambda each: not each.startswith(">"))
-            yield Markup("<blockquote>{}</blockquote>").format(Markup("").join(_paragraphs([each[1:].removeprefix(" ") for each in lines[at:stop]])))
+            yield Markup("<blockquote>%s</blockquote>") % Markup("").join(_paragraphs([each[1:].removeprefix(" ") for each in lines[at:stop]]))
             at = stop
         elif _ITEM.fullmatch(line):
             stop = _until(lines, at + 1, lambda each: not (_ITEM.fullmatch(each) or (each.startswith("  ") and each.strip())))
@@ -80,7 +80,7 @@ def _until(lines: list[str], start: int, ends: Callable[[str], object]) -> int:
 def _paragraphs(lines: list[str]) -> Iterator[Markup]:
     for part in re.split(r"\n(?:\s*\n)+", "\n".join(lines)):
         if part.strip():
-            yield Markup("<p>{}</p>").format(Markup("<br>").join(inline(line) for line in part.strip("\n").split("\n")))
+            yield Markup("<p>%s</p>") % Markup("<br>").join(inline(line) for line in part.strip("\n").split("\n"))
 
 
 def _list(lines: list[str]) -> Markup:
@@ -106,5 +106,5 @@ def _list(lines: list[str]) -> Markup:
 
 def _items(items: list[tuple[str, list, bool]]) -> Markup:
     tag = "ol" if items[0][2] else "ul"
-    inner = Markup("").join(Markup("<li>{}{}</li>").format(inline(text), _items(below) if below else "") for text, below, _ in items)
-    return Markup(f"<{tag}>{{}}</{tag}>").format(inner)
+    inner = Markup("").join(Markup("<li>%s%s</li>") % (inline(text), _items(below) if below else "") for text, below, _ in items)
+    return Markup(f"<{tag}>%s</{tag}>") % inner

@@ -4,9 +4,9 @@ import sqlite3
 from datetime import datetime
 from typing import Any
 
-from engine import decisions
+from engine import decisions, usage
 from engine.db import Database
-from hitl import questions, sessions
+from hitl import questions, sessions, used
 from hitl.coverage import LABELS
 from hitl.ticket_views import parsed
 
@@ -15,24 +15,27 @@ def notes_markdown(db: Database, tenant: str, session_id: str) -> str:
     """The idea, what was asked, answered and assumed, card versions, approval, amendments, then each ticket with its runs, checks, branch and
     durations. Raises NotFound."""
     session = sessions.get(db, tenant, session_id)
-    parts = [f"# {_line(session['project_name'])}", *_head(session), *_said(db, session_id), *_asked(db, session_id), *_card(db, session),
-             *_amendments(db, session_id)]
+    parts = [f"# {_line(session['project_name'])}", *_head(session, usage.of_session(db, session_id)), *_said(db, session_id),
+             *_asked(db, session_id), *_card(db, session), *_amendments(db, session_id)]
     tickets = db.all("select * from tickets where session_id = ? order by seq", (session_id,))
     runs: dict[str, list[sqlite3.Row]] = {}
     for run in db.all("select r.* from runs r join tickets t on t.id = r.ticket_id where t.session_id = ? order by r.seq", (session_id,)):
         runs.setdefault(run["ticket_id"], []).append(run)
     if tickets:
         parts.append("## Tickets")
+    steered = {row[0] for row in db.all("select s.ticket_id from ticket_steers s join tickets t on t.id = s.ticket_id where t.session_id = ?", (session_id,))}
+    spent = usage.of_tickets(db, session_id)
     for ticket in tickets:
-        parts.append(_ticket(ticket, runs.get(ticket["id"], []), decisions.steers(db, ticket["id"])))
+        told = decisions.steers(db, ticket["id"]) if ticket["id"] in steered else []
+        parts.append(_ticket(ticket, spent.get(ticket["id"]), runs.get(ticket["id"], []), told))
     parts += _requests(db, session_id)
     return "\n\n".join(parts) + "\n"
 
 
-def _head(session: sqlite3.Row) -> list[str]:
+def _head(session: sqlite3.Row, spent: dict[str, Any]) -> list[str]:
     state = session["state"] + (", paused" if session["paused"] else "") + (f": {_line(session['reason'])}" if session["reason"] else "")
     facts = [f"- Session: `{session['id']}`", f"- State: {state}", f"- Begun: {_time(session['created_at'])}",
-             f"- Last change: {_time(session['updated_at'])}"]
+             f"- Last change: {_time(session['updated_at'])}", *([f"- Used: {_line(used.line(spent))}"] if spent["requests"] else [])]
     quoted = _quoted(session["description"])
     return [quoted, "\n".join(facts)] if quoted else ["\n".join(facts)]
 
@@ -85,21 +88,26 @@ def _card(db: Database, session: sqlite3.Row) -> list[str]:
     return ["## Spec card", "\n".join(lines)] if lines else []
 
 
-def _ticket(ticket: sqlite3.Row, runs: list[sqlite3.Row], steers: list[dict[str, Any]]) -> str:
+def _ticket(ticket: sqlite3.Row, spent: dict[str, Any] | None, runs: list[sqlite3.Row], steers: list[dict[str, Any]]) -> str:
     lines = [f"### {ticket['id']} {_line(ticket['title'])}", "", f"- {ticket['type'].capitalize()}, {ticket['status'].replace('_', ' ')}"
              + (f": {_line(ticket['reason'])}" if ticket["reason"] else "")]
     if ticket["branch_name"]:
         lines.append(f"- Branch: `{ticket['branch_name']}`" + (f", merged as `{ticket['merged_sha'][:12]}`" if ticket["merged_sha"] else ""))
     if ticket["pr_url"]:
         lines.append(f"- Pull request: <{_line(ticket['pr_url'])}>")
+    if spent and spent["requests"]:
+        lines.append(f"- Used: {_line(used.line(spent))}")
     for run in runs:
         what = (run["outcome"] or run["state"]).replace("_", " ")
         by = f" in {run['runtime']} by {run['agent']}" if run["runtime"] and run["agent"] else ""
         took = _seconds(run["started_at"], run["ended_at"])
-        lines.append(f"- Run {run['run_no']} ({run['kind']}{by}): {what}{took}" + (f". {_line(run['reason'])}" if run["reason"] else ""))
+        cost = used.brief(parsed(run["usage"], {}))
+        lines.append(f"- Run {run['run_no']} ({run['kind']}{by}): {what}{took}{f', {_line(cost)}' if cost else ''}"
+                     + (f". {_line(run['reason'])}" if run["reason"] else ""))
         lines += [_check(check) for check in parsed(run["checks"], []) if isinstance(check, dict)]
     lines += [f"- Not checked by a command: {_line(text)}" for text in _unchecked(ticket)]
-    lines += [f"- {each['kind'].capitalize()} by a person, {_time(each['created_at'])}: {_line(each['body'])}" for each in steers]
+    lines += [f"- {each['kind'].capitalize()} by a person, {_time(each['created_at'])}: {_line(each['body'])}"
+              + (f" ({each['note']})" if each["note"] else "") for each in steers]
     return "\n".join(lines)
 
 

@@ -13,7 +13,8 @@ from hitl.page_forms import go, typed_text
 from hitl.page_frame import swarm
 
 new_pages = Blueprint("new_pages", __name__)
-FIELDS = ("kind", "project_name", "description", "markdown", "repository", "spec_card")
+FIELDS = ("kind", "project_name", "description", "markdown", "repository", "review", "spec_card")
+REVIEW: dict[str, bool | str] = {"true": True, "unchecked": "unchecked"}
 NAME_LENGTH = 60  # of a name that is taken from the idea
 
 
@@ -52,7 +53,7 @@ def _create(typed: dict[str, str]) -> str:
     name = typed["project_name"] or _name_of(card, said)
     with db.transaction():
         session_id = sessions.create(db, config, tenant, project_name=name, description=description, repository=typed["repository"] or None,
-                                     spec_card=card, source="page")
+                                     review=REVIEW.get(typed["review"], False), spec_card=card, source="page")
         if not with_card and said:
             interview.say(db, config, tenant, session_id, typed["markdown"] if kind == "markdown" else None)
     return session_id

@@ -49,11 +49,11 @@ def session(session_id: str) -> str:
     return session_screen.session(session_id)
 
 
-@pages.get("/sessions/<session_id>/<any(graph, spec):view>")
+@pages.get("/sessions/<session_id>/<any(graph, evidence, spec):view>")
 def session_view(session_id: str, view: str) -> Response | str:
-    """The graph of a build, and the card of what is approved; before that there is the session's own page."""
+    """The graph and the evidence of a build, and the card of what is approved; before that there is the session's own page."""
     found = facts.session(session_id)
-    if found["epic_id"] is None and (view == "graph" or found["state"] in session_screen.BEFORE):
+    if found["epic_id"] is None and (view != "spec" or found["state"] in session_screen.BEFORE):
         return make_response("", 302, {"Location": f"/sessions/{session_id}"})
     return session_screen.session(session_id, view)
 

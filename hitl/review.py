@@ -19,14 +19,15 @@ from hitl.ticket_views import parsed, span
 
 @dataclass
 class Change:
-    """base None: there is none yet. files: what is looked at; with `since`, only what differs from that commit, which was reviewed before.
-    whole: the names of all files of the change."""
+    """base None: there is none yet. files: what is looked at; with `since`, only what differs from that commit, which was reviewed before;
+    without white space where that is not wanted. plain: all files of the change, as they are; whole: their names."""
 
     ticket: sqlite3.Row
     base: str | None = None
     tip: str | None = None
     since: str | None = None
     files: list[diffs.File] = field(default_factory=list)
+    plain: list[diffs.File] = field(default_factory=list)
     whole: dict[str, str] = field(default_factory=dict)      # name: the name before the change
     comments: list[dict[str, Any]] = field(default_factory=list)
     viewed: set[str] = field(default_factory=set)
@@ -42,8 +43,10 @@ class Change:
         return sum(each["state"] == "draft" and each["tip"] == self.tip for each in self.comments)
 
 
-def change(db: Database, config: Config, tenant: str, ticket_id: str, since: str = "", only: str | None = None, start: int = 0) -> Change:
-    """since: a commit of this ticket that was reviewed. only, start: see diffs.parse. Raises NotFound."""
+def change(db: Database, config: Config, tenant: str, ticket_id: str, since: str = "", only: str | None = None, start: int = 0,
+           space: bool = True) -> Change:
+    """since: a commit of this ticket that was reviewed. only, start: see diffs.parse. space False: what differs in white space alone is left
+    out. Raises NotFound."""
     ticket = tickets.get(db, tenant, ticket_id)
     repository = Repository(repository_path(config, ticket["session_id"]))
     try:
@@ -54,6 +57,8 @@ def change(db: Database, config: Config, tenant: str, ticket_id: str, since: str
         found.states = [row[0] for row in db.all("select tip_sha from runs where ticket_id = ? and outcome = 'in_review' and tip_sha is not null"
                                                  " and tip_sha <> ? group by tip_sha order by max(seq)", (ticket_id, tip)) if repository.head(row[0])]
         _read(repository, found, since, only, start)
+        if not space:
+            found.files = change_files.without_space(repository, found.since or base, tip, found.files, only, start)
         moves = {state: Moves(repository, state, tip) for state in _marked(db, ticket_id, tip, found.states)}
     except RunFailure as failure:
         raise NotFound(f"The change cannot be shown. {failure.sentence}") from failure
@@ -67,12 +72,12 @@ def change(db: Database, config: Config, tenant: str, ticket_id: str, since: str
 def _read(repository: Repository, found: Change, since: str, only: str | None, start: int) -> None:
     """The files. What only others changed since a reviewed state came by merging their work: it is not this ticket's."""
     assert found.base and found.tip
-    found.files = change_files.read(repository, found.base, found.tip, only, start)
-    found.whole = {each.name: each.old_name or each.name for each in found.files}
+    found.files = found.plain = change_files.read(repository, found.base, found.tip, only, start)
+    found.whole = {each.name: each.old_name or each.name for each in found.plain}
     if since:
         if since not in found.states:
             raise NotFound("This is not a state of the change that was reviewed.")
-        both = [*found.files, *change_files.read(repository, repository.merge_base(found.base, since) or found.base, since, most_rows=0)]
+        both = [*found.plain, *change_files.read(repository, repository.merge_base(found.base, since) or found.base, since, most_rows=0)]
         own = {each.name for each in both} | {each.old_name for each in both if each.old_name}
         found.since = since
         found.files = [each for each in change_files.read(repository, since, found.tip, only, start) if {each.name, each.old_name} & own]
@@ -98,7 +103,7 @@ def _comment(row: sqlite3.Row, found: Change, moves: dict[str, Moves]) -> dict[s
 
 def _removed_line(found: Change, row: sqlite3.Row) -> int | None:
     """A line before the change has its number of another base now: the nearest of the same text that is removed."""
-    lines = [each.old for file in found.files if file.name == row["path"] and not found.since for each in file.rows
+    lines = [each.old for file in found.plain if file.name == row["path"] and not found.since for each in file.rows
              if each.kind == "removed" and each.old and each.raw[:store.QUOTED_LIMIT] == row["quoted"]]
     return min(lines, key=lambda line: abs(line - row["line"]), default=None)
 

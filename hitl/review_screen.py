@@ -20,7 +20,7 @@ WHY_FOLDED = {"generated": "Generated", "binary": "Binary", "large": "Large"}
 @dataclass(frozen=True)
 class Looking:
     """How a person looks at a change, from the query. file: the one file whose rows are shown, from row `start` on; at: '<place>-R42', the
-    line on which a comment is begun; page: how many files are passed over."""
+    line on which a comment is begun; page: how many files are passed over; space: 'hide', what differs in white space alone is left out."""
 
     view: str = "unified"
     since: str = ""
@@ -28,6 +28,7 @@ class Looking:
     start: int = 0
     page: int = 0
     at: str = ""
+    space: str = ""
 
     @classmethod
     def of(cls, values: Any) -> "Looking":
@@ -37,7 +38,7 @@ class Looking:
         start, page = (int(values.get(name, "")) if re.fullmatch(r"\d{1,7}", values.get(name, "")) else 0 for name in ("start", "page"))
         at = values.get("at", "")
         return cls("split" if values.get("view") == "split" else "unified", values.get("since", "")[:64], values.get("file", ""), start, page,
-                   at if re.fullmatch(r"\d{1,6}-[LR]\d{1,9}", at) else "")
+                   at if re.fullmatch(r"\d{1,6}-[LR]\d{1,9}", at) else "", "hide" if values.get("space") == "hide" else "")
 
     def query(self, **changes: Any) -> str:
         """As it is to be written behind a '?', with these changes; what is as at first is left out."""
@@ -76,7 +77,7 @@ class Shown:
 
 def found_change(ticket_id: str, looking: Looking, only: str | None = None) -> review.Change:
     return review.change(swarm().db, swarm().config, current_tenant(), ticket_id, looking.since, only if only is not None else looking.file or None,
-                         looking.start)
+                         looking.start, not looking.space)
 
 
 def page(ticket_id: str, looking: Looking, error: SwarmError | None = None, kept: str = "") -> str:

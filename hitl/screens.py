@@ -4,10 +4,10 @@ from typing import Any
 from flask import render_template, request
 
 from engine.errors import SwarmError
-from hitl import boards, engine_facts, facts, sample, ticket_facts
+from hitl import boards, engine_facts, facts, sample, ticket_facts, ticket_used, views
 from hitl.page_frame import as_problem, journal_end, render, swarm
 
-TYPED = dict.fromkeys(("kind", "project_name", "description", "markdown", "repository", "spec_card"), "")
+TYPED = dict.fromkeys(("kind", "project_name", "description", "markdown", "repository", "review", "spec_card"), "")
 
 
 def home(new: bool = False, error: SwarmError | None = None, typed: dict[str, str] | None = None) -> str:
@@ -40,6 +40,8 @@ def ticket(ticket_id: str, error: SwarmError | None = None, kept: str = "", said
                   request_open=ticket_facts.request_of(found), log=ticket_facts.log(run) if run else None, evidence=evidence,
                   evidence_text=boards.evidence_text(evidence), waits=ticket_facts.waits(found), max_attempts=swarm().config.max_attempts,
                   facts=ticket_facts.details(found, run), said=said, edited=edited, stoppable=ticket_facts.is_stoppable(found),
+                  used=ticket_used.used_by(found, run), late=ticket_used.late(found),
+                  asked=ticket_used.asked_of(run, request.args.get("asked", 0, int), request.args.get("only") == "refused") if run else None,
                   editable=found["type"] != "epic" and found["status"] in ("pending", "blocked", "ready", "needs_input", "failed"))
 
 
@@ -67,6 +69,6 @@ def about(found: dict[str, Any], run: dict[str, Any] | None) -> dict[str, Any]:
 
 def engine_page(error: SwarmError | None = None) -> str:
     journal_end()
-    view = engine_facts.raw()
-    return render("engine.html", "engine", engine=engine_facts.engine(), running=view["runs"], runtimes=engine_facts.runtimes(),
-                  agents=engine_facts.agents(), image=engine_facts.image(), errors=engine_facts.errors(), settings=view["settings"], error=as_problem(error))
+    return render("engine.html", "engine", engine=engine_facts.engine(), running=engine_facts.raw()["runs"], runtimes=engine_facts.runtimes(),
+                  agents=engine_facts.agents(), image=engine_facts.image(), errors=engine_facts.errors(),
+                  settings=views.settings_view(swarm().config), error=as_problem(error))

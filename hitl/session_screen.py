@@ -5,7 +5,7 @@ from typing import Any
 from flask import request
 
 from engine.errors import SwarmError
-from hitl import boards, card_facts, engine_facts, facts, graph, talk_facts, ticket_facts, views
+from hitl import boards, card_facts, engine_facts, evidence, facts, graph, talk_facts, ticket_facts, used, views
 from hitl.card_facts import Typed
 from hitl.guard import current_tenant
 from hitl.page_frame import as_problem, journal_end, render, swarm
@@ -38,18 +38,19 @@ def head(session_id: str, view: str, error: SwarmError | None = None) -> dict[st
     built = board["epic"] is not None
     base, version = f"/sessions/{session_id}", found["spec_version"]
     own = "board" if built else ""
-    values = {"session": found, "session_id": session_id, "base": base, "error": as_problem(error), "live": True, "engine": engine_facts.engine(),
-              "view": view or own, "title_word": facts.state_word(found), "approvable": False, "board_view": board, "mark": mark(found),
-              "steps": boards.steps(found["state"], "building" if built else "review" if version else "draft"),
-              "tabs": _tabs(found, base, built)}
+    values: dict[str, Any] = {
+        "session": found, "session_id": session_id, "base": base, "error": as_problem(error), "live": True, "engine": engine_facts.engine(),
+        "view": view or own, "title_word": facts.state_word(found), "approvable": False, "board_view": board, "mark": mark(found),
+        "steps": boards.steps(found["state"], "building" if built else "review" if version else "draft"), "tabs": _tabs(found, base, built)}
     if built:
-        values["board"] = _progress(board)
+        values |= {"board": _progress(board), "unchecked": evidence.unchecked(swarm().db, session_id), "used": used.against(found["usage"]),
+                   "used_notice": used.notice(found["usage"]) if found["state"] == "building" else ""}
     return values
 
 
 def _tabs(found: dict[str, Any], base: str, built: bool) -> list[dict[str, str]]:
     version, editable = found["spec_version"], found["state"] in BEFORE
-    tabs = [("board", "Board", base), ("graph", "Graph", base + "/graph")] if built else []
+    tabs = [("board", "Board", base), ("graph", "Graph", base + "/graph"), ("evidence", "Evidence", base + "/evidence")] if built else []
     if not built and found["state"] != "cancelled":
         tabs.append(("", "Tickets" if found["state"] == "approved" else "Card", base))
     if not editable:
@@ -132,11 +133,14 @@ def _built(session_id: str, board: dict[str, Any], values: dict[str, Any]) -> st
         for card in (card for column in cards for card in column["tickets"]):
             card["last"] = ticket_facts.last_line(card["run_id"]) if card["status"] == "running" and card["run_id"] else ""
         values["result"] = facts.result(found)
-        values["isolation"] = [each for each in facts.requests_of(session_id) if each["kind"] in ("isolation", "budget", "delivery")]
+        values["isolation"] = facts.requests_of(session_id, "isolation", "budget", "delivery")
         values["proposed"] = swarm().db.value("select 1 from amendments where session_id = ? and state = 'proposed'", (session_id,)) is not None
     if view == "graph":
         features = [card for column in cards for card in column["tickets"] if card["type"] != "epic"]
         values["graph"] = graph.layout(sorted(features, key=lambda card: card["seq"]))
+    if view == "evidence":
+        values["evidence"] = evidence.evidence_view(swarm().db, current_tenant(), session_id, max(0, request.args.get("after", 0, int)))
+        values |= {"evidence_text": evidence.in_words(values["evidence"]["counts"]), "used_table": used.table(found["usage"])}
     if view == "spec":
         card = facts.card(session_id)
         values |= {"card": card_facts.readable(card.card), "card_reason": card.reason, "problems": card.problems, "warnings": found["warnings"]}

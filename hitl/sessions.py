@@ -26,18 +26,22 @@ BY_HAND = "approved in the database"
 
 
 def create(db: Database, config: Config, tenant: str, *, project_name: Any, description: Any = "", repository: Any = None,
-           spec_card: Any = None, source: str = "api") -> str:
-    """A new session -> its id: in review with a valid card, else a draft. Raises BadRequest, InvalidCard; nothing is created then."""
+           review: Any = False, spec_card: Any = None, source: str = "api") -> str:
+    """A new session -> its id: in review with a valid card, else a draft. Raises BadRequest, InvalidCard; nothing is created then.
+
+    review: as in a card, of which it is the default: True, False or 'unchecked'."""
     check_text("project_name", project_name, NAME_LIMIT)
     check_text("description", description, DESCRIPTION_LIMIT, may_be_empty=True)
     if repository is not None:
         check_text("repository", repository, 1000)
         validate_source(repository, config.repository_roots, config.repository_url, config.repository_protocols)
+    if review is not True and review is not False and review != "unchecked":
+        raise BadRequest("review must be true, false or “unchecked”.")
     checked = None if spec_card is None else validate(spec_card, config)
     session_id = str(uuid.uuid4())
     with db.transaction():
-        db.execute("insert into hitl_sessions (id, tenant_id, project_name, description, repository, state, spec_card) values (?, ?, ?, ?, ?, ?, ?)",
-                   (session_id, tenant, project_name.strip(), description, repository, "draft" if checked is None else "review",
+        db.execute("insert into hitl_sessions (id, tenant_id, project_name, description, repository, review, state, spec_card) values (?, ?, ?, ?, ?, ?, ?, ?)",
+                   (session_id, tenant, project_name.strip(), description, repository, str(review).lower(), "draft" if checked is None else "review",
                     None if checked is None else strict_json.as_given(checked.card)))
         if checked is not None:
             record_version(db, session_id, checked.text, checked.sha256, _source(checked, source))
@@ -60,6 +64,12 @@ def get(db: Database, tenant: str, session_id: str) -> sqlite3.Row:
     if row is None:
         raise NotFound("Session not found")
     return row
+
+
+def review_of(row: sqlite3.Row) -> bool | str:
+    """What this session asks for where its card does not say: True, False or 'unchecked'."""
+    values: dict[str, bool | str] = {"true": True, "false": False}
+    return values.get(row["review"], str(row["review"]))
 
 
 def put_card(db: Database, config: Config, tenant: str, session_id: str, card: Any, source: str = "api", base: Base | None = None) -> dict[str, Any]:

@@ -22,7 +22,7 @@ from hitl.card_text import Nearest, Problem, shorten, step, text_problems
 from hitl.strict_json import canonical
 
 SCHEMA = json.loads(Path(__file__).with_name("spec_card.schema.json").read_text(encoding="utf-8"))
-_FEATURE, _CRITERION = SCHEMA["$defs"]["feature"], SCHEMA["$defs"]["criterion"]
+_FEATURE, _CRITERION, _BUDGET = SCHEMA["$defs"]["feature"], SCHEMA["$defs"]["criterion"], SCHEMA["properties"]["budget"]
 _AGENT = re.compile(r"[a-z][a-z0-9_-]*")
 _BRANCH = re.compile(r"(?![-/.])(?!.*(?:\.\.|//|@\{|/\.|\.lock(?:/|$)))[^\x00-\x20~^:?*\[\\\x7f]+(?<![/.])")
 
@@ -80,21 +80,22 @@ def invalid(problems: list[Problem]) -> InvalidCard:
     return InvalidCard(f"The spec card is not valid. {where}{first['message']}{rest}", details=problems)
 
 
-def normalise(card: dict[str, Any]) -> dict[str, Any]:
+def normalise(card: dict[str, Any], review: bool | str = False) -> dict[str, Any]:
     """A valid card in the form that is built: {name, description, checks, review, features: [{title, description,
     acceptance_criteria: [text or {"text", "check"}], depends_on: [index], priority, agent or None, review}]}.
 
-    review of a feature: whether a person sees its change before it is merged; 'unchecked' of the card is worked out for each."""
+    review: what the session asks for where the card does not say. Of a feature: whether a person sees its change before it is merged;
+    'unchecked' is worked out for each."""
     features = card["features"]
     names = card_graph.titles(features)
     graph, _ = card_graph.resolve(features, names)
     criteria = [[_criterion(item) for item in feature.get("acceptance_criteria", ())] for feature in features]
     return {
         "name": card["name"].strip(), "description": card.get("description", ""), "checks": card.get("checks", []),
-        "review": card.get("review", False),
+        "review": card.get("review", review),
         "features": [{"title": names[number], "description": feature.get("description", ""), "depends_on": graph[number],
                       "acceptance_criteria": criteria[number], "priority": int(feature.get("priority", 0)), "agent": feature.get("agent") or card.get("agent"),
-                      "review": _is_reviewed(feature.get("review", card.get("review", False)), criteria[number])}
+                      "review": _is_reviewed(feature.get("review", card.get("review", review)), criteria[number])}
                      for number, feature in enumerate(features)],
     }
 
@@ -159,7 +160,8 @@ def _friendly(error: ValidationError, path: str) -> Problem:
 
 
 def _wanted(types: Any) -> str:
-    names = {"string": "text", "object": "an object", "array": "a list", "integer": "a whole number", "boolean": "true or false"}
+    names = {"string": "text", "object": "an object", "array": "a list", "integer": "a whole number", "number": "a number",
+             "boolean": "true or false"}
     return " or ".join(names[name] for name in ([types] if isinstance(types, str) else types))
 
 
@@ -216,12 +218,17 @@ def _place_problems(card: dict[str, Any], config: Config) -> Iterator[Problem]:
             yield {"path": "repository", "message": error.sentence}
     if isinstance(branch, str) and branch and not _BRANCH.fullmatch(branch):
         yield {"path": "base_branch", "message": "This is not a name that a git branch can have."}
+    budget = card.get("budget")
+    if isinstance(budget, dict) and budget.get("money") and not config.prices:
+        yield {"path": "budget.money", "message": "This installation has no price table (SWARM_PRICES), so money cannot be counted: limit the tokens."}
 
 
 def warnings_of(card: dict[str, Any]) -> list[Problem]:
     """[{path, message}] for every unknown key, with the nearest known one. The card need not be valid."""
     of_card, of_feature, of_criterion = (Nearest(schema["properties"]) for schema in (SCHEMA, _FEATURE, _CRITERION))
     found = list(_unknown_keys(card, SCHEMA["properties"], "", of_card))
+    if isinstance(card.get("budget"), dict):
+        found += _unknown_keys(card["budget"], _BUDGET["properties"], "budget", Nearest(_BUDGET["properties"]))
     for number, feature in enumerate(_list(card, "features")):
         if not isinstance(feature, dict):
             continue

@@ -4,7 +4,7 @@ from typing import Any, BinaryIO
 
 from flask import current_app
 
-from hitl import facts, formats, log_steps, views
+from hitl import facts, formats, log_steps, used, views
 from hitl.deliveries import delivery_line
 from hitl.guard import current_tenant
 from hitl.ticket_views import run_of
@@ -24,8 +24,9 @@ def ticket(ticket_id: str) -> dict[str, Any]:
 
 
 def runs(ticket_id: str) -> list[dict[str, Any]]:
-    """Newest first, each with `shown` (its outcome, or its state) and `length`."""
-    return [{**each, "shown": _shown(each), "length": length(each)} for each in views.runs_view(_swarm().db, current_tenant(), ticket_id)]
+    """Newest first, each with `shown` (its outcome, or its state), `length` and `used` in words."""
+    return [{**each, "shown": _shown(each), "length": length(each), "used": used.brief(each["usage"])}
+            for each in views.runs_view(_swarm().db, current_tenant(), ticket_id)]
 
 
 def run(ticket_id: str, run_id: str) -> dict[str, Any]:
@@ -48,7 +49,7 @@ def request_of(found: dict[str, Any]) -> dict[str, Any] | None:
     """What waits for a person here. A request for isolation or budget serves the whole session, whichever ticket it came from."""
     own = next((each for each in reversed(found["requests"]) if each["state"] == "open"), None)
     if own is None and found["status"] == "needs_input":
-        own = next((each for each in facts.requests_of(found["session_id"]) if each["kind"] in ("isolation", "budget")), None)
+        own = next(iter(facts.requests_of(found["session_id"], "isolation", "budget")), None)
     return facts.request(own) if own else None
 
 
@@ -178,7 +179,8 @@ def story(found: dict[str, Any], its_runs: list[dict[str, Any]]) -> list[dict[st
         if each["ended_at"]:
             told.append((each["ended_at"], f"{name} ended: {formats.word(each['shown']).lower()}"))
     words = {"message": "You said", "edited": "You edited it", "waived": "You waived", "stopped": "You stopped it"}
-    told += [(each["created_at"], f"{words[each['kind']]}: {formats.oneline(each['body'], 120)}") for each in found["steers"]]
+    told += [(each["created_at"], f"{words[each['kind']]}: {formats.oneline(each['body'], 120)}" +
+              (f" ({each['note']})" if each["note"] else "")) for each in found["steers"]]
     for each in found["requests"]:
         told.append((each["created_at"], ("Asked: " if each["kind"] == "question" else "Waits for you: ") + formats.oneline(each["body"], 120)))
         if each["answered_at"]:

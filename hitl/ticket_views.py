@@ -5,13 +5,13 @@ import re
 import sqlite3
 from typing import Any
 
-from engine import decisions, tickets
+from engine import decisions, tickets, usage
 from engine.branches import repository_path
 from engine.config import Config
 from engine.db import Database
 from engine.errors import NotFound, RunFailure
 from engine.repository import Repository
-from hitl import sessions
+from hitl import sessions, used
 
 LOG_LIMIT = 256_000     # bytes of a log in one answer
 DIFF_LIMIT = 2_000_000  # bytes of a diff
@@ -38,8 +38,8 @@ def ticket_view(db: Database, tenant: str, ticket_id: str) -> dict[str, Any]:
         **ticket_dict(row), "run": latest, "checks": latest["checks"] if latest else [],
         "project_name": db.value("select project_name from hitl_sessions where id = ?", (row["session_id"],)),
         "depends_on": _ids(db, "join tickets t on t.id = d.depends_on where d.ticket_id = ?", ticket_id),
-        "dependents": _ids(db, "join tickets t on t.id = d.ticket_id where d.depends_on = ?", ticket_id),
-        "steers": decisions.steers(db, ticket_id),
+        "dependents": dependents(db, ticket_id),
+        "steers": decisions.steers(db, ticket_id), "usage": used.told(usage.of_ticket(db, ticket_id)),
         "requests": [request_dict(each) for each in db.all("select * from requests where ticket_id = ? order by seq", (ticket_id,))],
     }
 
@@ -48,6 +48,10 @@ def runs_view(db: Database, tenant: str, ticket_id: str) -> list[dict[str, Any]]
     """Its runs, newest first. Raises NotFound."""
     tickets.get(db, tenant, ticket_id)
     return [run_dict(row) for row in db.all("select * from runs where ticket_id = ? order by seq desc", (ticket_id,))]
+
+
+def dependents(db: Database, ticket_id: str) -> list[str]:
+    return _ids(db, "join tickets t on t.id = d.ticket_id where d.depends_on = ?", ticket_id)
 
 
 def _ids(db: Database, which: str, ticket_id: str) -> list[str]:
@@ -62,7 +66,7 @@ def ticket_dict(row: sqlite3.Row) -> dict[str, Any]:
 
 def run_dict(row: sqlite3.Row) -> dict[str, Any]:
     return {**_visible(row), "checks": parsed(row["checks"], []), "phases": parsed(row["phases"], {}), "machine": parsed(row["machine"], {}),
-            "said": parsed(row["said"], {})}
+            "said": parsed(row["said"], {}), "usage": used.told(parsed(row["usage"], {})) if row["usage"] else None}
 
 
 def request_dict(row: sqlite3.Row) -> dict[str, Any]:
@@ -70,7 +74,7 @@ def request_dict(row: sqlite3.Row) -> dict[str, Any]:
 
 
 def _visible(row: sqlite3.Row) -> dict[str, Any]:
-    return {name: value for name, value in dict(row).items() if name not in _SECRET}
+    return {name: value for name, value in zip(row.keys(), row, strict=True) if name not in _SECRET}  # dict(row) is six times slower
 
 
 def parsed(text: str | None, default: Any) -> Any:

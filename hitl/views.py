@@ -14,7 +14,7 @@ from engine.errors import BadRequest, Permanent, Unavailable
 from engine.processes import is_held
 from engine.runtimes import RUNTIMES
 from engine.runtimes.qemu.describe import described
-from hitl import questions, sessions, strict_json
+from hitl import questions, sessions, strict_json, used
 from hitl.board import board_view
 from hitl.notes import notes_markdown
 from hitl.spec_card import warnings_of
@@ -22,8 +22,8 @@ from hitl.ticket_views import diff_view, log_slice, request_dict, run_dict, runs
 
 STALLED_SECONDS = 60.0  # a tick takes milliseconds, and failing ones are at most 30 s apart
 
-__all__ = ["board_view", "diff_view", "engine_view", "events_view", "health_view", "log_slice", "notes_markdown", "requests_view", "run_dict",
-           "runs_view", "session_list", "session_view", "ticket_view", "tickets_view"]
+__all__ = ["board_view", "diff_view", "engine_state", "engine_view", "events_view", "health_view", "log_slice", "notes_markdown", "requests_view",
+           "run_dict", "runs_view", "session_list", "session_view", "settings_view", "ticket_view", "tickets_view", "waiting_count"]
 
 ON_THE_WAY = {"draft": 10, "clarifying": 30, "review": 60, "approved": 90}
 STATES = (*ON_THE_WAY, "building", "completed", "failed", "cancelled")
@@ -72,7 +72,8 @@ def session_view(db: Database, config: Config, tenant: str, session_id: str) -> 
     return {
         **_summary(row, counts, waiting), "spec_card": card, "spec_version": row["spec_version"], "spec_sha256": sha256,
         "approved_sha256": row["approved_sha256"], "approved_at": row["approved_at"], "warnings": warnings, "isolation": row["isolation"],
-        "given_repository": row["repository"], "open_question": questions.open_number(db, session_id),
+        "given_repository": row["repository"], "review": sessions.review_of(row), "open_question": questions.open_number(db, session_id),
+        "usage": used.of_session(db, config, row, card, epic is not None),
         "epic_id": epic["id"] if epic else None, "pr_url": epic["pr_url"] if epic else None,
         "repository": {"clone": f"git clone {shlex.quote(str(repository_path(config, session_id)))}", "branch": epic["branch_name"]}
         if epic is not None and epic["base_sha"] is not None else None,
@@ -97,11 +98,20 @@ def session_list(db: Database, tenant: str, state: str | None = None, limit: int
             "next": rows[-1]["seq"] if more else None}
 
 
-def requests_view(db: Database, tenant: str) -> list[dict[str, Any]]:
-    """What waits for a person, oldest first, across sessions."""
+def requests_view(db: Database, tenant: str, session_id: str | None = None) -> list[dict[str, Any]]:
+    """What waits for a person, oldest first: across sessions, or of one."""
+    only = "" if session_id is None else " and q.session_id = :session"
     return [request_dict(row) for row in db.all(
         "select q.*, s.project_name, t.title from requests q join hitl_sessions s on s.id = q.session_id left join tickets t on t.id = q.ticket_id"
-        " where q.tenant_id = ? and q.state = 'open' order by q.seq", (tenant,))]
+        f" where q.tenant_id = :tenant and q.state = 'open'{only} order by q.seq", {"tenant": tenant, "session": session_id})]
+
+
+def waiting_count(db: Database, tenant: str, states: tuple[str, ...], most: int) -> int:
+    """How many requests are open, and how many sessions are in one of these states, at most `most` of each."""
+    sessions_of = db.pairs("select state, count(*) from hitl_sessions where tenant_id = ? and state in (select value from json_each(?)) group by state",
+                           (tenant, json.dumps(states)))
+    open_requests: int = db.value("select count(*) from requests where tenant_id = ? and state = 'open'", (tenant,))
+    return open_requests + sum(min(most, count) for count in sessions_of.values())
 
 
 def events_view(db: Database, tenant: str, session_id: str, after: int = 0, limit: int = 500) -> dict[str, Any]:
@@ -132,17 +142,26 @@ def health_view(swarm: Any) -> dict[str, Any]:
 
 
 def engine_view(swarm: Any) -> dict[str, Any]:
-    """The engine's own status, live runs, runtimes, agents and why not, settings. Never a secret."""
+    """engine_state, the image and the settings."""
+    return {**engine_state(swarm), "image": described(swarm.config.machine), "settings": settings_view(swarm.config)}
+
+
+def settings_view(config: Config) -> list[dict[str, Any]]:
+    """[{name, value, source, meaning}]. Never a secret."""
+    return [setting for setting in config.described() if not setting["name"].endswith(("_KEY", "_TOKEN"))]
+
+
+def engine_state(swarm: Any) -> dict[str, Any]:
+    """The engine's own status, live runs, runtimes, agents and why not: what any page may show of it."""
     db, config = swarm.db, swarm.config
     pause = db.one("select paused, reason from engine_state")
     status = swarm.engine.status() if swarm.engine is not None else {}
     live = db.all("select r.*, t.title from runs r join tickets t on t.id = r.ticket_id where r.ended_at is null order by r.seq")
     return {
-        "slots": config.slots, "busy": sum(row["state"] != "merging" for row in live), "last_tick_age": None, "errors": [],
+        "slots": config.slots, "busy": sum(row["state"] not in ("queued", "merging") for row in live), "last_tick_age": None, "errors": [],
         **status, "engine": where_engine(swarm), "elsewhere": {} if status else swarm.slot.elsewhere(),
         "paused": bool(pause and pause["paused"]), "reason": pause["reason"] if pause else None,
         "runs": [run_dict(row) for row in live], "runtimes": _runtimes(status.get("runtime")), "agents": _agents(config, status.get("runtime")),
-        "image": described(config.machine), "settings": [setting for setting in config.described() if not setting["name"].endswith(("_KEY", "_TOKEN"))],
     }
 
 

@@ -19,7 +19,7 @@ from engine.backoff import utc
 from engine.config import Config
 from engine.db import Database, open_database
 from engine.errors import NotApproved, Transient
-from engine.jobs import Result
+from engine.jobs import Job, Result
 from engine.launch import Look
 from hitl import sessions, ticket_generator
 
@@ -40,7 +40,7 @@ class SwarmMachine(Command):
     def __init__(self) -> None:
         super().__init__()
         self.folder = Path(tempfile.mkdtemp(prefix="swarm-model-", dir=MEMORY))
-        self.config = Config(data=self.folder, runtime="fake", slots=2, backoff_seconds=LATER, max_attempts=2)
+        self.config = Config(data=self.folder, runtime="fake", slots=3, backoff_seconds=LATER, max_attempts=2)
         self._new_database()
         self.web, self.eye = Database(self.config.database, "NORMAL"), Database(self.config.database, "NORMAL")
         self.outside = Outside(self.eye)
@@ -59,16 +59,18 @@ class SwarmMachine(Command):
 
     # Builds
 
-    @initialize(plan=features, tenant=st.sampled_from(TENANTS), review=st.booleans())
-    def first_build(self, plan: list[tuple[int, int]], tenant: str, review: bool) -> None:
-        self.start_build(plan, tenant, review, twice=False)
+    @initialize(plan=features, tenant=st.sampled_from(TENANTS), review=st.booleans(), checks=st.booleans())
+    def first_build(self, plan: list[tuple[int, int]], tenant: str, review: bool, checks: bool) -> None:
+        self.start_build(plan, tenant, review, checks, twice=False)
 
     @precondition(lambda self: len(self._sessions()) < MOST_SESSIONS)
-    @rule(plan=features, tenant=st.sampled_from(TENANTS), review=st.booleans(), twice=st.booleans())
-    def start_build(self, plan: list[tuple[int, int]], tenant: str, review: bool, twice: bool) -> None:
-        """With `twice`, a second submit is served between the first one's look at the session and its transaction."""
+    @rule(plan=features, tenant=st.sampled_from(TENANTS), review=st.booleans(), checks=st.booleans(), twice=st.booleans())
+    def start_build(self, plan: list[tuple[int, int]], tenant: str, review: bool, checks: bool, twice: bool) -> None:
+        """With `checks`, what is merged after something else is checked on the merged head first.
+        With `twice`, a second submit is served between the first one's look at the session and its transaction."""
+        criteria = {"acceptance_criteria": [{"text": "it holds", "check": "true"}]} if checks else {}
         card = {"name": "Model", "review": review, "features": [
-            {"title": f"F{n}", "priority": priority, "depends_on": [f"F{k}" for k in range(min(n, 3)) if bits >> k & 1]}
+            {**criteria, "title": f"F{n}", "priority": priority, "depends_on": [f"F{k}" for k in range(min(n, 3)) if bits >> k & 1]}
             for n, (bits, priority) in enumerate(plan)]}
         session = sessions.create(self.web, self.config, tenant, project_name="Model", spec_card=card)
         sessions.approve(self.web, tenant, session, self.web.value("select spec_sha256 from hitl_sessions where id = ?", (session,)))
@@ -150,7 +152,9 @@ class SwarmMachine(Command):
         elif how in ("lost", "void", "orphan"):
             process.look = Look[how.upper()]
         else:
-            process.look, process.result = Look.ENDED, _result(run_id, how)
+            process.look, process.result = Look.ENDED, _result(process.job, self.outside.head(process.job.integration), how)
+        if process.job.kind == "recheck" and how != "ok":
+            self.outside.troubled |= {change.run for change in process.job.waiting}
         self.truths.ends[run_id] = how
 
     @precondition(lambda self: self.truths.sizes)
@@ -237,9 +241,13 @@ class SwarmMachine(Command):
                 return
         raise AssertionError(f"a build does not end: {self.truths.everything()}")
 
-def _result(run_id: str, how: str) -> Result:
+
+def _result(job: Job, head: str, how: str) -> Result:
     """What a runner writes down; 'checked' changed nothing and passed a check that says so."""
-    base, tip = tip_of("base"), tip_of(run_id)
+    run_id, base, tip = job.run, tip_of("base"), tip_of(job.run)
+    if job.kind == "recheck":
+        return Result(run_id, "ok" if how == "ok" else "failed", 0, base=head, tip=tip, failure=None if how == "ok" else how, reason=f"It failed: {how}.",
+                      merged=[{"run": change.run, "merge": tip_of(change.run + head)} for change in job.waiting])
     if how == "ok":
         return Result(run_id, "ok", 0, base=base, tip=tip)
     if how == "question":

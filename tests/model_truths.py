@@ -46,7 +46,8 @@ class Truths:
     def is_stale(self, run: Any) -> bool:
         """It has lost its claim and its process is gone: only a late writer can still speak for it."""
         row = self.eye.one(f"select r.state, {HELD} as wanted from runs r join tickets t on t.id = r.ticket_id where r.id = ?", (run["id"],))
-        return row["state"] == "ended" or (not row["wanted"] and row["state"] != "merging" and run["id"] in self.outside.runs.keys() - self.outside.alive())
+        gone = run["id"] in self.outside.runs.keys() - self.outside.alive()
+        return row["state"] == "ended" or (not row["wanted"] and row["state"] not in ("queued", "merging") and gone)
 
     # While it happens
 
@@ -85,12 +86,14 @@ class Truths:
         live = Counter(self.outside.runs[run_id].job.ticket for run_id in self.outside.alive())
         assert all(n == 1 for n in live.values()), f"two live runs of one ticket: {live}"
         assert sum(live.values()) <= self.config.slots, f"more than {self.config.slots} processes: {live}"
-        held = self.eye.value("select count(*) from runs where ended_at is null and state <> 'merging'")
+        held = self.eye.value("select count(*) from runs where ended_at is null and state not in ('queued', 'merging')")
         assert held <= self.config.slots, f"{held} runs for {self.config.slots} slots"
         ids = [run["id"] for run in self.claimed]
         assert len(ids) == len(set(ids)), "a run id is used twice"
-        for run in self.eye.all("select id, ticket_id, outcome from runs where ended_at is not null"):
+        for run in self.eye.all("select id, ticket_id, kind, outcome from runs where ended_at is not null"):
             how, outcome = self.ends.get(run["id"]), run["outcome"]
+            if outcome == "stale" and run["kind"] == "recheck":
+                continue  # something of what it checked was taken away, or the branch moved
             if outcome in ("cancelled", "stale"):
                 assert run["ticket_id"] in self.touched | self.steered, f"{run['id']} is {outcome}, and nobody wanted that"
             elif how and run["id"] not in self.outside.troubled | self.outside.overdue:
@@ -101,10 +104,10 @@ class Truths:
         times = Counter((merge.integration, merge.tip) for merge in self.outside.merged)
         assert all(n == 1 for n in times.values()), f"merged twice: {times}"
         assert len({(merge.ticket, merge.run) for merge in self.outside.merged}) == len(self.outside.merged), "a run was merged twice"
-        runs = {run["id"]: run for run in self.eye.all("select id, ticket_id, session_id, outcome, tip_sha from runs")}
+        runs = {run["id"]: run for run in self.eye.all("select id, kind, ticket_id, session_id, outcome, tip_sha from runs")}
         merged = {merge.run: merge for merge in self.outside.merged}
         for run in runs.values():
-            if run["outcome"] == "merged":
+            if run["outcome"] == "merged" and run["kind"] == "feature":
                 tips = [merge.tip for merge in self.outside.merged if merge.tip == run["tip_sha"]]
                 assert len(tips) == 1, f"{run['id']} is recorded as merged, and its commit is {len(tips)} times in the branch"
         for run_id, merge in merged.items():
@@ -144,14 +147,15 @@ class Truths:
                             " when 'review' then 'in_review' else 'failed' end")
         assert not idle, f"a person is asked in vain: {[tuple(row) for row in idle]}"
         paused = self.eye.value("select paused from engine_state")
-        full = self.eye.value("select count(*) from runs where ended_at is null and state <> 'merging'") >= self.config.slots
+        full = self.eye.value("select count(*) from runs where ended_at is null and state not in ('queued', 'merging')") >= self.config.slots
         living = {self.outside.runs[run_id].job.session for run_id in self.outside.alive()}
         for session in self.eye.all("select id, state, paused, reason from hitl_sessions order by seq"):
             tickets = self.eye.all("select id, type, status, parent_id from tickets where session_id = ? order by seq", (session["id"],))
             shown = f"{session['state']} ({session['reason']}): {[(t['id'], t['status']) for t in tickets]}"
             count = Counter(t["status"] for t in tickets)
             if session["state"] == "building":
-                stuck = not (paused or session["paused"] or session["id"] in living or (count["ready"] and full) or self._waits(session["id"]))
+                held_up = full and (count["ready"] or self._queued(session["id"]))
+                stuck = not (paused or session["paused"] or session["id"] in living or held_up or self._waits(session["id"]))
                 assert not stuck, f"nothing can move: {shown}"
                 assert paused or session["paused"] or full or not count["ready"], f"a ready ticket is not claimed: {shown}"
             elif session["state"] == "completed":
@@ -174,6 +178,10 @@ class Truths:
         # a feature set to blocked by hand, when all was over, stays blocked
         dropped = all(t["status"] == "cancelled" or (t["status"] == "blocked" and t["id"] in self.touched) for t in features)
         assert failed or dropped or {"failed", "transient"} & set(own), f"it failed without a failure: {shown}"
+
+    def _queued(self, session: str) -> bool:
+        """Something waits for a slot in which the merged head is checked."""
+        return self.eye.value("select 1 from runs where session_id = ? and state = 'queued' and ended_at is null", (session,)) is not None
 
     def _waits(self, session: str) -> bool:
         """A person is asked something, and the answer would move a ticket."""

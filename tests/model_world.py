@@ -71,6 +71,9 @@ class Outside:
         """Ids of the runs whose processes live, in the order of their launch."""
         return [run_id for run_id, process in self.runs.items() if process.look in (Look.ALIVE, Look.ORPHAN)]
 
+    def head(self, integration: str) -> str:
+        return tip_of(f"{integration} {sum(merge.integration == integration for merge in self.merged)}")
+
     def wanted(self, run_id: str) -> bool:
         return self.eye.value(f"select 1 from runs r join tickets t on t.id = r.ticket_id where r.id = ? and r.ended_at is null and {HELD}", (run_id,)) == 1
 
@@ -164,16 +167,35 @@ class ModelBranches:
         self.outside.moment()
         return str(work.result.tip)
 
-    def merge(self, work: Work, tip: str) -> str:
+    def merge(self, work: Work, tip: str, onto: str | None = None) -> str | None:
+        """Every run begins at the same commit: the branch has moved when anything was merged."""
         assert not self.db.connection.in_transaction, "git work inside a transaction"
         assert work.integration, f"{work.run} has no branch to be merged into"
         assert self.outside.eye.value("select state from runs where id = ?", (work.run,)) == "merging", f"{work.run} merges without having said so"
         self.outside.moment()
         if (work.integration, tip) not in [(merge.integration, merge.tip) for merge in self.outside.merged]:
             self._run_into_trouble(work.run)
+            if onto is not None and any(merge.integration == work.integration for merge in self.outside.merged):
+                return None
             self.outside.merged.append(Merge(work.integration, work.ticket, work.run, tip))
         self.outside.moment()
         return tip_of(work.integration + tip)
+
+    def advance(self, session: str, integration: str, result: Result) -> bool:
+        """All changes of a recheck run at once, if the branch is where it was when they were merged beside it."""
+        assert not self.db.connection.in_transaction, "git work inside a transaction"
+        self.outside.moment()
+        changes = {change.run: change for change in self.outside.runs[result.run].job.waiting}
+        new = [Merge(integration, changes[each["run"]].ticket, each["run"], changes[each["run"]].tip) for each in result.merged]
+        if not set(new) <= set(self.outside.merged):
+            if result.base != self.outside.head(integration):
+                return False
+            for merge in new:
+                state = self.outside.eye.value("select state from runs where id = ?", (merge.run,))
+                assert state == "merging", f"{merge.run} is merged by {result.run} and stands as {state}"
+            self.outside.merged += new
+        self.outside.moment()
+        return True
 
     def _run_into_trouble(self, run_id: str) -> None:
         trouble, self.outside.next_merge = self.outside.next_merge, None

@@ -35,11 +35,12 @@ def test_dependencies_follow_a_rename_a_move_and_a_removal():
 
 
 def test_a_feature_is_split_with_its_criteria_and_what_depended_on_it_waits_for_both():
-    card = edit({"name": "T", "features": [{"title": "A", "acceptance_criteria": ["1", "2", "3"], "priority": 5}, {"title": "B", "depends_on": [1]}]},
+    own = {"priority": 5, "agent": "claude", "review": True}
+    card = edit({"name": "T", "features": [{"title": "A", "acceptance_criteria": ["1", "2", "3"], **own}, {"title": "B", "depends_on": [1]}]},
                 [{"op": "split", "path": "features[0]", "title": "A2", "criteria": [2, 1]}])
     assert card["features"] == [
-        {"title": "A", "acceptance_criteria": ["1"], "priority": 5},
-        {"title": "A2", "description": "", "depends_on": ["A"], "acceptance_criteria": ["2", "3"], "priority": 5},
+        {"title": "A", "acceptance_criteria": ["1"], **own},
+        {"title": "A2", "description": "", "depends_on": ["A"], "acceptance_criteria": ["2", "3"], **own},
         {"title": "B", "depends_on": ["A", "A2"]}]
 
 

@@ -138,7 +138,7 @@ class Conflicting(FakeBranches):
         super().__init__()
         self.left = times
 
-    def merge(self, work, tip):
+    def merge(self, work, tip, onto=None):
         if work.title == "A" and self.left:
             self.left -= 1
             raise MergeConflict("a.txt was changed on both sides.", detail="<<<<<<<")

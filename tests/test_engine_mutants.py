@@ -35,16 +35,19 @@ MUTANTS = {
     "a stale run finishes its ticket": Mutant(
         "engine/claims.py", "change_rows(db, status, \"id = :id and claim_token = :token and status in", "change_rows(db, status, \"id = :id and status in"),
     "a stale run begins": Mutant(
-        "engine/claims.py", "\"id = :id and claim_token = :token and status = 'claimed'\"", "\"id = :id and status = 'claimed'\""),
+        "engine/claims.py", "f\"id = :id and claim_token = :token and status = '{status}'\"", "f\"id = :id and status = '{status}'\""),
     "nothing is promoted": Mutant("engine/settle.py", "        promote(db, epic)\n", "        pass\n"),
     "start-build looks only before its transaction": Mutant(
-        "hitl/ticket_generator.py", "        row = _approved(db, tenant, session_id)\n        if row",
-        "        row = sessions.get(db, tenant, session_id)\n        if row"),
+        "hitl/ticket_generator.py", "        row = _approved(db, tenant, session_id)\n        if (row",
+        "        row = sessions.get(db, tenant, session_id)\n        if (row"),
     "an alive run of a dead owner is lost": Mutant(
         "engine/loop.py", "        look = self.launcher.look(run[\"id\"])\n",
         "        look = self.launcher.look(run[\"id\"])\n        look = type(look).LOST if run[\"claimed_by\"] != self.id else look\n"),
     "the runs of another living owner are taken over": Mutant(
         "engine/loop.py", " and (run[\"claimed_by\"] == self.id or not is_owned(self.config, run[\"claimed_by\"]))", ""),
+    "what was taken back lands with the others that were checked": Mutant(
+        "engine/landing.py", "held = len(members) == len(merges) and claims", "held = claims",
+        "tests/test_merge_queue.py::test_a_ticket_that_waits_to_be_merged_can_be_cancelled_and_the_rest_lands"),
     "a commit that is in the branch is merged again": Mutant(
         "engine/merge.py", "if repository.is_ancestor(tip, head):", "if head == tip:", REPEATED),
 }

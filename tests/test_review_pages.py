@@ -222,6 +222,9 @@ def test_a_change_goes_back_with_its_comments_and_is_merged_as_it_was_approved(c
         client.post("/tickets/TKT-002/comments", data={**fields(client, PATH + "?at=1-R1", "/comments"), "text": "And a second line."})
         assert client.post("/tickets/TKT-002/request-changes", data=fields(client, PATH, "/request-changes")).status_code == 303
         until(lambda: in_review(2), 30)
+        kept = git(repository_path(config, session), "for-each-ref", "--format=%(refname) %(objectname)", "refs/swarm/reviewed").split()
+        assert kept[::2] == ["refs/swarm/reviewed/TKT-002/1", "refs/swarm/reviewed/TKT-002/2"]
+        assert kept[1::2] == [row[0] for row in db.all("select tip_sha from runs where outcome = 'in_review' order by seq")]
         second = db.value("select id from runs where run_no = 2 and ticket_id = 'TKT-002'")
         told = json.loads((config.data / "runs" / second / "job.json").read_text())["prompt"]
         assert "a.txt, line 1 after the change" in told and "> first\nAnd a second line." in told

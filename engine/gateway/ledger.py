@@ -133,7 +133,7 @@ class Ledger:
 
     def _json(self) -> dict[str, Any]:
         return {**self.all.as_json(), "models": {name: spent.as_json() for name, spent in self.models.items()},
-                "unpriced": sorted(self.unpriced), "notices": list(self.notices), "over_budget": self.over}
+                "unpriced": sorted(self.unpriced), "currency": self.budget.currency, "notices": list(self.notices), "over_budget": self.over}
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
@@ -168,7 +168,7 @@ class Ledger:
 
     def _judge(self) -> None:
         for whose, what, used, limit in self._limits(self._spent()):
-            amount = f"{used:,.0f} of {limit:,} tokens" if what == "tokens" else f"{used:.2f} of {limit:g} in money"
+            amount = f"{used:,.0f} of {limit:,} tokens" if what == "tokens" else f"{used:.2f} of {limit:g} {self.budget.currency or 'in money'}"
             if used >= limit and self.over is None:
                 self.over = f"The budget of this {whose} is used up ({amount})."
             if used > NOTICE * limit and (whose, what) not in self._noticed:

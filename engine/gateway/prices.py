@@ -1,6 +1,7 @@
 """Tokens to money. A price table is a JSON object: model -> {"input", "output", "cache_read", "cache_write"}, per million tokens.
 
-A name may end with `*`: it then holds for every model that begins so, the longest name first. The currency is the table's own."""
+A name may end with `*`: it then holds for every model that begins so, the longest name first. The currency is the table's own: its key
+"currency", a text such as EUR, says what to call it."""
 import json
 import math
 from collections.abc import Mapping
@@ -13,20 +14,34 @@ KINDS = ("input", "output", "cache_read", "cache_write")
 Prices = Mapping[str, Mapping[str, float]]
 
 
-def parse_prices(text: str) -> dict[str, dict[str, float]]:
+class PriceTable(dict[str, dict[str, float]]):
+    """{model: its prices}; currency: '' where the table does not name one."""
+
+    currency: str = ""
+
+
+def parse_prices(text: str) -> PriceTable:
     """JSON itself, or the name of a file that holds it. Raises ValueError with what would be right."""
+    found = PriceTable()
     if not text:
-        return {}
+        return found
     try:
         table = json.loads(text if text.startswith("{") else Path(text).expanduser().read_text(encoding="utf-8"))
     except OSError as error:
         raise ValueError(f"a JSON object or a file that holds one ({error.strerror})") from None
     except (ValueError, RecursionError):
         table = None
-    if not isinstance(table, dict) or not all(isinstance(price, dict) and price and _is_price(price) for price in table.values()):
-        raise ValueError('a JSON object like {"model-*": {"input": 3, "output": 15}}, prices per million tokens'
+    found.currency = table.pop("currency", "") if isinstance(table, dict) else ""
+    if not isinstance(table, dict) or not _is_currency(found.currency) or \
+            not all(isinstance(price, dict) and price and _is_price(price) for price in table.values()):
+        raise ValueError('a JSON object like {"currency": "EUR", "model-*": {"input": 3, "output": 15}}, prices per million tokens'
                          f' for any of {", ".join(KINDS)}')
-    return {name: {kind: float(value) for kind, value in price.items()} for name, price in table.items()}
+    found.update({name: {kind: float(value) for kind, value in price.items()} for name, price in table.items()})
+    return found
+
+
+def _is_currency(name: object) -> bool:
+    return isinstance(name, str) and len(name) <= 8 and name.isprintable() and name == name.strip()
 
 
 def _is_price(price: dict[str, Any]) -> bool:

@@ -1,8 +1,10 @@
 """requests.jsonl in the run folder: everything that a run asked of the gateway, allowed or refused, one JSON object a line.
 
-    {"at", "side": "model" | "egress", "method", "host", "path", "allowed", "status", "why", "sent", "received", "seconds", "model", "tokens"}
+    {"at", "side": "model" | "egress", "method", "host", "path", "allowed", "status", "why", "sent", "received", "seconds", "model", "tokens",
+     "number", "refused"}
 
-Bounded: after LINES only the sums go on. No query string, no header and no body is in it."""
+number: how many there were with this one; refused: how many of them were. Bounded: after LINES only the sums go on. No query string, no
+header and no body is in it."""
 import json
 import os
 import threading
@@ -38,7 +40,7 @@ class Record:
     def __init__(self, path: Path) -> None:
         self._descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
         self._lock = threading.Lock()
-        self._count = 0
+        self._count = self._refused = 0
         self._hosts: dict[str, dict[str, int]] = {}
         self.totals = {"requests": 0, "refused": 0, "sent": 0, "received": 0}
 
@@ -48,6 +50,8 @@ class Record:
         line.update({name: value[:TEXT] for name, value in line.items() if isinstance(value, str)})
         with self._lock:
             self._count += 1
+            self._refused += not asked.allowed
+            line |= {"number": self._count, "refused": self._refused}
             if self._count <= LINES:
                 os.write(self._descriptor, json.dumps(line).encode() + b"\n")
             if asked.side == "egress":
@@ -63,6 +67,11 @@ class Record:
             each["refused"] += not asked.allowed
             each["sent"] += asked.sent
             each["received"] += asked.received
+
+    def counts(self) -> dict[str, int]:
+        """Of models and of the network together: {requests, refused, recorded: those that have a line}."""
+        with self._lock:
+            return {"requests": self._count, "refused": self._refused, "recorded": min(self._count, LINES)}
 
     def as_json(self) -> dict[str, Any]:
         """{requests, refused, sent, received, hosts: [{host, …the same}]}, the busiest hosts first."""

@@ -79,10 +79,11 @@ class Service:
 
     def usage(self) -> dict[str, Any]:
         """For result.json and the run's row: {requests, estimated, input, output, cache_read, cache_write, total, money, models: {name: the same},
-        unpriced: [name], notices: [sentence], over_budget: sentence or null, rate_limited: {shape, status, wait} or null,
-        egress: {requests, refused, sent, received, hosts: [{host, …}]}}."""
+        unpriced: [name], currency, notices: [sentence], over_budget: sentence or null, rate_limited: {shape, status, wait} or null,
+        asked: {requests, refused, recorded}, egress: {requests, refused, sent, received, hosts: [{host, …}]}}."""
         last = self._models.last if self._models else None
-        return {**self._ledger.as_json(), "rate_limited": last._asdict() if last and last.status in BUSY else None, "egress": self._record.as_json()}
+        return {**self._ledger.as_json(), "rate_limited": last._asdict() if last and last.status in BUSY else None,
+                "asked": self._record.counts(), "egress": self._record.as_json()}
 
 
 def take_keys() -> dict[str, str]:

@@ -1,7 +1,7 @@
 """The drafter that asks a language model, by any endpoint that speaks OpenAI's chat completions. Needs the extra `llm`.
 
 What a model says is foreign text: it is read as strictly as a pasted card and validated like one, and it never chooses the repository, the
-agents or whether a person reviews. Where it fails, the template drafts, and the reason is told. A reason never quotes the server, which may
+agents, a budget or whether a person reviews. Where it fails, the template drafts, and the reason is told. A reason never quotes the server, which may
 repeat the key."""
 import json
 import queue
@@ -21,7 +21,7 @@ from hitl.spec_card import SCHEMA, validate
 LARGEST = 2_000_000  # bytes of a reply
 _AT_ONCE = threading.BoundedSemaphore(4)  # calls of this process; one that hangs holds its place until its connection gives up
 _ASKED = {"name": "spec_card", "strict": False, "schema": {name: value for name, value in SCHEMA.items() if not name.startswith("$schema")}}
-_NOT_ITS_OWN = ("repository", "base_branch", "review")  # these stay as the present card has them
+_NOT_ITS_OWN = ("repository", "base_branch", "review", "agent", "budget", "pull_requests")  # these stay as the present card has them
 
 
 class Unusable(Exception):

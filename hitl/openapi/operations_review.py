@@ -9,7 +9,7 @@ _LINE = {"type": "integer", "minimum": 1, "maximum": 2**31 - 1}
 
 REVIEW = (
     Operation("GET", f"{_ONE}/review", "getReview", "What it changed, with comments and what was seen of it; since: a commit that was reviewed before",
-              {200: ref("Review")}, query={"since": TEXT}),
+              {200: ref("Review")}, query={"since": TEXT, "space": {**one_of("hide"), "description": "Without what differs in white space alone"}}),
     Operation("GET", f"{_ONE}/comments", "listComments", "Comments on its lines, drafts among them", {200: ref("Comments")}),
     Operation("POST", f"{_ONE}/comments", "draftComment", "A draft on one line, in the place of the one that is there", {201: ref("Comment")}, (409,),
               {**options(tip=_TIP, path=_PATH, side={**one_of("L", "R"), "description": "L: the line before the change; R: after it, the default"},

@@ -1,6 +1,6 @@
 """Operations on sessions: created, listed, talked to, moved, built."""
 from hitl.openapi.operations import Operation, ref
-from hitl.openapi.shapes import BOOLEAN, INTEGER, SHA256, TEXT, maybe, one_of, options
+from hitl.openapi.shapes import BOOLEAN, INTEGER, REVIEW, SHA256, TEXT, maybe, one_of, options
 
 _ONE = "/api/hitl/{session_id}"
 _LIMIT = {"type": "integer", "minimum": 1, "maximum": 500}
@@ -11,6 +11,7 @@ _NOTHING: dict[str, object] = {"type": "object"}
 SESSIONS = (
     Operation("POST", "/api/hitl", "createSession", "A new session: in review with a valid card, else a draft", {201: ref("Session")}, (422,),
               {**options(project_name={**TEXT, "minLength": 1, "maxLength": 200}, description={**TEXT, "maxLength": 100_000}, repository=maybe(TEXT),
+                         review={**REVIEW, "description": "Whether you see changes before they are merged, where the card does not say"},
                          spec_card=maybe(ref("SpecCard"))), "required": ["project_name"]}),
     Operation("GET", "/api/hitl", "listSessions", "Sessions, newest first", {200: ref("SessionList")},
               query={"state": one_of(*_STATES), "limit": _LIMIT, "after": _AFTER}),
@@ -35,6 +36,8 @@ SESSIONS = (
               options(reason={**TEXT, "minLength": 1, "maxLength": 1000}), optional=True),
     Operation("GET", f"{_ONE}/tickets", "listTickets", "Its tickets, the epic first", {200: ref("Tickets")}),
     Operation("GET", f"{_ONE}/board", "getBoard", "Its tickets in columns by who acts next", {200: ref("Board")}),
+    Operation("GET", f"{_ONE}/evidence", "listEvidence", "What proves each criterion of its tickets", {200: ref("Evidence")},
+              query={"after": _AFTER, "limit": {**_LIMIT, "maximum": 100}}),
     Operation("GET", f"{_ONE}/events", "listEvents", "Its journal after a cursor", {200: ref("Events")}, query={"after": _AFTER, "limit": _LIMIT}),
     Operation("GET", f"{_ONE}/deliveries", "listDeliveries", "What is brought to the repository that its card names, and how far it is",
               {200: ref("Deliveries")}),

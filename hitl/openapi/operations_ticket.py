@@ -10,6 +10,8 @@ TICKETS = (
     Operation("GET", _ONE, "getTicket", "A ticket with its latest run", {200: ref("TicketWithRun")}),
     Operation("GET", f"{_ONE}/runs", "listRuns", "Its runs, newest first", {200: ref("Runs")}),
     Operation("GET", f"{_ONE}/log", "getLog", "A piece of a run's log from a byte on", {200: ref("Log")}, query={"after": _OFFSET, "run": TEXT}),
+    Operation("GET", f"{_ONE}/gateway", "listAsked", "What a run asked of its gateway, allowed or refused, from a byte of the record on", {200: ref("Asked")},
+              query={"after": _OFFSET, "run": TEXT, "limit": {"type": "integer", "minimum": 1, "maximum": 500}, "refused": {"type": "string", "enum": ["1"]}}),
     Operation("GET", f"{_ONE}/diff", "getDiff", "What it changed", {200: ref("TicketDiff")}, query={"run": TEXT}),
     Operation("POST", f"{_ONE}/retry", "retryTicket", "A failed or completed ticket is done again", {200: ref("TicketWithRun")}, (409,),
               {"type": "object"}, optional=True),

@@ -3,7 +3,7 @@ from typing import Any
 
 from hitl.coverage import LABELS
 from hitl.openapi.operations import ref
-from hitl.openapi.shapes import BOOLEAN, INTEGER, SHA256, TEXT, TIME, listed, maybe, one_of, open_shape, shape
+from hitl.openapi.shapes import BOOLEAN, INTEGER, REVIEW, SHA256, TEXT, TIME, listed, maybe, one_of, open_shape, options, shape
 from hitl.spec_card import SCHEMA
 
 SESSION_STATES = ("draft", "clarifying", "review", "approved", "building", "completed", "failed", "cancelled")
@@ -34,6 +34,13 @@ def _feature() -> dict[str, Any]:
     return {**feature, "properties": {**feature["properties"], "acceptance_criteria": criteria}}
 
 
+_NUMBER: dict[str, Any] = {"type": "number"}
+_USED = {
+    "requests": INTEGER, "input": INTEGER, "output": INTEGER, "cache_read": INTEGER, "cache_write": INTEGER, "total": {**INTEGER, "description": "Tokens"},
+    "money": {**maybe(_NUMBER), "description": "By the price table; null where no price is known"},
+    "currency": {**TEXT, "description": "What the price table calls its money"}, "estimated": {**INTEGER, "description": "Replies that did not tell"},
+}
+
 SCHEMAS: dict[str, Any] = {
     "SpecCard": _spec_card(),
     "Feature": _feature(),
@@ -43,8 +50,8 @@ SCHEMAS: dict[str, Any] = {
     "SessionList": shape(sessions=listed(ref("SessionSummary")), next=maybe(INTEGER)),
     "Session": shape(
         **_SUMMARY, spec_card={}, spec_version=INTEGER, spec_sha256=maybe(SHA256), approved_sha256=maybe(TEXT), approved_at=maybe(TIME),
-        warnings=_WARNINGS, isolation=one_of("required", "waived"), given_repository=maybe(TEXT), epic_id=maybe(TEXT), pr_url=maybe(TEXT),
-        open_question=maybe(INTEGER), repository=maybe(shape(clone=TEXT, branch=maybe(TEXT)))),
+        warnings=_WARNINGS, isolation=one_of("required", "waived"), given_repository=maybe(TEXT), review=REVIEW, epic_id=maybe(TEXT), pr_url=maybe(TEXT),
+        open_question=maybe(INTEGER), usage=ref("SessionUsage"), repository=maybe(shape(clone=TEXT, branch=maybe(TEXT)))),
     "Started": shape(success={"const": True}, state={"const": "building"}, epic_id=TEXT, ticket_ids=listed(TEXT), ticket_count=INTEGER, message=TEXT),
     "Question": shape(
         number=INTEGER, topic=one_of(*LABELS), body=TEXT, options=listed(TEXT), recommended=maybe(TEXT),
@@ -70,12 +77,30 @@ SCHEMAS: dict[str, Any] = {
         status=one_of(*TICKET_STATES), parent_id=maybe(TEXT), assigned_vm=maybe(TEXT), branch_name=maybe(TEXT), pr_url=maybe(TEXT),
         position=INTEGER, priority=INTEGER, run_no=INTEGER, failures=INTEGER, reason=maybe(TEXT), depends_on=listed(TEXT), created_at=TIME,
         updated_at=TIME),
-    "TicketWithRun": {"allOf": [ref("Ticket"), open_shape(run=maybe(ref("Run")), checks={"type": "array"}, project_name=TEXT, dependents=listed(TEXT),
-                                                          requests=listed(ref("Request")))]},
+    "TicketWithRun": {"allOf": [ref("Ticket"), open_shape(
+        run=maybe(ref("Run")), checks={"type": "array"}, project_name=TEXT, dependents=listed(TEXT), usage=ref("Usage"), steers=listed(ref("Steer")),
+        requests=listed(ref("Request")))]},
     "Tickets": shape(tickets=listed(ref("Ticket"))),
-    "Run": open_shape(id=TEXT, ticket_id=TEXT, session_id=TEXT, kind=one_of("prepare", "feature", "integrate", "deliver"), state=TEXT, run_no=INTEGER,
-                      outcome=maybe(TEXT), reason=maybe(TEXT), checks={"type": "array"}, phases={"type": "object"}, created_at=TIME,
-                      started_at=maybe(TIME), ended_at=maybe(TIME)),
+    "Run": open_shape(id=TEXT, ticket_id=TEXT, session_id=TEXT, kind=one_of("prepare", "feature", "recheck", "integrate", "deliver"), state=TEXT,
+                      run_no=INTEGER, outcome=maybe(TEXT), reason=maybe(TEXT), checks={"type": "array"}, phases={"type": "object"},
+                      usage=maybe(options(**_USED)), created_at=TIME, started_at=maybe(TIME), ended_at=maybe(TIME)),
+    "Usage": open_shape(runs=INTEGER, unpriced={**INTEGER, "description": "Runs that used a model without a price"}, refused=INTEGER, sent=INTEGER,
+                        received=INTEGER, **_USED),
+    "SessionUsage": {"allOf": [ref("Usage"), open_shape(budget={
+        **shape(tokens=maybe(INTEGER), money=maybe(_NUMBER), raises=INTEGER), "description": "null: no limit; raises: how often a person has raised it"})]},
+    "Steer": shape(seq=INTEGER, kind=one_of("message", "edited", "waived", "stopped"), body=TEXT, created_at=TIME,
+                   told={**maybe(INTEGER), "description": "Of a message: the number of the first run that was given it"},
+                   late={**BOOLEAN, "description": "No run was given it, and the ticket is merged or dropped"}, note=TEXT),
+    "Evidence": shape(counts=shape(passed=INTEGER, failed=INTEGER, waiting=INTEGER, waived=INTEGER, unchecked=INTEGER), next=maybe(INTEGER),
+                      tickets=listed(shape(
+        seq=INTEGER, ticket=TEXT, type=TEXT, title=TEXT, status=one_of(*TICKET_STATES), run=maybe(TEXT), criteria=listed(shape(
+            number=INTEGER, text=TEXT, command=TEXT, state=one_of("passed", "failed", "waiting", "waived", "unchecked"), exit=maybe(INTEGER),
+            seconds=maybe(_NUMBER), waived=TEXT))))),
+    "Asked": {**shape(
+        run=maybe(TEXT), next={**maybe(INTEGER), "description": "The byte for after"}, total=INTEGER, refused=INTEGER, recorded=INTEGER,
+        requests=listed(shape(number=INTEGER, at=TEXT, side=TEXT, method=TEXT, host=TEXT, path=TEXT, allowed=BOOLEAN, why=TEXT, status=INTEGER,
+                              model=TEXT, tokens=INTEGER, sent=INTEGER, received=INTEGER, seconds=_NUMBER))),
+        "description": "side: model or egress. Hosts, paths and models are a sandbox's own words"},
     "Runs": shape(runs=listed(ref("Run"))),
     "Request": open_shape(seq=INTEGER, session_id=TEXT, ticket_id=maybe(TEXT), kind=TEXT, body=TEXT, options=listed(TEXT), state=TEXT,
                           answer=maybe(TEXT), answered_by=maybe(TEXT), answered_at=maybe(TIME), created_at=TIME),

@@ -51,6 +51,8 @@ def _tickets(world: World) -> list[str]:
 def _runs(world: World) -> list[str]:
     found, stopped = [], 0
     for row in world.rows("select * from runs order by seq"):
+        if row["kind"] == "recheck" and row["outcome"] == "stale":
+            continue  # what it checked was cancelled meanwhile
         if row["outcome"] not in (EXPECTED if row["ticket_id"] not in world.cancelled else EXPECTED | {"cancelled", "stale"}):
             found.append(f"{row['id']} ended as {row['outcome']}: {row['reason']}")
         elif row["outcome"] == "transient" and STOPPED.search(row["reason"]):

@@ -1,0 +1,101 @@
+"""What a recheck run has found: its changes are merged, all of them or none; or they are checked in halves, until the one that breaks the
+others is alone and goes back. Repeatable at every step, as engine/finish.py is: the branch moves in one step, and the database follows."""
+from typing import Any
+
+from engine import claims
+from engine.backoff import delay, utc
+from engine.branches import Branches
+from engine.config import Config
+from engine.crash import point
+from engine.db import Database
+from engine.errors import AgentFailed, MergeConflict, Permanent, RunFailure
+from engine.jobs import Result
+from engine.log import event
+from engine.outcomes import MAX_TRANSIENTS, failed, record
+
+WAITING = ("select r.* from runs r join tickets t on t.id = r.ticket_id where r.ended_at is null and r.state in ('queued', 'merging')"
+           " and t.claim_token = r.claim_token and t.status = 'running' and t.parent_id = ? order by r.seq")
+
+
+def land(db: Database, config: Config, branches: Branches, run: Any, epic: Any, result: Result) -> None:
+    """Everything passed on the merged head. run, epic: their rows. Raises Transient when the repository cannot be locked now."""
+    merges = {each["run"]: each["merge"] for each in result.merged}
+    with db.transaction():
+        members = [row for row in db.all(WAITING, (epic["id"],)) if row["id"] in merges]
+        held = len(members) == len(merges) and claims.merging(db, run, str(result.tip))
+        for member in members if held else []:
+            claims.merging(db, member, member["tip_sha"], checked_by=run["id"])
+    if not held:
+        _release(db, run, "What it checked together has changed meanwhile. The rest is checked again.")
+        return
+    point("after-merging")
+    if not branches.advance(run["session_id"], epic["branch_name"], result):
+        _release(db, run, "The branch moved while it was checked. It is checked again.")
+        return
+    with db.transaction():
+        for member in members:
+            row = claims.finish(db, member, "merged", "completed", _alone(result, member), merged_sha=merges[member["id"]], approved_tip=None)
+            event("finished", ticket=member["ticket_id"], run=member["id"], outcome="merged" if row else "stale", status=row and row["status"])
+        _return_conflicts(db, config, epic, result)
+        record(db, run, "merged", "running", _landed(members), result, merged_sha=None, transients=0, not_before=None)
+
+
+def refuse(db: Database, config: Config, run: Any, epic: Any, failure: RunFailure, result: Result | None = None) -> None:
+    """It did not pass, or could not be tried. One change alone goes back with what failed; several are checked in halves."""
+    if not isinstance(failure, (AgentFailed, Permanent)) and epic["transients"] < MAX_TRANSIENTS:
+        with db.transaction():
+            _unmark(db, run)
+            record(db, run, failure.outcome, "running", failure.sentence, result, detail=failure.extra.get("detail"),
+                   transients=epic["transients"] + 1, not_before=utc(after=delay(epic["transients"] + 1, config.backoff_seconds)))
+        return
+    tried = [each["run"] for each in result.merged] if result else []
+    with db.transaction():
+        members = [row for row in db.all(WAITING, (epic["id"],)) if row["id"] in tried or not tried]
+        halves = isinstance(failure, AgentFailed) and len(members) > 1
+        for number, member in enumerate(members):
+            if halves:  # the numbers are those of no other run's halves
+                db.execute("update runs set merge_group = ? where id = ?", (2 * run["seq"] + (number >= len(members) // 2), member["id"]))
+            else:
+                _send_back(db, config, member, failure, result)
+        if result:
+            _return_conflicts(db, config, epic, result)
+        _unmark(db, run)
+        reason = f"{failure.sentence} {len(members)} changes were checked together: they are checked in halves." if halves else failure.sentence
+        record(db, run, "failed", "running", reason, result, transients=0, not_before=None)
+
+
+def _send_back(db: Database, config: Config, member: Any, failure: RunFailure, result: Result | None) -> None:
+    """Its next run begins with its work and with the merged head, and is told what failed there."""
+    ticket = db.one("select * from tickets where id = ?", (member["ticket_id"],))
+    said = Result(member["id"], "failed", 0, checks=result.checks if result else [])
+    meanwhile = "Its own checks passed, and then it was merged with what had come meanwhile. " if isinstance(failure, AgentFailed) else ""
+    failed(db, config, member, ticket, type(failure)(meanwhile + failure.sentence, **failure.extra), said)
+
+
+def _return_conflicts(db: Database, config: Config, epic: Any, result: Result) -> None:
+    found = {each["run"]: each for each in result.conflicts}
+    for member in db.all(WAITING, (epic["id"],)):
+        if member["id"] in found:
+            conflict = found[member["id"]]
+            ticket = db.one("select * from tickets where id = ?", (member["ticket_id"],))
+            failed(db, config, member, ticket, MergeConflict(conflict["sentence"], detail=conflict.get("detail", "")))
+
+
+def _release(db: Database, run: Any, reason: str) -> None:
+    with db.transaction():
+        _unmark(db, run)
+        record(db, run, "stale", "running", reason, None, not_before=None)
+
+
+def _unmark(db: Database, run: Any) -> None:
+    db.execute("update runs set state = 'queued', checked_by = null where checked_by = ? and ended_at is null", (run["id"],))
+
+
+def _alone(result: Result, member: Any) -> str:
+    others = len(result.merged) - 1
+    return "It was checked again on the merged head" + (f", together with {others} other {'change' if others == 1 else 'changes'}." if others else ".")
+
+
+def _landed(members: list[Any]) -> str:
+    names = ", ".join(str(member["ticket_id"]) for member in members)
+    return f"Checked on the merged head, and merged: {names}." if names else "Nothing could be merged: what waited conflicts with the branch."

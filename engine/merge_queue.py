@@ -1,0 +1,96 @@
+"""What waits to be merged because the integration branch has moved since its run began: one recheck run at a time for each build checks it
+on the merged head, several changes together where several wait. What comes of that is in engine/landing.py."""
+from dataclasses import replace
+from typing import Any
+
+from engine import claims, requests
+from engine.agents import RUNBOOK
+from engine.backoff import delay, utc
+from engine.briefing import job_for, needs_isolation
+from engine.config import Config
+from engine.crash import point
+from engine.db import Database
+from engine.jobs import Change, Job, Result, criteria_of
+from engine.launch import Launcher
+from engine.log import event
+from engine.runtimes import Choice
+
+# Of a run r: the base of the first run of its ticket since the last merge that left work behind.
+BEGAN_ON = ("(select o.base_sha from runs o where o.ticket_id = r.ticket_id and o.seq <= r.seq and o.base_sha is not null and o.tip_sha is not null"
+            " and o.seq > coalesce((select max(m.seq) from runs m where m.ticket_id = r.ticket_id and m.outcome = 'merged'), 0) order by o.seq limit 1)")
+TOGETHER = 8  # changes in one recheck run, at most
+
+
+def start(db: Database, config: Config, launcher: Launcher, choice: Choice, owner: str, free: int, now: str,
+          session_id: str | None = None) -> None:
+    """Begins recheck runs, of one session or of all, in at most `free` slots. Where nothing isolates their commands, a person is asked instead."""
+    for epic in _due(db, now, session_id)[:max(free, 0)]:
+        session: Any = db.one("select id, project_name, repository, isolation, budget_raises from hitl_sessions where id = ?", (epic["session_id"],))
+        changes = _changes(db, epic["id"])
+        if choice.fallback and session["isolation"] != "waived" and any(needs_isolation({"kind": "recheck"}, each, RUNBOOK) for each in changes):
+            with db.transaction():
+                requests.open_isolation(db, epic, " ".join(reason for _, reason in choice.passed_over))
+            continue
+        run = claims.recheck(db, owner, epic["id"], now)
+        if run is None:
+            continue
+        point("after-claim")
+        event("claimed", ticket=epic["id"], run=run["id"], attempt=run["run_no"], kind=run["kind"], waiting=len(changes))
+        _launch(db, config, launcher, choice, run, _job(db, config, run, epic, session, choice, changes))
+
+
+def _launch(db: Database, config: Config, launcher: Launcher, choice: Choice, run: Any, job: Job) -> None:
+    try:
+        launcher.launch(job)
+    except OSError as error:
+        claims.finish(db, run, "transient", "running", f"The run could not be started: {error.strerror or error}.",
+                      not_before=utc(after=delay(1, config.backoff_seconds)))
+        return
+    point("before-begin")
+    if claims.begin(db, run, choice.runtime.name, RUNBOOK.name):
+        point("after-begin")
+        event("launched", ticket=run["ticket_id"], run=run["id"], runtime=choice.runtime.name, agent=RUNBOOK.name)
+    else:
+        launcher.stop(run["id"])
+
+
+def began_on(db: Database, run: Any, result: Result) -> str | None:
+    """The head on which the work that `run` hands over was begun: by itself, or by an earlier run whose work it went on with."""
+    return db.value(f"select {BEGAN_ON} from runs r where r.id = ?", (run["id"],)) or result.base
+
+
+def has_checks(db: Database, ticket: Any) -> bool:
+    """Whether a second look at its change could say anything: it has a check, or something that was merged before has one."""
+    texts = [ticket["acceptance_criteria"], *(row[0] for row in db.all(
+        "select acceptance_criteria from tickets where parent_id = ? and status = 'completed' and merged_sha is not null", (ticket["parent_id"],)))]
+    return any(criterion.check and not criterion.waived for text in texts for criterion in criteria_of(text))
+
+
+def _due(db: Database, now: str, session_id: str | None) -> list[Any]:
+    """Epics of which something waits and nothing is being checked, the longest wait first."""
+    return db.all("select e.*, min(r.seq) as first from runs r join tickets t on t.id = r.ticket_id join tickets e on e.id = t.parent_id"
+                  " join hitl_sessions s on s.id = e.session_id"
+                  " where r.ended_at is null and r.state = 'queued' and t.claim_token = r.claim_token and t.status = 'running'"
+                  " and e.status = 'running' and e.claim_token is null and (e.not_before is null or e.not_before <= ?)"
+                  " and s.state = 'building' and not s.paused and e.session_id = coalesce(?, e.session_id) group by e.id order by first", (now, session_id))
+
+
+def _changes(db: Database, epic_id: str) -> list[Any]:
+    """The tickets that are checked together now, with run, tip and base: the half of a batch that did not pass, if there is one, else all."""
+    rows = db.all(f"select t.*, r.id as run, r.tip_sha as tip, {BEGAN_ON} as base, r.merge_group as its_group"
+                  " from runs r join tickets t on t.id = r.ticket_id"
+                  " where r.ended_at is null and r.state = 'queued' and t.claim_token = r.claim_token and t.status = 'running' and t.parent_id = ?"
+                  " order by r.merge_group is null, r.merge_group, r.seq", (epic_id,))
+    return [row for row in rows if row["its_group"] == rows[0]["its_group"]][:TOGETHER]
+
+
+def _job(db: Database, config: Config, run: Any, epic: Any, session: Any, choice: Choice, changes: list[Any]) -> Job:
+    landed = db.all("select id, title, merged_sha, acceptance_criteria from tickets where parent_id = ? and status = 'completed' and merged_sha is not null"
+                    " and acceptance_criteria like '%\"check\"%' order by seq", (epic["id"],))
+    job = job_for(db, config, run, epic, session, choice.runtime.name, RUNBOOK)
+    return replace(job, criteria=(), waiting=tuple(_change(row, row["run"], row["tip"], row["base"]) for row in changes),
+                   landed=tuple(_change(row, "", row["merged_sha"], "") for row in landed))
+
+
+def _change(row: Any, run: str, tip: str, base: str) -> Change:
+    return Change(row["id"], row["title"], run, tip, base, criteria_of(row["acceptance_criteria"]))

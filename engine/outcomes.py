@@ -1,0 +1,47 @@
+"""What becomes of a ticket when a run of it has ended."""
+from typing import Any
+
+from engine import claims, requests, storage
+from engine.backoff import delay, utc
+from engine.config import Config
+from engine.crash import point
+from engine.db import Database
+from engine.errors import MergeConflict, Permanent, RateLimited, RunFailure, Transient
+from engine.jobs import Result
+from engine.log import event
+
+MAX_CONFLICTS = 2
+MAX_TRANSIENTS = 10  # in a row; then it counts as a failed attempt
+
+
+def record(db: Database, run: Any, outcome: str, status: str, reason: str | None, result: Result | None, **columns: Any) -> Any | None:
+    """Ends a run and moves its ticket, as claims.finish() does. -> the ticket's row, or None if the claim was stale"""
+    point("before-finish")
+    row = claims.finish(db, run, outcome, status, reason, result, **columns)
+    point("after-finish")
+    event("finished", ticket=run["ticket_id"], run=run["id"], outcome=outcome if row else "stale", status=row and row["status"], reason=reason)
+    return row
+
+
+def failed(db: Database, config: Config, run: Any, ticket: Any, failure: RunFailure, result: Result | None = None) -> None:
+    """What a failure means for the ticket of a run: again after a pause, or a person must decide. run, ticket: their rows."""
+    reason, retry, columns = failure.sentence, True, {}
+    if isinstance(failure, MergeConflict):
+        columns = {"conflicts": ticket["conflicts"] + 1, "approved_tip": None}
+        retry = columns["conflicts"] <= MAX_CONFLICTS
+    elif isinstance(failure, Transient) and storage.is_at_fault(failure.sentence):
+        columns = {"not_before": utc(after=delay(1, config.backoff_seconds))}  # it says nothing about the ticket, however often it happens
+    elif isinstance(failure, RateLimited):
+        pause = max(float(str(failure.extra.get("wait", 0.0))), delay(ticket["transients"] + 1, config.backoff_seconds))
+        columns = {"transients": min(ticket["transients"] + 1, MAX_TRANSIENTS - 1), "not_before": utc(after=pause)}  # never a failed attempt
+    elif isinstance(failure, Transient) and ticket["transients"] < MAX_TRANSIENTS:
+        columns = {"transients": ticket["transients"] + 1, "not_before": utc(after=delay(ticket["transients"] + 1, config.backoff_seconds))}
+    else:
+        failures = ticket["failures"] + 1
+        columns = {"failures": failures, "transients": 0, "approved_tip": None, "not_before": utc(after=delay(failures, config.backoff_seconds))}
+        retry = failures < config.max_attempts and not isinstance(failure, Permanent)
+    with db.transaction():
+        row = record(db, run, failure.outcome, "ready" if retry else "failed", reason, result,
+                      detail=str(failure.extra["detail"]) if "detail" in failure.extra else None, **columns)
+        if row and not retry:
+            requests.open_failed(db, row, run["id"], reason)

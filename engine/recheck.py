@@ -1,0 +1,69 @@
+"""A recheck run, in its own process: several changes that passed alone are merged, one upon the other, beside the integration branch, and
+checked as what it would then be. Whether they land is said by engine/landing.py."""
+import time
+from dataclasses import replace
+from pathlib import Path
+
+from engine.branches import merge_message
+from engine.crash import point
+from engine.errors import MergeConflict, Permanent
+from engine.jobs import Change, Criterion
+from engine.merge import combine
+from engine.phases import bundle_in, check_all
+from engine.repository import Repository
+from engine.sandbox import Run
+
+FOLDER = "swarm-recheck/"  # of branches that are there while their bundle is made
+
+
+def recheck(run: Run) -> None:
+    """Sets result.base (the head that it stands on), .tip (the last merge), .merged and .conflicts. Raises AgentFailed where a check fails."""
+    since, job = time.monotonic(), run.job
+    repository = Repository(Path(job.repository))
+    with repository.locked():
+        for left in repository.branches(FOLDER):  # by a run that was killed below
+            repository.delete_ref(f"refs/heads/{left}")
+        head = repository.head(f"refs/heads/{job.integration}")
+        if head is None:
+            raise Permanent(f"The integration branch {job.integration} is not in {job.repository} any more.")
+        tip = _combined(run, repository, head)
+        together = {each["run"] for each in run.result.merged}
+        criteria = _criteria(repository, head, [change for change in job.waiting if change.run in together], job.landed)
+        if criteria:
+            run.job = replace(job, integration=FOLDER + job.run, criteria=criteria)
+            repository.set_branch(run.job.integration, tip)
+            bundle_in(run.job, run.folder / "checks" / "in" / "in.bundle", [])
+            repository.delete_ref(f"refs/heads/{run.job.integration}")
+    run.result.base, run.result.tip = head, tip
+    run.timed("merge", since)
+    point("before-checks")
+    if criteria:
+        check_all(run)
+    run.result.outcome = "ok"
+
+
+def _combined(run: Run, repository: Repository, head: str) -> str:
+    """The changes merged upon `head` in their order -> the last merge. One that conflicts with another of them waits for the next time; one
+    that conflicts with the head itself is a conflict of its own."""
+    tip = head
+    for change in run.job.waiting:
+        message = merge_message(change.ticket, change.title, run.job.session, change.run)
+        try:
+            tip = combine(repository, tip, change.tip, message, run.result.at)
+        except MergeConflict as conflict:
+            if tip == head:
+                run.result.conflicts.append({"run": change.run, "sentence": conflict.sentence, **conflict.extra})
+            continue
+        run.result.merged.append({"run": change.run, "merge": tip})
+    return tip
+
+
+def _criteria(repository: Repository, head: str, waiting: list[Change], landed: tuple[Change, ...]) -> tuple[Criterion, ...]:
+    """What the changes promise, and what those promise that were merged since their runs began: each command once."""
+    since = {sha for base in {change.base for change in waiting} for sha in repository.merged_since(base, head)}
+    found: dict[str, Criterion] = {}
+    for change in [*waiting, *(change for change in landed if change.tip in since)]:
+        for criterion in change.criteria:
+            if criterion.check and not criterion.waived:
+                found.setdefault(criterion.check, replace(criterion, text=f"{change.ticket}: {criterion.text}"))
+    return tuple(found.values())

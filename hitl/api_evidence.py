@@ -1,0 +1,21 @@
+"""JSON of what came of the work: the proof of each criterion of a session, and what a run asked of its gateway."""
+from flask import Blueprint, Response, jsonify, request
+
+from hitl.api_input import number, swarm
+from hitl.asked import MOST, asked_view
+from hitl.evidence import PAGE, evidence_view
+from hitl.guard import current_tenant
+
+evidence_api = Blueprint("evidence", __name__)
+
+
+@evidence_api.get("/hitl/<session_id>/evidence")
+def session_evidence(session_id: str) -> Response:
+    return jsonify(evidence_view(swarm().db, current_tenant(), session_id, number("after", 0), number("limit", PAGE, PAGE, 1)))
+
+
+@evidence_api.get("/tickets/<ticket_id>/gateway")
+def ticket_gateway(ticket_id: str) -> Response:
+    """?run=<id>&after=<bytes>&refused=1; without a run, the latest."""
+    return jsonify(asked_view(swarm().db, swarm().config, current_tenant(), ticket_id, request.args.get("run"), number("after", 0),
+                              number("limit", MOST, MOST, 1), request.args.get("refused") == "1"))

@@ -1,0 +1,109 @@
+"""What was used of models, for pages, notes and JSON: sums of engine/usage.py and single runs, in numbers and in words."""
+from typing import Any
+
+from engine import usage
+from engine.access import limits_of
+from engine.config import Config
+from engine.db import Database
+from engine.gateway.ledger import NOTICE
+from engine.spec import approved_card
+from hitl.formats import number
+
+KINDS = (("input", "In"), ("output", "Out"), ("cache_read", "From cache"), ("cache_write", "Into cache"))
+
+
+def money_of(used: dict[str, Any]) -> float | None:
+    """What it cost; None where no price is known of anything that was used. Not whole where `unpriced` says so beside it."""
+    money = used.get("money")
+    if not isinstance(money, int | float) or not used.get("requests") or (used.get("unpriced") and not money):
+        return None
+    return float(money)
+
+
+def told(used: dict[str, Any]) -> dict[str, Any]:
+    """The same for JSON: money is null where no price is known."""
+    return {**used, "money": money_of(used)}
+
+
+def of_session(db: Database, config: Config, row: Any, card: Any, built: bool) -> dict[str, Any]:
+    """The sum of a session, live runs included, with `budget`: {tokens, money, raises}; null is no limit. row: the session's; card: its own,
+    for one that is not built yet."""
+    summed = usage.with_live(db, config.data, row["id"], usage.of_session(db, row["id"]))
+    tokens, money = limits_of(config, approved_card(db, row["id"]) if built else card, row["budget_raises"])
+    currency = summed["currency"] or getattr(config.prices, "currency", "")
+    return {**told(summed), "currency": currency, "budget": {"tokens": tokens or None, "money": money or None, "raises": row["budget_raises"]}}
+
+
+def amount(money: float, currency: str) -> str:
+    """'1.25 EUR', '0.0042 EUR'; without a currency '1.25 in money'."""
+    shown = f"{money:,.2f}" if money >= 0.1 or not money else f"{money:.4f}"
+    return f"{shown} {currency or 'in money'}"
+
+
+def cost(used: dict[str, Any]) -> str:
+    """'' where no price is known; 'at least' where some is not."""
+    money = money_of(used)
+    return "" if money is None else ("at least " if used.get("unpriced") else "") + amount(money, _text(used.get("currency")))
+
+
+def tokens(used: dict[str, Any]) -> str:
+    """'12,345 tokens'; 'about' where a reply did not tell."""
+    return ("about " if used.get("estimated") else "") + number(_whole(used.get("total")), "token")
+
+
+def brief(used: dict[str, Any] | None) -> str:
+    """'12,345 tokens · 0.12 EUR'; '' for what has asked no model."""
+    if not used or not used.get("requests"):
+        return ""
+    return " · ".join(part for part in (tokens(used), cost(used)) if part)
+
+
+def line(used: dict[str, Any] | None) -> str:
+    """'12,345 tokens (10,000 in, 2,000 out, 345 from cache), 0.12 EUR'."""
+    if not used or not used.get("requests"):
+        return ""
+    kinds = ", ".join(f"{_whole(used.get(name)):,} {label.lower()}" for name, label in KINDS if used.get(name))
+    return ", ".join(part for part in (tokens(used) + (f" ({kinds})" if kinds else ""), cost(used)) if part)
+
+
+def table(*columns: dict[str, Any] | None) -> list[tuple[str, list[str]]]:
+    """[(row's name, a text for each column)]; [] where none of them has asked a model."""
+    given = [used or {} for used in columns]
+    if not any(used.get("requests") for used in given):
+        return []
+    rows = [(label, [f"{_whole(used.get(name)):,}" for used in given]) for name, label in KINDS if any(used.get(name) for used in given)]
+    rows.append(("Tokens", [f"{_whole(used.get('total')):,}" for used in given]))
+    rows += [("Cost", [cost(used) or "–" for used in given])] if any(map(cost, given)) else []
+    rows.append(("Requests", [f"{_whole(used.get('requests')):,}" for used in given]))
+    return rows + ([("Estimated", [f"{_whole(used.get('estimated')):,}" for used in given])] if any(used.get("estimated") for used in given) else [])
+
+
+def against(used: dict[str, Any]) -> list[str]:
+    """Of a session: ['12,345 of 50,000,000 tokens', '1.25 of 5 EUR'], limits where there are any; [] where no model was asked."""
+    if not used["requests"]:
+        return []
+    budget, money, currency = used["budget"], cost(used), used["currency"]
+    said = [f"{used['total']:,} of {number(budget['tokens'], 'token')}" if budget["tokens"] else tokens(used)]
+    if budget["money"]:
+        said.append(f"{used['money'] or 0:,.2f} of {amount(budget['money'], currency)}")
+    return said + ([money] if money and not budget["money"] else [])
+
+
+def notice(used: dict[str, Any]) -> str:
+    """A sentence once a session has used 80 % of its budget; '' before."""
+    budget = used["budget"]
+    for spent, limit, said in ((used["total"], budget["tokens"], 0), (used["money"] or 0.0, budget["money"], -1)):
+        if limit and spent >= limit:
+            return f"The budget of this session is used up: {against(used)[said]}. Runs that ask a model for more are ended, and you are asked."
+        if limit and spent >= NOTICE * limit:
+            return (f"{100 * spent // limit:.0f} % of this session's budget is used: {against(used)[said]}. "
+                    "When all of it is, runs are ended, their work is kept, and you are asked.")
+    return ""
+
+
+def _whole(value: Any) -> int:
+    return value if isinstance(value, int) else 0
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else ""
