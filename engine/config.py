@@ -1,141 +1,17 @@
 """Each setting, its default and its meaning on one line. Read once, from the environment, by Config.from_env()."""
 import difflib
-import ipaddress
 import os
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from engine import crash
+from engine import crash, values
 from engine.agents import AGENTS
 from engine.errors import Refused
 from engine.jobs import Machine
 
 ROOT = Path(__file__).resolve().parent.parent
-
-
-def _whole(low: int, high: int) -> Callable[[str], int]:
-    def parse(text: str) -> int:
-        if not re.fullmatch(r"\d{1,9}", text) or not low <= int(text) <= high:
-            raise ValueError(f"a whole number from {low} to {high}")
-        return int(text)
-    return parse
-
-
-def _seconds(low: float, high: float) -> Callable[[str], float]:
-    def parse(text: str) -> float:
-        if not re.fullmatch(r"\d{1,7}(\.\d{1,3})?", text) or not low <= float(text) <= high:
-            raise ValueError(f"seconds from {low:g} to {high:g}")
-        return float(text)
-    return parse
-
-
-def _one_of(*allowed: str) -> Callable[[str], str]:
-    def parse(text: str) -> str:
-        if text not in allowed:
-            raise ValueError("one of " + ", ".join(allowed))
-        return text
-    return parse
-
-
-def _folder(text: str) -> Path:
-    if not text:
-        raise ValueError("a folder")
-    return Path(text).expanduser().resolve()
-
-
-def _folders(text: str) -> tuple[Path, ...]:
-    paths = tuple(Path(part).expanduser() for part in text.split(os.pathsep) if part)
-    if any(not path.is_absolute() for path in paths):
-        raise ValueError(f"absolute folders, separated by {os.pathsep!r}")
-    return tuple(path.resolve() for path in paths)
-
-
-def _packages(text: str) -> tuple[str, ...]:
-    names = tuple(text.replace(",", " ").split())
-    if any(not re.fullmatch(r"[a-z0-9][a-z0-9+.-]+", name) for name in names):
-        raise ValueError("names of Debian packages, separated by spaces")
-    return names
-
-
-def _optional_folder(text: str) -> Path | None:
-    return _folder(text) if text else None
-
-
-def _name(text: str) -> str:
-    if not re.fullmatch(r"[a-zA-Z0-9][a-zA-Z0-9_-]{0,40}", text):
-        raise ValueError("a name of letters, digits, - and _")
-    return text
-
-
-def _mirror(text: str) -> str:
-    if text and not re.fullmatch(r"(https?://|file:///|copy:///)\S+", text):
-        raise ValueError("a URL that begins with https://, http:// or file:///")
-    return text
-
-
-def _names(text: str) -> tuple[str, ...]:
-    return tuple(part.strip().lower() for part in text.split(",") if part.strip())
-
-
-def _loopback(text: str) -> str:
-    try:
-        local = text == "localhost" or ipaddress.ip_address(text).is_loopback
-    except ValueError:
-        local = False
-    if not local:
-        raise ValueError("a loopback address (127.0.0.1, ::1 or localhost): there are no logins, so nobody else may reach it")
-    return text
-
-
-def _url_pattern(text: str) -> str:
-    if "{repository}" not in text or text.startswith("-") or "::" in text.partition("//")[0]:
-        raise ValueError("a URL with {repository} in it")
-    return text
-
-
-def _web_address(text: str) -> str:
-    if text and not re.fullmatch(r"https?://[A-Za-z0-9\[][^\s@?#]*", text):
-        raise ValueError("an http or https URL without a user, query or fragment")
-    return text
-
-
-def _words(text: str) -> str:
-    if len(text) > 1000 or not text.isprintable():
-        raise ValueError("at most 1000 printable characters")
-    return text
-
-
-def _amount(text: str) -> float:
-    if not re.fullmatch(r"\d{1,9}(\.\d{1,6})?", text):
-        raise ValueError("an amount like 2.50; 0: no limit")
-    return float(text)
-
-
-def _prices(text: str) -> dict | None:
-    from engine.gateway.prices import parse_prices  # here alone: a run's own process has no need of it
-
-    return parse_prices(text) or None
-
-
-def _hosts(text: str) -> tuple[str, ...]:
-    from engine.gateway.addresses import parse_hosts
-
-    return parse_hosts(text)
-
-
-def _certificates(text: str) -> Path | None:
-    if text and not Path(text).expanduser().is_file():
-        raise ValueError("a file of certificates (PEM)")
-    return Path(text).expanduser().resolve() if text else None
-
-
-def _token_file(text: str) -> Path | None:
-    if text and not Path(text).expanduser().is_file():
-        raise ValueError("a file that holds a token")
-    return Path(text).expanduser().resolve() if text else None
 
 
 def _setting(default: Any, parse: Callable[[str], Any], meaning: str, secret: bool = False) -> Any:
@@ -146,88 +22,91 @@ def _setting(default: Any, parse: Callable[[str], Any], meaning: str, secret: bo
 class Config:
     """Settings of one installation. Paths are absolute, times are seconds, sizes are MB (10^6 bytes)."""
 
-    host: str = _setting("127.0.0.1", _loopback, "Address to listen on; loopback only")
-    port: int = _setting(8080, _whole(0, 65535), "Port to listen on; 0 takes a free one")
-    allowed_hosts: tuple[str, ...] = _setting((), _names, "Further Host names to answer to, separated by commas")
-    data: Path = _setting(ROOT / "data", _folder, "Folder that holds swarm.db, repos/, runs/ and images/")
-    runtime: str = _setting("auto", _one_of("auto", "qemu", "bubblewrap", "process", "fake"), "Which sandbox runs a ticket; auto takes the best that works")
-    agent: str = _setting("auto", _one_of("auto", *AGENTS), "Which agent works where the card names none; auto takes the first that can run")
-    agents: Path | None = _setting(None, _optional_folder, "Folder that make agents installs into; empty: agents/ in SWARM_DATA")
-    agent_command: str = _setting("", _words, "Shell command of the agent custom; $SWARM_PROMPT is the file with its prompt")
-    slots: int = _setting(os.cpu_count() or 2, _whole(1, 512), "Runs at the same time; default: number of cores")
-    poll_seconds: float = _setting(2.0, _seconds(0.05, 60), "Longest pause between two ticks")
-    max_attempts: int = _setting(3, _whole(1, 100), "Failed runs before a ticket asks a person")
-    run_seconds: float = _setting(3600.0, _seconds(1, 604800), "Longest run")
-    stall_seconds: float = _setting(600.0, _seconds(1, 604800), "Longest silence of a run")
-    check_seconds: float = _setting(600.0, _seconds(1, 604800), "Longest single check")
-    log_mb: int = _setting(20, _whole(1, 10000), "Largest log of a run; a run that writes more is stopped")
-    work_mb: int = _setting(2048, _whole(16, 1000000), "Largest work tree of a run")
-    memory_mb: int = _setting(4096, _whole(64, 1000000), "Largest memory of all processes of a run together; a run that uses more is stopped")
-    processes: int = _setting(512, _whole(16, 100000), "Most processes and threads of a run; a run that has more is stopped")
-    vm_image: str = _setting("default", _name, "Which image in images/ virtual machines start from")
-    vm_memory_mb: int = _setting(1024, _whole(256, 1000000), "Memory of a virtual machine; so many run at once as the host's memory holds")
-    vm_cpus: int = _setting(1, _whole(1, 64), "Processors of a virtual machine")
-    vm_disk_mb: int = _setting(4096, _whole(64, 1000000), "Disk of a virtual machine; its memory and this together hold its files")
-    vm_templates: str = _setting("on", _one_of("on", "off"), "on: virtual machines are clones of one that is booted already; off: each boots")
-    vm_boot_seconds: float = _setting(60.0, _seconds(1, 3600), "Longest start of a virtual machine, longer on a busy host; then it is tried again")
-    vm_packages: tuple[str, ...] = _setting((), _packages, "Further Debian packages for make vm-image, separated by spaces")
-    vm_files: Path | None = _setting(None, _optional_folder, "Folder whose files make vm-image lays over the image; empty: none")
-    vm_suite: str = _setting("bookworm", _name, "Debian release that make vm-image takes")
-    vm_mirror: str = _setting("", _mirror, "Debian mirror that make vm-image fetches from; empty: the usual ones")
-    vm_accelerator: str = _setting("auto", _one_of("auto", "kvm", "tcg"), "What make vm-image tries; auto takes kvm only where the image boots with it")
-    keep_days: int = _setting(30, _whole(1, 36500), "How long folders of ended runs are kept (logs, prompts); rows stay")
-    keep_mb: int = _setting(10000, _whole(1, 100000000), "Largest size of all folders of ended runs; the oldest go first")
-    answer_seconds: float = _setting(0.0, _seconds(0, 31536000), "How long a question of a run waits; then its first option is assumed. 0: for ever")
-    backoff_seconds: float = _setting(10.0, _seconds(0, 3600), "First pause after a failed attempt; doubles each time, up to 5 minutes")
-    synchronous: str = _setting("FULL", _one_of("FULL", "NORMAL"), "SQLite durability: FULL survives a power cut, NORMAL may lose the last commits")
-    repository_url: str = _setting("https://github.com/{repository}.git", _url_pattern, "What owner/repo expands to")
-    repository_roots: tuple[Path, ...] = _setting((), _folders, "Folders under which local repositories may be used, separated by ':'; empty: none")
-    repository_protocols: tuple[str, ...] = _setting(("https", "ssh"), _names, "git protocols that a repository URL may use")
-    model_url: str = _setting("", _web_address, "OpenAI-compatible endpoint that drafts cards, such as http://127.0.0.1:11434/v1; empty: none")
-    model_key: str = _setting("", _words, "Key for SWARM_MODEL_URL; never shown", secret=True)
-    model: str = _setting("", _words, "Name of the model that drafts cards")
-    model_seconds: float = _setting(60.0, _seconds(0.1, 3600), "Longest that drafting by a model takes; then the template drafts")
-    openai_url: str = _setting("", _web_address, "Where agents find OpenAI's API, /v1 included; empty: OpenAI itself, if there is a key")
-    openai_key: str = _setting("", _words, "Key for it; no sandbox ever sees it", secret=True)
-    openai_model: str = _setting("", _words, "Name of the model that agents of this kind use; empty: the agent's own choice")
-    anthropic_url: str = _setting("", _web_address, "Where agents find Anthropic's API; empty: Anthropic itself, if there is a key")
-    anthropic_key: str = _setting("", _words, "Key for it; no sandbox ever sees it", secret=True)
-    anthropic_model: str = _setting("", _words, "Name of the model that agents of this kind use; empty: the agent's own choice")
-    gemini_url: str = _setting("", _web_address, "Where agents find Gemini's API; empty: Google itself, if there is a key")
-    gemini_key: str = _setting("", _words, "Key for it; no sandbox ever sees it", secret=True)
-    gemini_model: str = _setting("", _words, "Name of the model that agents of this kind use; empty: the agent's own choice")
-    run_tokens: int = _setting(5_000_000, _whole(0, 999_999_999), "Tokens that one run may use; 0: no limit")
-    session_tokens: int = _setting(50_000_000, _whole(0, 999_999_999), "Tokens that all runs of a session may use together; 0: no limit")
-    run_money: float = _setting(0.0, _amount, "Money that one run may use, by SWARM_PRICES; 0: no limit")
-    session_money: float = _setting(0.0, _amount, "Money that all runs of a session may use together; 0: no limit")
-    prices: dict | None = _setting(None, _prices, "Price table: JSON, or a file that holds it; model -> input, output per million tokens")
-    egress_hosts: tuple[str, ...] = _setting((), _hosts, "Hosts that runs may fetch from: names, *.names, and sets such as npm or pypi; empty: none")
-    egress_mb: int = _setting(2000, _whole(1, 1000000), "Most that one run may fetch and send, in all")
-    gateway_ca: Path | None = _setting(None, _certificates, "File of further certificate authorities for models behind https; empty: the system's")
+    host: str = _setting("127.0.0.1", values.loopback, "Address to listen on; loopback only")
+    port: int = _setting(8080, values.whole(0, 65535), "Port to listen on; 0 takes a free one")
+    allowed_hosts: tuple[str, ...] = _setting((), values.names, "Further Host names to answer to, separated by commas")
+    data: Path = _setting(ROOT / "data", values.folder, "Folder that holds swarm.db, repos/, runs/ and images/")
+    runtime: str = _setting("auto", values.one_of("auto", "qemu", "bubblewrap", "process", "fake"),
+                            "Which sandbox runs a ticket; auto takes the best that works")
+    agent: str = _setting("auto", values.one_of("auto", *AGENTS), "Which agent works where the card names none; auto takes the first that can run")
+    agents: Path | None = _setting(None, values.optional_folder, "Folder that make agents installs into; empty: agents/ in SWARM_DATA")
+    agent_command: str = _setting("", values.words, "Shell command of the agent custom; $SWARM_PROMPT is the file with its prompt")
+    slots: int = _setting(os.cpu_count() or 2, values.whole(1, 512), "Runs at the same time; default: number of cores")
+    poll_seconds: float = _setting(2.0, values.seconds(0.05, 60), "Longest pause between two ticks")
+    max_attempts: int = _setting(3, values.whole(1, 100), "Failed runs before a ticket asks a person")
+    run_seconds: float = _setting(3600.0, values.seconds(1, 604800), "Longest run")
+    stall_seconds: float = _setting(600.0, values.seconds(1, 604800), "Longest silence of a run")
+    check_seconds: float = _setting(600.0, values.seconds(1, 604800), "Longest single check")
+    log_mb: int = _setting(20, values.whole(1, 10000), "Largest log of a run; a run that writes more is stopped")
+    work_mb: int = _setting(2048, values.whole(16, 1000000), "Largest work tree of a run")
+    memory_mb: int = _setting(4096, values.whole(64, 1000000), "Largest memory of all processes of a run together; a run that uses more is stopped")
+    processes: int = _setting(512, values.whole(16, 100000), "Most processes and threads of a run; a run that has more is stopped")
+    vm_image: str = _setting("default", values.name, "Which image in images/ virtual machines start from")
+    vm_memory_mb: int = _setting(1024, values.whole(256, 1000000), "Memory of a virtual machine; so many run at once as the host's memory holds")
+    vm_cpus: int = _setting(1, values.whole(1, 64), "Processors of a virtual machine")
+    vm_disk_mb: int = _setting(4096, values.whole(64, 1000000), "Disk of a virtual machine; its memory and this together hold its files")
+    vm_templates: str = _setting("on", values.one_of("on", "off"), "on: virtual machines are clones of one that is booted already; off: each boots")
+    vm_boot_seconds: float = _setting(60.0, values.seconds(1, 3600), "Longest start of a virtual machine, longer on a busy host; then it is tried again")
+    vm_packages: tuple[str, ...] = _setting((), values.packages, "Further Debian packages for make vm-image, separated by spaces")
+    vm_files: Path | None = _setting(None, values.optional_folder, "Folder whose files make vm-image lays over the image; empty: none")
+    vm_suite: str = _setting("bookworm", values.name, "Debian release that make vm-image takes")
+    vm_mirror: str = _setting("", values.mirror, "Debian mirror that make vm-image fetches from; empty: the usual ones")
+    vm_accelerator: str = _setting("auto", values.one_of("auto", "kvm", "tcg"), "What make vm-image tries; auto takes kvm only where the image boots with it")
+    keep_days: int = _setting(30, values.whole(1, 36500), "How long folders of ended runs are kept (logs, prompts); rows stay")
+    keep_mb: int = _setting(10000, values.whole(1, 100000000), "Largest size of all folders of ended runs; the oldest go first")
+    answer_seconds: float = _setting(0.0, values.seconds(0, 31536000), "How long a question of a run waits; then its first option is assumed. 0: for ever")
+    backoff_seconds: float = _setting(10.0, values.seconds(0, 3600), "First pause after a failed attempt; doubles each time, up to 5 minutes")
+    synchronous: str = _setting("FULL", values.one_of("FULL", "NORMAL"), "SQLite durability: FULL survives a power cut, NORMAL may lose the last commits")
+    repository_url: str = _setting("https://github.com/{repository}.git", values.url_pattern, "What owner/repo expands to")
+    repository_roots: tuple[Path, ...] = _setting((), values.folders, "Folders under which local repositories may be used, separated by ':'; empty: none")
+    repository_protocols: tuple[str, ...] = _setting(("https", "ssh"), values.names, "git protocols that a repository URL may use")
+    model_url: str = _setting("", values.web_address, "OpenAI-compatible endpoint that drafts cards, such as http://127.0.0.1:11434/v1; empty: none")
+    model_key: str = _setting("", values.words, "Key for SWARM_MODEL_URL; never shown", secret=True)
+    model: str = _setting("", values.words, "Name of the model that drafts cards")
+    model_seconds: float = _setting(60.0, values.seconds(0.1, 3600), "Longest that drafting by a model takes; then the template drafts")
+    openai_url: str = _setting("", values.web_address, "Where agents find OpenAI's API, /v1 included; empty: OpenAI itself, if there is a key")
+    openai_key: str = _setting("", values.words, "Key for it; no sandbox ever sees it", secret=True)
+    openai_model: str = _setting("", values.words, "Name of the model that agents of this kind use; empty: the agent's own choice")
+    anthropic_url: str = _setting("", values.web_address, "Where agents find Anthropic's API; empty: Anthropic itself, if there is a key")
+    anthropic_key: str = _setting("", values.words, "Key for it; no sandbox ever sees it", secret=True)
+    anthropic_model: str = _setting("", values.words, "Name of the model that agents of this kind use; empty: the agent's own choice")
+    gemini_url: str = _setting("", values.web_address, "Where agents find Gemini's API; empty: Google itself, if there is a key")
+    gemini_key: str = _setting("", values.words, "Key for it; no sandbox ever sees it", secret=True)
+    gemini_model: str = _setting("", values.words, "Name of the model that agents of this kind use; empty: the agent's own choice")
+    run_tokens: int = _setting(5_000_000, values.whole(0, 999_999_999), "Tokens that one run may use; 0: no limit")
+    session_tokens: int = _setting(50_000_000, values.whole(0, 999_999_999), "Tokens that all runs of a session may use together; 0: no limit")
+    run_money: float = _setting(0.0, values.amount, "Money that one run may use, by SWARM_PRICES; 0: no limit")
+    session_money: float = _setting(0.0, values.amount, "Money that all runs of a session may use together; 0: no limit")
+    prices: dict | None = _setting(None, values.prices, "Price table: JSON, or a file that holds it; model -> input, output per million tokens")
+    egress_hosts: tuple[str, ...] = _setting((), values.hosts, "Hosts that runs may fetch from: names, *.names, and sets such as npm or pypi; empty: none")
+    egress_mb: int = _setting(2000, values.whole(1, 1000000), "Most that one run may fetch and send, in all")
+    gateway_ca: Path | None = _setting(None, values.certificates, "File of further certificate authorities for models behind https; empty: the system's")
 
-    forge: str = _setting("auto", _one_of("auto", "github", "gitlab", "none"), "What opens pull requests; auto: by the repository's host; none: branches only")
-    forge_url: str = _setting("", _web_address, "Address of an own forge (Enterprise Server, GitLab); empty: github.com and gitlab.com")
-    forge_token: str = _setting("", _words, "Token for it: an installation token or a fine-grained one; never shown", secret=True)
-    forge_token_file: Path | None = _setting(None, _token_file, "File that holds the token instead, read anew each time")
-    forge_poll_seconds: float = _setting(60.0, _seconds(0.05, 86400), "Between two looks at what became of a pull request")
-    webhook_secret: str = _setting("", _words, "Secret of POST /api/forge/webhook, with which a forge says that something happened; empty: none", secret=True)
-    protected_paths: tuple[str, ...] = _setting((".github/workflows", ".github/actions", ".gitlab-ci.yml"), _names,
+    forge: str = _setting("auto", values.one_of("auto", "github", "gitlab", "none"),
+                          "What opens pull requests; auto: by the repository's host; none: branches only")
+    forge_url: str = _setting("", values.web_address, "Address of an own forge (Enterprise Server, GitLab); empty: github.com and gitlab.com")
+    forge_token: str = _setting("", values.words, "Token for it: an installation token or a fine-grained one; never shown", secret=True)
+    forge_token_file: Path | None = _setting(None, values.token_file, "File that holds the token instead, read anew each time")
+    forge_poll_seconds: float = _setting(60.0, values.seconds(0.05, 86400), "Between two looks at what became of a pull request")
+    webhook_secret: str = _setting("", values.words, "Secret of POST /api/forge/webhook, with which a forge says that something happened; empty: none",
+                                   secret=True)
+    protected_paths: tuple[str, ...] = _setting((".github/workflows", ".github/actions", ".gitlab-ci.yml"), values.names,
                                                 "Changes to these paths are pushed only when a person has approved them, separated by commas")
-    public_url: str = _setting("", _web_address, "Address of these pages in links from pull requests; empty: no links")
+    public_url: str = _setting("", values.web_address, "Address of these pages in links from pull requests; empty: no links")
 
     @classmethod
     def from_env(cls, env: Mapping[str, str] = os.environ) -> "Config":
         """Reads SWARM_<NAME>. Raises Refused naming the variable, its value and what is allowed."""
         known = {variable(f.name): f for f in fields(cls)}
-        values = {}
+        given = {}
         for name, f in known.items():
             if name in env:
                 try:
-                    values[f.name] = f.metadata["parse"](env[name].strip())
+                    given[f.name] = f.metadata["parse"](env[name].strip())
                 except ValueError as why:
                     shown = name if f.metadata["secret"] else f"{name}={env[name]!r}"
                     raise Refused(f"{shown} is not possible. Allowed: {why}.") from None
-        return cls(**values)
+        return cls(**given)
 
     @property
     def database(self) -> Path:

@@ -131,10 +131,11 @@ class SwarmEngine:
             return
         free = self.slots - self.busy_slots()
         claimed = claims.claim(self.db, self.id, free, now or self.clock.now())
-        if claimed:
-            point("after-claim")
-            if self.choice.fallback and self._may_choose:
-                self.choice = choose(self.config.runtime, self.config.machine)  # isolation may have been installed meanwhile
+        if not claimed:
+            return
+        point("after-claim")
+        if self.choice.fallback and self._may_choose:
+            self.choice = choose(self.config.runtime, self.config.machine)  # isolation may have been installed meanwhile
         with self._together():
             for run in claimed:
                 event("claimed", ticket=run["ticket_id"], run=run["id"], attempt=run["run_no"], kind=run["kind"])

@@ -1,0 +1,128 @@
+"""What the value of a setting may look like: from its text to its value. Each raises ValueError that says what is allowed."""
+import ipaddress
+import os
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+
+def whole(low: int, high: int) -> Callable[[str], int]:
+    def parse(text: str) -> int:
+        if not re.fullmatch(r"\d{1,9}", text) or not low <= int(text) <= high:
+            raise ValueError(f"a whole number from {low} to {high}")
+        return int(text)
+    return parse
+
+
+def seconds(low: float, high: float) -> Callable[[str], float]:
+    def parse(text: str) -> float:
+        if not re.fullmatch(r"\d{1,7}(\.\d{1,3})?", text) or not low <= float(text) <= high:
+            raise ValueError(f"seconds from {low:g} to {high:g}")
+        return float(text)
+    return parse
+
+
+def one_of(*allowed: str) -> Callable[[str], str]:
+    def parse(text: str) -> str:
+        if text not in allowed:
+            raise ValueError("one of " + ", ".join(allowed))
+        return text
+    return parse
+
+
+def folder(text: str) -> Path:
+    if not text:
+        raise ValueError("a folder")
+    return Path(text).expanduser().resolve()
+
+
+def folders(text: str) -> tuple[Path, ...]:
+    paths = tuple(Path(part).expanduser() for part in text.split(os.pathsep) if part)
+    if any(not path.is_absolute() for path in paths):
+        raise ValueError(f"absolute folders, separated by {os.pathsep!r}")
+    return tuple(path.resolve() for path in paths)
+
+
+def packages(text: str) -> tuple[str, ...]:
+    names = tuple(text.replace(",", " ").split())
+    if any(not re.fullmatch(r"[a-z0-9][a-z0-9+.-]+", name) for name in names):
+        raise ValueError("names of Debian packages, separated by spaces")
+    return names
+
+
+def optional_folder(text: str) -> Path | None:
+    return folder(text) if text else None
+
+
+def name(text: str) -> str:
+    if not re.fullmatch(r"[a-zA-Z0-9][a-zA-Z0-9_-]{0,40}", text):
+        raise ValueError("a name of letters, digits, - and _")
+    return text
+
+
+def mirror(text: str) -> str:
+    if text and not re.fullmatch(r"(https?://|file:///|copy:///)\S+", text):
+        raise ValueError("a URL that begins with https://, http:// or file:///")
+    return text
+
+
+def names(text: str) -> tuple[str, ...]:
+    return tuple(part.strip().lower() for part in text.split(",") if part.strip())
+
+
+def loopback(text: str) -> str:
+    try:
+        local = text == "localhost" or ipaddress.ip_address(text).is_loopback
+    except ValueError:
+        local = False
+    if not local:
+        raise ValueError("a loopback address (127.0.0.1, ::1 or localhost): there are no logins, so nobody else may reach it")
+    return text
+
+
+def url_pattern(text: str) -> str:
+    if "{repository}" not in text or text.startswith("-") or "::" in text.partition("//")[0]:
+        raise ValueError("a URL with {repository} in it")
+    return text
+
+
+def web_address(text: str) -> str:
+    if text and not re.fullmatch(r"https?://[A-Za-z0-9\[][^\s@?#]*", text):
+        raise ValueError("an http or https URL without a user, query or fragment")
+    return text
+
+
+def words(text: str) -> str:
+    if len(text) > 1000 or not text.isprintable():
+        raise ValueError("at most 1000 printable characters")
+    return text
+
+
+def amount(text: str) -> float:
+    if not re.fullmatch(r"\d{1,9}(\.\d{1,6})?", text):
+        raise ValueError("an amount like 2.50; 0: no limit")
+    return float(text)
+
+
+def prices(text: str) -> dict | None:
+    from engine.gateway.prices import parse_prices  # here alone: a run's own process has no need of it
+
+    return parse_prices(text) or None
+
+
+def hosts(text: str) -> tuple[str, ...]:
+    from engine.gateway.addresses import parse_hosts
+
+    return parse_hosts(text)
+
+
+def certificates(text: str) -> Path | None:
+    if text and not Path(text).expanduser().is_file():
+        raise ValueError("a file of certificates (PEM)")
+    return Path(text).expanduser().resolve() if text else None
+
+
+def token_file(text: str) -> Path | None:
+    if text and not Path(text).expanduser().is_file():
+        raise ValueError("a file that holds a token")
+    return Path(text).expanduser().resolve() if text else None
