@@ -14,6 +14,7 @@ from engine.errors import AgentFailed, Permanent, RateLimited, RunFailure, Trans
 from engine.jobs import Result
 from engine.log import event
 from engine.outcomes import failed, record
+from engine.repository import ZEROS
 
 FAILURES = {"transient": Transient, "rate_limited": RateLimited, "agent": AgentFailed, "permanent": Permanent}
 
@@ -82,8 +83,9 @@ def _deliver(db: Database, branches: Branches, run: Any, ticket: Any, result: Re
         return
     event("merging", ticket=ticket["id"], run=run["id"], tip=tip)
     point("after-merging")
-    merged = branches.merge(work, tip, onto=merge_queue.began_on(db, run, result))
-    if merged is None and merge_queue.has_checks(db, ticket):
+    behind = merge_queue.is_busy(db, ticket)
+    merged = branches.merge(work, tip, onto=ZEROS if behind else merge_queue.began_on(db, run, result))
+    if merged is None and (behind or merge_queue.has_checks(db, ticket)):
         claims.wait(db, run, result)
         event("waits", ticket=ticket["id"], run=run["id"], why="the merged head is checked")
         return

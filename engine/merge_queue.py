@@ -1,6 +1,5 @@
 """What waits to be merged because the integration branch has moved since its run began: one recheck run at a time for each build checks it
 on the merged head, several changes together where several wait. What comes of that is in engine/landing.py."""
-from dataclasses import replace
 from typing import Any
 
 from engine import claims, requests
@@ -59,6 +58,12 @@ def began_on(db: Database, run: Any, result: Result) -> str | None:
     return db.value(f"select {BEGAN_ON} from runs r where r.id = ?", (run["id"],)) or result.base
 
 
+def is_busy(db: Database, ticket: Any) -> bool:
+    """Whether others of its build wait or are being checked: who goes past them would move the branch under their check, again and again."""
+    return db.value("select 1 from runs r join tickets t on t.id = r.ticket_id where r.ended_at is null and t.parent_id = ? and t.id <> ?"
+                    " and (r.state = 'queued' or r.checked_by is not null) limit 1", (ticket["parent_id"], ticket["id"])) is not None
+
+
 def has_checks(db: Database, ticket: Any) -> bool:
     """Whether a second look at its change could say anything: it has a check, or something that was merged before has one."""
     texts = [ticket["acceptance_criteria"], *(row[0] for row in db.all(
@@ -88,7 +93,7 @@ def _job(db: Database, config: Config, run: Any, epic: Any, session: Any, choice
     landed = db.all("select id, title, merged_sha, acceptance_criteria from tickets where parent_id = ? and status = 'completed' and merged_sha is not null"
                     " and acceptance_criteria like '%\"check\"%' order by seq", (epic["id"],))
     job = job_for(db, config, run, epic, session, choice.runtime.name, RUNBOOK)
-    return replace(job, criteria=(), waiting=tuple(_change(row, row["run"], row["tip"], row["base"]) for row in changes),
+    return job._replace(criteria=(), waiting=tuple(_change(row, row["run"], row["tip"], row["base"]) for row in changes),
                    landed=tuple(_change(row, "", row["merged_sha"], "") for row in landed))
 
 

@@ -175,7 +175,8 @@ class ModelBranches:
         self.outside.moment()
         if (work.integration, tip) not in [(merge.integration, merge.tip) for merge in self.outside.merged]:
             self._run_into_trouble(work.run)
-            if onto is not None and any(merge.integration == work.integration for merge in self.outside.merged):
+            moved = onto != tip_of("base") or any(merge.integration == work.integration for merge in self.outside.merged)
+            if onto is not None and moved:
                 return None
             self.outside.merged.append(Merge(work.integration, work.ticket, work.run, tip))
         self.outside.moment()
