@@ -65,7 +65,7 @@ forge-live: $(VENV)/.test  ## try a delivery on a real forge: see docs/delivery.
 agents: $(VENV)/.run  ## install coding agents, in pinned versions, into data/agents: all, or make agents AGENTS="codex claude"
 	@$(BIN)/python -m engine.agents.packages $(AGENTS)
 
-agents-test: $(VENV)/.test  ## the tests with real coding agents, in bubblewrap and in virtual machines (about 30 minutes)
+agents-test: $(VENV)/.test  ## the tests with real coding agents, in bubblewrap and in virtual machines (about an hour)
 	@$(BIN)/python -m pytest -m agents
 
 bench: $(VENV)/.bench  ## measure claims, inserts, dispatch, pages and peers, side by side (about 15 minutes)

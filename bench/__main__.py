@@ -4,6 +4,7 @@ import importlib
 import json
 import os
 import shutil
+import signal
 import sys
 import tempfile
 import time
@@ -48,13 +49,20 @@ def _number(value: float | None) -> str:
     return f"{value:,.0f}" if abs(value) >= 100 or value == int(value) else f"{value:.3g}"
 
 
+def _place() -> Path:
+    """The system's temporary folder where that is on the same file system as this one; what a killed bench leaves then lies in nobody's way."""
+    here, temporary = Path.cwd(), Path(tempfile.gettempdir())
+    return temporary if temporary.stat().st_dev == here.stat().st_dev else here
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m bench", description="Measures what docs/performance.md promises.")
     parser.add_argument("--quick", action="store_true", help="smaller sizes, under 90 seconds; the full form takes 7 minutes on 2 idle cores")
     parser.add_argument("--only", choices=FIGURES, help="one figure alone")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the rows there, too")
-    parser.add_argument("--folder", type=Path, default=Path.cwd(), help="where to work; its file system is what is measured (default: here)")
+    parser.add_argument("--folder", type=Path, default=_place(), help="where to work; its file system is what is measured (default: this one's)")
     options = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))  # an exception, so that what it made goes
     folder = Path(tempfile.mkdtemp(prefix=".bench-", dir=options.folder))
     try:
         facts, since, rows = machine.described(folder), time.monotonic(), []

@@ -6,7 +6,6 @@ import statistics
 import subprocess
 import time
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 from bench.rows import Row
@@ -27,8 +26,8 @@ def measure(size: Size, folder: Path) -> Iterator[Row]:
     if Machines(machine).probe() is not None or size.machines == 0:
         return
     bundle = _bundle(folder)
-    _job(folder / "first", bundle, replace(machine, templates=True))  # which makes the template
-    rounds = [(_job(folder / f"cold-{n}", bundle, replace(machine, templates=False)), _job(folder / f"clone-{n}", bundle, replace(machine, templates=True)))
+    _job(folder / "first", bundle, machine._replace(templates=True))  # which makes the template
+    rounds = [(_job(folder / f"cold-{n}", bundle, machine._replace(templates=False)), _job(folder / f"clone-{n}", bundle, machine._replace(templates=True)))
               for n in range(size.machines)]
     cold, clone = ([pair[n] for pair in rounds] for n in (0, 1))
     bare, started = (statistics.median(each[n] for each in cold) for n in (0, 1))

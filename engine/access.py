@@ -58,7 +58,7 @@ def used_up(limits: Budget) -> str | None:
     if limits.session_tokens and limits.session_spent_tokens >= limits.session_tokens:
         return f"The budget of this session is used up ({limits.session_spent_tokens:,} of {limits.session_tokens:,} tokens)."
     if limits.session_money and limits.session_spent_money >= limits.session_money:
-        return f"The budget of this session is used up ({limits.session_spent_money:.2f} of {limits.session_money:g} in money)."
+        return f"The budget of this session is used up ({limits.session_spent_money:.2f} of {limits.session_money:g} {limits.currency or 'in money'})."
     return None
 
 

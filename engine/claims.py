@@ -131,11 +131,11 @@ def merging(db: Database, run: Any, tip: str, checked_by: str | None = None) -> 
 def wait(db: Database, run: Any, result: Result) -> bool:
     """Its change is kept, and the branch has moved: it waits to be checked on the merged head. False: stale. Repeatable."""
     with db.transaction():
-        held = db.execute(f"update tickets set reason = ?, updated_at = {NOW} where id = ? and claim_token = ? and status in ('claimed', 'running')",
-                          (WAITS, run["ticket_id"], run["claim_token"])).rowcount == 1
+        held = change(db, "running", "id = :id and claim_token = :token and status in ('claimed', 'running')",  # claimed: whoever launched it died at once
+                      {"id": run["ticket_id"], "token": run["claim_token"]}, reason=WAITS)
         if held:
             db.execute(f"update runs set state = 'queued', {_SAID} where id = ? and ended_at is null", (*_said(result), run["id"]))
-    return held
+    return held == 1
 
 
 def finish(db: Database, run: Any, outcome: str, status: str, reason: str | None, result: Result | None = None,

@@ -1,7 +1,6 @@
 """What a sandbox uses, held against its limits: in the course of its life, and once more at its end."""
 import os
 import time
-from dataclasses import dataclass
 from pathlib import Path
 
 from engine import cgroups
@@ -12,16 +11,12 @@ from engine.proc import Usage, descendants, proportional, usage
 from engine.runtimes.base import OUT_BYTES, OUT_FILES, TOO_MUCH, Handle, Runtime
 
 
-@dataclass
 class Gauge:
     """Of one sandbox. groups: its control groups, which may be none: then its processes are this process's descendants."""
 
-    runtime: Runtime
-    handle: Handle
-    outputs: Path
-    limits: Limits
-    groups: list[Path]
-    _next_full: float = 0.0
+    def __init__(self, runtime: Runtime, handle: Handle, outputs: Path, limits: Limits, groups: list[Path]) -> None:
+        self.runtime, self.handle, self.outputs, self.limits, self.groups = runtime, handle, outputs, limits, groups
+        self._next_full = 0.0
 
     def look(self) -> None:
         """Raises AgentFailed naming the limit that was passed."""

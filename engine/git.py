@@ -6,7 +6,6 @@ import re
 import resource
 import signal
 import subprocess
-import tempfile
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -72,6 +71,8 @@ def call_git(git_dir: Path | None, *args: str, **options: Unpack[Options]) -> Ou
 @contextmanager
 def stream_git(git_dir: Path | None, *args: str, **options: Unpack[Options]) -> Iterator[IO[bytes]]:
     """git's output as a file, for what may be too long to hold. Whoever stops reading before its end ends git; that is no error."""
+    import tempfile  # here alone: a run starts sooner without it
+
     timeout = options.get("timeout", SECONDS)
     with tempfile.TemporaryFile() as errors, tempfile.TemporaryFile() as file:
         stdin = options.get("stdin")

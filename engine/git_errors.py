@@ -6,15 +6,16 @@ from engine.errors import Permanent, RunFailure, Transient
 
 NETWORK_COMMANDS = ("fetch", "ls-remote", "push")  # only their words may speak of a network: elsewhere these could be a file's name
 
-_REFUSED = re.compile(  # these decide, whatever else git adds about a closed connection
+# Text, compiled when it is needed: a run does not wait for it at its start.
+_REFUSED = (  # these decide, whatever else git adds about a closed connection
     r"permission denied|authentication failed|repository not found|does not appear to be a git repository|host key verification failed"
-    r"|could not read (username|password)|returned error: 40[0-47]|dubious ownership|not allowed|no matching host key", re.I)
-_PASSING = re.compile(
+    r"|could not read (username|password)|returned error: 40[0-47]|dubious ownership|not allowed|no matching host key")
+_PASSING = (
     r"could not resolve|name resolution|timed out|connection (refused|reset|closed|aborted)|failed to connect|couldn't connect"
     r"|network is unreachable|no route to host|early eof|hung up|unexpected disconnect|returned error: (5\d\d|429)|http (5\d\d|429)"
     r"|empty reply from server|ssl_error_syscall|gnutls_handshake|tls connection was non-properly terminated|operation too slow|rpc failed"
-    r"|kex_exchange_identification|transfer closed", re.I)
-_DISK = re.compile(r"no space left on device|disk quota exceeded|too many open files|resource temporarily unavailable|cannot allocate memory", re.I)
+    r"|kex_exchange_identification|transfer closed")
+_DISK = r"no space left on device|disk quota exceeded|too many open files|resource temporarily unavailable|cannot allocate memory"
 
 
 def failure(command: str, code: int, stderr: bytes) -> RunFailure:
@@ -24,8 +25,8 @@ def failure(command: str, code: int, stderr: bytes) -> RunFailure:
     if code in (-signal.SIGKILL, -signal.SIGTERM, -signal.SIGINT, -signal.SIGHUP):
         return Transient(f"git {command} was stopped by signal {-code}. It will be tried again.")
     sentence = f"git {command} failed: {words or f'it ended with code {code}'}"
-    network = command in NETWORK_COMMANDS and _PASSING.search(words) and not _REFUSED.search(words)
-    kind = Transient if network or _DISK.search(words) else Permanent
+    network = command in NETWORK_COMMANDS and re.search(_PASSING, words, re.I) and not re.search(_REFUSED, words, re.I)
+    kind = Transient if network or re.search(_DISK, words, re.I) else Permanent
     return kind(sentence, words=clean(stderr, 4000))
 
 

@@ -1,5 +1,7 @@
 """The run folder: what the engine hands to a run, and what the run leaves behind.
 
+Named tuples and a plain class, no dataclasses: a run's own process starts a third sooner without those and what they import.
+
     data/runs/<run id>/  job.json  lock  started.json  sandbox.lock  log  checks.json  result.json      (host only)
                          in/    read-only in the sandbox: in.bundle, prompt.md, job
                          out/   the only writable path shared with the sandbox: out.bundle, request.json
@@ -7,17 +9,18 @@
 import json
 import os
 import stat
-from dataclasses import asdict, dataclass, field
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 from engine.errors import Permanent
 
 SMALL = 1 << 20  # bytes; the most that is read of a small file that a sandbox wrote
+NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
-@dataclass(frozen=True)
-class Limits:
+class Limits(NamedTuple):
     """What one run may use. Seconds of wall clock; MB are 10^6 bytes."""
 
     run_seconds: float
@@ -29,8 +32,7 @@ class Limits:
     processes: int
 
 
-@dataclass(frozen=True)
-class Machine:
+class Machine(NamedTuple):
     """The virtual machine that a run gets where it gets one. image: the folder of its image. disk_mb: swap space, on the host's disk.
     templates: whether it may be a clone of one that was booted before."""
 
@@ -42,8 +44,7 @@ class Machine:
     boot_seconds: float = 60.0   # by then it has to be up; longer where the host has more to do than it has cores
 
 
-@dataclass(frozen=True)
-class Criterion:
+class Criterion(NamedTuple):
     """One acceptance criterion; `check` is a shell command, empty where only a person can judge. waived: why a person does without the check."""
 
     text: str
@@ -51,8 +52,7 @@ class Criterion:
     waived: str = ""
 
 
-@dataclass(frozen=True)
-class Source:
+class Source(NamedTuple):
     """Where an epic's repository comes from; url None: a fresh one."""
 
     url: str | None
@@ -60,8 +60,7 @@ class Source:
     protocols: tuple[str, ...]
 
 
-@dataclass(frozen=True)
-class Budget:
+class Budget(NamedTuple):
     """What a run, and its session, may spend on models; 0: no limit. Money is in the currency of the price table, which may have a name.
     session_spent_…: what ended runs of the session have spent; its live runs are seen in their ledgers."""
 
@@ -74,8 +73,7 @@ class Budget:
     currency: str = ""
 
 
-@dataclass(frozen=True)
-class Access:
+class Access(NamedTuple):
     """What a run may reach from its sandboxes, by a gateway of its own. models: {shape: base URL}, for the agent alone; their keys are
     not here: they come on the runner's standard input. hosts: for the proxy, of the checks too. authorities: a file of certificates."""
 
@@ -83,12 +81,11 @@ class Access:
     hosts: tuple[str, ...] = ()
     megabytes: int = 0
     budget: Budget = Budget()
-    prices: dict[str, dict[str, float]] = field(default_factory=dict)
+    prices: Mapping[str, dict[str, float]] = NOTHING
     authorities: str = ""
 
 
-@dataclass(frozen=True)
-class Means:
+class Means(NamedTuple):
     """What the agent of a run works with. tools: the folder of installed agents on the host. model: '' for the agent's own choice.
     command: of the agent custom. session: of the agent, to go on in; home: the run whose session.tar has it. hooks: {name: shell text} of
     the repository's WORKFLOW.md, hook_seconds: the longest of each."""
@@ -98,12 +95,11 @@ class Means:
     command: str = ""
     session: str = ""
     home: str = ""
-    hooks: dict[str, str] = field(default_factory=dict)
+    hooks: Mapping[str, str] = NOTHING
     hook_seconds: float = 60.0
 
 
-@dataclass(frozen=True)
-class Change:
+class Change(NamedTuple):
     """A ticket's change, for a recheck run. run, tip, base: that made it, its commit, what it stands on; of a change that was merged
     before: '', its merge commit, ''."""
 
@@ -115,8 +111,7 @@ class Change:
     criteria: tuple[Criterion, ...] = ()
 
 
-@dataclass(frozen=True)
-class Job:
+class Job(NamedTuple):
     """One run, as job.json holds it. `repository` is the bare repository on the host; `integration` and `branch` are branch names."""
 
     run: str
@@ -142,7 +137,7 @@ class Job:
     landed: tuple[Change, ...] = ()    # and what was before
 
     def write(self, folder: Path) -> None:
-        write_json(folder / "job.json", asdict(self))
+        write_json(folder / "job.json", as_json(self))
 
     @classmethod
     def read(cls, folder: Path) -> "Job":
@@ -160,7 +155,6 @@ def _criteria(items: list[dict]) -> tuple[Criterion, ...]:
     return tuple(Criterion(**item) for item in items)
 
 
-@dataclass
 class Result:
     """What the runner, never the sandbox, says of a run.
 
@@ -169,25 +163,29 @@ class Result:
     'rate_limited', 'agent' or 'permanent'). checks: [{text, command, exit, seconds, output, passed}].
     at: seconds since the epoch, the date of the merge commit, so that repeating the merge makes the same object."""
 
-    run: str
-    outcome: str
-    at: int
-    base: str | None = None
-    tip: str | None = None
-    failure: str | None = None
-    reason: str | None = None
-    request: dict[str, Any] | None = None
-    checks: list[dict] = field(default_factory=list)
-    phases: dict[str, float] = field(default_factory=dict)
-    said: dict[str, Any] = field(default_factory=dict)  # by the agent, of itself: session, tokens, message; {}: nothing
-    usage: dict[str, Any] = field(default_factory=dict)  # of models and of the network, as engine/gateway/serving.py has it; {}: no gateway
-    machine: dict[str, Any] = field(default_factory=dict)  # {accelerator, memory_mb, cpus, clone, boots, boot_ms: the longest}; {}: no VM
-    wait: float = 0.0                                    # seconds that a model's provider asks to be left alone
-    merged: list[dict[str, str]] = field(default_factory=list)  # of a recheck run: [{run, merge: the merge commit}], from base to tip
-    conflicts: list[dict[str, Any]] = field(default_factory=list)  # [{run, sentence, paths, detail}], with the base
+    def __init__(self, run: str, outcome: str, at: int, **known: Any) -> None:
+        """known: of what follows. Raises TypeError for a name that is not there."""
+        self.run, self.outcome, self.at = run, outcome, at
+        self.base: str | None = None
+        self.tip: str | None = None
+        self.failure: str | None = None
+        self.reason: str | None = None
+        self.request: dict[str, Any] | None = None
+        self.checks: list[dict] = []
+        self.phases: dict[str, float] = {}
+        self.said: dict[str, Any] = {}  # by the agent, of itself: session, tokens, message; {}: nothing
+        self.usage: dict[str, Any] = {}  # of models and of the network, as engine/gateway/serving.py has it; {}: no gateway
+        self.machine: dict[str, Any] = {}  # {accelerator, memory_mb, cpus, clone, boots, boot_ms: the longest}; {}: no VM
+        self.wait: float = 0.0  # seconds that a model's provider asks to be left alone
+        self.merged: list[dict[str, str]] = []  # of a recheck run: [{run, merge: the merge commit}], from base to tip
+        self.conflicts: list[dict[str, Any]] = []  # [{run, sentence, paths, detail}], with the base
+        for name, value in known.items():
+            if name not in vars(self):
+                raise TypeError(f"a result has no {name!r}")
+            setattr(self, name, value)
 
     def write(self, folder: Path) -> None:
-        write_json(folder / "result.json", asdict(self))
+        write_json(folder / "result.json", vars(self))
 
     @classmethod
     def read(cls, folder: Path) -> "Result | None":
@@ -211,6 +209,13 @@ def criteria_of(text: str) -> tuple[Criterion, ...]:
             check = str(item.get("check") or "")
             found.append(Criterion(str(item.get("text") or check), check, str(item.get("waived") or "")))
     return tuple(found)
+
+
+def as_json(value: Any) -> Any:
+    """A tuple with names, and what is in it, as dicts and lists."""
+    if isinstance(value, tuple):
+        return {name: as_json(each) for name, each in value._asdict().items()} if hasattr(value, "_asdict") else [as_json(each) for each in value]
+    return dict(value) if isinstance(value, Mapping) else value
 
 
 def write_json(path: Path, value: object) -> None:

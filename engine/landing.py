@@ -14,7 +14,7 @@ from engine.log import event
 from engine.outcomes import MAX_TRANSIENTS, failed, record
 
 WAITING = ("select r.* from runs r join tickets t on t.id = r.ticket_id where r.ended_at is null and r.state in ('queued', 'merging')"
-           " and t.claim_token = r.claim_token and t.status = 'running' and t.parent_id = ? order by r.seq")
+           " and t.claim_token = r.claim_token and t.status in ('claimed', 'running') and t.parent_id = ? order by r.seq")
 
 
 def land(db: Database, config: Config, branches: Branches, run: Any, epic: Any, result: Result) -> None:

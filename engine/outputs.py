@@ -11,7 +11,7 @@ from engine.jobs import fsync_folder, open_foreign, read_foreign
 BUNDLE_BYTES = 512_000_000
 HEADER_BYTES = 1 << 20
 QUESTION_CHARACTERS, OPTIONS = 4096, 20
-_SHA = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
+_SHA = r"[0-9a-f]{40}|[0-9a-f]{64}"
 
 
 def take_bundle(outputs: Path, copy: Path) -> str | None:
@@ -49,7 +49,7 @@ def bundle_heads(data: bytes) -> dict[str, str]:
         if not line.startswith(("-", "@")):
             sha, _, ref = line.partition(" ")
             heads[ref] = sha
-    if not end or lines[0] not in ("# v2 git bundle", "# v3 git bundle") or not all(_SHA.fullmatch(sha) for sha in heads.values()):
+    if not end or lines[0] not in ("# v2 git bundle", "# v3 git bundle") or not all(re.fullmatch(_SHA, sha) for sha in heads.values()):
         raise AgentFailed("The run left a bundle that cannot be read.")
     return heads
 

@@ -9,7 +9,6 @@ from engine.agents import AGENTS, Agent, one_line, quoted, session
 from engine.agents.log import described, read, why_failed
 from engine.errors import AgentFailed, Permanent, RateLimited, Transient
 from engine.jobs import Criterion, Job, Limits, write_json
-from engine.outputs import HEADER_BYTES, bundle_heads
 from engine.repository import Repository
 from engine.sandbox import Run, run_sandbox
 from engine.watch import PHASE, Output, OverTime
@@ -79,12 +78,13 @@ def _judge(code: int, output: Output, limits: Limits, why: str | None) -> None:
 def bundle_in(job: Job, target: Path, further: list[str]) -> str:
     """The integration branch, and further refs, as a bundle for a sandbox. -> the head that is in it, whoever merges meanwhile"""
     repository, integration = Repository(Path(job.repository)), f"refs/heads/{job.integration}"
-    if repository.head(integration) is None:
-        raise Permanent(f"The integration branch {job.integration} is not in {job.repository} any more.")
     target.parent.mkdir(parents=True, exist_ok=True)
-    repository.bundle(target, [integration, *further])
-    with open(target, "rb") as file:
-        return bundle_heads(file.read(HEADER_BYTES))[integration]
+    try:
+        return repository.bundle(target, [integration, *further])[integration]
+    except Permanent:
+        if repository.head(integration) is None:
+            raise Permanent(f"The integration branch {job.integration} is not in {job.repository} any more.") from None
+        raise
 
 
 def message(job: Job, agent: Agent) -> str:

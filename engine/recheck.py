@@ -1,7 +1,6 @@
 """A recheck run, in its own process: several changes that passed alone are merged, one upon the other, beside the integration branch, and
 checked as what it would then be. Whether they land is said by engine/landing.py."""
 import time
-from dataclasses import replace
 from pathlib import Path
 
 from engine.branches import merge_message
@@ -30,7 +29,7 @@ def recheck(run: Run) -> None:
         together = {each["run"] for each in run.result.merged}
         criteria = _criteria(repository, head, [change for change in job.waiting if change.run in together], job.landed)
         if criteria:
-            run.job = replace(job, integration=FOLDER + job.run, criteria=criteria)
+            run.job = job._replace(integration=FOLDER + job.run, criteria=criteria)
             repository.set_branch(run.job.integration, tip)
             bundle_in(run.job, run.folder / "checks" / "in" / "in.bundle", [])
             repository.delete_ref(f"refs/heads/{run.job.integration}")
@@ -65,5 +64,5 @@ def _criteria(repository: Repository, head: str, waiting: list[Change], landed: 
     for change in [*waiting, *(change for change in landed if change.tip in since)]:
         for criterion in change.criteria:
             if criterion.check and not criterion.waived:
-                found.setdefault(criterion.check, replace(criterion, text=f"{change.ticket}: {criterion.text}"))
+                found.setdefault(criterion.check, criterion._replace(text=f"{change.ticket}: {criterion.text}"))
     return tuple(found.values())

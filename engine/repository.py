@@ -1,7 +1,5 @@
 """Host-side git: one bare repository per session, and no work tree anywhere that an agent could have written to."""
 import os
-import shutil
-import tempfile
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
@@ -9,12 +7,11 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import IO, NamedTuple, Unpack
 
-from engine.branch_names import branch_name as branch_name  # where others look for it
 from engine.errors import Permanent, Transient
 from engine.git import Options, Output, call_git, stream_git
 from engine.git_errors import printable, shown
-from engine.git_remote import reaching
 from engine.jobs import fsync_folder
+from engine.outputs import HEADER_BYTES, bundle_heads
 from engine.repository_lock import hold
 
 FETCH_SECONDS = 1800.0
@@ -70,6 +67,8 @@ class Repository:
 
     def create(self) -> None:
         """An empty bare repository; one that is there stays as it is."""
+        import tempfile  # here alone, and so are others below: a run's own process needs none of them before its agent starts
+
         self.path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix="swarm-template-") as template:
             self.git("init", "--quiet", "--bare", "--initial-branch=main", f"--template={template}", "--object-format=sha1")
@@ -96,6 +95,8 @@ class Repository:
     def fetch(self, url: str, protocols: tuple[str, ...], login: Mapping[str, str] = NOTHING) -> None:
         """The heads of the repository at `url` to refs/remotes/origin/*; those that are gone there go here too. Tags stay where they are.
         login: further environment, as engine.git_remote.login makes it."""
+        from engine.git_remote import reaching
+
         with reaching(url, protocols) as env:
             self.git("fetch", "--quiet", "--prune", "--no-tags", "--no-write-fetch-head", "--no-auto-maintenance", "--no-recurse-submodules",
                      "--", url, "+refs/heads/*:refs/remotes/origin/*", env={**env, **login}, timeout=FETCH_SECONDS)
@@ -103,6 +104,8 @@ class Repository:
 
     def default_branch(self, url: str, protocols: tuple[str, ...], login: Mapping[str, str] = NOTHING) -> str | None:
         """The branch that HEAD names at `url`, or None (detached, or an empty repository)."""
+        from engine.git_remote import reaching
+
         with reaching(url, protocols) as env:
             out = self.git("ls-remote", "--symref", "--", url, "HEAD", env={**env, **login})
         for line in out.decode("utf-8", "surrogateescape").splitlines():
@@ -150,13 +153,15 @@ class Repository:
         """Removes a ref, named in full; one that is not there is no error."""
         self.git("update-ref", "-d", "--end-of-options", ref)
 
-    def bundle(self, target: Path, refs: list[str]) -> None:
-        """A bundle of these full refs and all their history, for `git clone -b <branch>`; on the disk, all or nothing, when it returns."""
+    def bundle(self, target: Path, refs: list[str]) -> dict[str, str]:
+        """A bundle of these full refs and all their history, for `git clone -b <branch>`; on the disk, all or nothing, when it returns.
+        -> {ref: the commit of it that is in there}"""
         if not refs or any(not ref.startswith("refs/") for ref in refs):
             raise Permanent(f"A bundle needs full ref names, not {refs}.")
         temporary = target.absolute().with_name(target.name + ".tmp")
         for _ in range(BUNDLE_TRIES):
-            if self._bundle(temporary, refs):
+            heads = self._bundle(temporary, refs)
+            if len(heads) == len(set(refs)):
                 break
         else:
             raise Transient(f"The branch {refs[0]} was moved by others {BUNDLE_TRIES} times in a row while it was read. It will be tried again.")
@@ -164,16 +169,18 @@ class Repository:
             os.fsync(file.fileno())
         os.rename(temporary, target)
         fsync_folder(target.absolute().parent)
+        return heads
 
-    def _bundle(self, target: Path, refs: list[str]) -> bool:
-        """False if a ref was moved meanwhile: git resolves each twice, and leaves out one that has changed in between."""
+    def _bundle(self, target: Path, refs: list[str]) -> dict[str, str]:
+        """{} or some are not there if a ref was moved meanwhile: git resolves each twice, and leaves out one that has changed in between."""
         try:
             self.git("bundle", "create", "--quiet", str(target), *refs, timeout=FETCH_SECONDS)
         except Permanent as error:
             if "empty bundle" not in error.sentence:
                 raise
-            return False
-        return self.git("bundle", "list-heads", str(target)).count(b"\n") == len(set(refs))
+            return {}
+        with open(target, "rb") as file:
+            return bundle_heads(file.read(HEADER_BYTES))
 
     def changed_files(self, base: str, tip: str) -> list[ChangedFile]:
         """What differs between two commits, by path."""
@@ -206,6 +213,8 @@ class Repository:
 
     def archive(self, branch: str, file: IO[bytes]) -> None:
         """Writes the files of a branch as a zip with one folder, named like the branch's last part."""
+        import shutil
+
         prefix = branch.rpartition("/")[2] or "archive"
         with self.stream("archive", "--format=zip", f"--prefix={prefix}/", f"refs/heads/{branch}") as stream:
             shutil.copyfileobj(stream, file, 1 << 20)

@@ -2,7 +2,6 @@
 import fcntl
 import os
 import time
-from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,20 +21,16 @@ TROUBLE_SECONDS = 60.0
 REST_BYTES = 1 << 20  # of output that is still taken after the end
 
 
-@dataclass
 class Run:
     """A run in progress: its job, its folder and what is known of its result so far. handle: of the sandbox that lives now.
     service: its gateway, for a job with `access`."""
 
-    job: Job
-    folder: Path
-    runtime: Runtime
-    result: Result
-    log: Log
-    handle: Handle | None = None
-    service: "Service | None" = None
-    began: float = field(default_factory=time.monotonic)
-    troubled: float | None = None   # since when the model's provider has given nothing but errors
+    def __init__(self, job: Job, folder: Path, runtime: Runtime, result: Result, log: Log) -> None:
+        self.job, self.folder, self.runtime, self.result, self.log = job, folder, runtime, result, log
+        self.handle: Handle | None = None
+        self.service: Service | None = None
+        self.began = time.monotonic()
+        self.troubled: float | None = None  # since when the model's provider has given nothing but errors
 
     def timed(self, phase: str, since: float) -> None:
         """Adds the milliseconds since `since` (monotonic) to a phase of the result."""
@@ -123,7 +118,7 @@ def _outer(job: Job) -> Limits:
     """What the kernel holds the sandbox to from outside. A virtual machine has what it was given; QEMU needs some threads of its own."""
     if job.machine is None:
         return job.limits
-    return replace(job.limits, memory_mb=max(job.limits.memory_mb, job.machine.memory_mb), processes=max(job.limits.processes, QEMU_THREADS))
+    return job.limits._replace(memory_mb=max(job.limits.memory_mb, job.machine.memory_mb), processes=max(job.limits.processes, QEMU_THREADS))
 
 
 def _take_lock(path: Path) -> int:

@@ -4,7 +4,6 @@ import re
 import select
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,7 +15,7 @@ LOOK_SECONDS = 0.5          # between two looks at what the sandbox uses, and at
 TAIL = 4096                 # bytes of a command's output that are kept beside the log
 PHASE = b"::phase "
 SECRET_BYTES, HIDDEN = 8, b"[secret]"  # what is shorter than that would black out common words
-_CONTROL = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]|[\x00-\x08\x0b-\x1f\x7f]")
+_CONTROL = r"\x1b\[[0-9;?]*[ -/]*[@-~]|[\x00-\x08\x0b-\x1f\x7f]"  # compiled when it is needed: a run does not wait for it at its start
 
 
 class OverTime(AgentFailed):
@@ -64,15 +63,12 @@ class Log:
             raise AgentFailed(f"The run wrote more than {self._megabytes} MB of log, so it was stopped.")
 
 
-@dataclass
 class Output:
     """What a sandbox said, as far as it matters after the log is written: did it say `marker`, and its last bytes since then."""
 
-    log: Log
-    marker: bytes
-    reached: bool = False
-    tail: bytes = b""
-    last: float = field(default_factory=time.monotonic)
+    def __init__(self, log: Log, marker: bytes) -> None:
+        self.log, self.marker = log, marker
+        self.reached, self.tail, self.last = False, b"", time.monotonic()
 
     def take(self, data: bytes) -> None:
         self.last = time.monotonic()
@@ -86,7 +82,7 @@ class Output:
 
     def text(self) -> str:
         """The tail, readable: terminal codes and control characters taken out, lines of the protocol too."""
-        lines = _CONTROL.sub("", self.tail.decode("utf-8", "replace").replace("\r\n", "\n")).split("\n")
+        lines = re.sub(_CONTROL, "", self.tail.decode("utf-8", "replace").replace("\r\n", "\n")).split("\n")
         return "\n".join(line for line in lines if not line.startswith(PHASE.decode()))
 
     def last_line(self) -> str:

@@ -21,7 +21,7 @@ def asked_view(db: Database, config: Config, tenant: str, ticket_id: str, run_id
     """{"run", "requests": [at most `limit`, oldest first], "next": the byte for `after`, None at the end, "total", "refused", "recorded"} of that run
     of a ticket, or of its latest one. refused: of the requests only those that were. Fewer than `limit` may come before the end.
 
-    total and refused count all; recorded is how many have a line. Raises NotFound."""
+    total and refused count all; recorded is how many have a line, 0 once the run's folder is gone. Raises NotFound."""
     run = run_of(db, tenant, ticket_id, run_id)
     if run is None:
         return {"run": None, "requests": [], "next": None, "total": 0, "refused": 0, "recorded": 0}
@@ -34,7 +34,7 @@ def asked_view(db: Database, config: Config, tenant: str, ticket_id: str, run_id
             file.seek(min(after, size))
             found, end = _lines(file.read(PIECE), limit, refused)
     except FileNotFoundError:  # it had no gateway, or its folder is gone
-        size, last, found, end = 0, {}, [], 0
+        size, last, found, end, counts = 0, {}, [], 0, {**counts, "recorded": 0}
     counts = counts or {"requests": last.get("number", 0), "refused": last.get("refused", 0), "recorded": last.get("number", 0)}
     return {"run": run["id"], "requests": found, "next": after + end if end and after + end < size else None,
             "total": _whole(counts.get("requests")), "refused": _whole(counts.get("refused")), "recorded": _whole(counts.get("recorded"))}

@@ -219,7 +219,7 @@ def _place_problems(card: dict[str, Any], config: Config) -> Iterator[Problem]:
     if isinstance(branch, str) and branch and not _BRANCH.fullmatch(branch):
         yield {"path": "base_branch", "message": "This is not a name that a git branch can have."}
     budget = card.get("budget")
-    if isinstance(budget, dict) and budget.get("money") and not config.prices:
+    if isinstance(budget, dict) and isinstance(budget.get("money"), int | float) and not config.prices:
         yield {"path": "budget.money", "message": "This installation has no price table (SWARM_PRICES), so money cannot be counted: limit the tokens."}
 
 

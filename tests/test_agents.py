@@ -1,5 +1,4 @@
 """Agent profiles: which one is taken, what the runbook runs, and asking a person from inside."""
-import dataclasses
 import json
 import re
 import subprocess
@@ -18,13 +17,13 @@ from engine.phases import message
 from hitl import spec_card
 
 ASK = ROOT / "engine" / "scripts" / "swarm-ask"
-CODER = dataclasses.replace(RUNBOOK, name="coder", available=lambda grounds: None)
-ABSENT = dataclasses.replace(RUNBOOK, name="absent", available=lambda grounds: "It is not installed.")
+CODER = RUNBOOK._replace(name="coder", available=lambda grounds: None)
+ABSENT = RUNBOOK._replace(name="absent", available=lambda grounds: "It is not installed.")
 
 
 def job(description: str, **values: object) -> Job:
-    return dataclasses.replace(Job("run-1", "feature", "TKT-007", "s", "A title", description, "p", "/r", "i", "b", "process", "runbook", "",
-                                   Limits(1, 1, 1, 1, 1, 1, 1)), **values)
+    plain = Job("run-1", "feature", "TKT-007", "s", "A title", description, "p", "/r", "i", "b", "process", "runbook", "", Limits(1, 1, 1, 1, 1, 1, 1))
+    return plain._replace(**values)
 
 
 def run(description: str, folder: Path, **values: object) -> subprocess.CompletedProcess:

@@ -12,14 +12,15 @@ from flask.testing import FlaskClient
 from test_engine import TWO, drive, make_engine
 
 from engine import requests, steering, usage
-from engine.access import access_for, configured, keys_file, used_up
+from engine.access import access_for, budget, configured, keys_file, limits_of, used_up
 from engine.agents import AGENTS, RUNBOOK, Agent
 from engine.config import Config
 from engine.db import Database
 from engine.errors import BadRequest, Refused
 from engine.fakes import fake_result
 from engine.gateway.ledger import folder_of
-from engine.jobs import Budget, Job, Result
+from engine.gateway.prices import parse_prices
+from engine.jobs import Budget, Job, Limits, Result
 
 USED = {"requests": 2, "input": 80, "output": 10, "cache_read": 10, "cache_write": 0, "total": 100, "money": 0.25, "estimated": 1, "models": {},
         "egress": {"requests": 3, "refused": 1, "sent": 5, "received": 7, "hosts": []}}
@@ -28,7 +29,7 @@ USED = {"requests": 2, "input": 80, "output": 10, "cache_read": 10, "cache_write
 @pytest.fixture
 def modelled() -> Iterator[Agent]:
     """An agent that needs a model, where any card can name it."""
-    agent = replace(RUNBOOK, name="test-modelled", models=("openai", "gemini"))
+    agent = RUNBOOK._replace(name="test-modelled", models=("openai", "gemini"))
     AGENTS[agent.name] = agent
     yield agent
     del AGENTS[agent.name]
@@ -42,7 +43,9 @@ def spending(title: str, outcome: str = "over_budget", **values: Any) -> Callabl
         if job.title == title and job.kind == "feature" and not seen:
             seen.append(job.run)
             return Result(job.run, outcome, 0, usage=USED, **values)
-        return replace(fake_result(job, code), usage=USED if job.kind == "feature" else {})
+        result = fake_result(job, code)
+        result.usage = USED if job.kind == "feature" else {}
+        return result
     return results
 
 
@@ -122,6 +125,34 @@ def test_what_runs_used_is_summed_by_ticket_and_session(db: Database, config: Co
     assert usage.of_run(db.one("select * from runs where ticket_id = 'TKT-002'")) == USED
 
 
+def test_what_a_card_allows_holds_where_it_is_less_than_the_settings_and_grows_with_them(db: Database, config: Config) -> None:
+    card = {"name": "N", "features": [{"title": "A"}], "budget": {"tokens": 1000, "money": 2.5}}
+    config = replace(config, session_tokens=600, session_money=0.0, prices=parse_prices('{"currency": "EUR", "m": {"input": 1}}'))
+    session = build(db, config, card)
+    row = db.one("select * from hitl_sessions where id = ?", (session,))
+    limits = budget(db, config, row)
+    assert (limits.session_tokens, limits.session_money, limits.currency) == (600, 2.5, "EUR")
+    assert budget(db, replace(config, session_tokens=0, session_money=1.0), row).session_tokens == 1000
+    raised = budget(db, replace(config, session_tokens=5000), {"id": session, "budget_raises": 2})
+    assert (raised.session_tokens, raised.session_money) == (3000, 7.5)
+    assert used_up(raised._replace(session_spent_money=8.0)) == "The budget of this session is used up (8.00 of 7.5 EUR)."
+
+
+@pytest.mark.parametrize("budget", ["much", [], {}, {"tokens": "1"}, {"tokens": -1}, {"tokens": True}, {"tokens": None, "money": [3]}, {"money": 0}])
+def test_a_budget_that_was_edited_by_hand_into_something_else_changes_nothing(config: Config, budget: Any) -> None:
+    assert limits_of(replace(config, session_tokens=7, session_money=1.0), {"budget": budget}, 1) == (14, 2.0)
+    assert limits_of(config, "no card", 0) == (config.session_tokens, 0.0)
+
+
+def test_a_build_ends_at_the_budget_of_its_card(db: Database, config: Config, modelled: Agent) -> None:
+    config = replace(config, openai_key="sk-1")
+    session = build(db, config, {"name": "N", "features": [{"title": "A"}, {"title": "B", "depends_on": ["A"], "agent": modelled.name}],
+                                 "budget": {"tokens": 100}})
+    drive(make_engine(db, config, spending("-")))
+    assert statuses(db, session)["TKT-003"] == "needs_input"
+    assert "(100 of 100 tokens)" in db.value("select body from requests where state = 'open' and kind = 'budget'")
+
+
 def test_what_a_lost_run_spent_is_taken_from_its_ledger(db: Database, config: Config) -> None:
     session = build(db, config, TWO)
     drive(make_engine(db, config))
@@ -152,9 +183,7 @@ def test_access_is_what_the_agent_speaks_and_the_operator_has_configured(db: Dat
 def test_keys_go_by_a_descriptor_and_are_shown_nowhere(db: Database, config: Config, tmp_path: Path) -> None:
     config = Config.from_env({"SWARM_OPENAI_KEY": "sk-very-secret", "SWARM_DATA": str(tmp_path)})
     assert "sk-very-secret" not in repr(config) + json.dumps(config.described({}))
-    job = Job.__new__(Job)
-    object.__setattr__(job, "access", None)
-    descriptor = keys_file(config, job)
+    descriptor = keys_file(config, Job("r", "feature", "T", "s", "", "", "", "", "", "", "fake", "x", "", Limits(1, 1, 1, 1, 1, 1, 1)))
     assert os.read(descriptor, 100) == b""
     os.close(descriptor)
 

@@ -151,7 +151,7 @@ def test_what_is_about_several_features_becomes_a_further_ticket_or_where_nobody
     config = for_forge(config, double.url)
     built = Built(db, config, tmp_path, f"{double.url}/{PROJECT}.git", double.repository(PROJECT), features=2)
     if agent:
-        AGENTS["tester"] = dataclasses.replace(RUNBOOK, name="tester")
+        AGENTS["tester"] = RUNBOOK._replace(name="tester")
     try:
         built.go()
         double.check(built.tip, "build", "failure")

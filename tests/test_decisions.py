@@ -8,6 +8,7 @@ import pytest
 from conftest import build, require, until
 from flask.testing import FlaskClient
 from test_build import running
+from test_engine import drive, make_engine
 
 from engine import decisions, steering
 from engine.config import Config
@@ -15,6 +16,7 @@ from engine.db import Database
 from engine.errors import WrongState
 from engine.jobs import criteria_of
 from engine.prompt import prompt
+from engine.runtimes import FakeOutcome
 from engine.tickets import change
 from hitl.notes import notes_markdown
 
@@ -127,8 +129,55 @@ def test_a_message_is_in_the_next_prompt_and_says_to_which_run_it_was_told(db: D
     time.sleep(0.002)
     db.execute("insert into runs (id, ticket_id, session_id, kind, claim_token, claimed_by, run_no) select 'r', id, session_id, 'feature', 't', 'e', 1"
                " from tickets where id = ?", (TICKET,))
-    assert decisions.steers(db, TICKET)[0]["told"] == 1
+    assert decisions.steers(db, TICKET)[0]["told"] is None, "it may still come to nothing"
+    db.execute("update runs set started_at = created_at")
+    assert (decisions.steers(db, TICKET)[0]["told"], decisions.steers(db, TICKET)[0]["note"]) == (1, "told to run 1")
     assert client.post(f"/api/tickets/{TICKET}/message", json={"text": " "}).status_code == 400
+
+
+def test_what_a_run_that_ends_well_did_not_hear_is_marked_and_told_when_it_runs_again(db: Database, config: Config, client: FlaskClient) -> None:
+    session = build(db, config, CARD)
+    engine = make_engine(db, config, script=lambda job: FakeOutcome(seconds=0.05 if job.run.startswith(TICKET) else 0.0))
+    for _ in range(60):
+        engine.tick()
+        if ticket(db)["status"] == "running":
+            break
+    time.sleep(0.002)
+    said = client.post(f"/api/tickets/{TICKET}/message", json={"text": "Use <b>tabs</b>."}).json["steers"][0]
+    assert (said["told"], said["late"], said["note"]) == (None, False, "not told yet: the next attempt has it")
+    until(lambda: engine.tick() or ticket(db)["status"] == "completed")
+    said = client.get(f"/api/tickets/{TICKET}").json["steers"][0]
+    assert (said["told"], said["late"]) == (None, True) and "too late, the ticket was merged" in said["note"]
+    page = client.get(f"/tickets/{TICKET}").text
+    assert "What you said came too late." in page and "Do it again" in page and "Use &lt;b&gt;tabs&lt;/b&gt;." in page
+    assert "it came too late, the ticket was merged" in client.get(f"/tickets/{TICKET}/history").text
+    assert "(read by no run: it came too late, the ticket was merged)" in notes_markdown(db, "default", session)
+    assert client.post(f"/tickets/{TICKET}/retry").status_code == 303
+    assert not decisions.steers(db, TICKET)[0]["late"] and "What you said came" not in client.get(f"/tickets/{TICKET}").text
+    assert "Use <b>tabs</b>." in prompt(db, ticket(db))
+    time.sleep(0.002)
+    until(lambda: engine.tick() or ticket(db)["status"] == "completed")
+    assert decisions.steers(db, TICKET)[0]["told"] == 2 and ticket(db)["status"] == "completed"
+
+
+def test_a_run_that_only_merges_what_was_approved_reads_no_message(db: Database, config: Config) -> None:
+    build(db, config, {**CARD, "review": True})
+    engine = make_engine(db, config)
+    drive(engine)
+    assert ticket(db)["status"] == "in_review"
+    decisions.tell(db, "default", TICKET, "And tabs.")
+    assert decisions.steers(db, TICKET)[0]["note"].endswith("if you ask for changes")
+    time.sleep(0.002)
+    steering.approve(db, "default", TICKET)
+    drive(engine)
+    assert ticket(db)["status"] == "completed" and db.value("select count(*) from runs where ticket_id = ?", (TICKET,)) == 2
+    assert decisions.steers(db, TICKET)[0]["late"]
+
+
+def test_nobody_works_on_an_epic_that_could_be_told(db: Database, config: Config, client: FlaskClient) -> None:
+    build(db, config, CARD)
+    answer = client.post("/api/tickets/TKT-001/message", json={"text": "Hello"})
+    assert answer.status_code == 409 and "Tell one of its features" in answer.json["error"]
 
 
 def test_the_page_has_the_forms_and_they_do_the_same(db: Database, config: Config, client: FlaskClient) -> None:

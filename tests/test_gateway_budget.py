@@ -99,7 +99,8 @@ def test_the_longest_name_that_fits_is_the_price() -> None:
     assert cost({"input": 3.0, "output": 15.0}, Tokens(1_000_000, 1_000_000, 1_000_000, 1_000_000)) == 24.0
 
 
-@pytest.mark.parametrize("text", ["[]", "{", '{"m": 3}', '{"m": {}}', '{"m": {"in": 3}}', '{"m": {"input": -1}}', '{"m": {"input": NaN}}',
+@pytest.mark.parametrize("text", ["[]", "{", '{"m": 3}', '{"m": {}}', '{"m": {"in": 3}}', '{"m": {"input": -1}}', '{"m": {"input": NaN}}', '{"currency": 3}',
+                                  '{"currency": "a b\\n", "m": {"input": 1}}', '{"currency": "much too long", "m": {"input": 1}}',
                                   "/nonexistent/prices.json"])
 def test_a_price_table_that_is_none_is_named(text: str) -> None:
     with pytest.raises(ValueError, match="JSON object"):
@@ -110,6 +111,8 @@ def test_a_price_table_is_read_from_text_or_file(tmp_path: Path) -> None:
     (tmp_path / "prices.json").write_text('{"m": {"input": 3}}')
     assert parse_prices(str(tmp_path / "prices.json")) == parse_prices('{"m": {"input": 3.0}}') == {"m": {"input": 3.0}}
     assert parse_prices("") == {}
+    table = parse_prices('{"currency": "EUR", "m": {"input": 3}}')
+    assert (table, table.currency) == ({"m": {"input": 3.0}}, "EUR")
 
 
 def _spend(gateway: Side, times: int) -> None:

@@ -143,6 +143,8 @@ def test_the_record_of_requests_is_bounded_and_holds_no_secrets(tmp_path: Path) 
         assert "secret" not in text and len(text) < 1500
         _fill(gateway)
         assert len(gateway.requests()) == 10_000 and gateway.service.usage()["egress"]["requests"] == 10_101
+        assert gateway.requests()[-1]["number"] == gateway.requests()[-1]["refused"] == 10_000
+        assert gateway.service.usage()["asked"] == {"requests": 10_101, "refused": 10_101, "recorded": 10_000}
         assert len(gateway.service.usage()["egress"]["hosts"]) <= 200
 
 

@@ -60,7 +60,7 @@ def isolated(tmp_path: Path) -> Any:
 def run(bench: Bench, url: str, script: str, **values: Any) -> tuple[Result, Path]:
     """As Bench.run, with a gateway to the model at `url`, and its key on the runner's standard input as the engine hands it over."""
     access = Access({"openai": url} if url else {}, values.pop("hosts", ()), 10, values.pop("budget", Budget()))
-    job = replace(bench.job(script, **values), access=access)
+    job = bench.job(script, **values)._replace(access=access)
     folder = bench.folder / "data" / "runs" / job.run
     folder.mkdir(parents=True)
     job.write(folder)
@@ -183,7 +183,7 @@ def test_the_runner_of_a_run_without_a_gateway_does_not_load_it(tmp_path: Path) 
 
 def test_a_job_with_access_is_read_as_it_was_written(tmp_path: Path, isolated: Bench) -> None:
     access = Access({"openai": "http://x"}, ("a.b",), 5, Budget(1, 2.5), {"m": {"input": 1.0}}, "/x.pem")
-    job = replace(isolated.job("true"), access=access)
+    job = isolated.job("true")._replace(access=access)
     job.write(tmp_path)
     assert Job.read(tmp_path) == job
 

@@ -2,7 +2,6 @@
 import json
 import os
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -146,7 +145,7 @@ def test_a_kept_session_is_given_to_the_run_that_goes_on_with_it(tmp_path: Path)
     job = Job("run-2", "feature", "T", "s", "", "", "", "", "", "", "bubblewrap", "codex", "", Limits(1, 1, 1, 1, 1, 1, 1), means=Means(home="run-1"))
     session.give(tmp_path / "run-2", job, tmp_path / "run-2" / "in")
     assert (tmp_path / "run-2" / "in" / "session.tar").read_bytes() == b"files"
-    session.give(tmp_path / "run-3", replace(job, means=Means(home="gone")), tmp_path)
+    session.give(tmp_path / "run-3", job._replace(means=Means(home="gone")), tmp_path)
     assert session.keep(tmp_path / "run-2") is None
 
 

@@ -139,6 +139,18 @@ def test_a_ticket_that_waits_to_be_merged_can_be_cancelled_and_the_rest_lands(db
     assert [outcome for outcome, _ in rechecks(db)] == ["stale", "merged"]
 
 
+def test_a_run_that_ended_before_its_engine_had_said_that_it_began_waits_and_lands_like_others(db: Database, several: Config, tmp_path: Path) -> None:
+    go = tmp_path / "go"
+    session = build(db, several, {"name": "Two", "features": [made("a", checks=("test -e a",)), made("b", after(str(go)), checks=("test -e b",))]})
+    with running(db, several):
+        until(lambda: merged(db, "TKT-002"), 30)
+        with db.transaction():  # as an engine leaves it that dies between the launch and its record
+            db.execute("update tickets set status = 'claimed' where id = 'TKT-003'")
+        go.touch()
+        completed(db, session)
+    assert [outcome for outcome, _ in rechecks(db)] == ["merged"]
+
+
 def test_a_waiting_ticket_holds_no_slot(db: Database, several: Config, tmp_path: Path) -> None:
     config = dataclasses.replace(several, slots=2)
     go = tmp_path / "go"

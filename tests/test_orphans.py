@@ -6,7 +6,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -46,7 +45,7 @@ def bench(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Bench]:
 
 def killed_early(bench: Bench, launcher: ProcessLauncher, number: int, delay: float) -> Path:
     """Starts a run and kills its runner `delay` seconds after it began to start its sandbox."""
-    job = replace(bench.job(SCRIPT), run=f"run-{os.getpid()}-{bench.runtime}-{number}")
+    job = bench.job(SCRIPT)._replace(run=f"run-{os.getpid()}-{bench.runtime}-{number}")
     launcher.launch(job)
     folder = launcher.folder(job.run)
     descriptor = launcher.pidfd(job.run)

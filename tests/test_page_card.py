@@ -35,11 +35,28 @@ def save(client, path, what, version=1, **fields):
     ("requirements", {"entry": ["r1", "", "r2"]}, {"technical_requirements": ["r1", "r2"]}),
     ("checks", {"entry": ["true", "echo a\r\necho b", "make"]}, {"checks": ["true", "echo a\necho b", "make"]}), ("checks", {"entry": ""}, {"checks": None}),
     ("repository", {"repository": "o/r", "base_branch": "main"}, {"repository": "o/r", "base_branch": "main"}),
-    ("review", {"review": "true"}, {"review": True})])
+    ("review", {"review": "true"}, {"review": True}), ("budget", {"tokens": "2,000,000", "money": ""}, {"budget": {"tokens": 2_000_000}})])
 def test_each_property_has_a_form(client, path, stored, what, fields, expected):
     assert save(client, path, what, **fields).location == f"{path}#row-{what}"
     assert {name: stored().get(name) for name in expected} == expected
     assert {attrs["action"] for attrs in seen(client, path).all("form")} >= {f"{path}/card", f"{path}/restore"}
+
+
+def test_a_budget_is_kept_as_it_was_typed_until_it_is_an_amount_and_an_empty_one_goes(client, path, stored):
+    for fields, said in (({"tokens": "many"}, "Tokens must be a whole number."), ({"tokens": "0"}, "Must be 1 or more."),
+                         ({"tokens": "5", "money": "2.5"}, "This installation has no price table"), ({"money": "1e3"}, "Money must be a number like 2.50.")):
+        answer = save(client, path, "budget", **fields)
+        html = unescape(answer.get_data(as_text=True))
+        assert answer.status_code in (400, 422) and said in html and all(f'value="{value}"' in html for value in fields.values())
+    assert save(client, path, "budget", tokens="5000").status_code == 303
+    assert "5,000 tokens" in client.get(path).get_data(as_text=True)
+    assert save(client, path, "budget", version=2, tokens="", money="").status_code == 303
+    assert "budget" not in stored() and "as the installation says" in client.get(path).get_data(as_text=True)
+
+
+def test_the_budget_is_shown_with_the_approved_card_and_before_the_start(client):
+    path = f"/sessions/{session(client, {**CARD, 'budget': {'tokens': 5000}}, approved=True)['id']}"
+    assert "5,000 tokens, then it asks you" in seen(client, path).text and "5,000 tokens" in seen(client, path + "/spec").text
 
 
 FORM = {"what": "feature", "place": "0", "title": "A", "description": "", "criterion": ["one", "two", ""], "check": ["", "true", ""], "priority": "2",
@@ -50,6 +67,7 @@ def test_a_form_that_is_sent_as_it_is_makes_no_version(client, db, path):
     assert client.post(path + "/card", data={**FORM, "base_version": "1"}).status_code == 303
     assert client.post(path + "/card", data={"what": "feature", "place": "2", "title": "C", "after": ["1", "0"], "base_version": "1"}).status_code == 303
     assert save(client, path, "name", name="Shop").status_code == 303 and save(client, path, "review").status_code == 303
+    assert save(client, path, "budget").status_code == 303
     assert db.value("select spec_version from hitl_sessions") == 1
 
 

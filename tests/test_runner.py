@@ -5,7 +5,7 @@ import signal
 import subprocess
 import sys
 import time
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -42,12 +42,12 @@ class Bench:
         return self
 
     def job(self, script: str = "", kind: str = "feature", checks: tuple[str, ...] = (), **values: Any) -> Job:
-        limits = replace(LIMITS, **{name: values.pop(name) for name in list(values) if hasattr(LIMITS, name)})
+        limits = LIMITS._replace(**{name: values.pop(name) for name in list(values) if hasattr(LIMITS, name)})
         job = Job(run=f"run-{self.runtime}-{os.getpid()}-{len(self.runs) + 1}", kind=kind, ticket="TKT-002", session="5e5510aa-session", title="Greet people",
                   description=f"Do this:\n\n```sh\n{script}\n```\n" if script else "Greet people.", project="Demo",
                   repository=str(self.repository.path), integration=INTEGRATION, branch=BRANCH, runtime=self.runtime, agent="runbook",
                   prompt="Greet people.", limits=limits, criteria=tuple(Criterion("works", check) for check in checks))
-        return replace(job, **values)
+        return job._replace(**values)
 
     def start(self, job: Job) -> tuple[Path, subprocess.Popen]:
         folder = self.folder / "runs" / job.run

@@ -5,8 +5,8 @@ import pytest
 from agent_side import upstream
 from conftest import git
 
+from engine.branch_names import branch_name
 from engine.errors import BadRequest
-from engine.repository import branch_name
 from engine.source import validate_source
 
 FILE = ("file",)

@@ -79,6 +79,9 @@ def test_the_hash_does_not_depend_on_the_order_of_keys():
     (["checks"], ["make test", 1], "checks[1]", "Must be text, not a number."),
     (["technical_requirements"], "none", "technical_requirements", "Must be a list, not text."),
     (["review"], "yes", "review", "Must be one of: true, false, unchecked."),
+    (["budget"], 5, "budget", "Must be an object, not a number."),
+    (["budget"], {"tokens": 5.5}, "budget.tokens", "Must be a whole number, not a number."),
+    (["budget"], {"money": "5"}, "budget.money", "Must be a number, not text."),
     (["base_branch"], "-main", "base_branch", "This is not a name that a git branch can have."),
     (["base_branch"], "a..b", "base_branch", "This is not a name that a git branch can have."),
 ])

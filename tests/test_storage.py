@@ -17,6 +17,7 @@ from engine.backup import backup, restore
 from engine.config import Config
 from engine.db import Database, open_database
 from engine.errors import Refused
+from engine.gateway.ledger import folder_of
 from engine.processes import take_lock
 
 
@@ -78,6 +79,19 @@ def test_the_oldest_folders_go_first_when_there_are_too_many_bytes(db: Database,
         (config.data / "runs" / run / "log").write_bytes(b"x" * 600_000)
     prune.prune(db, dataclasses.replace(config, keep_mb=1))
     assert [run for run in runs if (config.data / "runs" / run).exists()] == runs[-1:]
+
+
+def test_ledgers_go_with_the_age_of_their_session_once_it_has_ended(db: Database, config: Config) -> None:
+    old, young, live = (build(db, config, CARD) for _ in range(3))
+    for session in (old, young, live, "nobody's"):
+        folder = folder_of(config.data, session)
+        folder.mkdir(parents=True)
+        (folder / "TKT-001-1-abc.json").write_text("{}")
+        os.utime(folder, (1, 1))
+    by_hand(config, "update hitl_sessions set state = 'completed' where id <> ?", (live,))
+    by_hand(config, "update hitl_sessions set updated_at = '2020-01-01T00:00:00.000Z' where id <> ?", (young,))
+    prune.prune(db, config)
+    assert {path.name for path in (config.data / "budgets").iterdir()} == {young, live}
 
 
 def test_the_write_ahead_log_is_cut_once_a_long_reader_is_gone(db: Database, config: Config) -> None:

@@ -4,7 +4,6 @@ import subprocess
 import tarfile
 import threading
 import time
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -89,7 +88,7 @@ def test_a_fork_bomb_stays_inside_and_stop_ends_it(bench: Bench) -> None:
 
 
 def test_a_machine_that_runs_out_of_memory_says_so_and_its_agent_alone_is_ended(bench: Bench) -> None:
-    bench.runtime = make("qemu", replace(machine(), disk_mb=64, templates=False))
+    bench.runtime = make("qemu", machine()._replace(disk_mb=64, templates=False))
     handle = bench.start("python3 -c 'x = [bytes([i]) * 10_000_000 for i in range(95)]'")
     try:
         until(lambda: bench.runtime.poll(handle) is not None, PATIENCE)

@@ -1,22 +1,20 @@
 """What an agent is: how it is started inside the sandbox, and how what it said is read on the host."""
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from engine.jobs import Job
 
 TOOLS = "opt/agents"      # below the folder of make agents: laid over an image, it is /opt/agents there
 TEXT = 300                # characters of what an agent said that go into a reason
 KINDS = {"openai": "OpenAI", "anthropic": "Anthropic", "gemini": "Gemini"}
-_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}")
+_ID = r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}"
 
 Event = dict[str, Any]
 
 
-@dataclass(frozen=True)
-class Grounds:
+class Grounds(NamedTuple):
     """What agents stand on here. folder: where those are that make agents has installed, as the sandbox will see them, None where it sees
     none (absent says why). models: {kind of API: name of the model, '' for the agent's own default} of those configured. command: custom's."""
 
@@ -26,23 +24,20 @@ class Grounds:
     absent: str = ""
 
 
-@dataclass
 class Reading:
     """What an agent's events said: nothing of it is believed further than it can harm the agent itself.
 
     session: to go on in it. tokens: as the agent counts them. error: why it gave up. limited: a provider asked it to wait. ended: it said
     that it was done. refused: what it was not permitted. message: its last words."""
 
-    session: str = ""
-    tokens: dict[str, int] = field(default_factory=dict)
-    error: str = ""
-    limited: bool = False
-    ended: bool = False
-    refused: list[str] = field(default_factory=list)
-    message: str = ""
+    def __init__(self) -> None:
+        self.session = self.error = self.message = ""
+        self.limited = self.ended = False
+        self.tokens: dict[str, int] = {}
+        self.refused: list[str] = []
 
     def named(self, session: object) -> None:
-        if isinstance(session, str) and _ID.fullmatch(session):
+        if isinstance(session, str) and re.fullmatch(_ID, session):
             self.session = session
 
     def count(self, kind: str, number: object, add: bool = True) -> None:
@@ -70,8 +65,14 @@ def must_end(reading: Reading, code: int) -> str | None:
     return by_error(reading, code)
 
 
-@dataclass(frozen=True)
-class Agent:
+def if_permitted(reading: Reading, code: int) -> str | None:
+    """The same, for agents that have permissions: one that was refused ends with 0, and its model may have said that all is well."""
+    if reading.refused and not reading.error:
+        return f"The agent was not permitted to use {', '.join(dict.fromkeys(reading.refused[:5]))}."
+    return must_end(reading, code)
+
+
+class Agent(NamedTuple):
     """resumes: the next run begins on the ticket's own branch where one was left, not at the integration branch's head."""
 
     name: str

@@ -1,5 +1,5 @@
 """Claude Code: `claude -p`, events as stream-json, its session in ~/.claude."""
-from engine.agents.base import Agent, Event, Reading, at, brief, installed, items, must_end, program, quoted, tool_line
+from engine.agents.base import Agent, Event, Reading, at, brief, if_permitted, installed, items, program, quoted, tool_line
 from engine.jobs import Job
 
 
@@ -28,13 +28,6 @@ def _take(reading: Reading, event: Event) -> None:
     reading.ended = not reading.error
 
 
-def _judge(reading: Reading, code: int) -> str | None:
-    """A refused permission ends with 0, and the model may have said that all is well."""
-    if reading.refused and not reading.error:
-        return f"The agent was not permitted to use {', '.join(reading.refused[:5])}."
-    return must_end(reading, code)
-
-
 def _shown(event: Event) -> list[str]:
     kind = event.get("type")
     if kind == "system" and event.get("subtype") == "init":
@@ -61,5 +54,5 @@ def result_lines(content: object, failed: bool = False) -> list[str]:
 
 CLAUDE = Agent(
     name="claude", author="Claude Code <claude@localhost>", resumes=True, description="Anthropic's Claude Code, with a model of Anthropic's kind.",
-    available=installed("claude", "anthropic"), script=_script, models=("anthropic",), take=_take, judge=_judge, shown=_shown,
+    available=installed("claude", "anthropic"), script=_script, models=("anthropic",), take=_take, judge=if_permitted, shown=_shown,
     keeps=(".claude", ".claude.json"))

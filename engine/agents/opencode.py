@@ -1,7 +1,7 @@
 """opencode: `opencode run --format json`, any OpenAI-compatible model, its session in ~/.local/share/opencode."""
 import json
 
-from engine.agents.base import Agent, Event, Reading, at, brief, installed, must_end, program, quoted, tool_line
+from engine.agents.base import Agent, Event, Reading, at, brief, if_permitted, installed, program, quoted, tool_line
 from engine.agents.claude import result_lines
 from engine.jobs import Job
 
@@ -49,5 +49,5 @@ def _shown(event: Event) -> list[str]:
 
 OPENCODE = Agent(
     name="opencode", author="opencode <opencode@localhost>", resumes=True, description="opencode, with any OpenAI-compatible model (chat).",
-    available=installed("opencode", "openai", needs_name=True), script=_script, models=("openai",), take=_take, judge=must_end, shown=_shown,
+    available=installed("opencode", "openai", needs_name=True), script=_script, models=("openai",), take=_take, judge=if_permitted, shown=_shown,
     keeps=(".local/share/opencode",))

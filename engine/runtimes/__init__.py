@@ -1,5 +1,6 @@
 """The kinds of sandbox that a run's commands can be given to, and which of them is taken."""
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from typing import NamedTuple
 
 from engine.errors import Refused
 from engine.jobs import Machine
@@ -16,12 +17,11 @@ BEST_FIRST = ("qemu", "bubblewrap", "process")  # auto takes the first that is r
 FALLBACK = "process"
 
 
-@dataclass(frozen=True)
-class Choice:
+class Choice(NamedTuple):
     """fallback: no runtime that isolates works here, so what may run is for the engine and the person to say."""
 
     runtime: Runtime
-    passed_over: list[tuple[str, str]] = field(default_factory=list)  # (name, why it cannot run and what to do), best first
+    passed_over: Sequence[tuple[str, str]] = ()  # (name, why it cannot run and what to do), best first
     fallback: bool = False
 
     @property

@@ -3,22 +3,22 @@ import fcntl
 import itertools
 import os
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import NamedTuple
 
 from engine.runtimes.base import Handle, SandboxJob
 
 STOPPED = -9
 
 
-@dataclass(frozen=True)
-class FakeOutcome:
+class FakeOutcome(NamedTuple):
     """How a sandbox ends: after `seconds`, with its output in the log and `files` (name: bytes) in the outputs."""
 
     exit: int = 0
     output: bytes = b""
     seconds: float = 0.0
-    files: dict[str, bytes] = field(default_factory=dict)
+    files: Mapping[str, bytes] = MappingProxyType({})
 
 
 Script = Callable[[SandboxJob], FakeOutcome]

@@ -100,7 +100,7 @@ def _repository(world: World, session: str, name: str) -> list[str]:
     merges = [tuple(line.split()) for line in out.splitlines()]
     world.counts["merges"] += len(merges)
     expected = {(row["ticket_id"], row["id"]) for row in world.rows(
-        "select ticket_id, id from runs where session_id = ? and outcome = 'merged'", session)}
+        "select ticket_id, id from runs where session_id = ? and outcome = 'merged' and kind = 'feature'", session)}
     found += [f"{merge} is in the branch of {name} {n} times" for merge, n in collections.Counter(merges).items() if n != 1]
     found += [f"{merge} is in only one of branch and database of {name}" for merge in set(merges) ^ expected]
     every = world.git(session, "rev-list", "--count", "--merges", branch).stdout.strip()
@@ -112,7 +112,8 @@ def _repository(world: World, session: str, name: str) -> list[str]:
 def _contents(world: World, session: str, name: str, branch: str) -> list[str]:
     """One file for each feature, with the run in it that was merged; each shared file with one line for each of its features."""
     found = []
-    for row in world.rows("select t.title, r.id from tickets t join runs r on r.ticket_id = t.id and r.outcome = 'merged' where t.session_id = ?", session):
+    for row in world.rows("select t.title, r.id from tickets t join runs r on r.ticket_id = t.id and r.outcome = 'merged' and r.kind = 'feature'"
+                          " where t.session_id = ?", session):
         if world.git(session, "show", f"{branch}:done/{row['title']}").stdout != f"{row['id']}\n":
             found.append(f"done/{row['title']} of {name} does not hold the run that was merged")
     done = {row["title"] for row in world.rows("select title from tickets where session_id = ? and type = 'feature' and status = 'completed'", session)}

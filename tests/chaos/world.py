@@ -78,7 +78,7 @@ class World:
     def begin_build(self) -> None:
         server = self.plain()
         self.counts["builds"] += 1
-        card = make_card(self.rng, f"Build {self.counts['builds']}", self.features)
+        card = make_card(self.rng, f"Build {self.counts['builds']}", self.features, checks=self.counts["builds"] % 2 == 1)
         made = answered(server.call("/api/hitl", {"project_name": card["name"], "spec_card": card}), 201)
         answered(server.call(f"/api/hitl/{made['id']}/approve", {"spec_sha256": made["spec_sha256"]}), 200)
         answered(server.call(f"/api/hitl/{made['id']}/start-build", {"confirmed": True}), 200)
