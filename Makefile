@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 SYSTEM_PACKAGES := git sqlite3 openssl bubblewrap fiu-utils \
-  qemu-system-x86 mmdebstrap squashfs-tools lz4 \
+  qemu-system-x86 mmdebstrap uidmap squashfs-tools lz4 \
   openssh-server gh chromium fonts-dejavu-core
 
 NPM_PACKAGES := nodejs npm  # for agents; other builds of nodejs bring npm, and conflict with Debian's

@@ -35,13 +35,22 @@ def test_programs_that_are_missing_are_named_with_what_installs_them(tmp_path: P
     assert "mmdebstrap" in said.stderr and "squashfs-tools" in said.stderr and "make system-deps" in said.stderr
 
 
-def test_without_root_and_without_subordinate_ids_it_says_which_line_is_needed(tmp_path: Path) -> None:
-    require("mmdebstrap")
-    program = ("import os\nfrom engine.image import needs\nos.setgid(65534); os.setuid(65534)\n"
-               "try: needs._check_subuids()\nexcept Exception as error: print(error)")
+def said_to_nobody(call: str, **environment: str) -> str:
+    """What a user without rights reads when `call` refuses."""
+    program = ("import os\nfrom pathlib import Path\nfrom engine.image import needs\nos.setgid(65534); os.setuid(65534)\n"
+               f"try: needs.{call}\nexcept Exception as error: print(error)")
     if os.geteuid() != 0:
         pytest.skip("this needs root to become somebody else")
-    said = subprocess.run([sys.executable, "-B", "-c", program], cwd=ROOT, capture_output=True, text=True).stdout
+    return subprocess.run([sys.executable, "-B", "-c", program], cwd=ROOT, capture_output=True, text=True, env={**os.environ, **environment}).stdout
+
+
+def test_without_root_one_program_more_is_needed(tmp_path: Path) -> None:
+    assert "uidmap" in said_to_nobody("check(Path('/tmp'), Path('/tmp'), None)", PATH=str(tmp_path))
+
+
+def test_without_root_and_without_subordinate_ids_it_says_which_line_is_needed(tmp_path: Path) -> None:
+    require("mmdebstrap")
+    said = said_to_nobody("_check_subuids()")
     assert "You are not root, and /etc/subuid has no 65536 subordinate ids for nobody" in said and "nobody:100000:65536" in said
 
 

@@ -9,13 +9,15 @@ from engine.errors import Refused
 from engine.runtimes.qemu.command import PROGRAM
 
 PROGRAMS = {"mmdebstrap": "mmdebstrap", "mksquashfs": "squashfs-tools", "apt-get": "apt", "dpkg-deb": "dpkg", PROGRAM: "qemu-system-x86"}
+WITHOUT_ROOT = {"newuidmap": "uidmap"}
 FREE_MB = 2500
 SUBUIDS = 65536
 
 
 def check(target: Path, temporary: Path, layered: Path | None, free_mb: int = FREE_MB) -> None:
     """Raises Refused."""
-    missing = [package for program, package in PROGRAMS.items() if shutil.which(program) is None]
+    programs = PROGRAMS if os.geteuid() == 0 else {**PROGRAMS, **WITHOUT_ROOT}
+    missing = [package for program, package in programs.items() if shutil.which(program) is None]
     if missing:
         raise Refused(f"Packages are missing that build the VM image: {', '.join(missing)}. Install them with: make system-deps")
     if os.geteuid() != 0:
