@@ -40,7 +40,10 @@ class Deliverer:
             "intended": self._push, "pushed": self._open, "opened": self._complete, "delivered": self._ready, "watched": self._look}
 
     def step(self, row: Any) -> None:
-        """As far as it goes now: until it waits for something, or for somebody. Raises for bugs and for storage that fails."""
+        """As far as it goes now: until it waits for something, or for somebody. Raises for bugs and for storage that fails.
+
+        row: as it was seen. Where it has moved on meanwhile nothing is done: a step of the past could open a second pull request."""
+        row = deliveries.still(self.db, row)
         while row is not None and not deliveries.is_held(self.db, row):
             try:
                 row = self._steps[row["state"]](row)

@@ -80,6 +80,11 @@ def is_held(db: Database, row: Any) -> bool:
     return db.value("select 1 from deliveries where repository = ? and waiting = 'token' limit 1", (row["repository"],)) is not None
 
 
+def still(db: Database, row: Any) -> Any | None:
+    """The delivery as it is now, if it still stands where `row` says and is about the same commit; else None."""
+    return db.one("select * from deliveries where seq = ? and state = ? and tip_sha = ? and waiting is null", (row["seq"], row["state"], row["tip_sha"]))
+
+
 def move(db: Database, row: Any, state: str, **columns: Any) -> Any | None:
     """The next state, if the delivery still stands where `row` says, is about the same commit and is wanted. -> the row then, or None."""
     values = {"tries": 0, "not_before": None, "reason": None, **columns}

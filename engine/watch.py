@@ -14,6 +14,8 @@ from engine.processes import open_pidfd
 LOOK_SECONDS = 0.5          # between two looks at what the sandbox uses, and at one whose end cannot be waited for
 TAIL = 4096                 # bytes of a command's output that are kept beside the log
 PHASE = b"::phase "
+TIMES = "log.times"
+MARKS = 200                 # marker lines of a run whose time is kept: a sandbox may write as many as it likes
 SECRET_BYTES, HIDDEN = 8, b"[secret]"  # what is shorter than that would black out common words
 _CONTROL = r"\x1b\[[0-9;?]*[ -/]*[@-~]|[\x00-\x08\x0b-\x1f\x7f]"  # compiled when it is needed: a run does not wait for it at its start
 
@@ -27,13 +29,16 @@ class Stalled(AgentFailed):
 
 
 class Log:
-    """The log of a run, over all its sandboxes; at most `megabytes`."""
+    """The log of a run, over all its sandboxes; at most `megabytes`. Beside it stands log.times: a line for each marker line of the log, and
+    for the end of each sandbox, "<number of that line> <seconds since the log began>"."""
 
     def __init__(self, path: Path, megabytes: int) -> None:
         self._descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
         self._room, self._megabytes = megabytes * 1_000_000, megabytes
         self._secrets: tuple[bytes, ...] = ()
         self._held = b""  # the end of what came last, which may be the beginning of a secret
+        self._times, self._since, self._marks = path.with_name(TIMES), time.monotonic(), 0
+        self._line, self._begun = 1, b""  # the number of the line that comes next, and how it begins if it has begun
 
     def hide(self, secrets: Iterable[str]) -> None:
         """From now on these are blacked out of what sandboxes write."""
@@ -51,16 +56,33 @@ class Log:
     def rest(self) -> None:
         """What was held is no secret after all."""
         held, self._held = self._held, b""
+        self._note([self._line])
         self.write(held)
 
     def write(self, data: bytes) -> None:
         """Raises AgentFailed when the log is full; what still fitted is in it."""
         kept = data[: self._room]
         self._room -= len(kept)
+        self._count(kept)
         while kept:
             kept = kept[os.write(self._descriptor, kept):]
         if self._room == 0:
             raise AgentFailed(f"The run wrote more than {self._megabytes} MB of log, so it was stopped.")
+
+    def _count(self, data: bytes) -> None:
+        text = self._begun + data
+        if PHASE in text:
+            self._note([number for number, line in enumerate(text.split(b"\n")[:-1], self._line) if line.startswith(PHASE)])
+        self._line += data.count(b"\n")
+        self._begun = text[text.rfind(b"\n") + 1:][:len(PHASE)]
+
+    def _note(self, lines: list[int]) -> None:
+        """When these lines came."""
+        lines = lines[:MARKS - self._marks]
+        self._marks += len(lines)
+        if lines:
+            with open(self._times, "a", encoding="ascii") as file:
+                file.write("".join(f"{line} {time.monotonic() - self._since:.3f}\n" for line in lines))
 
 
 class Output:

@@ -16,9 +16,10 @@ _BAD = ("FAILED ", "ERROR ", "error:", "Error:", "fatal:", "FATAL", "Traceback "
 
 @dataclass
 class Step:
-    """lines: [(number, class, escaped text)]. continues: its beginning was in an earlier piece."""
+    """lines: [(number, class, escaped text)]. mark: the number of its marker line, 0 for none. continues: its beginning was in an earlier piece."""
 
     title: str
+    mark: int = 0
     continues: bool = False
     open: bool = False
     side: str = ""
@@ -32,10 +33,10 @@ def fold(text: str, first_line: int = 1, checks: list[dict[str, Any]] | None = N
     number = first_line
     for line in text.split("\n")[:-1] if text.endswith("\n") else text.split("\n"):
         if line.startswith(MARK):
-            steps.append(Step(_title(ansi.strip(line[len(MARK):])[:200], checks or [])))
+            steps.append(Step(_title(ansi.strip(line[len(MARK):])[:200], checks or []), number))
         else:
             if not steps:
-                steps.append(Step("Output", continues=first_line > 1) if first_line > 1 else Step("Start"))
+                steps.append(Step("Output", continues=True) if first_line > 1 else Step("Start"))
             shown = readable(line, agent)
             if shown:
                 steps[-1].lines.append((number, _tone(shown[0]), Markup("\n").join(ansi.line(each) for each in shown)))

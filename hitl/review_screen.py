@@ -27,8 +27,8 @@ class Looking:
     file: str = ""
     start: int = 0
     page: int = 0
-    at: str = ""
     space: str = ""
+    at: str = ""  # the last one: what comes behind it is added by whoever writes the link
 
     @classmethod
     def of(cls, values: Any) -> "Looking":
@@ -38,7 +38,7 @@ class Looking:
         start, page = (int(values.get(name, "")) if re.fullmatch(r"\d{1,7}", values.get(name, "")) else 0 for name in ("start", "page"))
         at = values.get("at", "")
         return cls("split" if values.get("view") == "split" else "unified", values.get("since", "")[:64], values.get("file", ""), start, page,
-                   at if re.fullmatch(r"\d{1,6}-[LR]\d{1,9}", at) else "", "hide" if values.get("space") == "hide" else "")
+                   "hide" if values.get("space") == "hide" else "", at if re.fullmatch(r"\d{1,6}-[LR]\d{1,9}", at) else "")
 
     def query(self, **changes: Any) -> str:
         """As it is to be written behind a '?', with these changes; what is as at first is left out."""

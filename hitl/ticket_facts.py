@@ -1,9 +1,11 @@
 """What the pages of a ticket show, from the presenter's dicts."""
 import os
+from itertools import pairwise
 from typing import Any, BinaryIO
 
 from flask import current_app
 
+from engine.watch import TIMES
 from hitl import facts, formats, log_steps, used, views
 from hitl.deliveries import delivery_line
 from hitl.guard import current_tenant
@@ -73,23 +75,23 @@ def log(each: dict[str, Any], after: int | None = None, line: int = 1) -> dict[s
     if (live or not at_end) and (b"\n" in data or len(data) < LONGEST_LINE):
         data = data[:data.rfind(b"\n") + 1]
     steps, line = log_steps.fold(data.decode("utf-8", "replace"), line, each["checks"] or None, each["agent"]) if data else ([], line)
+    times = _times(each["id"])
     for step in steps:
         step.open = (live and step is steps[-1]) or any(tone == "is-error" for _, tone, _ in step.lines)
-        step.side = " · ".join(part for part in (_took(step.title, each), formats.number(len(step.lines), "line") if step.lines else "no output") if part)
+        step.side = " · ".join(part for part in (formats.duration(times[step.mark]) if step.mark in times and not step.continues else "", formats.number(len(step.lines), "line") if step.lines else "no output") if part)
     if steps and not any(step.open for step in steps):
         max(steps, key=lambda step: (step.title.startswith("Agent"), len(step.lines))).open = True
     return {"steps": steps, "next": after + len(data), "line": line, "size": size, "more": bool(data) and not at_end, "skipped": skipped}
 
 
-def _took(title: str, each: dict[str, Any]) -> str:
-    """How long a step was, where the runner says so: the agent's, clone and commit included, and each check's."""
-    word, _, rest = title.partition(" ")
-    number = rest.partition(":")[0]
-    if word == "Agent:":
-        seconds = each["phases"].get("work", 0) / 1000
-    else:
-        seconds = each["checks"][int(number) - 1].get("seconds", 0) if word == "Check" and number.isdecimal() and 0 < int(number) <= len(each["checks"]) else 0
-    return formats.duration(seconds) if seconds else ""
+def _times(run_id: str) -> dict[int, float]:
+    """{marker line: seconds until what came after it}, of the steps of a run's log that have ended; 0: until the first."""
+    try:
+        with open(_swarm().config.data / "runs" / run_id / TIMES, encoding="ascii") as file:
+            found = [(int(line), float(seconds)) for line, _, seconds in (each.partition(" ") for each in file.read(100_000).splitlines())]
+    except FileNotFoundError:
+        return {}
+    return {line: after - before for (line, before), (_, after) in pairwise([(0, 0.0), *found])}
 
 
 def _near_the_end(file: BinaryIO, size: int) -> tuple[int, int]:

@@ -86,8 +86,9 @@ def _build(db: Database, row: sqlite3.Row, checked: Checked, plan: dict[str, Any
     session_id, tenant = row["id"], row["tenant_id"]
     insert(db, TICKETS, [(ids[0], session_id, tenant, "epic", plan["name"], plan["description"], checks, "ready", None, 0, 0, None, supplied, 0, *same)])
     insert(db, TICKETS, [
-        (ids[position], session_id, tenant, "feature", feature["title"], feature["description"], as_given(criteria) if (criteria := feature["acceptance_criteria"]) else "[]",
-         "blocked", ids[0], position, feature["priority"], feature["agent"], supplied, int(feature["review"]), *same)
+        (ids[position], session_id, tenant, "feature", feature["title"], feature["description"],
+         as_given(criteria) if (criteria := feature["acceptance_criteria"]) else "[]", "blocked", ids[0], position,
+         feature["priority"], feature["agent"], supplied, int(feature["review"]), *same)
         for position, feature in enumerate(plan["features"], 1)])
     insert(db, "insert into ticket_dependencies (ticket_id, depends_on)", [
         (ids[position], ids[1 + index]) for position, feature in enumerate(plan["features"], 1) for index in feature["depends_on"]])

@@ -11,6 +11,7 @@ from forge_http import TOKEN, Server, reply
 from github_double import GitHubDouble
 
 from engine import deliveries, requests, settle, steering
+from engine.deliver import Deliverer
 from engine.delivered import APPROVE, NO_SECRET, RETRY, WITHOUT
 from engine.errors import BadRequest, WrongState
 from engine.loop import SwarmEngine
@@ -85,6 +86,19 @@ def test_a_pull_request_that_is_there_is_adopted(built, double):
     built.go()
     assert len(double.pulls) == 1 and built.row()["number"] == 1 and built.state() == "completed"
     assert double.pulls[0]["title"] == f"{built.epic}: Widget"
+
+
+def test_a_courier_that_comes_too_late_opens_no_second_pull_request(built, double):
+    """It had read the row before another one went on, and meanwhile a person closed the pull request."""
+    db, courier = built.db, Deliverer(built.db, built.config)
+    late = []
+    double.mood = lambda method, path: late.append(built.row()) if method == "POST" and path.endswith("/pulls") else None
+    built.go()
+    assert late[0]["state"] == "pushed" and built.row()["state"] == "watched"
+    double.close(1)
+    asked = len(double.seen)
+    courier.step(late[0])
+    assert len(double.pulls) == 1 and len(double.seen) == asked and db.value("select count(*) from requests where kind = 'delivery'") == 0
 
 
 def test_one_pull_request_for_each_feature_onto_the_integration_branch(db, forge, double, tmp_path):

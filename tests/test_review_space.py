@@ -45,6 +45,7 @@ def test_it_stays_in_every_link_and_form_of_the_page(client, tip):
     page = seen(client, HIDE)
     comment = [attrs["href"] for attrs in page.all("a") if "data-comment" in attrs]
     assert comment and all("space=hide" in href for href in comment)
+    assert "Your comment on line 3" in seen(client, PATH + next(href for href in comment if href.endswith("R3")).partition("#")[0]).text
     assert {attrs["value"] for attrs in page.all("input") if attrs.get("name") == "look"} == {"space=hide"}
     assert [attrs["href"] for attrs in page.all("a") if attrs.get("href", "").startswith("?view=split")] == ["?view=split&space=hide"]
     assert Looking.of(Looking.of({"space": "hide", "view": "split"}).query()) == Looking("split", space="hide")

@@ -1,0 +1,71 @@
+"""What proves each criterion, on the page of its session and in JSON: what no command checks is never counted as passed."""
+import json
+
+import pytest
+from conftest import build
+from flask import Flask
+from flask.testing import FlaskClient
+from paging import seen
+
+from engine.config import Config
+from engine.db import Database
+
+CARD = {"name": "E", "checks": ["make whole"], "features": [
+    {"title": "One", "acceptance_criteria": [{"text": "counts <b>", "check": "test 1"}, {"text": "breaks", "check": "test 2"}, "looks good"]},
+    {"title": "Two", "acceptance_criteria": [{"text": "waits", "check": "test 3"}, "reads well"]}, {"title": "None"}]}
+
+
+@pytest.fixture
+def session(app: Flask, db: Database, config: Config) -> str:
+    made = build(db, config, CARD)
+    checks = [{"text": "counts <b>", "command": "test 1", "exit": 0, "seconds": 1.5, "output": "fine", "passed": True},
+              {"text": "breaks", "command": "test 2", "exit": 3, "seconds": 0.5, "output": "broken", "passed": False}]
+    for number, found in enumerate((checks, []), 1):  # a later run that came to no check takes nothing away
+        db.execute("insert into runs (id, ticket_id, session_id, kind, state, claim_token, claimed_by, run_no, outcome, ended_at, checks)"
+                   " values (?, 'TKT-002', ?, 'feature', 'ended', 't', 'e', ?, 'failed', '2026-01-01T00:00:00.000Z', ?)",
+                   (f"run-{number}", made, number, json.dumps(found)))
+    return made
+
+
+def test_each_criterion_stands_with_its_proof_and_all_are_counted(client: FlaskClient, session: str) -> None:
+    found = client.get(f"/api/hitl/{session}/evidence").json
+    assert found["counts"] == {"passed": 1, "failed": 1, "waiting": 2, "waived": 0, "unchecked": 2}
+    assert [(each["ticket"], each["run"], [item["state"] for item in each["criteria"]]) for each in found["tickets"]] == [
+        ("TKT-001", None, ["waiting"]), ("TKT-002", "run-1", ["passed", "failed", "unchecked"]), ("TKT-003", None, ["waiting", "unchecked"])]
+    assert found["tickets"][1]["criteria"][1] == {"number": 2, "text": "breaks", "command": "test 2", "state": "failed", "exit": 3, "seconds": 0.5,
+                                                  "waived": ""}
+    seen(client, f"/sessions/{session}/evidence")
+    page = client.get(f"/sessions/{session}/evidence").text
+    for part in ("1 of 4 checks passed", "1 failed", "2 not checked by a command", "counts &lt;b&gt;", "test 2", "Checks on the whole", "exit 3"):
+        assert part in page, part
+    assert "2 criteria not checked by a command" in client.get(f"/sessions/{session}").text
+
+
+def test_waived_and_dropped_criteria_are_told_apart(client: FlaskClient, db: Database, session: str) -> None:
+    db.execute("update tickets set status = 'cancelled' where id = 'TKT-003'")
+    assert client.post("/api/tickets/TKT-002/waive", json={"criterion": 2, "reason": "No <i>need</i>."}).status_code == 200
+    assert client.post("/api/tickets/TKT-002/waive", json={"criterion": 3, "reason": "Seen."}).status_code == 200
+    found = client.get(f"/api/hitl/{session}/evidence").json
+    assert found["counts"] == {"passed": 1, "failed": 0, "waiting": 1, "waived": 2, "unchecked": 0}
+    assert "No &lt;i&gt;need&lt;/i&gt;." in client.get(f"/sessions/{session}/evidence").text
+    assert "not checked by a command" not in client.get(f"/sessions/{session}").text
+
+
+def test_many_tickets_come_in_pages_and_what_was_edited_by_hand_is_no_error(client: FlaskClient, db: Database, session: str) -> None:
+    first = client.get(f"/api/hitl/{session}/evidence?limit=2").json
+    second = client.get(f"/api/hitl/{session}/evidence?limit=2&after={first['next']}").json
+    assert [[each["ticket"] for each in page["tickets"]] for page in (first, second)] == [["TKT-001", "TKT-002"], ["TKT-003"]]
+    assert second["next"] is None and second["counts"] == first["counts"]
+    db.execute("update tickets set acceptance_criteria = '[3, {\"check\": 5}, \"x\"' where id = 'TKT-003'")
+    db.execute("update tickets set acceptance_criteria = '[3, {\"text\": 5}, \"x\"]' where id = 'TKT-002'")
+    db.execute("update runs set checks = '[1, \"x\"]'")
+    assert client.get(f"/api/hitl/{session}/evidence").json["counts"]["unchecked"] == 2
+    assert client.get(f"/sessions/{session}").status_code == client.get(f"/sessions/{session}/evidence?after=-1").status_code == 200
+    assert client.get("/api/hitl/unknown/evidence").status_code == 404
+
+
+def test_before_the_build_there_is_no_evidence(client: FlaskClient) -> None:
+    made = client.post("/api/hitl", json={"project_name": "P", "spec_card": CARD}).json["id"]
+    assert client.get(f"/sessions/{made}/evidence").status_code == 302
+    assert client.get(f"/api/hitl/{made}/evidence").json == {
+        "counts": {"passed": 0, "failed": 0, "waiting": 0, "waived": 0, "unchecked": 0}, "tickets": [], "next": None}
