@@ -10,6 +10,7 @@ from typing import ClassVar, Protocol
 from engine import access, processes, runner
 from engine.config import ROOT, Config
 from engine.crash import inherited, point
+from engine.errors import RunFailure
 from engine.jobs import Job, Result
 
 TEMPORARY = ("in", "out", "work", "checks")  # folders of a run that has not ended
@@ -70,7 +71,11 @@ class ProcessLauncher:
         if lock is None:
             raise OSError(f"the lock of {job.run} is held by another process")
         point("after-lock")
-        keys = access.keys_file(self.config, job)
+        try:
+            keys = access.keys_file(self.config, job)
+        except RunFailure:
+            os.close(lock)  # else the run that never began would look alive
+            raise
         try:
             with open(folder / "runner.err", "ab") as errors:
                 self._children[job.run] = subprocess.Popen(

@@ -53,8 +53,9 @@ def card(ticket: dict[str, Any], max_attempts: int) -> dict[str, Any]:
         shown, since = "", ""
         facts.append("goes again soon" if ticket.get("not_before") else "waits for a free slot")
     elif status in RUNNING:
-        facts.append(f"attempt {ticket['failures'] + 1} of {max_attempts}")
-        since = ticket.get("started_at") or since
+        at_merge = ticket.get("run_state") in ("queued", "merging")
+        facts.append("" if at_merge else f"attempt {ticket['failures'] + 1} of {max_attempts}")
+        shown, since = ticket["run_state"] if at_merge else status, since if at_merge else ticket.get("started_at") or since
     elif status == "failed":
         facts.append(f"attempt {ticket['failures']} of {max_attempts}" if ticket["failures"] else "")
     elif status == "needs_input" and ticket.get("request") in ("isolation", "budget"):
@@ -62,7 +63,7 @@ def card(ticket: dict[str, Any], max_attempts: int) -> dict[str, Any]:
     elif status == "completed":
         shown_text = "Merged" if ticket["type"] != "epic" else "Done"
     return {**ticket, "facts": [fact for fact in facts if fact], "shown": shown, "shown_text": shown_text, "since": since,
-            "mine": status in ("needs_input", "failed"), "last": ticket.get("last_line") if status in RUNNING else ""}
+            "mine": status in ("needs_input", "failed"), "last": ticket.get("last_line") if shown in RUNNING else ""}
 
 
 def evidence(criteria: list[Any], checks: list[dict[str, Any]]) -> list[dict[str, Any]]:

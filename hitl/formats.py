@@ -12,7 +12,7 @@ from hitl.ansi import strip, visible
 STATES = {
     "pending": ("queued", "Not released"), "blocked": ("queued", "Waiting"), "ready": ("queued", "Queued"),
     "claimed": ("running", "Starting"), "running": ("running", "Running"), "merging": ("running", "Merging"), "intended": ("running", "Starting"),
-    "queued": ("running", "Waits to be merged"),
+    "queued": ("running", "Waits to merge"),
     "needs_input": ("needs-you", "Question"), "in_review": ("review", "In review"),
     "completed": ("done", "Done"), "failed": ("failed", "Failed"), "cancelled": ("cancelled", "Cancelled"),
     "draft": ("needs-you", "Idea"), "clarifying": ("needs-you", "Questions"), "review": ("needs-you", "Spec"),

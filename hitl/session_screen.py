@@ -131,7 +131,7 @@ def _built(session_id: str, board: dict[str, Any], values: dict[str, Any]) -> st
     cards = values["board"]["columns"]
     if view == "board":
         for card in (card for column in cards for card in column["tickets"]):
-            card["last"] = ticket_facts.last_line(card["run_id"]) if card["status"] == "running" and card["run_id"] else ""
+            card["last"] = ticket_facts.last_line(card["run_id"]) if card["shown"] == "running" and card["run_id"] else ""
         values["result"] = facts.result(found)
         values["isolation"] = facts.requests_of(session_id, "isolation", "budget", "delivery")
         values["proposed"] = swarm().db.value("select 1 from amendments where session_id = ? and state = 'proposed'", (session_id,)) is not None

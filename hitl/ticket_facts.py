@@ -1,5 +1,6 @@
 """What the pages of a ticket show, from the presenter's dicts."""
 import os
+import re
 from itertools import pairwise
 from typing import Any, BinaryIO
 
@@ -78,7 +79,8 @@ def log(each: dict[str, Any], after: int | None = None, line: int = 1) -> dict[s
     times = _times(each["id"])
     for step in steps:
         step.open = (live and step is steps[-1]) or any(tone == "is-error" for _, tone, _ in step.lines)
-        step.side = " · ".join(part for part in (formats.duration(times[step.mark]) if step.mark in times and not step.continues else "", formats.number(len(step.lines), "line") if step.lines else "no output") if part)
+        took = formats.duration(times[step.mark]) if step.mark in times and not step.continues else ""
+        step.side = " · ".join(part for part in (took, formats.number(len(step.lines), "line") if step.lines else "no output") if part)
     if steps and not any(step.open for step in steps):
         max(steps, key=lambda step: (step.title.startswith("Agent"), len(step.lines))).open = True
     return {"steps": steps, "next": after + len(data), "line": line, "size": size, "more": bool(data) and not at_end, "skipped": skipped}
@@ -88,7 +90,7 @@ def _times(run_id: str) -> dict[int, float]:
     """{marker line: seconds until what came after it}, of the steps of a run's log that have ended; 0: until the first."""
     try:
         with open(_swarm().config.data / "runs" / run_id / TIMES, encoding="ascii") as file:
-            found = [(int(line), float(seconds)) for line, _, seconds in (each.partition(" ") for each in file.read(100_000).splitlines())]
+            found = [(int(line), float(seconds)) for line, seconds in re.findall(r"^(\d+) (\d+\.\d+)$", file.read(100_000), re.MULTILINE)]
     except FileNotFoundError:
         return {}
     return {line: after - before for (line, before), (_, after) in pairwise([(0, 0.0), *found])}

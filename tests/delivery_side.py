@@ -1,5 +1,8 @@
 """Builds that have passed their checks and wait to be delivered, made by hand: the rows and the repository as a real build leaves them."""
 import dataclasses
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +13,24 @@ from engine import deliveries
 from engine.backoff import utc
 from engine.branch_names import branch_name
 from engine.branches import repository_path
-from engine.config import Config
+from engine.config import ROOT, Config
 from engine.db import Database
 from engine.deliver import Deliverer
 from engine.repository import Repository
 
 PROJECT = "acme/widget"
+PROGRAM = """
+import sys
+from engine import deliveries
+from engine.config import Config
+from engine.db import open_database
+from engine.deliver import Deliverer
+config = Config.from_env()
+db = open_database(config.database, "NORMAL")
+for _ in range(int(sys.argv[1])):
+    for row in deliveries.due(db, "9999"):
+        Deliverer(db, config).step(row)
+"""
 
 
 def served(folder: Path) -> Path:
@@ -34,6 +49,14 @@ def served(folder: Path) -> Path:
 def for_forge(config: Config, url: str, **more: Any) -> Config:
     return dataclasses.replace(config, forge="github", forge_url=url, forge_token=TOKEN, repository_protocols=("http",), backoff_seconds=0.0,
                                forge_poll_seconds=0.05, **more)
+
+
+def process(built: "Built", url: str, crash: str = "", rounds: int = 4) -> int:
+    """All that is due, by a process of its own, which is killed at the point `crash`. -> its exit code"""
+    env = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "SWARM_DATA": str(built.config.data), "SWARM_FORGE": built.config.forge, "SWARM_FORGE_URL": url,
+           "SWARM_FORGE_TOKEN": TOKEN, "SWARM_REPOSITORY_PROTOCOLS": "http", "SWARM_BACKOFF_SECONDS": "0", "SWARM_FORGE_POLL_SECONDS": "0.05",
+           **({"SWARM_CRASH": crash} if crash else {})}
+    return subprocess.run([sys.executable, "-c", PROGRAM, str(rounds)], env=env, check=False, stderr=subprocess.DEVNULL).returncode
 
 
 class Built:

@@ -167,6 +167,24 @@ def test_a_passing_trouble_is_tried_again_and_after_long_enough_a_person_is_aske
     assert built.row()["waiting"] == "person" and "tried 12 times" in built.asked()["body"]
 
 
+def test_a_token_in_a_file_is_read_anew_and_an_empty_file_is_waited_for(db, forge, double, tmp_path, built):
+    """As whatever renews an App's installation token leaves it: emptied, then written; the old one is refused by then."""
+    file = tmp_path / "token"
+    config = dataclasses.replace(forge, forge_token="", forge_token_file=file)
+    file.write_text(TOKEN)
+    double.mood = lambda method, path: (file.write_text("") or None) if path.endswith("git-receive-pack") else None
+    built.go(3, config)
+    assert built.remote_head() == built.tip and built.row()["state"] == "pushed" and "is empty" in built.row()["reason"] and built.asked() is None
+    double.token = "ghs-" + "renewed" * 4
+    double.mood = lambda method, path: None
+    file.write_text(double.token + "\n")
+    built.go(config=config)
+    assert built.state() == "completed" and built.row()["pr_url"] and len(double.pulls) == 1
+    file.unlink()
+    built.go(1, config)
+    assert "cannot be read" in built.asked()["body"]
+
+
 def test_a_refused_token_pauses_all_deliveries_to_that_repository(db, forge, double, tmp_path, built):
     other = Built(db, forge, tmp_path, f"{double.url}/{PROJECT}.git", double.repository(PROJECT))
     double.mood = lambda method, path: (401, {"WWW-Authenticate": "Basic"}, b"")

@@ -149,6 +149,19 @@ def test_a_kept_session_is_given_to_the_run_that_goes_on_with_it(tmp_path: Path)
     assert session.keep(tmp_path / "run-2") is None
 
 
+@pytest.mark.parametrize("cut", [1, 7, 100])
+def test_when_each_step_came_is_kept_wherever_the_pieces_are_cut(tmp_path: Path, cut: int) -> None:
+    log = Log(tmp_path / "log", 1)
+    data = b"booting\n::phase clone\nx ::phase no\n::phase agent codex\n::phase commit\n"
+    for start in range(0, len(data), cut):
+        log.write(data[start:start + cut])
+    log.rest()
+    log.write(b"::phase check 1\n" * 500)
+    lines = [line.split(" ") for line in (tmp_path / "log.times").read_text().splitlines()]
+    assert [int(line) for line, _ in lines] == [2, 4, 5, 6, *range(6, 202)]
+    assert [float(seconds) for _, seconds in lines] == sorted(float(seconds) for _, seconds in lines)
+
+
 @pytest.mark.parametrize("cut", range(1, 40, 3))
 def test_a_secret_is_blacked_out_wherever_the_pieces_are_cut(tmp_path: Path, cut: int) -> None:
     log = Log(tmp_path / "log", 1)

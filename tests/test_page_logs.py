@@ -65,3 +65,12 @@ def test_a_run_of_another_ticket_is_not_shown(client, db):
     run = live_run(db, "TKT-002")
     for path in (f"/tickets/TKT-003?run={run}", f"/tickets/TKT-003/log?run={run}", f"/tickets/TKT-003/log.txt?run={run}"):
         assert client.get(path).status_code == 404
+
+
+def test_each_step_says_how_long_it_took(client, db):
+    build(client)
+    run = live_run(db, "TKT-002", b"booted\n::phase clone\nx\n::phase agent runbook\ny\n::phase commit\n::phase check 1\nz\n")
+    (db.path.parent / "runs" / run / "log.times").write_text("2 1.500\n4 1.750\n6 13.000\n7 13.250\n7 14.000\n9 1")
+    text = re.sub(r"\s+", " ", seen(client, "/tickets/TKT-002").text)
+    for part in ("Start 1.5 s · 1 line", "Check out the branch 0.2 s · 1 line", "Agent: runbook 11 s · 1 line", "Commit the work 0.2 s · no output"):
+        assert part in text, part

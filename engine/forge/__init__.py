@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from engine.config import Config
-from engine.errors import Permanent
+from engine.errors import Permanent, Transient
 from engine.forge.base import Forge, origin_of
 
 KNOWN = {"github.com": "github", "gitlab.com": "gitlab"}
@@ -51,13 +51,19 @@ def connect(config: Config, place: Place) -> Forge:
 
 
 def token_of(config: Config) -> str:
-    """The token; one that is in a file is read anew each time, because installation tokens live an hour. '' where there is none."""
+    """The token; one that is in a file is read anew each time, because installation tokens live an hour. '' where there is none.
+
+    Raises Permanent for a file that cannot be read, Transient for an empty one: whatever renews it is about to write it."""
     if config.forge_token_file is None:
         return config.forge_token
     try:
-        return config.forge_token_file.read_text(encoding="utf-8").strip()[:1000]
-    except OSError as error:
-        raise Permanent(f"SWARM_FORGE_TOKEN_FILE {config.forge_token_file} cannot be read: {error.strerror}.") from error
+        token = config.forge_token_file.read_text(encoding="utf-8").strip()[:1000]
+    except (OSError, UnicodeDecodeError) as error:
+        why = error.strerror if isinstance(error, OSError) else "it is not text"
+        raise Permanent(f"SWARM_FORGE_TOKEN_FILE {config.forge_token_file} cannot be read: {why}.") from error
+    if not token:
+        raise Transient(f"SWARM_FORGE_TOKEN_FILE {config.forge_token_file} is empty. It will be tried again.")
+    return token
 
 
 def login_of(config: Config, url: str) -> dict[str, str]:

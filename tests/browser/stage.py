@@ -29,8 +29,8 @@ def places(server: Server) -> dict[str, str]:
     found["session-approved"] = f"/sessions/{approved['id']}"
     build = server.session(SHOP)
     until(lambda: len(server.sqlite("select 1 from requests where state = 'open'")) == 2, 90, "a question and a failure wait")
-    found |= {"session-board": f"/sessions/{build}", "session-graph": f"/sessions/{build}/graph", "session-spec": f"/sessions/{build}/spec",
-              "session-notes": f"/sessions/{build}/notes", "session-amend": f"/sessions/{build}/amend"}
+    found |= {"session-board": f"/sessions/{build}", "session-graph": f"/sessions/{build}/graph", "session-evidence": f"/sessions/{build}/evidence",
+              "session-spec": f"/sessions/{build}/spec", "session-notes": f"/sessions/{build}/notes", "session-amend": f"/sessions/{build}/amend"}
     tickets = {row[1]: row[0] for row in server.sqlite(f"select id, position from tickets where session_id = '{build}'")}
     found |= {"ticket": f"/tickets/{tickets['2']}", "ticket-failed": f"/tickets/{tickets['3']}", "ticket-done": f"/tickets/{tickets['1']}",
               "ticket-history": f"/tickets/{tickets['3']}/history", "changes": f"/tickets/{tickets['1']}/changes"}
