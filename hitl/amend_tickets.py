@@ -35,13 +35,11 @@ def started(db: Database, session_id: str, tickets: list[str]) -> list[dict[str,
 
 
 def check_unstarted(db: Database, row: sqlite3.Row, tickets: list[str]) -> None:
-    """Raises WrongState (code already_started) with the tickets that must not be touched; and where the whole is being delivered."""
+    """Raises WrongState (code already_started) with the tickets that must not be touched."""
     if found := started(db, row["id"], tickets):
         said = ", ".join(f"{each['ticket']} ({each['status'].replace('_', ' ')})" for each in found[:5])
         raise WrongState(f"These have started or are closed, and are not changed by an amendment: {said}.", code="already_started",
                          currentState=row["state"], since=row["updated_at"], tickets=found)
-    if db.value("select 1 from runs r join tickets t on t.id = r.ticket_id where t.session_id = ? and r.kind = 'deliver' and r.ended_at is null", (row["id"],)):
-        raise WrongState("The build is being delivered: it is too late to amend it.", currentState=row["state"], since=row["updated_at"])
 
 
 def check_dependencies(db: Database, row: sqlite3.Row, plan: dict[str, Any], order: list[str]) -> None:
