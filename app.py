@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from types import FrameType
 
 from flask import Flask
-from werkzeug.serving import make_server
+from werkzeug.serving import is_running_from_reloader, make_server, run_simple
 
 from engine import VERSION
 from engine.config import ROOT, Config, unknown_settings
@@ -87,14 +87,26 @@ def serve(app: Flask) -> None:
     signal.signal(signal.SIGTERM, stop)
     signal.signal(signal.SIGINT, stop)
     try:
-        host = f"[{config.host}]" if ":" in config.host else config.host
-        url = f"http://{host}:{listener.getsockname()[1]}"
-        start_engine(app, url)
-        print(f"HITL Swarm {VERSION}: {url}  (data in {config.data}; stop with Ctrl-C)", flush=True)
+        _begin(app, listener.getsockname()[1])
         server.serve_forever()
     finally:
         swarm.slot.stop()
         listener.close()
+
+
+def serve_with_reloader(app: Flask) -> None:
+    """Serves, and begins again when a file of the program has changed. The first of the two processes only watches: it has no engine."""
+    config = app.extensions["swarm"].config
+    if is_running_from_reloader():
+        _begin(app, config.port)
+    run_simple(config.host, config.port, app, use_reloader=True, threaded=True)
+
+
+def _begin(app: Flask, port: int) -> None:
+    config = app.extensions["swarm"].config
+    url = f"http://{f'[{config.host}]' if ':' in config.host else config.host}:{port}"
+    start_engine(app, url)
+    print(f"HITL Swarm {VERSION}: {url}  (data in {config.data}; stop with Ctrl-C)", flush=True)
 
 
 def _listen(config: Config) -> socket.socket:
@@ -111,6 +123,7 @@ def _arguments() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python app.py", description="Serves HITL Swarm: pages, API and engine in one process.",
                                      epilog=f"settings, from the environment:\n{settings}", formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--version", action="version", version=f"HITL Swarm {VERSION}")
+    parser.add_argument("--reload", action="store_true", help="start again whenever a file of the program changes; runs go on meanwhile")
     return parser
 
 
@@ -120,10 +133,10 @@ def main() -> int:
     logging.getLogger("werkzeug").setLevel(logging.WARNING)
     os.umask(0o077)
     try:
-        _arguments().parse_args()
+        arguments = _arguments().parse_args()
         for sentence in unknown_settings():
             print(f"HITL Swarm: {sentence}", file=sys.stderr)
-        serve(create_app())
+        (serve_with_reloader if arguments.reload else serve)(create_app())
     except Refused as refused:
         print(f"HITL Swarm does not start: {refused.sentence}", file=sys.stderr)
         return 2

@@ -160,8 +160,7 @@ def _friendly(error: ValidationError, path: str) -> Problem:
 
 
 def _wanted(types: Any) -> str:
-    names = {"string": "text", "object": "an object", "array": "a list", "integer": "a whole number", "number": "a number",
-             "boolean": "true or false"}
+    names = {"string": "text", "object": "an object", "array": "a list", "integer": "a whole number", "number": "a number", "boolean": "true or false"}
     return " or ".join(names[name] for name in ([types] if isinstance(types, str) else types))
 
 
@@ -218,17 +217,16 @@ def _place_problems(card: dict[str, Any], config: Config) -> Iterator[Problem]:
             yield {"path": "repository", "message": error.sentence}
     if isinstance(branch, str) and branch and not _BRANCH.fullmatch(branch):
         yield {"path": "base_branch", "message": "This is not a name that a git branch can have."}
-    budget = card.get("budget")
-    if isinstance(budget, dict) and isinstance(budget.get("money"), int | float) and not config.prices:
+    if isinstance(card.get("budget"), dict) and isinstance(card["budget"].get("money"), int | float) and not config.prices:
         yield {"path": "budget.money", "message": "This installation has no price table (SWARM_PRICES), so money cannot be counted: limit the tokens."}
 
 
 def warnings_of(card: dict[str, Any]) -> list[Problem]:
     """[{path, message}] for every unknown key, with the nearest known one. The card need not be valid."""
     of_card, of_feature, of_criterion = (Nearest(schema["properties"]) for schema in (SCHEMA, _FEATURE, _CRITERION))
-    found = list(_unknown_keys(card, SCHEMA["properties"], "", of_card))
-    if isinstance(card.get("budget"), dict):
-        found += _unknown_keys(card["budget"], _BUDGET["properties"], "budget", Nearest(_BUDGET["properties"]))
+    budget, of_budget = card.get("budget"), _BUDGET["properties"]
+    found = [*_unknown_keys(card, SCHEMA["properties"], "", of_card),
+             *(_unknown_keys(budget, of_budget, "budget", Nearest(of_budget)) if isinstance(budget, dict) else ())]
     for number, feature in enumerate(_list(card, "features")):
         if not isinstance(feature, dict):
             continue

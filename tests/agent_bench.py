@@ -55,7 +55,7 @@ class Built:
         """Of the feature, in order."""
         return self.db.all("select * from runs where kind = 'feature' order by seq")
 
-    def wait(self, status: str, seconds: float = 90.0) -> Any:
+    def wait(self, status: str, seconds: float = 240.0) -> Any:
         until(lambda: self.ticket()["status"] == status or (self.ticket()["status"] in ("failed", "completed", "needs_input") and self.runs() and
                                                            self.runs()[-1]["ended_at"]), seconds, f"the ticket is {status}")
         assert self.ticket()["status"] == status, (self.ticket()["reason"], self.log())

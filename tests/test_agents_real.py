@@ -91,14 +91,14 @@ def test_a_refused_key_is_for_a_person_at_once(db: Database, config: Config, age
 def test_a_provider_that_is_busy_costs_no_attempt(db: Database, config: Config, agent: str) -> None:
     """Clients try again by themselves, 10 times at most; what is left to us is to wait."""
     with built(db, config, agent, Script(HELLO, first=[{"status": 429, "headers": {"Retry_After": "1"}}] * 12), check=CHECK) as build:
-        build.wait("completed", 240)
+        build.wait("completed", 480)
         outcomes = [run["outcome"] for run in build.runs()]
         assert outcomes[-1] == "merged" and set(outcomes[:-1]) <= {"transient"} and build.ticket()["failures"] == 0
 
 
 def test_a_broken_provider_is_a_passing_trouble(db: Database, config: Config, agent: str) -> None:
     with built(db, config, agent, Script([{"status": 500}]), backoff_seconds=300.0) as build:
-        until(lambda: build.runs() and build.runs()[0]["ended_at"], 150)
+        until(lambda: build.runs() and build.runs()[0]["ended_at"], 240)
         run = build.runs()[0]
         assert run["outcome"] == "transient" and "failed or could not be reached" in run["reason"]
         assert build.ticket()["failures"] == 0
@@ -111,7 +111,7 @@ def test_an_agent_that_hangs_is_stopped(db: Database, config: Config, agent: str
 
 def test_what_the_budget_does_not_hold_is_refused_and_a_person_is_asked(db: Database, config: Config, agent: str) -> None:
     with built(db, config, agent, Script([{"shell": "echo hello > hello.txt"}] * 50), run_tokens=300) as build:
-        until(lambda: build.runs() and build.runs()[0]["ended_at"], 90)
+        until(lambda: build.runs() and build.runs()[0]["ended_at"], 240)
         run = build.runs()[0]
         assert (run["outcome"], build.ticket()["status"]) == ("over_budget", "needs_input"), (run["reason"], build.log())
 

@@ -3,6 +3,7 @@ import http.client
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -168,6 +169,33 @@ def test_three_gunicorn_workers_have_one_engine_and_another_takes_over_when_it_d
         assert server.sqlite("select count(*), count(distinct claimed_by) from runs") == [["3", "1"]]
     finally:
         server.process.terminate()
+        server.process.wait(20)
+
+
+def test_under_the_reloader_there_is_one_engine_and_a_change_of_the_program_loses_no_run(tmp_path: Path) -> None:
+    (tmp_path / "program").mkdir()
+    for name in ("engine", "hitl", "app.py", "schema.sql"):
+        (shutil.copytree if (ROOT / name).is_dir() else shutil.copy)(ROOT / name, tmp_path / "program" / name)
+    port = free_port()
+    server = Server.__new__(Server)
+    server.data, server.url, server.log = tmp_path / "data", f"http://127.0.0.1:{port}", tmp_path / "log"
+    lock = server.data / "engine.lock"
+    with open(server.log, "wb") as log:
+        server.process = subprocess.Popen([sys.executable, "app.py", "--reload"], cwd=tmp_path / "program", stdout=log, stderr=log, start_new_session=True,
+                                          env={**os.environ, "SWARM_DATA": str(server.data), "SWARM_PORT": str(port), "SWARM_SLOTS": "1"})
+    try:
+        until(lambda: lock.exists() and lock.read_text() and "(data in" in server.log.read_text(), 20)
+        first = json.loads(lock.read_text())["pid"]
+        assert first != server.process.pid, "the process that only watches the files has no engine"
+        session = server.session(SLOW)
+        until(lambda: server.sqlite("select count(*) from runs where kind = 'feature' and state = 'running'") == [["1"]], 30)
+        os.utime(tmp_path / "program" / "engine" / "loop.py")
+        until(lambda: json.loads(lock.read_text() or '{"pid": 0}')["pid"] not in (0, first), 30)
+        until(lambda: server.log.read_text().count("(data in") == 2, 20)
+        until(lambda: server.state(session) == "completed", 60)
+        assert server.sqlite("select distinct outcome from runs order by 1") == [["integrated"], ["merged"], ["prepared"]], "nothing was lost or begun again"
+    finally:
+        os.killpg(server.process.pid, signal.SIGTERM)
         server.process.wait(20)
 
 

@@ -30,7 +30,10 @@ class OneOrigin(HTTPAdapter):
         request.headers["Connection"] = "close"  # a look now and then: nothing is to be kept open
         try:
             response = super().send(request, *args, **options)
-            data = response.raw.read(MOST_BYTES + 1, decode_content=True)
+            try:
+                data = response.raw.read(MOST_BYTES + 1, decode_content=True)
+            finally:
+                response.raw.close()  # of an answer that is too long, or breaks off, the rest is not wanted
         except (requests.RequestException, OSError, ValueError) as error:
             raise Transient(f"The forge at {self.origin} did not answer ({type(error).__name__}).") from error
         except Exception as error:  # urllib3 has errors of its own for answers that break off
