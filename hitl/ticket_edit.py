@@ -5,8 +5,9 @@ from engine import decisions
 from engine.config import Config
 from engine.db import Database
 from engine.errors import BadRequest, InvalidCard
+from engine.spec import approved_card
 from engine.tickets import NOW, get
-from hitl import spec_card
+from hitl import sessions, spec_card
 from hitl.strict_json import as_given
 
 FIELDS = ("title", "description", "acceptance_criteria")
@@ -29,14 +30,24 @@ def edit(db: Database, config: Config, tenant: str, ticket_id: str, given: dict[
         except InvalidCard as invalid:
             raise InvalidCard(str(invalid.sentence).replace("The spec card", "The ticket").replace("features[0].", ""), details=[
                 {**each, "path": each["path"].removeprefix("features[0].")} for each in _details(invalid)]) from None
-        feature = spec_card.normalise({"name": "ticket", "features": [{"title": ticket["title"], **given}]})["features"][0]
-        values = {"title": feature["title"], "description": feature["description"], "acceptance_criteria": as_given(feature["acceptance_criteria"])}
-        for name in given:
+        asked = _review_asked(db, tenant, ticket)
+        feature = spec_card.normalise({"name": "ticket", "features": [{"title": ticket["title"], **given, "review": asked}]})["features"][0]
+        values = {"title": feature["title"], "description": feature["description"], "acceptance_criteria": as_given(feature["acceptance_criteria"]),
+                  "review": int(feature["review"])}
+        for name in [*given, *(["review"] if asked == "unchecked" and "acceptance_criteria" in given else [])]:
             db.execute(f"update tickets set {name} = ?, updated_at = {NOW} where id = ?", (values[name], ticket_id))
         # It is no longer what the product supplies, so nothing of it runs without isolation unasked.
         db.execute("update tickets set supplied = 0 where id = ?", (ticket_id,))
         decisions.note(db, ticket, "edited", f"Changed: {', '.join(name.replace('_', ' ') for name in given)}.")
         decisions.go_again(db, tenant, ticket)
+
+
+def _review_asked(db: Database, tenant: str, ticket: Any) -> bool | str:
+    """What the card, or its session, says about a review of this feature."""
+    card = approved_card(db, ticket["session_id"])
+    own = card.get("features", [])[ticket["position"] - 1:ticket["position"]] if ticket["position"] else []
+    found: bool | str = (own[0] if own else {}).get("review", card.get("review", sessions.review_of(sessions.get(db, tenant, ticket["session_id"]))))
+    return found
 
 
 def _details(invalid: InvalidCard) -> list[dict[str, str]]:

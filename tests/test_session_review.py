@@ -87,3 +87,12 @@ def test_the_pages_before_the_build_say_it(client):
     assert "no command has checked" in seen(client, f"/sessions/{session_id}/spec").text
     plain = session(client, approved=True)
     assert "what passes its checks is merged" in seen(client, f"/sessions/{plain['id']}").text
+
+
+def test_where_only_what_has_no_check_is_reviewed_an_edited_ticket_is_looked_at_anew(client, db):
+    session_id = begun(client, "unchecked", {"name": "T", "features": FEATURES})
+    client.post(f"/api/hitl/{session_id}/start-build", json={"confirmed": True})
+    assert client.post("/api/tickets/TKT-002/edit", json={"acceptance_criteria": ["seen by a person"]}).status_code == 200
+    assert client.post("/api/tickets/TKT-003/edit", json={"acceptance_criteria": [{"text": "run", "check": "true"}]}).status_code == 200
+    assert client.post("/api/tickets/TKT-004/edit", json={"acceptance_criteria": ["seen"]}).status_code == 200
+    assert reviewed(db, session_id) == [True, False, False], "the third has a word of its own in the card"
