@@ -175,8 +175,8 @@ class Truths:
                   if self.eye.value("select 1 from events where ticket_id = ? and kind = 'ticket' and to_state = 'failed'", (t["id"],))]
         own = [run["outcome"] for t in tickets if t["type"] == "epic" for run in
                self.eye.all("select outcome from runs where ticket_id = ? order by seq desc limit 1", (t["id"],))]
-        # a feature set to blocked by hand, when all was over, stays blocked
-        dropped = all(t["status"] == "cancelled" or (t["status"] == "blocked" and t["id"] in self.touched) for t in features)
+        # what was set to blocked or completed by hand, when all was over, stays so and moves nothing: a person retries the epic
+        dropped = all(t["status"] == "cancelled" or (t["status"] in ("blocked", "completed") and t["id"] in self.touched) for t in features)
         assert failed or dropped or {"failed", "transient"} & set(own), f"it failed without a failure: {shown}"
 
     def _queued(self, session: str) -> bool:
