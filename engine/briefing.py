@@ -14,7 +14,7 @@ from engine.jobs import Job, Limits, Means, Source, criteria_of
 from engine.prompt import prompt
 from engine.runtimes.qemu import Qemu
 from engine.source import validate_source
-from engine.spec import approved_card
+from engine.spec import approved_card, repository_of
 from engine.workflow import LIMITS, Workflow, workflow_at
 
 
@@ -71,15 +71,14 @@ def limits(config: Config, workflow: Workflow | None = None) -> Limits:
 
 def _source(db: Database, config: Config, session: Any) -> Source:
     """The card's repository, or the session's, or none: a fresh one."""
-    card = approved_card(db, session["id"])
-    repository = card.get("repository") or session["repository"]
+    repository = repository_of(db, session["id"])
     if not repository:
         return Source(None, None, ())
     try:
         url, protocols = validate_source(repository, config.repository_roots, config.repository_url, config.repository_protocols)
     except BadRequest as error:
         raise Permanent(error.sentence) from error
-    return Source(url, card.get("base_branch"), protocols)
+    return Source(url, approved_card(db, session["id"]).get("base_branch"), protocols)
 
 
 def needs_isolation(run: Any, ticket: Any, agent: Agent) -> bool:

@@ -5,18 +5,12 @@ remote repository first. What asks a person, and what a person answers, is in en
 from typing import Any
 
 from engine.db import Database
-from engine.spec import approved_card
+from engine.spec import approved_card, repository_of
 from engine.tickets import NOW, UNDONE
 
 PENDING = "state in ('intended', 'pushed', 'opened')"  # the epic waits for these
 _HELD = ("exists (select 1 from tickets e where e.session_id = deliveries.session_id and e.type = 'epic'"
          " and e.status = iif(deliveries.state in ('delivered', 'watched'), 'completed', 'running'))")
-
-
-def repository_of(db: Database, session_id: str) -> str | None:
-    """The repository that the card names, or its session; None for a fresh one, of which there is nothing to deliver."""
-    given = db.value("select repository from hitl_sessions where id = ?", (session_id,))
-    return approved_card(db, session_id).get("repository") or given or None
 
 
 def intend(db: Database, epic: Any, tip: str) -> None:

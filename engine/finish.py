@@ -15,6 +15,7 @@ from engine.jobs import Result
 from engine.log import event
 from engine.outcomes import failed, record
 from engine.repository import ZEROS
+from engine.spec import repository_of
 
 FAILURES = {"transient": Transient, "rate_limited": RateLimited, "agent": AgentFailed, "permanent": Permanent}
 
@@ -58,7 +59,7 @@ def _succeed(db: Database, config: Config, branches: Branches, run: Any, ticket:
 
 def _integrated(db: Database, run: Any, ticket: Any, result: Result) -> None:
     """The whole holds. A build of a repository that is somebody's goes there before its epic is completed."""
-    if deliveries.repository_of(db, ticket["session_id"]) is None:
+    if repository_of(db, ticket["session_id"]) is None:
         record(db, run, "integrated", "completed", None, result, merged_sha=result.base)
         return
     with db.transaction():

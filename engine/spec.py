@@ -12,6 +12,12 @@ def approved_card(db: Database, session_id: str) -> dict:
     return _version(db, session_id, *row) if row else _parsed(db.value("select spec_card from hitl_sessions where id = ?", (session_id,)))
 
 
+def repository_of(db: Database, session_id: str) -> str | None:
+    """The repository that the card names, or its session; None for a fresh one, of which there is nothing to deliver."""
+    given = db.value("select repository from hitl_sessions where id = ?", (session_id,))
+    return approved_card(db, session_id).get("repository") or given or None
+
+
 @lru_cache(maxsize=8)
 def _version(db: Database, session_id: str, version: int, _sha256: str) -> dict:
     """Kept, because every ticket of a build asks for the same card."""

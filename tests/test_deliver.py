@@ -15,6 +15,7 @@ from engine.deliver import Deliverer
 from engine.delivered import APPROVE, NO_SECRET, RETRY, WITHOUT
 from engine.errors import BadRequest, WrongState
 from engine.loop import SwarmEngine
+from engine.spec import repository_of
 
 
 @pytest.fixture
@@ -52,7 +53,7 @@ def test_a_plain_git_remote_gets_the_branch_and_the_ticket_says_where_it_is(plai
 
 def test_a_build_of_its_own_has_nothing_to_deliver(db, config):
     session = build(db, config, {"name": "Own", "features": [{"title": "F"}]})
-    assert deliveries.repository_of(db, session) is None
+    assert repository_of(db, session) is None
 
 
 def test_a_pull_request_is_opened_as_a_draft_and_made_ready_when_the_epic_completes(built, double):
