@@ -15,9 +15,7 @@ from engine.usage import spent
 
 def configured(config: Config) -> dict[str, str]:
     """{shape: base URL} of the models that the operator has given a URL or a key for."""
-    urls = {name: str(getattr(config, f"{name}_url") or (shape.default_url if getattr(config, f"{name}_key") else ""))
-            for name, shape in SHAPES.items()}
-    return {name: url for name, url in urls.items() if url}
+    return {name: str(getattr(config, f"{name}_url") or shape.default_url) for name, shape in SHAPES.items() if config.reaches(name)}
 
 
 def access_for(db: Database, config: Config, session: Any, kind: str, agent: Agent) -> Access | None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from engine.config import Config
 from engine.db import open_database
 from engine.errors import Refused
-from engine.jobs import fsync_folder
+from engine.files import fsync_folder
 from engine.processes import take_lock
 
 

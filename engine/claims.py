@@ -128,11 +128,11 @@ def merging(db: Database, run: Any, tip: str, checked_by: str | None = None) -> 
                           (tip, checked_by, run["id"], run["ticket_id"], run["claim_token"])).rowcount == 1
 
 
-def wait(db: Database, run: Any, result: Result) -> bool:
-    """Its change is kept, and the branch has moved: it waits to be checked on the merged head. False: stale. Repeatable."""
+def wait(db: Database, run: Any, branch: str, result: Result) -> bool:
+    """Its change is kept as `branch`, and the integration branch has moved: it waits to be checked on the merged head. False: stale. Repeatable."""
     with db.transaction():
         held = change(db, "running", "id = :id and claim_token = :token and status in ('claimed', 'running')",  # claimed: whoever launched it died at once
-                      {"id": run["ticket_id"], "token": run["claim_token"]}, reason=WAITS)
+                      {"id": run["ticket_id"], "token": run["claim_token"]}, reason=WAITS, branch_name=branch)
         if held:
             db.execute(f"update runs set state = 'queued', {_SAID} where id = ? and ended_at is null", (*_said(result), run["id"]))
     return held == 1

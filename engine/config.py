@@ -108,6 +108,10 @@ class Config:
                     raise Refused(f"{shown} is not possible. Allowed: {why}.") from None
         return cls(**given)
 
+    def reaches(self, kind: str) -> bool:
+        """Whether the operator has given a URL or a key for models of this kind: openai, anthropic or gemini."""
+        return bool(getattr(self, f"{kind}_url") or getattr(self, f"{kind}_key"))
+
     @property
     def database(self) -> Path:
         return self.data / "swarm.db"

@@ -14,7 +14,7 @@ def drain(db: Database, poll: float = 0.5) -> int:
     """Pauses the engine and waits. -> runs that were waited for. Resume with POST /api/engine/resume or on the page /engine."""
     claims.set_paused(db, True, WHY)
     waited: set[str] = set()
-    while live := [row["id"] for row in db.all("select id from runs where ended_at is null")]:
+    while live := [row["id"] for row in db.all("select id from runs where ended_at is null and state <> 'queued'")]:
         if set(live) - waited:
             print(f"Waiting for {', '.join(live)}", flush=True)
         waited |= set(live)

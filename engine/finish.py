@@ -87,7 +87,7 @@ def _deliver(db: Database, branches: Branches, run: Any, ticket: Any, result: Re
     behind = merge_queue.is_busy(db, ticket)
     merged = branches.merge(work, tip, onto=ZEROS if behind else merge_queue.began_on(db, run, result))
     if merged is None and (behind or merge_queue.has_checks(db, ticket)):
-        claims.wait(db, run, result)
+        claims.wait(db, run, work.branch, result)
         event("waits", ticket=ticket["id"], run=run["id"], why="the merged head is checked")
         return
     merged = merged or branches.merge(work, tip)

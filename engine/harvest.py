@@ -12,8 +12,8 @@ from pathlib import Path
 from engine.bundle import Header, read_header, unusable
 from engine.crash import point
 from engine.errors import Permanent, PolicyViolation
+from engine.files import fsync_folder, open_foreign
 from engine.git import Input
-from engine.jobs import fsync_folder, open_foreign
 from engine.policy import DEFAULT_LIMITS, PolicyLimits, check
 from engine.repository import Repository
 

@@ -2,7 +2,7 @@
 others is alone and goes back. Repeatable at every step, as engine/finish.py is: the branch moves in one step, and the database follows."""
 from typing import Any
 
-from engine import claims
+from engine import claims, storage
 from engine.backoff import delay, utc
 from engine.branches import Branches
 from engine.config import Config
@@ -37,16 +37,17 @@ def land(db: Database, config: Config, branches: Branches, run: Any, epic: Any, 
             row = claims.finish(db, member, "merged", "completed", _alone(result, member), merged_sha=merges[member["id"]], approved_tip=None)
             event("finished", ticket=member["ticket_id"], run=member["id"], outcome="merged" if row else "stale", status=row and row["status"])
         _return_conflicts(db, config, epic, result)
-        record(db, run, "merged", "running", _landed(members), result, merged_sha=None, transients=0, not_before=None)
+        record(db, run, "merged", "running", _landed(members), result, transients=0, not_before=None)
 
 
 def refuse(db: Database, config: Config, run: Any, epic: Any, failure: RunFailure, result: Result | None = None) -> None:
     """It did not pass, or could not be tried. One change alone goes back with what failed; several are checked in halves."""
     if not isinstance(failure, (AgentFailed, Permanent)) and epic["transients"] < MAX_TRANSIENTS:
+        times = epic["transients"] + (not storage.is_at_fault(failure.sentence))
         with db.transaction():
             _unmark(db, run)
             record(db, run, failure.outcome, "running", failure.sentence, result, detail=failure.extra.get("detail"),
-                   transients=epic["transients"] + 1, not_before=utc(after=delay(epic["transients"] + 1, config.backoff_seconds)))
+                   transients=times, not_before=utc(after=delay(max(times, 1), config.backoff_seconds)))
         return
     tried = [each["run"] for each in result.merged] if result else []
     with db.transaction():

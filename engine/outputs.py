@@ -6,7 +6,7 @@ import shutil
 from pathlib import Path
 
 from engine.errors import AgentFailed, Permanent
-from engine.jobs import fsync_folder, open_foreign, read_foreign
+from engine.files import fsync_folder, open_foreign, read_foreign
 
 BUNDLE_BYTES = 512_000_000
 HEADER_BYTES = 1 << 20

@@ -8,9 +8,9 @@ from types import MappingProxyType
 from typing import IO, NamedTuple, Unpack
 
 from engine.errors import Permanent, Transient
+from engine.files import fsync_folder
 from engine.git import Options, Output, call_git, stream_git
 from engine.git_errors import printable, shown
-from engine.jobs import fsync_folder
 from engine.outputs import HEADER_BYTES, bundle_heads
 from engine.repository_lock import hold
 

@@ -10,6 +10,7 @@ from test_build import completed, feature, integration, running
 from engine import claims, steering
 from engine.config import Config
 from engine.db import Database
+from engine.drain import drain
 
 
 @pytest.fixture
@@ -69,6 +70,7 @@ def test_what_holds_on_the_merged_head_lands_and_says_so(db: Database, several: 
     assert rechecks(db) == [("merged", "Checked on the merged head, and merged: TKT-003.")]
     row = db.one("select * from runs where ticket_id = 'TKT-003'")
     assert row is not None and row["reason"] == "It was checked again on the merged head." and row["checked_by"].startswith("TKT-001-")
+    assert db.value("select branch_name from tickets where id = 'TKT-003'").endswith("/tkt-003-b")
     repository, branch = integration(db, several, session)
     assert git(repository, "rev-parse", branch).strip() == db.value("select merged_sha from tickets where id = 'TKT-003'")
     assert [line.split(":")[0] for line in git(repository, "log", "--first-parent", "--merges", "--format=%s", branch).splitlines()] == \
@@ -161,5 +163,7 @@ def test_a_waiting_ticket_holds_no_slot(db: Database, several: Config, tmp_path:
         go.touch()
         until(waiting(db, "TKT-003"), 30)
         assert engine.busy_slots() == 0 and not claims.is_paused(db)
+        assert drain(db, 0.05) == 0, "nothing runs: whoever shuts down need not wait for a merge"
+        claims.set_paused(db, False)
         steering.resume_session(db, session)
         completed(db, session)

@@ -28,7 +28,7 @@ AGENTS: dict[str, Agent] = {agent.name: agent for agent in (CLAUDE, CODEX, OPENC
 
 def grounds(config: "Config", runtime: str = "") -> Grounds:
     """What there is for agents on this installation, in the sandboxes of `runtime`."""
-    models = {kind: str(getattr(config, f"{kind}_model")) for kind in KINDS if getattr(config, f"{kind}_url") or getattr(config, f"{kind}_key")}
+    models = {kind: str(getattr(config, f"{kind}_model")) for kind in KINDS if config.reaches(kind)}
     folder, absent = _tools(config, runtime)
     return Grounds(folder, models, config.agent_command, absent)
 

@@ -4,7 +4,8 @@ import shutil
 from pathlib import Path
 
 from engine.errors import Permanent
-from engine.jobs import Job, open_foreign
+from engine.files import open_foreign
+from engine.jobs import Job
 
 NAME = "session.tar"
 LIMIT = 50_000_000  # bytes; what is larger is not kept, and the next run begins a session of its own

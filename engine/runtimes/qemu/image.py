@@ -4,7 +4,7 @@ import os
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from engine.jobs import write_json
+from engine.files import write_json
 
 PROTOCOL = 1  # of what host and guest say to each other; an image of another one is built anew
 KERNEL, INITRD, BASE, DESCRIPTION = "kernel", "initrd", "base.squashfs", "image.json"

@@ -15,7 +15,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from engine.errors import Transient
-from engine.jobs import Machine, fsync_folder, write_json
+from engine.files import fsync_folder, write_json
+from engine.jobs import Machine
 from engine.processes import take_lock
 from engine.runtimes.qemu.boot import patience
 from engine.runtimes.qemu.command import Parts, arguments

@@ -1,0 +1,47 @@
+"""Small files: written whole or not at all, and read with bounds where a sandbox wrote them."""
+import json
+import os
+import stat
+from pathlib import Path
+
+from engine.errors import Permanent
+
+SMALL = 1 << 20  # bytes; the most that is read of a small file that a sandbox wrote
+
+
+def write_json(path: Path, value: object) -> None:
+    """All or nothing, and on the disk when it returns: write beside it, fsync, rename, fsync the folder."""
+    temporary = path.with_name(path.name + ".tmp")
+    with open(temporary, "w", encoding="utf-8") as file:
+        json.dump(value, file, ensure_ascii=False)
+        file.flush()
+        os.fsync(file.fileno())
+    os.rename(temporary, path)
+    fsync_folder(path.parent)
+
+
+def fsync_folder(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def open_foreign(path: Path, limit: int) -> int:
+    """A descriptor of a file that a sandbox wrote: a regular file with one link and at most `limit` bytes. Raises Permanent otherwise."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError as error:
+        raise Permanent(f"The run left no usable {path.name}: {error.strerror}.") from error
+    status = os.fstat(descriptor)
+    if not stat.S_ISREG(status.st_mode) or status.st_nlink != 1 or status.st_size > limit:
+        os.close(descriptor)
+        raise Permanent(f"The run left a {path.name} that is not a plain file of at most {limit // 1_000_000 or 1} MB.")
+    return descriptor
+
+
+def read_foreign(path: Path, limit: int = SMALL) -> bytes:
+    """The bytes of a small file that a sandbox wrote; Permanent as for open_foreign."""
+    with os.fdopen(open_foreign(path, limit), "rb") as file:
+        return file.read(limit + 1)[:limit]
