@@ -46,7 +46,8 @@ def body(db: Database, config: Config, ticket: Any) -> str:
 
 def _evidence(db: Database, ticket: Any) -> str:
     """Each criterion, with what the newest run that checked anything says of it."""
-    found = db.value("select checks from runs where ticket_id = ? and checks is not null and checks <> '[]' order by seq desc limit 1", (ticket["id"],))
+    found = db.value("select checks from runs where ticket_id = ? and checks is not null and checks <> '[]' and kind <> 'recheck'"
+                     " order by seq desc limit 1", (ticket["id"],))
     results = {(check.get("text"), check.get("command")): check for check in json.loads(found or "[]") if isinstance(check, dict)}
     lines = []
     for criterion in criteria_of(ticket["acceptance_criteria"]):

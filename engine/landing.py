@@ -67,8 +67,10 @@ def refuse(db: Database, config: Config, run: Any, epic: Any, failure: RunFailur
 
 def _send_back(db: Database, config: Config, member: Any, failure: RunFailure, result: Result | None) -> None:
     """Its next run begins with its work and with the merged head, and is told what failed there."""
-    ticket = db.one("select * from tickets where id = ?", (member["ticket_id"],))
-    said = Result(member["id"], "failed", 0, checks=result.checks if result else [])
+    ticket: Any = db.one("select * from tickets where id = ?", (member["ticket_id"],))
+    own = f"{ticket['id']}: "
+    checks = [{**check, "text": str(check["text"]).removeprefix(own)} for check in result.checks] if result else []
+    said = Result(member["id"], "failed", 0, checks=checks)
     meanwhile = "Its own checks passed, and then it was merged with what had come meanwhile. " if isinstance(failure, AgentFailed) else ""
     failed(db, config, member, ticket, type(failure)(meanwhile + failure.sentence, **failure.extra), said)
 

@@ -19,7 +19,8 @@ def evidence_view(db: Database, tenant: str, session_id: str, after: int = 0, li
     state: passed or failed by its command, waiting for its first run, waived by a person, or unchecked: there is no command."""
     sessions.get(db, tenant, session_id)
     rows = db.all("select t.seq, t.id, t.type, t.title, t.status, t.acceptance_criteria, r.id as run, r.checks from tickets t left join runs r on r.seq ="
-                  " (select max(seq) from runs where ticket_id = t.id and checks <> '[]') where t.session_id = ? and t.status <> 'cancelled'"
+                  " (select max(seq) from runs where ticket_id = t.id and checks <> '[]' and kind <> 'recheck')"
+                  " where t.session_id = ? and t.status <> 'cancelled'"
                   " and t.acceptance_criteria <> '[]' order by t.seq", (session_id,))
     counts, shown, following = Counter[str](), list[dict[str, Any]](), False
     for row in rows:

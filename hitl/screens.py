@@ -35,7 +35,7 @@ def ticket(ticket_id: str, error: SwarmError | None = None, kept: str = "", said
     found, runs = ticket_facts.ticket(ticket_id), ticket_facts.runs(ticket_id)
     wanted = request.args.get("run")
     run = ticket_facts.run(ticket_id, wanted) if wanted else (runs[0] if runs else None)
-    evidence = boards.evidence(found["acceptance_criteria"], next((each["checks"] for each in runs if each["checks"]), []))
+    evidence = boards.evidence(found["acceptance_criteria"], next((each["checks"] for each in runs if each["checks"] and each["kind"] != "recheck"), []))
     return render("ticket.html", "session", **about(found, run), view="run", runs=runs, error=as_problem(error), kept=kept,
                   request_open=ticket_facts.request_of(found), log=ticket_facts.log(run) if run else None, evidence=evidence,
                   evidence_text=boards.evidence_text(evidence), waits=ticket_facts.waits(found), max_attempts=swarm().config.max_attempts,

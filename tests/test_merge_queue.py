@@ -11,6 +11,7 @@ from engine import claims, steering
 from engine.config import Config
 from engine.db import Database
 from engine.drain import drain
+from hitl.evidence import evidence_view
 
 
 @pytest.fixture
@@ -57,6 +58,8 @@ def test_two_changes_that_pass_alone_and_break_together_never_both_land(db: Data
     runs = db.all("select * from runs where ticket_id = 'TKT-003' order by seq")
     assert [row["outcome"] for row in runs] == ["failed", "failed"], "the second began on the head with a in it, and its work is older than that"
     assert "Its own checks passed" in runs[0]["reason"] and "TKT-002: test -e a" in runs[0]["checks"], "the next prompt says what failed"
+    found = {each["ticket"]: [criterion["state"] for criterion in each["criteria"]] for each in evidence_view(db, "default", session)["tickets"]}
+    assert found == {"TKT-002": ["passed"], "TKT-003": ["passed"]}, "b's own criterion held there too; what the epic checked is no evidence of its own"
     assert [outcome for outcome, _ in rechecks(db)] == ["failed", "failed"]
 
 
