@@ -80,13 +80,14 @@ class Config:
     prices: dict | None = _setting(None, values.prices, "Price table: JSON, or a file that holds it; model -> input, output per million tokens")
     egress_hosts: tuple[str, ...] = _setting((), values.hosts, "Hosts that runs may fetch from: names, *.names, and sets such as npm or pypi; empty: none")
     egress_mb: int = _setting(2000, values.whole(1, 1000000), "Most that one run may fetch and send, in all")
-    gateway_ca: Path | None = _setting(None, values.certificates, "File of further certificate authorities for models behind https; empty: the system's")
+    gateway_ca: Path | None = _setting(None, values.file_of("certificates (PEM)"),
+                                      "File of further certificate authorities for models behind https; empty: the system's")
 
     forge: str = _setting("auto", values.one_of("auto", "github", "gitlab", "none"),
                           "What opens pull requests; auto: by the repository's host; none: branches only")
     forge_url: str = _setting("", values.web_address, "Address of an own forge (Enterprise Server, GitLab); empty: github.com and gitlab.com")
     forge_token: str = _setting("", values.words, "Token for it: an installation token or a fine-grained one; never shown", secret=True)
-    forge_token_file: Path | None = _setting(None, values.token_file, "File that holds the token instead, read anew each time")
+    forge_token_file: Path | None = _setting(None, values.file_of("a token"), "File that holds the token instead, read anew each time")
     forge_poll_seconds: float = _setting(60.0, values.seconds(0.05, 86400), "Between two looks at what became of a pull request")
     webhook_secret: str = _setting("", values.words, "Secret of POST /api/forge/webhook, with which a forge says that something happened; empty: none",
                                    secret=True)

@@ -43,10 +43,15 @@ def dispatch(db: Database, config: Config, launcher: Launcher, choice: Choice, r
     except OSError as error:
         record_failure(db, config, run, ticket, Transient(f"The run could not be started: {error.strerror or error}."))
         return
+    begin(db, launcher, run, choice.runtime.name, agent.name)
+
+
+def begin(db: Database, launcher: Launcher, run: Any, runtime: str, agent: str) -> None:
+    """Records that a run was launched; one whose claim was taken back meanwhile is stopped."""
     point("before-begin")
-    if claims.begin(db, run, choice.runtime.name, agent.name):
+    if claims.begin(db, run, runtime, agent):
         point("after-begin")
-        event("launched", ticket=run["ticket_id"], run=run["id"], runtime=choice.runtime.name, agent=agent.name)
+        event("launched", ticket=run["ticket_id"], run=run["id"], runtime=runtime, agent=agent)
     else:
         launcher.stop(run["id"])
 

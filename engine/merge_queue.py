@@ -9,6 +9,7 @@ from engine.briefing import job_for, needs_isolation
 from engine.config import Config
 from engine.crash import point
 from engine.db import Database
+from engine.dispatch import begin
 from engine.jobs import Change, Job, Result, criteria_of
 from engine.launch import Launcher
 from engine.log import event
@@ -45,12 +46,7 @@ def _launch(db: Database, config: Config, launcher: Launcher, choice: Choice, ru
         claims.finish(db, run, "transient", "running", f"The run could not be started: {error.strerror or error}.",
                       not_before=utc(after=delay(1, config.backoff_seconds)))
         return
-    point("before-begin")
-    if claims.begin(db, run, choice.runtime.name, RUNBOOK.name):
-        point("after-begin")
-        event("launched", ticket=run["ticket_id"], run=run["id"], runtime=choice.runtime.name, agent=RUNBOOK.name)
-    else:
-        launcher.stop(run["id"])
+    begin(db, launcher, run, choice.runtime.name, RUNBOOK.name)
 
 
 def began_on(db: Database, run: Any, result: Result) -> str | None:

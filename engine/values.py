@@ -60,12 +60,6 @@ def name(text: str) -> str:
     return text
 
 
-def mirror(text: str) -> str:
-    if text and not re.fullmatch(r"(https?://|file:///|copy:///)\S+", text):
-        raise ValueError("a URL that begins with https://, http:// or file:///")
-    return text
-
-
 def names(text: str) -> tuple[str, ...]:
     return tuple(part.strip().lower() for part in text.split(",") if part.strip())
 
@@ -86,10 +80,16 @@ def url_pattern(text: str) -> str:
     return text
 
 
-def web_address(text: str) -> str:
-    if text and not re.fullmatch(r"https?://[A-Za-z0-9\[][^\s@?#]*", text):
-        raise ValueError("an http or https URL without a user, query or fragment")
-    return text
+def _like(pattern: str, allowed: str) -> Callable[[str], str]:
+    def parse(text: str) -> str:
+        if text and not re.fullmatch(pattern, text):
+            raise ValueError(allowed)
+        return text
+    return parse
+
+
+web_address = _like(r"https?://[A-Za-z0-9\[][^\s@?#]*", "an http or https URL without a user, query or fragment")
+mirror = _like(r"(https?://|file:///|copy:///)\S+", "a URL that begins with https://, http:// or file:///")
 
 
 def words(text: str) -> str:
@@ -116,13 +116,9 @@ def hosts(text: str) -> tuple[str, ...]:
     return parse_hosts(text)
 
 
-def certificates(text: str) -> Path | None:
-    if text and not Path(text).expanduser().is_file():
-        raise ValueError("a file of certificates (PEM)")
-    return Path(text).expanduser().resolve() if text else None
-
-
-def token_file(text: str) -> Path | None:
-    if text and not Path(text).expanduser().is_file():
-        raise ValueError("a file that holds a token")
-    return Path(text).expanduser().resolve() if text else None
+def file_of(what: str) -> Callable[[str], Path | None]:
+    def parse(text: str) -> Path | None:
+        if text and not Path(text).expanduser().is_file():
+            raise ValueError(f"a file that holds {what}")
+        return Path(text).expanduser().resolve() if text else None
+    return parse

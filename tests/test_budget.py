@@ -190,7 +190,7 @@ def test_keys_go_by_a_descriptor_and_are_shown_nowhere(db: Database, config: Con
 
 @pytest.mark.parametrize(("name", "value", "allowed"), [
     ("SWARM_OPENAI_URL", "ftp://x", "http or https URL"), ("SWARM_EGRESS_HOSTS", "http://pypi.org", "host names"), ("SWARM_PRICES", "{", "JSON object"),
-    ("SWARM_RUN_MONEY", "-1", "an amount"), ("SWARM_GATEWAY_CA", "/nonexistent", "a file of certificates")])
+    ("SWARM_RUN_MONEY", "-1", "an amount"), ("SWARM_GATEWAY_CA", "/nonexistent", "a file that holds certificates")])
 def test_settings_of_the_gateway_are_named_when_they_are_bad(name: str, value: str, allowed: str) -> None:
     with pytest.raises(Refused) as caught:
         Config.from_env({name: value})
