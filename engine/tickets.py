@@ -23,7 +23,7 @@ MOVES = {
     "claimed": ("ready",),
     "running": ("claimed", "running", "ready", "failed", "completed"),  # but from claimed: an epic that goes on as coordinator
     "needs_input": ("claimed", "running"),
-    "in_review": ("running",),
+    "in_review": ("claimed", "running"),
     "completed": ("claimed", "running"),
     "failed": ("blocked", "ready", "claimed", "running", "needs_input"),
     "cancelled": (*OPEN, "failed"),

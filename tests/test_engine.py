@@ -2,7 +2,7 @@
 from collections.abc import Callable
 
 import pytest
-from conftest import build, by_hand, state, statuses
+from conftest import build, by_hand, state, statuses, until
 
 from engine import claims, requests, steering
 from engine.clock import Clock
@@ -152,6 +152,15 @@ def test_a_conflict_goes_back_with_the_conflict_in_its_prompt_and_uses_up_no_att
     assert state(db, session) == "completed"
     assert db.value("select failures from tickets where id = 'TKT-002'") == 0
     assert [row[0] for row in db.all("select outcome from runs where ticket_id = 'TKT-002' order by seq")] == ["conflict", "merged"]
+
+
+def test_a_run_that_ended_before_it_was_recorded_as_begun_goes_to_review_all_the_same(db: Database, config: Config) -> None:
+    build(db, config, {"name": "One", "review": True, "features": [{"title": "A"}]})
+    engine = make_engine(db, config, script=lambda job: FakeOutcome(seconds=0.3 if job.command[1] == "TKT-002" else 0.0))
+    until(lambda: engine.tick() or db.value("select 1 from runs where ticket_id = 'TKT-002' and state = 'running'"))
+    db.execute("update tickets set status = 'claimed' where id = 'TKT-002'")  # as an engine leaves it that dies between the launch and its record
+    until(lambda: engine.tick() or db.value("select 1 from tickets where id = 'TKT-002' and status = 'in_review'"))
+    assert [row[0] for row in db.all("select outcome from runs where ticket_id = 'TKT-002'")] == ["in_review"]
 
 
 def test_the_third_conflict_asks_a_person(db: Database, config: Config) -> None:
