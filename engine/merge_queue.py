@@ -51,13 +51,13 @@ def _launch(db: Database, config: Config, launcher: Launcher, choice: Choice, ru
 
 def began_on(db: Database, run: Any, result: Result) -> str | None:
     """The head on which the work that `run` hands over was begun: by itself, or by an earlier run whose work it went on with."""
-    return db.value(f"select {BEGAN_ON} from runs r where r.id = ?", (run["id"],)) or result.base
+    return (db.value(f"select {BEGAN_ON} from runs r where r.id = ?", (run["id"],)) if run["run_no"] > 1 else None) or result.base
 
 
 def is_busy(db: Database, ticket: Any) -> bool:
     """Whether others of its build wait or are being checked: who goes past them would move the branch under their check, again and again."""
-    return db.value("select 1 from runs r join tickets t on t.id = r.ticket_id where r.ended_at is null and t.parent_id = ? and t.id <> ?"
-                    " and (r.state = 'queued' or r.checked_by is not null) limit 1", (ticket["parent_id"], ticket["id"])) is not None
+    return db.value("select 1 from runs where ended_at is null and session_id = ? and ticket_id <> ? and (state = 'queued' or checked_by is not null)"
+                    " limit 1", (ticket["session_id"], ticket["id"])) is not None
 
 
 def has_checks(db: Database, ticket: Any) -> bool:
@@ -68,8 +68,8 @@ def has_checks(db: Database, ticket: Any) -> bool:
 
 
 def _due(db: Database, now: str, session_id: str | None) -> list[Any]:
-    """Epics of which something waits and nothing is being checked, the longest wait first."""
-    return db.all("select e.*, min(r.seq) as first from runs r join tickets t on t.id = r.ticket_id join tickets e on e.id = t.parent_id"
+    """Epics of which something waits and nothing is being checked, the longest wait first. Cross joins: few runs live, and tickets are many."""
+    return db.all("select e.*, min(r.seq) as first from runs r cross join tickets t on t.id = r.ticket_id cross join tickets e on e.id = t.parent_id"
                   " join hitl_sessions s on s.id = e.session_id"
                   " where r.ended_at is null and r.state = 'queued' and t.claim_token = r.claim_token and t.status in ('claimed', 'running')"
                   " and e.status = 'running' and e.claim_token is null and (e.not_before is null or e.not_before <= ?)"
@@ -79,7 +79,7 @@ def _due(db: Database, now: str, session_id: str | None) -> list[Any]:
 def _changes(db: Database, epic_id: str) -> list[Any]:
     """The tickets that are checked together now, with run, tip and base: the half of a batch that did not pass, if there is one, else all."""
     rows = db.all(f"select t.*, r.id as run, r.tip_sha as tip, {BEGAN_ON} as base, r.merge_group as its_group"
-                  " from runs r join tickets t on t.id = r.ticket_id"
+                  " from runs r cross join tickets t on t.id = r.ticket_id"
                   " where r.ended_at is null and r.state = 'queued' and t.claim_token = r.claim_token and t.status in ('claimed', 'running')"
                   " and t.parent_id = ?"
                   " order by r.merge_group is null, r.merge_group, r.seq", (epic_id,))
