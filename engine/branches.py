@@ -56,7 +56,8 @@ class GitBranches:
     def _keep(self, repository: Repository, bundle: Path, work: Work) -> str:
         if work.result.base is None:
             raise Permanent("The run does not say on which commit it stands.")
-        if repository.head(f"refs/heads/{work.branch}") == work.result.tip and not bundle.exists():
+        before = repository.head(f"refs/heads/{work.branch}")
+        if before == work.result.tip and not bundle.exists():
             return str(work.result.tip)  # kept before: by this run, or by the run that a person approved
         point("before-harvest")
         for left in (repository.path / "refs" / "swarm" / "runs").glob("*"):  # by a run whose git was killed below
@@ -65,9 +66,9 @@ class GitBranches:
         try:
             if tip != work.result.tip:
                 raise Permanent(f"The run handed over commit {tip[:12]}, but {str(work.result.tip)[:12]} was checked.")
-            if repository.is_ancestor(tip, work.result.base):
+            if tip == work.result.base:
                 raise AgentFailed("The run handed over no commit of its own.")
-            repository.set_branch(work.branch, tip, repository.head(f"refs/heads/{work.branch}"))
+            repository.set_branch(work.branch, tip, before)
         finally:
             repository.delete_ref(f"refs/swarm/runs/{work.run}")  # here, where a failure is only one more try: after a merge it would not be
         point("after-harvest")
