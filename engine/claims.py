@@ -9,6 +9,7 @@ from engine.jobs import Result
 from engine.tickets import NOW, Sql, change, change_rows
 
 encode = JSONEncoder(ensure_ascii=False).encode
+HOLDS = "t.status in ('claimed', 'running') and t.claim_token = r.claim_token"  # of a run r and its ticket t
 WAITS = "The branch has moved since its run began: it waits to be checked together with what was merged."
 CLAIMABLE = ("(not_before is null or not_before <= :now)"
              " and not exists (select 1 from runs r where r.ticket_id = tickets.id and r.ended_at is null)"
@@ -81,13 +82,13 @@ def _tenants(db: Database, last: str) -> list[str]:
     return sorted(names, key=lambda name: (live.get(name, 0), name <= last))
 
 
-def _claim(db: Database, owner: str, where: str, parameters: dict) -> list[Any]:
-    rows = change_rows(db, "claimed", where, parameters, claimed_by=owner, not_before=None,
+def _claim(db: Database, owner: str, where: str, parameters: dict, to: str = "claimed", kind: str | None = None) -> list[Any]:
+    rows = change_rows(db, to, where, parameters, claimed_by=owner, not_before=None,
                   claim_token=Sql("lower(hex(randomblob(16)))"), run_no=Sql("run_no + 1"))
-    return [_intend(db, row["seq"], owner) for row in sorted(rows, key=lambda row: (-row["priority"], row["seq"]))]
+    return [_intend(db, row["seq"], owner, kind) for row in sorted(rows, key=lambda row: (-row["priority"], row["seq"]))]
 
 
-def _intend(db: Database, seq: int, owner: str, kind: str | None = None) -> Any:
+def _intend(db: Database, seq: int, owner: str, kind: str | None) -> Any:
     """The run, before anything of it exists outside the database. Its id is the name of its folder and is never used twice."""
     return db.one("insert into runs (id, ticket_id, session_id, tenant_id, kind, claim_token, claimed_by, run_no, base_sha)"
                   " select id || '-' || run_no || '-' || substr(claim_token, 1, 6), id, session_id, tenant_id,"
@@ -100,10 +101,9 @@ def recheck(db: Database, owner: str, epic_id: str, now: str) -> Any | None:
     """The run in which an epic checks what waits to be merged. The epic stays running, and holds a claim meanwhile. -> its row, or None if
     it may not begin now."""
     with db.transaction():
-        rows = change_rows(db, "running", "id = :id and type = 'epic' and status = 'running' and claim_token is null and base_sha is not null"
-                           f" and {CLAIMABLE}", {"id": epic_id, "now": now}, claimed_by=owner, not_before=None,
-                           claim_token=Sql("lower(hex(randomblob(16)))"), run_no=Sql("run_no + 1"))
-        return _intend(db, rows[0]["seq"], owner, "recheck") if rows else None
+        runs = _claim(db, owner, "id = :id and type = 'epic' and status = 'running' and claim_token is null and base_sha is not null"
+                      f" and {CLAIMABLE}", {"id": epic_id, "now": now}, "running", "recheck")
+    return runs[0] if runs else None
 
 
 def begin(db: Database, run: Any, runtime: str, agent: str) -> bool:

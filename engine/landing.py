@@ -10,12 +10,11 @@ from engine.crash import point
 from engine.db import Database
 from engine.errors import AgentFailed, MergeConflict, Permanent, RunFailure
 from engine.jobs import Result
-from engine.log import event
 from engine.outcomes import MAX_TRANSIENTS, failed, record
 
 # The plus has SQLite go by the index of live runs, and not through all runs there ever were.
 WAITING = ("select r.* from runs r cross join tickets t on t.id = r.ticket_id where r.ended_at is null and r.state in ('queued', 'merging')"
-           " and t.claim_token = r.claim_token and t.status in ('claimed', 'running') and t.parent_id = ? order by +r.seq")
+           f" and {claims.HOLDS} and t.parent_id = ? order by +r.seq")
 
 
 def land(db: Database, config: Config, branches: Branches, run: Any, epic: Any, result: Result) -> None:
@@ -35,8 +34,7 @@ def land(db: Database, config: Config, branches: Branches, run: Any, epic: Any, 
         return
     with db.transaction():
         for member in members:
-            row = claims.finish(db, member, "merged", "completed", _alone(result, member), merged_sha=merges[member["id"]], approved_tip=None)
-            event("finished", ticket=member["ticket_id"], run=member["id"], outcome="merged" if row else "stale", status=row and row["status"])
+            record(db, member, "merged", "completed", _alone(result), None, merged_sha=merges[member["id"]], approved_tip=None)
         _return_conflicts(db, config, epic, result)
         record(db, run, "merged", "running", _landed(members), result, transients=0, not_before=None)
 
@@ -95,7 +93,7 @@ def _unmark(db: Database, run: Any) -> None:
     db.execute("update runs set state = 'queued', checked_by = null where checked_by = ? and ended_at is null", (run["id"],))
 
 
-def _alone(result: Result, member: Any) -> str:
+def _alone(result: Result) -> str:
     others = len(result.merged) - 1
     return "It was checked again on the merged head" + (f", together with {others} other {'change' if others == 1 else 'changes'}." if others else ".")
 

@@ -62,16 +62,21 @@ def is_busy(db: Database, ticket: Any) -> bool:
 
 def has_checks(db: Database, ticket: Any) -> bool:
     """Whether a second look at its change could say anything: it has a check, or something that was merged before has one."""
-    texts = [ticket["acceptance_criteria"], *(row[0] for row in db.all(
-        "select acceptance_criteria from tickets where parent_id = ? and status = 'completed' and merged_sha is not null", (ticket["parent_id"],)))]
+    texts = [ticket["acceptance_criteria"], *(row["acceptance_criteria"] for row in _landed(db, ticket["parent_id"]))]
     return any(criterion.check and not criterion.waived for text in texts for criterion in criteria_of(text))
+
+
+def _landed(db: Database, epic_id: str) -> list[Any]:
+    """The merged tickets of a build that may have a check."""
+    return db.all("select id, title, merged_sha, acceptance_criteria from tickets where parent_id = ? and status = 'completed' and merged_sha is not null"
+                  " and acceptance_criteria like '%\"check\"%' order by seq", (epic_id,))
 
 
 def _due(db: Database, now: str, session_id: str | None) -> list[Any]:
     """Epics of which something waits and nothing is being checked, the longest wait first. Cross joins: few runs live, and tickets are many."""
     return db.all("select e.*, min(r.seq) as first from runs r cross join tickets t on t.id = r.ticket_id cross join tickets e on e.id = t.parent_id"
                   " join hitl_sessions s on s.id = e.session_id"
-                  " where r.ended_at is null and r.state = 'queued' and t.claim_token = r.claim_token and t.status in ('claimed', 'running')"
+                  f" where r.ended_at is null and r.state = 'queued' and {claims.HOLDS}"
                   " and e.status = 'running' and e.claim_token is null and (e.not_before is null or e.not_before <= ?)"
                   " and s.state = 'building' and not s.paused and e.session_id = coalesce(?, e.session_id) group by e.id order by first", (now, session_id))
 
@@ -80,18 +85,16 @@ def _changes(db: Database, epic_id: str) -> list[Any]:
     """The tickets that are checked together now, with run, tip and base: the half of a batch that did not pass, if there is one, else all."""
     rows = db.all(f"select t.*, r.id as run, r.tip_sha as tip, {BEGAN_ON} as base, r.merge_group as its_group"
                   " from runs r cross join tickets t on t.id = r.ticket_id"
-                  " where r.ended_at is null and r.state = 'queued' and t.claim_token = r.claim_token and t.status in ('claimed', 'running')"
+                  f" where r.ended_at is null and r.state = 'queued' and {claims.HOLDS}"
                   " and t.parent_id = ?"
                   " order by r.merge_group is null, r.merge_group, r.seq", (epic_id,))
     return [row for row in rows if row["its_group"] == rows[0]["its_group"]][:TOGETHER]
 
 
 def _job(db: Database, config: Config, run: Any, epic: Any, session: Any, choice: Choice, changes: list[Any]) -> Job:
-    landed = db.all("select id, title, merged_sha, acceptance_criteria from tickets where parent_id = ? and status = 'completed' and merged_sha is not null"
-                    " and acceptance_criteria like '%\"check\"%' order by seq", (epic["id"],))
     job = job_for(db, config, run, epic, session, choice.runtime.name, RUNBOOK)
     return job._replace(criteria=(), waiting=tuple(_change(row, row["run"], row["tip"], row["base"]) for row in changes),
-                   landed=tuple(_change(row, "", row["merged_sha"], "") for row in landed))
+                   landed=tuple(_change(row, "", row["merged_sha"], "") for row in _landed(db, epic["id"])))
 
 
 def _change(row: Any, run: str, tip: str, base: str) -> Change:

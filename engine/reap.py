@@ -14,7 +14,7 @@ from engine.watch import backstop
 
 Step = Callable[[Any], None]
 
-LIVE = ("select r.*, t.status as ticket_status, t.status in ('claimed', 'running') and t.claim_token = r.claim_token as wanted"
+LIVE = (f"select r.*, t.status as ticket_status, {claims.HOLDS} as wanted"
         " from runs r join tickets t on t.id = r.ticket_id where r.ended_at is null")
 
 

@@ -8,6 +8,7 @@ from typing import Any
 from engine.config import Config
 from engine.db import Database
 from engine.gateway.record import LINES
+from hitl.formats import whole
 from hitl.ticket_views import parsed, run_of
 
 PIECE, LINE = 1_000_000, 20_000   # bytes of the record that are read at a time; no line of it is as long as the second
@@ -37,7 +38,7 @@ def asked_view(db: Database, config: Config, tenant: str, ticket_id: str, run_id
         size, last, found, end, counts = 0, {}, [], 0, {**counts, "recorded": 0}
     counts = counts or {"requests": last.get("number", 0), "refused": last.get("refused", 0), "recorded": last.get("number", 0)}
     return {"run": run["id"], "requests": found, "next": after + end if end and after + end < size else None,
-            "total": _whole(counts.get("requests")), "refused": _whole(counts.get("refused")), "recorded": _whole(counts.get("recorded"))}
+            "total": whole(counts.get("requests")), "refused": whole(counts.get("refused")), "recorded": whole(counts.get("recorded"))}
 
 
 def _lines(data: bytes, limit: int, refused: bool) -> tuple[list[dict[str, Any]], int]:
@@ -63,9 +64,5 @@ def _line(raw: bytes) -> dict[str, Any] | None:
 
 def _shown(line: dict[str, Any]) -> dict[str, Any]:
     seconds = line.get("seconds")
-    return {"number": _whole(line.get("number")), **{name: str(line.get(name) or "") for name in _TEXTS}, "allowed": line.get("allowed") is True,
-            **{name: _whole(line.get(name)) for name in _NUMBERS}, "seconds": seconds if isinstance(seconds, int | float) else 0}
-
-
-def _whole(value: Any) -> int:
-    return value if isinstance(value, int) else 0
+    return {"number": whole(line.get("number")), **{name: str(line.get(name) or "") for name in _TEXTS}, "allowed": line.get("allowed") is True,
+            **{name: whole(line.get(name)) for name in _NUMBERS}, "seconds": seconds if isinstance(seconds, int | float) else 0}

@@ -97,6 +97,11 @@ def duration(seconds: float | None) -> str:
     return f"{whole // 60} m {whole % 60:02} s" if whole < 3600 else f"{whole // 3600} h {whole % 3600 // 60:02} m"
 
 
+def whole(value: object) -> int:
+    """A number that came from elsewhere; 0 for what is none."""
+    return value if isinstance(value, int) else 0
+
+
 def number(count: int, one: str, many: str | None = None) -> str:
     """'1 ticket', '2 tickets'."""
     return f"{count:,} {one if count == 1 else many or one + 's'}"

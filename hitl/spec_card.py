@@ -19,6 +19,7 @@ from engine.errors import BadRequest, InvalidCard
 from engine.source import validate_source
 from hitl import card_graph
 from hitl.card_text import Nearest, Problem, shorten, step, text_problems
+from hitl.review_rule import is_reviewed, review_asked
 from hitl.strict_json import canonical
 
 SCHEMA = json.loads(Path(__file__).with_name("spec_card.schema.json").read_text(encoding="utf-8"))
@@ -95,14 +96,9 @@ def normalise(card: dict[str, Any], review: bool | str = False) -> dict[str, Any
         "review": card.get("review", review),
         "features": [{"title": names[number], "description": feature.get("description", ""), "depends_on": graph[number],
                       "acceptance_criteria": criteria[number], "priority": int(feature.get("priority", 0)), "agent": feature.get("agent") or card.get("agent"),
-                      "review": _is_reviewed(feature.get("review", card.get("review", review)), criteria[number])}
+                      "review": is_reviewed(review_asked(card, feature, review), criteria[number])}
                      for number, feature in enumerate(features)],
     }
-
-
-def _is_reviewed(asked: bool | str, criteria: list[Any]) -> bool:
-    """'unchecked': where no command checks anything."""
-    return asked is True or (asked == "unchecked" and all(isinstance(item, str) for item in criteria))
 
 
 def _criterion(item: Any) -> Any:

@@ -8,6 +8,7 @@ from engine.errors import BadRequest, InvalidCard
 from engine.spec import approved_card
 from engine.tickets import NOW, get
 from hitl import sessions, spec_card
+from hitl.review_rule import review_asked
 from hitl.strict_json import as_given
 
 FIELDS = ("title", "description", "acceptance_criteria")
@@ -46,8 +47,7 @@ def _review_asked(db: Database, tenant: str, ticket: Any) -> bool | str:
     """What the card, or its session, says about a review of this feature."""
     card = approved_card(db, ticket["session_id"])
     own = card.get("features", [])[ticket["position"] - 1:ticket["position"]] if ticket["position"] else []
-    found: bool | str = (own[0] if own else {}).get("review", card.get("review", sessions.review_of(sessions.get(db, tenant, ticket["session_id"]))))
-    return found
+    return review_asked(card, own[0] if own else {}, sessions.review_of(sessions.get(db, tenant, ticket["session_id"])))
 
 
 def _details(invalid: InvalidCard) -> list[dict[str, str]]:

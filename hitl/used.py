@@ -7,7 +7,7 @@ from engine.config import Config
 from engine.db import Database
 from engine.gateway.ledger import NOTICE
 from engine.spec import approved_card
-from hitl.formats import number
+from hitl.formats import number, whole
 
 KINDS = (("input", "In"), ("output", "Out"), ("cache_read", "From cache"), ("cache_write", "Into cache"))
 
@@ -48,7 +48,7 @@ def cost(used: dict[str, Any]) -> str:
 
 def tokens(used: dict[str, Any]) -> str:
     """'12,345 tokens'; 'about' where a reply did not tell."""
-    return ("about " if used.get("estimated") else "") + number(_whole(used.get("total")), "token")
+    return ("about " if used.get("estimated") else "") + number(whole(used.get("total")), "token")
 
 
 def brief(used: dict[str, Any] | None) -> str:
@@ -62,7 +62,7 @@ def line(used: dict[str, Any] | None) -> str:
     """'12,345 tokens (10,000 in, 2,000 out, 345 from cache), 0.12 EUR'."""
     if not used or not used.get("requests"):
         return ""
-    kinds = ", ".join(f"{_whole(used.get(name)):,} {label.lower()}" for name, label in KINDS if used.get(name))
+    kinds = ", ".join(f"{whole(used.get(name)):,} {label.lower()}" for name, label in KINDS if used.get(name))
     return ", ".join(part for part in (tokens(used) + (f" ({kinds})" if kinds else ""), cost(used)) if part)
 
 
@@ -71,11 +71,11 @@ def table(*columns: dict[str, Any] | None) -> list[tuple[str, list[str]]]:
     given = [used or {} for used in columns]
     if not any(used.get("requests") for used in given):
         return []
-    rows = [(label, [f"{_whole(used.get(name)):,}" for used in given]) for name, label in KINDS if any(used.get(name) for used in given)]
-    rows.append(("Tokens", [f"{_whole(used.get('total')):,}" for used in given]))
+    rows = [(label, [f"{whole(used.get(name)):,}" for used in given]) for name, label in KINDS if any(used.get(name) for used in given)]
+    rows.append(("Tokens", [f"{whole(used.get('total')):,}" for used in given]))
     rows += [("Cost", [cost(used) or "–" for used in given])] if any(map(cost, given)) else []
-    rows.append(("Requests", [f"{_whole(used.get('requests')):,}" for used in given]))
-    return rows + ([("Estimated", [f"{_whole(used.get('estimated')):,}" for used in given])] if any(used.get("estimated") for used in given) else [])
+    rows.append(("Requests", [f"{whole(used.get('requests')):,}" for used in given]))
+    return rows + ([("Estimated", [f"{whole(used.get('estimated')):,}" for used in given])] if any(used.get("estimated") for used in given) else [])
 
 
 def against(used: dict[str, Any]) -> list[str]:
@@ -99,10 +99,6 @@ def notice(used: dict[str, Any]) -> str:
             return (f"{100 * spent // limit:.0f} % of this session's budget is used: {against(used)[said]}. "
                     "When all of it is, runs are ended, their work is kept, and you are asked.")
     return ""
-
-
-def _whole(value: Any) -> int:
-    return value if isinstance(value, int) else 0
 
 
 def _text(value: Any) -> str:

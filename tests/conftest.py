@@ -104,3 +104,11 @@ def statuses(db: Database, session: str) -> dict[str, str]:
 
 def state(db: Database, session: str) -> str:
     return str(db.value("select state from hitl_sessions where id = ?", (session,)))
+
+
+@pytest.fixture
+def work(client: Any, db: Database, config: Config, tmp_path: Path) -> Any:
+    """A ticket that can be put in review."""
+    from reviewing import Review  # which has need of this module
+
+    return Review(client, db, config, tmp_path)

@@ -28,6 +28,11 @@ def after(*names: str) -> str:
     return " && ".join(f"until test -e {name}; do sleep 0.05; done" for name in names)
 
 
+def start_two(db: Database, config: Config, go: Path) -> str:
+    """A build of a, and of b, which waits for `go`: when it ends, a is merged. -> the session"""
+    return build(db, config, {"name": "Two", "features": [made("a", checks=("test -e a",)), made("b", after(str(go)), checks=("test -e b",))]})
+
+
 def files(db: Database, config: Config, session: str) -> set[str]:
     repository, branch = integration(db, config, session)
     return set(git(repository, "ls-tree", "--name-only", branch).split())
@@ -65,7 +70,7 @@ def test_two_changes_that_pass_alone_and_break_together_never_both_land(db: Data
 
 def test_what_holds_on_the_merged_head_lands_and_says_so(db: Database, several: Config, tmp_path: Path) -> None:
     go = tmp_path / "go"
-    session = build(db, several, {"name": "Two", "features": [made("a", checks=("test -e a",)), made("b", after(str(go)), checks=("test -e b",))]})
+    session = start_two(db, several, go)
     with running(db, several):
         until(lambda: merged(db, "TKT-002"), 30)
         go.touch()
@@ -146,7 +151,7 @@ def test_a_ticket_that_waits_to_be_merged_can_be_cancelled_and_the_rest_lands(db
 
 def test_a_run_that_ended_before_its_engine_had_said_that_it_began_waits_and_lands_like_others(db: Database, several: Config, tmp_path: Path) -> None:
     go = tmp_path / "go"
-    session = build(db, several, {"name": "Two", "features": [made("a", checks=("test -e a",)), made("b", after(str(go)), checks=("test -e b",))]})
+    session = start_two(db, several, go)
     with running(db, several):
         until(lambda: merged(db, "TKT-002"), 30)
         with db.transaction():  # as an engine leaves it that dies between the launch and its record
@@ -159,7 +164,7 @@ def test_a_run_that_ended_before_its_engine_had_said_that_it_began_waits_and_lan
 def test_a_waiting_ticket_holds_no_slot(db: Database, several: Config, tmp_path: Path) -> None:
     config = dataclasses.replace(several, slots=2)
     go = tmp_path / "go"
-    session = build(db, config, {"name": "Two", "features": [made("a", checks=("test -e a",)), made("b", after(str(go)), checks=("test -e b",))]})
+    session = start_two(db, config, go)
     with running(db, config) as engine:
         until(lambda: merged(db, "TKT-002"), 30)
         steering.pause_session(db, session)

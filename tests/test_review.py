@@ -3,7 +3,7 @@ import pytest
 from conftest import git
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from reviewing import INTEGRATION, SHOP, Review
+from reviewing import INTEGRATION, SHOP
 
 from engine.prompt import prompt
 from hitl import diff_text
@@ -11,11 +11,6 @@ from hitl.diff_names import name_of, path_of, unquoted
 from hitl.spec_card import normalise, validate
 
 URL = "/api/tickets/TKT-002"
-
-
-@pytest.fixture
-def work(client, db, config, tmp_path):
-    return Review(client, db, config, tmp_path)
 
 
 @pytest.fixture

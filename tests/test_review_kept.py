@@ -3,7 +3,7 @@ import dataclasses
 
 import pytest
 from conftest import git
-from reviewing import SHOP, Review
+from reviewing import SHOP
 
 from engine import prune
 from engine.branches import GitBranches, Work, reviewed_ref
@@ -11,11 +11,6 @@ from engine.jobs import Result
 from engine.repository import Repository
 
 ROOT = "/api/tickets/TKT-002"
-
-
-@pytest.fixture
-def work(client, db, config, tmp_path):
-    return Review(client, db, config, tmp_path)
 
 
 def reviewed(work, config, run, tip):

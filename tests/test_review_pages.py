@@ -9,7 +9,7 @@ from urllib.parse import urlencode
 import pytest
 from conftest import build, git, require, until
 from paging import Page, checked, seen
-from reviewing import SHOP, Review
+from reviewing import SHOP
 
 from engine import review, steering
 from engine.branches import repository_path
@@ -19,11 +19,6 @@ from hitl import diffs
 
 PATH = "/tickets/TKT-002/changes"
 EVIL = "<img src=x onerror=alert(1)>"
-
-
-@pytest.fixture
-def work(client, db, config, tmp_path):
-    return Review(client, db, config, tmp_path)
 
 
 @pytest.fixture

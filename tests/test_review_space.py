@@ -2,18 +2,13 @@
 import pytest
 from conftest import git
 from paging import seen
-from reviewing import SHOP, Review
+from reviewing import SHOP
 
 from hitl.review_screen import Looking
 
 PATH, ROOT = "/tickets/TKT-002/changes", "/api/tickets/TKT-002"
 HIDE = PATH + "?space=hide"
 WRAPPED = "if True:\n" + "".join(f"    {line}\n" for line in SHOP.replace("result = 0", "result = 1").splitlines())
-
-
-@pytest.fixture
-def work(client, db, config, tmp_path):
-    return Review(client, db, config, tmp_path)
 
 
 @pytest.fixture
