@@ -26,7 +26,7 @@ from engine.single import EngineSlot
 from hitl import guard, live
 from hitl.api import api
 from hitl.deliveries import deliveries_api
-from hitl.pages import pages
+from hitl.pages import error_page, pages
 
 
 @dataclass
@@ -52,6 +52,7 @@ def create_app(config: Config | None = None) -> Flask:
     changes = Changes()
     db.subscribe(changes.ring)
     app.extensions["swarm"] = Swarm(config, db, changes, EngineSlot(config, lambda: SwarmEngine(db, config)))
+    app.extensions["error_page"] = error_page
     guard.install(app)
     app.register_blueprint(api)
     app.register_blueprint(deliveries_api)

@@ -2,6 +2,7 @@
 import re
 import unicodedata
 from functools import lru_cache
+from typing import Any
 
 LONGEST = 40  # characters of the title's part
 
@@ -11,6 +12,11 @@ def branch_name(session_id: str, ticket_id: str, title: str) -> str:
     session = re.sub("[^a-z0-9]", "", session_id.lower())[:8] or "session"
     words = slug(title)[:LONGEST].strip("-")
     return f"swarm/{session}/{slug(ticket_id) or 'ticket'}" + (f"-{words}" if words else "")
+
+
+def own_branch(ticket: Any) -> str:
+    """The branch of a feature, or of an epic: what its features are merged into. Once named it keeps its name, whatever becomes of the title."""
+    return str(ticket["branch_name"] or branch_name(ticket["session_id"], ticket["id"], ticket["title"]))
 
 
 @lru_cache(maxsize=10_000)

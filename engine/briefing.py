@@ -5,11 +5,11 @@ from typing import Any
 
 from engine.access import access_for
 from engine.agents import Agent, grounds, has_commands
+from engine.branch_names import own_branch
 from engine.branches import repository_path
 from engine.config import Config
 from engine.db import Database
 from engine.errors import BadRequest, Permanent
-from engine.finish import own_branch
 from engine.jobs import Job, Limits, Means, Source, criteria_of
 from engine.prompt import prompt
 from engine.runtimes.qemu import Qemu

@@ -3,9 +3,9 @@
 The git ref is the point of commit and the database follows; `merging` is recorded before the merge, so that a cancel knows it is too late."""
 from typing import Any
 
-from engine import claims, deliveries, landing, merge_queue, requests, same_question
+from engine import claims, deliveries, landing, requests, same_question, waiting
 from engine.agents import NO_AGENT, RUNBOOK, has_commands
-from engine.branch_names import branch_name
+from engine.branch_names import own_branch
 from engine.branches import Branches, Work
 from engine.config import Config
 from engine.crash import point
@@ -84,9 +84,9 @@ def _deliver(db: Database, branches: Branches, run: Any, ticket: Any, result: Re
         return
     event("merging", ticket=ticket["id"], run=run["id"], tip=tip)
     point("after-merging")
-    behind = merge_queue.is_busy(db, ticket)
-    merged = branches.merge(work, tip, onto=ZEROS if behind else merge_queue.began_on(db, run, result))
-    if merged is None and (behind or merge_queue.has_checks(db, ticket)):
+    behind = waiting.is_busy(db, ticket)
+    merged = branches.merge(work, tip, onto=ZEROS if behind else waiting.began_on(db, run, result))
+    if merged is None and (behind or waiting.has_checks(db, ticket)):
         claims.wait(db, run, work.branch, result)
         event("waits", ticket=ticket["id"], run=run["id"], why="the merged head is checked")
         return
@@ -144,8 +144,3 @@ def _work(db: Database, run: Any, ticket: Any, result: Result, reviewed: int | N
     epic = db.one("select branch_name from tickets where id = ?", (ticket["parent_id"],))
     return Work(run["id"], ticket["id"], ticket["title"], ticket["session_id"], own_branch(ticket), epic["branch_name"] if epic else "", result,
                 reviewed)
-
-
-def own_branch(ticket: Any) -> str:
-    """The branch of a feature, or of an epic: what its features are merged into. Once named it keeps its name, whatever becomes of the title."""
-    return str(ticket["branch_name"] or branch_name(ticket["session_id"], ticket["id"], ticket["title"]))

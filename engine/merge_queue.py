@@ -10,14 +10,12 @@ from engine.config import Config
 from engine.crash import point
 from engine.db import Database
 from engine.dispatch import begin
-from engine.jobs import Change, Job, Result, criteria_of
+from engine.jobs import Change, Job, criteria_of
 from engine.launch import Launcher
 from engine.log import event
 from engine.runtimes import Choice
+from engine.waiting import BEGAN_ON, landed
 
-# Of a run r: the base of the first run of its ticket since the last merge that left work behind.
-BEGAN_ON = ("(select o.base_sha from runs o where o.ticket_id = r.ticket_id and o.seq <= r.seq and o.base_sha is not null and o.tip_sha is not null"
-            " and o.seq > coalesce((select max(m.seq) from runs m where m.ticket_id = r.ticket_id and m.outcome = 'merged'), 0) order by o.seq limit 1)")
 TOGETHER = 8  # changes in one recheck run, at most
 
 
@@ -49,29 +47,6 @@ def _launch(db: Database, config: Config, launcher: Launcher, choice: Choice, ru
     begin(db, launcher, run, choice.runtime.name, RUNBOOK.name)
 
 
-def began_on(db: Database, run: Any, result: Result) -> str | None:
-    """The head on which the work that `run` hands over was begun: by itself, or by an earlier run whose work it went on with."""
-    return (db.value(f"select {BEGAN_ON} from runs r where r.id = ?", (run["id"],)) if run["run_no"] > 1 else None) or result.base
-
-
-def is_busy(db: Database, ticket: Any) -> bool:
-    """Whether others of its build wait or are being checked: who goes past them would move the branch under their check, again and again."""
-    return db.value("select 1 from runs where ended_at is null and session_id = ? and ticket_id <> ? and (state = 'queued' or checked_by is not null)"
-                    " limit 1", (ticket["session_id"], ticket["id"])) is not None
-
-
-def has_checks(db: Database, ticket: Any) -> bool:
-    """Whether a second look at its change could say anything: it has a check, or something that was merged before has one."""
-    texts = [ticket["acceptance_criteria"], *(row["acceptance_criteria"] for row in _landed(db, ticket["parent_id"]))]
-    return any(criterion.check and not criterion.waived for text in texts for criterion in criteria_of(text))
-
-
-def _landed(db: Database, epic_id: str) -> list[Any]:
-    """The merged tickets of a build that may have a check."""
-    return db.all("select id, title, merged_sha, acceptance_criteria from tickets where parent_id = ? and status = 'completed' and merged_sha is not null"
-                  " and acceptance_criteria like '%\"check\"%' order by seq", (epic_id,))
-
-
 def _due(db: Database, now: str, session_id: str | None) -> list[Any]:
     """Epics of which something waits and nothing is being checked, the longest wait first. Cross joins: few runs live, and tickets are many."""
     return db.all("select e.*, min(r.seq) as first from runs r cross join tickets t on t.id = r.ticket_id cross join tickets e on e.id = t.parent_id"
@@ -94,7 +69,7 @@ def _changes(db: Database, epic_id: str) -> list[Any]:
 def _job(db: Database, config: Config, run: Any, epic: Any, session: Any, choice: Choice, changes: list[Any]) -> Job:
     job = job_for(db, config, run, epic, session, choice.runtime.name, RUNBOOK)
     return job._replace(criteria=(), waiting=tuple(_change(row, row["run"], row["tip"], row["base"]) for row in changes),
-                   landed=tuple(_change(row, "", row["merged_sha"], "") for row in _landed(db, epic["id"])))
+                   landed=tuple(_change(row, "", row["merged_sha"], "") for row in landed(db, epic["id"])))
 
 
 def _change(row: Any, run: str, tip: str, base: str) -> Change:

@@ -1,15 +1,11 @@
-"""What waits for a person: opened by a run, answered once."""
+"""What waits for a person, as rows: opened by a run, closed by an answer (answers.py) or withdrawn."""
 import json
 from typing import Any
 
-from engine import delivered, same_question, settle
+from engine import settle
 from engine.db import Database
-from engine.errors import BadRequest, NotFound, WrongState
-from engine.tickets import NOW, change, get
+from engine.tickets import NOW
 
-# Tickets that wait for a word about the session, not for an answer of their own.
-_WAITING = ("session_id = :session and status = 'needs_input' and not exists"
-            " (select 1 from requests r where r.ticket_id = tickets.id and r.kind = 'question' and r.state = 'open')")
 ANSWER_LIMIT = 20_000  # characters
 TRY_AGAIN = "Try again"
 WAIVE = "Run this session without isolation"
@@ -73,65 +69,8 @@ def withdraw_idle(db: Database) -> None:
                " case requests.kind when 'question' then 'needs_input' when 'review' then 'in_review' else 'failed' end)")
 
 
-def answer(db: Database, tenant: str, ticket_id: str, text: str, by: str = "you") -> None:
-    """Answers what a ticket asks; its next run has the answer in its prompt.
-
-    Raises NotFound, BadRequest for an empty or overlong text, WrongState when nothing is open (with the answer that was given)."""
-    with db.transaction():
-        ticket = get(db, tenant, ticket_id)
-        row = db.one("select * from requests where kind in ('question', 'isolation', 'budget', 'delivery') and"
-                     " (ticket_id = :id or (kind in ('isolation', 'budget') and session_id = :session))"
-                     " order by state = 'open' desc, seq desc limit 1", {"id": ticket_id, "session": ticket["session_id"]})
-        if row is None:
-            raise NotFound(f"{ticket_id} asks nothing.")
-        answer_request(db, tenant, row["seq"], text, by)
-
-
-def answer_request(db: Database, tenant: str, seq: int, text: str, by: str = "you") -> None:
-    """The same, by the request's own number."""
-    text = text.strip() if isinstance(text, str) else ""
-    if not text or len(text) > ANSWER_LIMIT:
-        raise BadRequest(f"An answer has 1 to {ANSWER_LIMIT} characters.")
-    with db.transaction():
-        row = db.one("select * from requests where seq = ? and tenant_id = ?", (seq, tenant))
-        if row is None:
-            raise NotFound("Request not found")
-        if row["kind"] == "failed":
-            raise WrongState("This request is not a question: retry or cancel the ticket.", currentState=row["state"])
-        if row["state"] != "open":
-            raise WrongState(f"This was {row['state']} at {row['answered_at']}.", currentState=row["state"], answer=row["answer"],
-                             answered_by=row["answered_by"], answered_at=row["answered_at"])
-        if row["kind"] == "isolation":
-            _answer_isolation(db, row, text)
-        elif row["kind"] == "budget":
-            _answer_budget(db, row, text)
-        elif row["kind"] == "delivery":
-            delivered.answer(db, row, text)
-        close_question(db, row, text, by)
-        if row["kind"] == "question":
-            same_question.answer_alike(db, row, text)
-
-
 def close_question(db: Database, row: Any, text: str, by: str) -> None:
     """The answer is there: its ticket goes on."""
     db.execute(f"update requests set state = 'answered', answer = ?, answered_by = ?, answered_at = {NOW} where seq = ?", (text, by, row["seq"]))
     settle.release(db, "id = :id and status = 'needs_input'", {"id": row["ticket_id"]}, not_before=None)
     settle.session(db, row["session_id"])
-
-
-def _answer_isolation(db: Database, row: Any, text: str) -> None:
-    if text not in (TRY_AGAIN, WAIVE):
-        raise BadRequest(f"The answer is one of: {TRY_AGAIN!r}, {WAIVE!r}.")
-    if text == WAIVE:
-        db.execute("update hitl_sessions set isolation = 'waived' where id = ?", (row["session_id"],))
-    settle.release(db, _WAITING, {"session": row["session_id"]})
-
-
-def _answer_budget(db: Database, row: Any, text: str) -> None:
-    if text not in (RAISE, STOP):
-        raise BadRequest(f"The answer is one of: {RAISE!r}, {STOP!r}.")
-    if text == RAISE:
-        db.execute("update hitl_sessions set budget_raises = budget_raises + 1 where id = ?", (row["session_id"],))
-        settle.release(db, _WAITING, {"session": row["session_id"]}, not_before=None)
-    else:
-        change(db, "failed", _WAITING, {"session": row["session_id"]}, reason="The budget is used up, and a person chose to stop.")

@@ -4,7 +4,7 @@ from typing import Any
 
 from flask import Blueprint, Response, jsonify, request, send_file
 
-from engine import claims, decisions, requests, steering
+from engine import answers, claims, decisions, steering
 from engine.branches import repository_path
 from engine.errors import NotFound
 from engine.repository import Repository
@@ -148,7 +148,7 @@ def steer_ticket(ticket_id: str, what: str) -> Response:
     elif what == "cancel":
         steering.cancel(db, tenant, ticket_id, text_of(body, "reason", 1000, "Cancelled by a person."), go_on_without=body.get("go_on_without") is True)
     else:
-        requests.answer(db, tenant, ticket_id, body.get("answer", ""))
+        answers.answer(db, tenant, ticket_id, body.get("answer", ""))
     return jsonify(views.ticket_view(db, tenant, ticket_id))
 
 

@@ -174,7 +174,6 @@ def _render(body: dict[str, Any], status: int) -> Response:
     if status == Forbidden.status or request.path.startswith("/api/") or request.path in ("/api", "/ws"):
         response = jsonify(body)
     else:
-        from hitl.pages import error_page  # here, because pages need the guard
-        response = current_app.make_response(error_page(body, status))
+        response = current_app.make_response(current_app.extensions["error_page"](body, status))
     response.status_code = status
     return response

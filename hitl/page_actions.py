@@ -7,7 +7,7 @@ from typing import Any
 
 from flask import Blueprint, Response, request
 
-from engine import claims, requests, steering
+from engine import answers, claims, steering
 from hitl import screens, session_screen, sessions
 from hitl.guard import current_tenant
 from hitl.page_forms import attempt, go, typed_text
@@ -51,7 +51,7 @@ def answer(seq: int) -> Response:
     """Back to where the person was: the form is on the inbox, on the ticket and on the board."""
     text = typed_text("option") or typed_text("text")
     back = _from_here("/inbox")
-    return attempt(lambda: requests.answer_request(swarm().db, current_tenant(), seq, text), back,
+    return attempt(lambda: answers.answer_request(swarm().db, current_tenant(), seq, text), back,
                     lambda error: screens.inbox(error=error, kept=typed_text("text"), kept_for=seq))
 
 

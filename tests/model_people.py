@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
 from model_truths import Truths
 
-from engine import claims, requests, steering
+from engine import answers, claims, steering
 from engine.db import Database
 from engine.errors import SwarmError
 from hitl import sessions
@@ -39,7 +39,7 @@ class People(RuleBasedStateMachine):
     @precondition(lambda self: self._tickets("needs_input"))
     @rule(which=number)
     def answer(self, which: int) -> None:
-        self._ask(which, self._tickets("needs_input"), lambda t: requests.answer(self.web, t["tenant_id"], t["id"], "Blue."))
+        self._ask(which, self._tickets("needs_input"), lambda t: answers.answer(self.web, t["tenant_id"], t["id"], "Blue."))
 
     @precondition(lambda self: self._tickets("in_review"))
     @rule(which=number)

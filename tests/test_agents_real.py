@@ -9,7 +9,7 @@ from agent_model import Script
 from conftest import git, until
 from gateway_side import KEY
 
-from engine import requests
+from engine import answers
 from engine.branches import repository_path
 from engine.config import Config
 from engine.db import Database
@@ -65,7 +65,7 @@ def test_a_question_waits_for_its_answer_which_is_in_the_next_prompt(db: Databas
     script = Script([("A: Blue", HELLO), ("", [{"shell": "swarm-ask 'Which colour?' --option Blue --option Red"}, {"say": "I asked."}])])
     with built(db, config, agent, script, check=CHECK) as build:
         build.wait("needs_input")
-        requests.answer(db, "default", build.ticket()["id"], "Blue")
+        answers.answer(db, "default", build.ticket()["id"], "Blue")
         build.wait("completed")
         first, second = build.runs()
         assert first["outcome"] == "needs_input" and "Q: Which colour?\nA: Blue" in script.prompts[-1]

@@ -15,7 +15,7 @@ from conftest import until
 from test_agents_real import CHECK, ELSEWHERE
 from vms import vm_image
 
-from engine import requests
+from engine import answers
 from engine.agents import choose_agent
 from engine.agents.base import TOOLS
 from engine.config import Config
@@ -63,7 +63,7 @@ def test_an_agent_works_in_a_virtual_machine_and_goes_on_after_an_answer(db: Dat
     script = Script([("A: Blue", HELLO), ("", [{"shell": "swarm-ask 'Which colour?' --option Blue"}, {"say": "I asked."}])])
     with in_machine(db, config, agent, script) as made:
         made.wait("needs_input", 600)
-        requests.answer(db, "default", made.ticket()["id"], "Blue")
+        answers.answer(db, "default", made.ticket()["id"], "Blue")
         made.wait("completed", 600)
         first, second = made.runs()
         assert json.loads(second["said"])["session"] == json.loads(first["said"])["session"] and second["runtime"] == "qemu"

@@ -11,7 +11,7 @@ from conftest import build, state, statuses
 from flask.testing import FlaskClient
 from test_engine import TWO, drive, make_engine
 
-from engine import requests, steering, usage
+from engine import answers, requests, steering, usage
 from engine.access import access_for, budget, configured, keys_file, limits_of, used_up
 from engine.agents import AGENTS, RUNBOOK, Agent
 from engine.config import Config
@@ -59,8 +59,8 @@ def test_a_run_over_budget_waits_for_a_word_and_goes_on_when_the_budget_is_raise
     request = db.one("select * from requests where state = 'open'")
     assert (request["kind"], json.loads(request["options"])) == ("budget", [requests.RAISE, requests.STOP])
     with pytest.raises(BadRequest, match="Raise the budget"):
-        requests.answer(db, "default", "TKT-002", "maybe")
-    requests.answer(db, "default", "TKT-002", requests.RAISE)
+        answers.answer(db, "default", "TKT-002", "maybe")
+    answers.answer(db, "default", "TKT-002", requests.RAISE)
     assert db.value("select budget_raises from hitl_sessions") == 1
     drive(engine)
     assert state(db, session) == "completed"
@@ -72,7 +72,7 @@ def test_to_stop_fails_what_waits_and_it_can_be_retried(db: Database, config: Co
     session = build(db, config, TWO)
     engine = make_engine(db, config, spending("A", reason="Used up."))
     drive(engine)
-    requests.answer(db, "default", "TKT-002", requests.STOP)
+    answers.answer(db, "default", "TKT-002", requests.STOP)
     drive(engine)
     assert statuses(db, session)["TKT-002"] == "failed" and state(db, session) == "failed"
     assert "a person chose to stop" in db.value("select reason from tickets where id = 'TKT-002'")
@@ -89,7 +89,7 @@ def test_no_run_that_needs_a_model_begins_when_the_session_has_nothing_left(db: 
     assert statuses(db, session) == {"TKT-001": "running", "TKT-002": "completed", "TKT-003": "needs_input"}
     assert len(db.all("select seq from requests where state = 'open' and kind = 'budget'")) == 1
     assert db.value("select outcome from runs where ticket_id = 'TKT-003'") == "void"
-    requests.answer(db, "default", "TKT-003", requests.RAISE)
+    answers.answer(db, "default", "TKT-003", requests.RAISE)
     drive(engine)
     assert state(db, session) == "completed"
 

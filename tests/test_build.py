@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from conftest import build, by_hand, git, require, state, statuses, until
 
-from engine import claims, requests, run_ticket, steering
+from engine import answers, claims, run_ticket, steering
 from engine.branches import repository_path
 from engine.config import Config
 from engine.db import Database
@@ -177,7 +177,7 @@ def test_a_question_is_asked_and_answered(db: Database, real: Config) -> None:
         until(lambda: statuses(db, session)["TKT-002"] == "needs_input", 30)
         request = db.one("select body, options from requests where state = 'open'")
         assert request is not None and tuple(request) == ("Which colour?", '["red", "blue"]') and engine.busy_slots() == 0
-        requests.answer(db, "default", "TKT-002", "blue")
+        answers.answer(db, "default", "TKT-002", "blue")
         completed(db, session)
     repository, branch = integration(db, real, session)
     assert git(repository, "show", f"{branch}:colour.txt") == "blue\n"

@@ -7,7 +7,7 @@ from delivery_side import PROJECT, Built, for_forge, served
 from forge_http import Server
 from github_double import GitHubDouble
 
-from engine import deliveries, requests
+from engine import answers, deliveries
 from engine.agents import AGENTS, RUNBOOK
 from engine.comeback import MOST_ROUNDS
 from engine.db import open_database
@@ -53,7 +53,7 @@ def test_closed_asks_a_person_who_may_open_a_new_one(built, double):
     double.close(1)
     built.go()
     assert built.row()["state"] == "closed" and "closed without being merged" in built.asked()["body"]
-    requests.answer_request(built.db, "default", built.asked()["seq"], AGAIN)
+    answers.answer_request(built.db, "default", built.asked()["seq"], AGAIN)
     assert built.state() == "building"
     built.go()
     assert len(double.pulls) == 2 and built.row()["number"] == 2 and built.state() == "completed" and built.ticket()["pr_url"].endswith("/2")
@@ -62,7 +62,7 @@ def test_closed_asks_a_person_who_may_open_a_new_one(built, double):
 def test_closed_may_also_be_left(built, double):
     double.close(1)
     built.go()
-    requests.answer_request(built.db, "default", built.asked()["seq"], LEAVE)
+    answers.answer_request(built.db, "default", built.asked()["seq"], LEAVE)
     built.go()
     assert built.row()["state"] == "closed" and built.asked() is None and len(double.pulls) == 1 and built.state() == "completed"
 
@@ -104,7 +104,7 @@ def test_a_check_that_fails_again_and_again_asks_a_person_after_three_runs(built
     double.check(built.tip, "build", "failure")
     built.go(3)
     assert built.state() == "completed" and "after 3 runs" in built.asked()["body"] and built.row()["waiting"] == "person"
-    requests.answer_request(built.db, "default", built.asked()["seq"], ONCE_MORE)
+    answers.answer_request(built.db, "default", built.asked()["seq"], ONCE_MORE)
     built.go(2)
     assert built.state() == "building" and built.asked() is None
 
@@ -181,7 +181,7 @@ def test_a_refused_token_while_watching_asks_once(built, double):
     assert built.row()["waiting"] == "token" and built.row()["state"] == "watched" and built.state() == "completed"
     assert built.db.value("select count(*) from requests where kind = 'delivery'") == 1
     with pytest.raises(BadRequest):
-        requests.answer_request(built.db, "default", built.asked()["seq"], "sure")
+        answers.answer_request(built.db, "default", built.asked()["seq"], "sure")
 
 
 def test_an_idle_engine_asks_no_more_often_than_it_is_told(built, double):

@@ -10,7 +10,7 @@ from delivery_side import PROJECT, Built, for_forge, served
 from forge_http import TOKEN, Server, reply
 from github_double import GitHubDouble
 
-from engine import deliveries, requests, settle, steering
+from engine import answers, deliveries, settle, steering
 from engine.deliver import Deliverer
 from engine.delivered import APPROVE, NO_SECRET, RETRY, WITHOUT
 from engine.errors import BadRequest, WrongState
@@ -121,7 +121,7 @@ def test_one_pull_request_for_each_feature_onto_the_integration_branch(db, forge
 
 
 def answer(built, text):
-    requests.answer_request(built.db, "default", built.asked()["seq"], text)
+    answers.answer_request(built.db, "default", built.asked()["seq"], text)
 
 
 def test_a_permanent_refusal_asks_a_person_once_and_goes_on_when_they_say_so(plain):
@@ -152,7 +152,7 @@ def test_an_answer_that_is_not_offered_is_refused_and_one_given_twice_too(plain)
             answer(plain, text)
     answer(plain, RETRY)
     with pytest.raises(WrongState):
-        requests.answer_request(plain.db, "default", seq, RETRY)
+        answers.answer_request(plain.db, "default", seq, RETRY)
 
 
 def test_a_passing_trouble_is_tried_again_and_after_long_enough_a_person_is_asked(built, double):

@@ -4,7 +4,7 @@ from collections.abc import Callable
 import pytest
 from conftest import build, by_hand, state, statuses, until
 
-from engine import claims, requests, steering
+from engine import answers, claims, requests, steering
 from engine.clock import Clock
 from engine.config import Config
 from engine.db import Database
@@ -196,9 +196,9 @@ def test_a_question_waits_without_a_slot_and_its_answer_is_in_the_next_prompt(db
     drive(engine)
     assert statuses(db, session) == {"TKT-001": "running", "TKT-002": "needs_input", "TKT-003": "completed"}
     assert (state(db, session), engine.busy_slots()) == ("building", 0)
-    requests.answer(db, "default", "TKT-002", "blue")
+    answers.answer(db, "default", "TKT-002", "blue")
     with pytest.raises(WrongState):
-        requests.answer(db, "default", "TKT-002", "red")
+        answers.answer(db, "default", "TKT-002", "red")
     drive(engine)
     assert state(db, session) == "completed"
     assert "Red or blue?" in prompts[1] and "A: blue" in prompts[1]
@@ -346,10 +346,10 @@ def test_without_isolation_commands_of_a_card_wait_for_the_persons_word(db: Data
     assert statuses(db, session) == {"TKT-001": "running", "TKT-002": "needs_input", "TKT-003": "completed"}
     request = db.one("select seq, body, options from requests where state = 'open'")
     assert request is not None and "bubblewrap is absent." in request["body"]
-    requests.answer(db, "default", "TKT-002", requests.TRY_AGAIN)
+    answers.answer(db, "default", "TKT-002", requests.TRY_AGAIN)
     drive(engine)
     assert statuses(db, session)["TKT-002"] == "needs_input", "nothing has changed, so it asks again"
-    requests.answer(db, "default", "TKT-002", requests.WAIVE)
+    answers.answer(db, "default", "TKT-002", requests.WAIVE)
     drive(engine)
     assert state(db, session) == "completed"
 

@@ -5,7 +5,7 @@ import pytest
 from conftest import build, require, statuses, until
 from test_build import running
 
-from engine import requests
+from engine import answers
 from engine.config import Config
 from engine.db import Database
 from engine.same_question import key
@@ -33,7 +33,7 @@ def test_the_same_question_of_a_sibling_is_answered_from_the_first_answer(db: Da
     session = build(db, replace(bubble), card("which  COLOUR"))
     with running(db, bubble):
         until(lambda: list(statuses(db, session).values())[1:] == ["needs_input", "needs_input"])
-        requests.answer(db, "default", "TKT-003", "Blue")
+        answers.answer(db, "default", "TKT-003", "Blue")
         until(lambda: list(statuses(db, session).values())[1:] == ["completed", "completed"], 40)
     assert answered(db) == {"TKT-002": ("answered", "Blue", "the answer to TKT-003"), "TKT-003": ("answered", "Blue", "you")}
 
@@ -44,7 +44,7 @@ def test_a_question_that_was_answered_before_does_not_wait(db: Database, bubble:
     session = build(db, bubble, asking)
     with running(db, bubble):
         until(lambda: statuses(db, session)["TKT-002"] == "needs_input")
-        requests.answer(db, "default", "TKT-002", "Blue")
+        answers.answer(db, "default", "TKT-002", "Blue")
         until(lambda: statuses(db, session)["TKT-003"] == "completed", 40)
     assert answered(db)["TKT-003"] == ("answered", "Blue", "the answer to TKT-002")
     assert [row[0] for row in db.all("select outcome from runs where ticket_id = 'TKT-003' order by seq")] == ["needs_input", "merged"]
@@ -55,7 +55,7 @@ def test_another_question_waits_for_a_person(db: Database, bubble: Config) -> No
     session = build(db, bubble, asking)
     with running(db, bubble):
         until(lambda: list(statuses(db, session).values())[1:] == ["needs_input", "needs_input"])
-        requests.answer(db, "default", "TKT-002", "Blue")
+        answers.answer(db, "default", "TKT-002", "Blue")
         until(lambda: statuses(db, session)["TKT-002"] == "completed")
     assert answered(db)["TKT-003"][0] == "open"
 

@@ -1,0 +1,68 @@
+"""A person answers what waits for them: once, and what follows from it happens in the same transaction."""
+from typing import Any
+
+from engine import delivered, requests, same_question, settle
+from engine.db import Database
+from engine.errors import BadRequest, NotFound, WrongState
+from engine.tickets import change, get
+
+# Tickets that wait for a word about the session, not for an answer of their own.
+_WAITING = ("session_id = :session and status = 'needs_input' and not exists"
+            " (select 1 from requests r where r.ticket_id = tickets.id and r.kind = 'question' and r.state = 'open')")
+
+
+def answer(db: Database, tenant: str, ticket_id: str, text: str, by: str = "you") -> None:
+    """Answers what a ticket asks; its next run has the answer in its prompt.
+
+    Raises NotFound, BadRequest for an empty or overlong text, WrongState when nothing is open (with the answer that was given)."""
+    with db.transaction():
+        ticket = get(db, tenant, ticket_id)
+        row = db.one("select * from requests where kind in ('question', 'isolation', 'budget', 'delivery') and"
+                     " (ticket_id = :id or (kind in ('isolation', 'budget') and session_id = :session))"
+                     " order by state = 'open' desc, seq desc limit 1", {"id": ticket_id, "session": ticket["session_id"]})
+        if row is None:
+            raise NotFound(f"{ticket_id} asks nothing.")
+        answer_request(db, tenant, row["seq"], text, by)
+
+
+def answer_request(db: Database, tenant: str, seq: int, text: str, by: str = "you") -> None:
+    """The same, by the request's own number."""
+    text = text.strip() if isinstance(text, str) else ""
+    if not text or len(text) > requests.ANSWER_LIMIT:
+        raise BadRequest(f"An answer has 1 to {requests.ANSWER_LIMIT} characters.")
+    with db.transaction():
+        row = db.one("select * from requests where seq = ? and tenant_id = ?", (seq, tenant))
+        if row is None:
+            raise NotFound("Request not found")
+        if row["kind"] == "failed":
+            raise WrongState("This request is not a question: retry or cancel the ticket.", currentState=row["state"])
+        if row["state"] != "open":
+            raise WrongState(f"This was {row['state']} at {row['answered_at']}.", currentState=row["state"], answer=row["answer"],
+                             answered_by=row["answered_by"], answered_at=row["answered_at"])
+        if row["kind"] == "isolation":
+            _answer_isolation(db, row, text)
+        elif row["kind"] == "budget":
+            _answer_budget(db, row, text)
+        elif row["kind"] == "delivery":
+            delivered.answer(db, row, text)
+        requests.close_question(db, row, text, by)
+        if row["kind"] == "question":
+            same_question.answer_alike(db, row, text)
+
+
+def _answer_isolation(db: Database, row: Any, text: str) -> None:
+    if text not in (requests.TRY_AGAIN, requests.WAIVE):
+        raise BadRequest(f"The answer is one of: {requests.TRY_AGAIN!r}, {requests.WAIVE!r}.")
+    if text == requests.WAIVE:
+        db.execute("update hitl_sessions set isolation = 'waived' where id = ?", (row["session_id"],))
+    settle.release(db, _WAITING, {"session": row["session_id"]})
+
+
+def _answer_budget(db: Database, row: Any, text: str) -> None:
+    if text not in (requests.RAISE, requests.STOP):
+        raise BadRequest(f"The answer is one of: {requests.RAISE!r}, {requests.STOP!r}.")
+    if text == requests.RAISE:
+        db.execute("update hitl_sessions set budget_raises = budget_raises + 1 where id = ?", (row["session_id"],))
+        settle.release(db, _WAITING, {"session": row["session_id"]}, not_before=None)
+    else:
+        change(db, "failed", _WAITING, {"session": row["session_id"]}, reason="The budget is used up, and a person chose to stop.")
