@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 from engine import crash, values
-from engine.agents import AGENTS
 from engine.errors import Refused
 from engine.jobs import Machine
 
@@ -26,9 +25,9 @@ class Config:
     port: int = _setting(8080, values.whole(0, 65535), "Port to listen on; 0 takes a free one")
     allowed_hosts: tuple[str, ...] = _setting((), values.names, "Further Host names to answer to, separated by commas")
     data: Path = _setting(ROOT / "data", values.folder, "Folder that holds swarm.db, repos/, runs/ and images/")
-    runtime: str = _setting("auto", values.one_of("auto", "qemu", "bubblewrap", "process", "fake"),
+    runtime: str = _setting("auto", values.registered("engine.runtimes.RUNTIMES"),
                             "Which sandbox runs a ticket; auto takes the best that works")
-    agent: str = _setting("auto", values.one_of("auto", *AGENTS), "Which agent works where the card names none; auto takes the first that can run")
+    agent: str = _setting("auto", values.registered("engine.agents.AGENTS"), "Which agent works where the card names none; auto takes the first that can run")
     agents: Path | None = _setting(None, values.optional_folder, "Folder that make agents installs into; empty: agents/ in SWARM_DATA")
     agent_command: str = _setting("", values.words, "Shell command of the agent custom; $SWARM_PROMPT is the file with its prompt")
     slots: int = _setting(os.cpu_count() or 2, values.whole(1, 512), "Runs at the same time; default: number of cores")

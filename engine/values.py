@@ -1,4 +1,5 @@
 """What the value of a setting may look like: from its text to its value. Each raises ValueError that says what is allowed."""
+import importlib
 import ipaddress
 import os
 import re
@@ -27,6 +28,15 @@ def one_of(*allowed: str) -> Callable[[str], str]:
         if text not in allowed:
             raise ValueError("one of " + ", ".join(allowed))
         return text
+    return parse
+
+
+def registered(table: str) -> Callable[[str], str]:
+    """A name of a table of plugins, or auto. table: 'package.TABLE', loaded when a value is read: a new plugin is a setting without a change
+    here, and whoever only reads settings loads no plugin."""
+    def parse(text: str) -> str:
+        package, _, name = table.rpartition(".")
+        return one_of("auto", *getattr(importlib.import_module(package), name))(text)
     return parse
 
 
