@@ -11,9 +11,9 @@ from bench.rows import Row, interleaved, pace
 from bench.sizes import Size
 from bench.store import bare_copy, filled, raw_connection
 from engine import claims
-from engine.backoff import utc
 from engine.db import Database
 from engine.jobs import Result
+from engine.times import utc
 
 FLOOR = {"NORMAL": 0.3, "FULL": 0.7}
 FLAT = 1.2

@@ -4,9 +4,9 @@ import logging
 import time
 from collections.abc import Callable
 
-from engine.backoff import LONGEST, utc
 from engine.db import Database
 from engine.log import event
+from engine.times import LONGEST, utc
 
 JUMP = 2.0                   # seconds of drift between two looks that count as a jump
 MOST_AHEAD = LONGEST * 1.25  # no back-off is longer: what is further ahead was set by another clock

@@ -7,7 +7,6 @@ from collections.abc import Callable
 from typing import Any
 
 from engine import comeback, deliveries, leaks, requests
-from engine.backoff import delay, utc
 from engine.branches import repository_path
 from engine.change_text import body, known_secrets, title
 from engine.config import Config
@@ -22,6 +21,7 @@ from engine.repository import Repository
 from engine.source import validate_source
 from engine.spec import approved_card
 from engine.tickets import NOW, get
+from engine.times import delay, utc
 
 MOST_TRIES = 12   # transient failures in a row, over about half an hour; then a person is asked
 FEATURES_SECONDS = 1.0

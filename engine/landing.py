@@ -3,7 +3,6 @@ others is alone and goes back. Repeatable at every step, as engine/finish.py is:
 from typing import Any
 
 from engine import claims, storage
-from engine.backoff import delay, utc
 from engine.branches import Branches
 from engine.config import Config
 from engine.crash import point
@@ -11,6 +10,7 @@ from engine.db import Database
 from engine.errors import AgentFailed, MergeConflict, Permanent, RunFailure
 from engine.jobs import Result
 from engine.outcomes import MAX_TRANSIENTS, failed, record
+from engine.times import delay, utc
 
 # The plus has SQLite go by the index of live runs, and not through all runs there ever were.
 WAITING = ("select r.* from runs r cross join tickets t on t.id = r.ticket_id where r.ended_at is null and r.state in ('queued', 'merging')"

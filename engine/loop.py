@@ -11,7 +11,6 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 from engine import cgroups, claims, merge_queue, prune, reconcile, same_question, storage
-from engine.backoff import utc
 from engine.branches import Branches, GitBranches
 from engine.clock import Clock
 from engine.config import Config
@@ -25,6 +24,7 @@ from engine.owners import OwnerLock, is_owned, sweep_owners
 from engine.reap import LIVE, Reaper, Step
 from engine.runtimes import Choice, choose
 from engine.sqlite_errors import from_sqlite
+from engine.times import utc
 from engine.waker import Waker
 
 

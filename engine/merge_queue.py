@@ -4,7 +4,6 @@ from typing import Any
 
 from engine import claims, requests
 from engine.agents import RUNBOOK
-from engine.backoff import delay, utc
 from engine.briefing import job_for, needs_isolation
 from engine.config import Config
 from engine.crash import point
@@ -14,6 +13,7 @@ from engine.jobs import Change, Job, criteria_of
 from engine.launch import Launcher
 from engine.log import event
 from engine.runtimes import Choice
+from engine.times import delay, utc
 from engine.waiting import BEGAN_ON, landed
 
 TOGETHER = 8  # changes in one recheck run, at most

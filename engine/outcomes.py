@@ -2,13 +2,13 @@
 from typing import Any
 
 from engine import claims, requests, storage
-from engine.backoff import delay, utc
 from engine.config import Config
 from engine.crash import point
 from engine.db import Database
 from engine.errors import MergeConflict, Permanent, RateLimited, RunFailure, Transient
 from engine.jobs import Result
 from engine.log import event
+from engine.times import delay, utc
 
 MAX_CONFLICTS = 2
 MAX_TRANSIENTS = 10  # in a row; then it counts as a failed attempt

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from engine import claims, merge_queue
-from engine.backoff import utc
 from engine.branches import GitBranches
 from engine.config import Config
 from engine.db import Database, open_database
@@ -19,6 +18,7 @@ from engine.owners import OwnerLock
 from engine.reap import LIVE, Reaper
 from engine.runtimes import Choice, choose
 from engine.tickets import get
+from engine.times import utc
 
 COMPLETED, FAILED, REFUSED = 0, 1, 2
 

@@ -4,10 +4,10 @@ import re
 from typing import Any
 
 from engine import requests
-from engine.backoff import utc
 from engine.db import Database
 from engine.log import event
 from engine.tickets import NOW
+from engine.times import utc
 
 ASSUMED = "assumption"  # answered_by, of an answer that nobody gave
 

@@ -5,9 +5,9 @@ from typing import Any
 
 from flask import Blueprint, Response, jsonify, request
 
-from engine.backoff import utc
 from engine.db import Database
 from engine.errors import Forbidden, NotFound
+from engine.times import utc
 from hitl import sessions
 from hitl.api_input import swarm
 from hitl.guard import current_tenant, parse_object, read_body

@@ -10,13 +10,13 @@ from conftest import build, git
 from forge_http import TOKEN, head_of
 
 from engine import deliveries
-from engine.backoff import utc
 from engine.branch_names import branch_name
 from engine.branches import repository_path
 from engine.config import ROOT, Config
 from engine.db import Database
 from engine.deliver import Deliverer
 from engine.repository import Repository
+from engine.times import utc
 
 PROJECT = "acme/widget"
 PROGRAM = """

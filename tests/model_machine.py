@@ -15,12 +15,12 @@ from model_truths import Truths
 from model_world import Died, ModelBranches, MortalDatabase, Outside, die, make_engine, tip_of
 
 from engine import claims, finish
-from engine.backoff import utc
 from engine.config import Config
 from engine.db import Database, open_database
 from engine.errors import NotApproved, Transient
 from engine.jobs import Job, Result
 from engine.launch import Look
+from engine.times import utc
 from hitl import sessions, ticket_generator
 
 TENANTS = ("default", "other")

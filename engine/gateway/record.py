@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from engine.backoff import utc
+from engine.times import utc
 
 LINES, HOSTS, TEXT = 10_000, 200, 300
 

@@ -10,7 +10,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from engine.backoff import utc
 from engine.errors import Refused
 from engine.image import needs, trial
 from engine.image.initrd import initrd
@@ -18,6 +17,7 @@ from engine.image.kernel import unpacked
 from engine.runtimes.bubblewrap import find
 from engine.runtimes.qemu.command import PROGRAM
 from engine.runtimes.qemu.image import BASE, INITRD, KERNEL, Image
+from engine.times import utc
 
 PACKAGES = ("git", "python3", "ca-certificates", "busybox-static", "make")
 KERNEL_PACKAGE = "linux-image-cloud-amd64"
