@@ -16,13 +16,13 @@ from werkzeug.serving import is_running_from_reloader, make_server, run_simple
 
 from engine import VERSION
 from engine.config import ROOT, Config, unknown_settings
-from engine.db import Database, open_database
 from engine.errors import Refused
-from engine.events import Changes
 from engine.git import check_git
 from engine.loop import SwarmEngine
 from engine.runtimes import choose
 from engine.single import EngineSlot
+from engine.store.db import Database, open_database
+from engine.store.journal import Changes
 from hitl import guard, live
 from hitl.api import api
 from hitl.deliveries import deliveries_api

@@ -11,7 +11,7 @@ from bench.claims import ours
 from bench.rows import Row
 from bench.sizes import Size
 from bench.store import filled
-from engine.db import Database
+from engine.store.db import Database
 
 PROCESSES = 4
 

@@ -13,12 +13,12 @@ from bench.rows import Row
 from bench.sizes import Size
 from bench.store import filled
 from engine.config import Config
-from engine.db import Database
 from engine.fakes import FakeBranches, FakeLauncher
 from engine.jobs import Job
 from engine.launch import ProcessLauncher
 from engine.loop import SwarmEngine
 from engine.runtimes import Choice, Fake
+from engine.store.db import Database
 
 RELEASE = "update tickets set status = 'ready' where id = ?"
 

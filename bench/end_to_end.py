@@ -10,10 +10,10 @@ from bench.insert import card
 from bench.rows import Row, interleaved
 from bench.sizes import Size
 from engine.config import Config
-from engine.db import Database, open_database
 from engine.fakes import FakeBranches, FakeLauncher
 from engine.loop import SwarmEngine
 from engine.runtimes import Choice, Fake
+from engine.store.db import Database, open_database
 from hitl import sessions, ticket_generator
 
 SLOTS = (2, 64)

@@ -9,7 +9,7 @@ from bench.rows import Row, interleaved, pace, rate
 from bench.sizes import Size
 from bench.store import drop_triggers, raw_connection
 from engine.config import Config
-from engine.db import Database, open_database
+from engine.store.db import Database, open_database
 from hitl import sessions
 from hitl.spec_card import normalise, validate
 from hitl.ticket_generator import _build

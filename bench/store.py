@@ -3,7 +3,7 @@ import shutil
 import sqlite3
 from pathlib import Path
 
-from engine.db import Database, open_database
+from engine.store.db import Database, open_database
 
 NUMBERS = "with recursive numbers (n) as (select 0 union all select n + 1 from numbers where n + 1 < :count)"
 BUILDING = ("insert into hitl_sessions (id, tenant_id, project_name, state) select 's' || n, printf('tenant-%04d', n % :tenants), 'Bench', 'building'"

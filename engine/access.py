@@ -5,11 +5,11 @@ from typing import Any
 
 from engine.agents import Agent
 from engine.config import Config
-from engine.db import Database
 from engine.forge import login_of
 from engine.gateway.shapes import SHAPES
 from engine.jobs import Access, Budget, Job
 from engine.spec import approved_card
+from engine.store.db import Database
 from engine.usage import spent
 
 

@@ -2,8 +2,8 @@
 from typing import Any
 
 from engine import delivered, requests, same_question, settle
-from engine.db import Database
 from engine.errors import BadRequest, NotFound, WrongState
+from engine.store.db import Database
 from engine.tickets import change, get
 
 # Tickets that wait for a word about the session, not for an answer of their own.

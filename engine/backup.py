@@ -7,10 +7,10 @@ import time
 from pathlib import Path
 
 from engine.config import Config
-from engine.db import open_database
 from engine.errors import Refused
 from engine.files import fsync_folder
 from engine.processes import take_lock
+from engine.store.db import open_database
 
 
 def backup(config: Config, target: Path | None = None) -> Path:

@@ -8,13 +8,13 @@ from engine.agents import Agent, grounds, has_commands
 from engine.branch_names import own_branch
 from engine.branches import repository_path
 from engine.config import Config
-from engine.db import Database
 from engine.errors import BadRequest, Permanent
 from engine.jobs import Job, Limits, Means, Source, criteria_of
 from engine.prompt import prompt
 from engine.runtimes.qemu import Qemu
 from engine.source import validate_source
 from engine.spec import approved_card, repository_of
+from engine.store.db import Database
 from engine.workflow import LIMITS, Workflow, workflow_at
 
 

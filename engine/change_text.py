@@ -4,9 +4,9 @@ import re
 from typing import Any
 
 from engine.config import Config
-from engine.db import Database
 from engine.jobs import criteria_of
 from engine.leaks import redacted
+from engine.store.db import Database
 
 LONGEST = 60_000        # characters; forges take 65,536
 LONGEST_PART = 4000     # of one description

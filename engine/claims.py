@@ -4,8 +4,8 @@ from json import JSONEncoder
 from typing import Any
 
 from engine import settle
-from engine.db import Database
 from engine.jobs import Result
+from engine.store.db import Database
 from engine.tickets import NOW, Sql, change, change_rows
 
 encode = JSONEncoder(ensure_ascii=False).encode

@@ -4,8 +4,8 @@ import logging
 import time
 from collections.abc import Callable
 
-from engine.db import Database
 from engine.log import event
+from engine.store.db import Database
 from engine.times import LONGEST, utc
 
 JUMP = 2.0                   # seconds of drift between two looks that count as a jump

@@ -7,11 +7,11 @@ from engine import deliveries, requests, settle
 from engine.agents import RUNBOOK, choose_agent
 from engine.config import Config
 from engine.crash import point
-from engine.db import Database
 from engine.delivered import AGAIN, LEAVE, ONCE_MORE
 from engine.errors import Permanent
 from engine.forge.base import State, clean
 from engine.log import event
+from engine.store.db import Database
 from engine.tickets import NOW
 
 MOST_ROUNDS = 3           # runs that a failing CI starts

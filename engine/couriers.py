@@ -7,8 +7,8 @@ from typing import Any
 
 from engine import deliveries
 from engine.config import Config
-from engine.db import Database
 from engine.deliver import Deliverer
+from engine.store.db import Database
 
 MOST = 3
 LAST_SECONDS = 3.0   # that a shutdown waits for steps that are under way

@@ -3,9 +3,9 @@ import json
 from typing import Any
 
 from engine import requests, settle, steering
-from engine.db import Database
 from engine.errors import BadRequest, WrongState
 from engine.jobs import criteria_of
+from engine.store.db import Database
 from engine.tickets import NOW, change, get, is_merging
 
 REASON_LIMIT, MESSAGE_LIMIT = 1000, 20_000  # characters

@@ -11,7 +11,6 @@ from engine.branches import repository_path
 from engine.change_text import body, known_secrets, title
 from engine.config import Config
 from engine.crash import point
-from engine.db import Database
 from engine.delivered import APPROVE, NO_SECRET, RETRY, WITHOUT, complete
 from engine.errors import BadRequest, Permanent, PolicyViolation, RateLimited, RunFailure, TokenRefused, Transient
 from engine.forge import Place, connect, login_of, place_of
@@ -20,6 +19,7 @@ from engine.push import Remote, push
 from engine.repository import Repository
 from engine.source import validate_source
 from engine.spec import approved_card
+from engine.store.db import Database
 from engine.tickets import NOW, get
 from engine.times import delay, utc
 

@@ -3,8 +3,8 @@ import json
 from typing import Any
 
 from engine import deliveries, settle
-from engine.db import Database
 from engine.errors import BadRequest
+from engine.store.db import Database
 from engine.tickets import NOW, change
 
 RETRY = "Try again"

@@ -4,8 +4,8 @@ Each state is written before its step is taken, and every step may be taken agai
 remote repository first. What asks a person, and what a person answers, is in engine/delivered.py."""
 from typing import Any
 
-from engine.db import Database
 from engine.spec import approved_card, repository_of
+from engine.store.db import Database
 from engine.tickets import NOW, UNDONE
 
 PENDING = "state in ('intended', 'pushed', 'opened')"  # the epic waits for these

@@ -7,13 +7,13 @@ from engine.agents import choose_agent
 from engine.briefing import job_for, needs_isolation, workflow_for
 from engine.config import Config
 from engine.crash import point
-from engine.db import Database
 from engine.errors import RunFailure, Transient
 from engine.finish import record_failure
 from engine.jobs import Result
 from engine.launch import Launcher
 from engine.log import event
 from engine.runtimes import Choice
+from engine.store.db import Database
 
 
 def dispatch(db: Database, config: Config, launcher: Launcher, choice: Choice, run: Any) -> None:

@@ -4,8 +4,8 @@ import time
 
 from engine import claims
 from engine.config import Config
-from engine.db import Database, open_database
 from engine.errors import Refused
+from engine.store.db import Database, open_database
 
 WHY = "Draining: what runs goes on, nothing new starts."
 

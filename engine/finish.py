@@ -9,13 +9,13 @@ from engine.branch_names import own_branch
 from engine.branches import Branches, Work
 from engine.config import Config
 from engine.crash import point
-from engine.db import Database
 from engine.errors import AgentFailed, Permanent, RateLimited, RunFailure, Transient
 from engine.jobs import Result
 from engine.log import event
 from engine.outcomes import failed, record
 from engine.repository import ZEROS
 from engine.spec import repository_of
+from engine.store.db import Database
 
 FAILURES = {"transient": Transient, "rate_limited": RateLimited, "agent": AgentFailed, "permanent": Permanent}
 

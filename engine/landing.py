@@ -2,14 +2,15 @@
 others is alone and goes back. Repeatable at every step, as engine/finish.py is: the branch moves in one step, and the database follows."""
 from typing import Any
 
-from engine import claims, storage
+from engine import claims
 from engine.branches import Branches
 from engine.config import Config
 from engine.crash import point
-from engine.db import Database
 from engine.errors import AgentFailed, MergeConflict, Permanent, RunFailure
 from engine.jobs import Result
 from engine.outcomes import MAX_TRANSIENTS, failed, record
+from engine.store import disk
+from engine.store.db import Database
 from engine.times import delay, utc
 
 # The plus has SQLite go by the index of live runs, and not through all runs there ever were.
@@ -42,7 +43,7 @@ def land(db: Database, config: Config, branches: Branches, run: Any, epic: Any, 
 def refuse(db: Database, config: Config, run: Any, epic: Any, failure: RunFailure, result: Result | None = None) -> None:
     """It did not pass, or could not be tried. One change alone goes back with what failed; several are checked in halves."""
     if not isinstance(failure, (AgentFailed, Permanent)) and epic["transients"] < MAX_TRANSIENTS:
-        times = epic["transients"] + (not storage.is_at_fault(failure.sentence))
+        times = epic["transients"] + (not disk.is_at_fault(failure.sentence))
         with db.transaction():
             _unmark(db, run)
             record(db, run, failure.outcome, "running", failure.sentence, result, detail=failure.extra.get("detail"),

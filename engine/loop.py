@@ -10,20 +10,21 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
-from engine import cgroups, claims, merge_queue, prune, reconcile, same_question, storage
+from engine import cgroups, claims, merge_queue, prune, reconcile, same_question
 from engine.branches import Branches, GitBranches
 from engine.clock import Clock
 from engine.config import Config
 from engine.couriers import Couriers
 from engine.crash import point
-from engine.db import Database
 from engine.dispatch import dispatch
 from engine.launch import Launcher, ProcessLauncher
 from engine.log import event
 from engine.owners import OwnerLock, is_owned, sweep_owners
 from engine.reap import LIVE, Reaper, Step
 from engine.runtimes import Choice, choose
-from engine.sqlite_errors import from_sqlite
+from engine.store import disk
+from engine.store.db import Database
+from engine.store.sqlite_errors import from_sqlite
 from engine.times import utc
 from engine.waker import Waker
 
@@ -88,7 +89,7 @@ class SwarmEngine:
             except Exception as error:  # the loop's edge: record it, back off, go on
                 pause = min(max(0.5, pause * 2), 30.0)
                 self._note(error, "tick")
-                if storage.is_at_fault(error):
+                if disk.is_at_fault(error):
                     self.trouble = str(from_sqlite(error).sentence if isinstance(error, sqlite3.Error) else error)
             self.waker.wait(pause or self.config.poll_seconds, only_time=bool(pause))
         self.db.close()
@@ -99,7 +100,7 @@ class SwarmEngine:
         self.waker.clear()
         self._reap()
         self.clock.follow(self.db)
-        self.trouble = storage.trouble(self.config.data)
+        self.trouble = disk.trouble(self.config.data)
         same_question.assume_overdue(self.db, self.config.answer_seconds)
         self._recheck(now)
         self._claim(now)

@@ -7,12 +7,12 @@ from engine.agents import RUNBOOK
 from engine.briefing import job_for, needs_isolation
 from engine.config import Config
 from engine.crash import point
-from engine.db import Database
 from engine.dispatch import begin
 from engine.jobs import Change, Job, criteria_of
 from engine.launch import Launcher
 from engine.log import event
 from engine.runtimes import Choice
+from engine.store.db import Database
 from engine.times import delay, utc
 from engine.waiting import BEGAN_ON, landed
 

@@ -1,13 +1,14 @@
 """What becomes of a ticket when a run of it has ended."""
 from typing import Any
 
-from engine import claims, requests, storage
+from engine import claims, requests
 from engine.config import Config
 from engine.crash import point
-from engine.db import Database
 from engine.errors import MergeConflict, Permanent, RateLimited, RunFailure, Transient
 from engine.jobs import Result
 from engine.log import event
+from engine.store import disk
+from engine.store.db import Database
 from engine.times import delay, utc
 
 MAX_CONFLICTS = 2
@@ -29,7 +30,7 @@ def failed(db: Database, config: Config, run: Any, ticket: Any, failure: RunFail
     if isinstance(failure, MergeConflict):
         columns = {"conflicts": ticket["conflicts"] + 1, "approved_tip": None}
         retry = columns["conflicts"] <= MAX_CONFLICTS
-    elif isinstance(failure, Transient) and storage.is_at_fault(failure.sentence):
+    elif isinstance(failure, Transient) and disk.is_at_fault(failure.sentence):
         columns = {"not_before": utc(after=delay(1, config.backoff_seconds))}  # it says nothing about the ticket, however often it happens
     elif isinstance(failure, RateLimited):
         pause = max(float(str(failure.extra.get("wait", 0.0))), delay(ticket["transients"] + 1, config.backoff_seconds))

@@ -3,9 +3,9 @@ import json
 from typing import Any
 
 from engine import review
-from engine.db import Database
 from engine.jobs import Criterion, criteria_of
 from engine.spec import approved_card
+from engine.store.db import Database
 from engine.workflow import Workflow, render
 
 RULES = """\

@@ -9,10 +9,10 @@ from typing import Any
 
 from engine.branches import repository_path, reviewed_ref
 from engine.config import Config
-from engine.db import BUSY_SECONDS, Database
 from engine.errors import Transient
 from engine.log import event
 from engine.repository import Repository
+from engine.store.db import BUSY_SECONDS, Database
 
 EVERY = 600.0            # seconds between two looks
 KEEP_EVENTS = 200_000    # of the journal; history and notes do not depend on it

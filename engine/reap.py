@@ -5,11 +5,11 @@ from typing import Any
 from engine import claims, usage
 from engine.branches import Branches
 from engine.config import Config
-from engine.db import Database
 from engine.errors import Transient
 from engine.finish import finish, record_failure
 from engine.launch import TEMPORARY, Launcher, Look
 from engine.log import event
+from engine.store.db import Database
 from engine.watch import backstop
 
 Step = Callable[[Any], None]

@@ -3,7 +3,7 @@ import json
 from typing import Any
 
 from engine import settle
-from engine.db import Database
+from engine.store.db import Database
 from engine.tickets import NOW
 
 ANSWER_LIMIT = 20_000  # characters

@@ -3,9 +3,9 @@
 All of it is of one commit, the one that they looked at. A comment's line is named as in auth.py-R42: R is the line after the change, L before it."""
 from typing import Any
 
-from engine.db import Database
 from engine.errors import BadRequest, NotFound, WrongState
 from engine.git_errors import printable
+from engine.store.db import Database
 from engine.tickets import NOW, get
 
 SIDES = {"L": "before the change", "R": "after the change"}

@@ -10,13 +10,13 @@ from typing import Any
 from engine import claims, merge_queue
 from engine.branches import GitBranches
 from engine.config import Config
-from engine.db import Database, open_database
 from engine.dispatch import dispatch
 from engine.errors import NotFound, Refused, SwarmError
 from engine.launch import ProcessLauncher
 from engine.owners import OwnerLock
 from engine.reap import LIVE, Reaper
 from engine.runtimes import Choice, choose
+from engine.store.db import Database, open_database
 from engine.tickets import get
 from engine.times import utc
 

@@ -4,8 +4,8 @@ import re
 from typing import Any
 
 from engine import requests
-from engine.db import Database
 from engine.log import event
+from engine.store.db import Database
 from engine.tickets import NOW
 from engine.times import utc
 

@@ -4,7 +4,7 @@ Every path that ends or reopens a ticket calls session() in the same transaction
 from typing import Any
 
 from engine import deliveries
-from engine.db import Database
+from engine.store.db import Database
 from engine.tickets import NOW, UNDONE, change
 
 # A ticket may be claimed: its session builds, and for a feature the epic runs and every dependency is merged.

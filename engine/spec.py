@@ -2,7 +2,7 @@
 import json
 from functools import lru_cache
 
-from engine.db import Database
+from engine.store.db import Database
 
 
 def approved_card(db: Database, session_id: str) -> dict:

@@ -2,8 +2,8 @@
 from typing import Any
 
 from engine import requests, review, settle
-from engine.db import Database
 from engine.errors import BadRequest, WrongState
+from engine.store.db import Database
 from engine.tickets import NOW, UNDONE, change, get, is_merging
 
 

@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
 
-from engine.db import Database
 from engine.errors import NotFound
+from engine.store.db import Database
 
 NOW = "strftime('%Y-%m-%dT%H:%M:%fZ', 'now')"
 OPEN = ("pending", "blocked", "ready", "claimed", "running", "needs_input", "in_review")

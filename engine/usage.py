@@ -9,8 +9,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from engine.db import Database
 from engine.gateway.ledger import folder_of
+from engine.store.db import Database
 
 _MODELS = ("requests", "input", "output", "cache_read", "cache_write", "total", "money", "estimated")
 _EGRESS = ("refused", "sent", "received")

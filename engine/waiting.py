@@ -2,8 +2,8 @@
 say anything."""
 from typing import Any
 
-from engine.db import Database
 from engine.jobs import Result, criteria_of
+from engine.store.db import Database
 
 # Of a run r: the base of the first run of its ticket since the last merge that left work behind.
 BEGAN_ON = ("(select o.base_sha from runs o where o.ticket_id = r.ticket_id and o.seq <= r.seq and o.base_sha is not null and o.tip_sha is not null"

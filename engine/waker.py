@@ -4,8 +4,8 @@ import select
 import time
 from collections.abc import Iterable
 
-from engine.db import Database
 from engine.launch import Launcher
+from engine.store.db import Database
 
 SLICE = 0.08          # seconds between two looks at PRAGMA data_version: how late another process's commit is noticed
 RECONCILE_EVERY = 0.25  # seconds at least between two full looks at what foreign hands changed

@@ -9,8 +9,8 @@ from typing import Any
 
 from engine import settle
 from engine.config import Config
-from engine.db import Database
 from engine.errors import BadRequest, NotFound, WrongState
+from engine.store.db import Database
 from engine.tickets import NOW
 from hitl import amend_tickets, amendment, card_diff, sessions, strict_json
 from hitl.card_base import present_sha256

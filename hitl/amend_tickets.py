@@ -4,8 +4,8 @@ import sqlite3
 from typing import Any
 
 from engine import requests
-from engine.db import Database
 from engine.errors import WrongState
+from engine.store.db import Database
 from engine.tickets import NOW, change
 from hitl.amendment import Delta
 from hitl.strict_json import as_given

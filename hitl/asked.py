@@ -6,8 +6,8 @@ import os
 from typing import Any
 
 from engine.config import Config
-from engine.db import Database
 from engine.gateway.record import LINES
+from engine.store.db import Database
 from hitl.formats import whole
 from hitl.ticket_views import parsed, run_of
 

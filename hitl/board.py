@@ -2,7 +2,7 @@
 import sqlite3
 from typing import Any
 
-from engine.db import Database
+from engine.store.db import Database
 from hitl import sessions
 
 COLUMNS = (  # key, title, who acts next, statuses

@@ -6,8 +6,8 @@ import struct
 import threading
 from typing import Any, Protocol
 
-from engine import events
-from engine.db import Database
+from engine.store import journal
+from engine.store.db import Database
 
 LOOK_SECONDS = 1.0  # another process's commit rings no bell where no engine listens: how often the journal is looked at then
 
@@ -68,7 +68,7 @@ class Follower(Protocol):
 class Broadcast:
     """Tells its followers what the journal says, in order and each thing once. Its thread lives while there are any."""
 
-    def __init__(self, db: Database, changes: events.Changes) -> None:
+    def __init__(self, db: Database, changes: journal.Changes) -> None:
         self._db, self._changes, self._lock = db, changes, threading.Lock()
         self._followers: dict[Follower, None] = {}
         self._at = 0
@@ -78,7 +78,7 @@ class Broadcast:
         """From now on it is told. False: it does not have all yet that the others have."""
         with self._lock:
             if self._thread is None:
-                self._at = events.bounds(self._db)[1]
+                self._at = journal.bounds(self._db)[1]
             if after < self._at:
                 return False
             self._followers[follower] = None
@@ -103,7 +103,7 @@ class Broadcast:
     def _tell(self) -> bool:
         """-> are there followers?"""
         with self._lock:
-            newest = events.bounds(self._db)[1] if self._followers else self._at
+            newest = journal.bounds(self._db)[1] if self._followers else self._at
             if newest != self._at:
                 said: dict[str | None, bytes] = {}
                 for follower in list(self._followers):
@@ -123,7 +123,7 @@ class Broadcast:
 
     def _frames(self, newest: int, session: str | None) -> bytes:
         found, after = [], self._at
-        while part := [event for event in events.since(self._db, after, session=session) if event["seq"] <= newest]:
+        while part := [event for event in journal.since(self._db, after, session=session) if event["seq"] <= newest]:
             found += part
             after = part[-1]["seq"]
         return b"".join(frame(text(event)) for event in found)

@@ -5,8 +5,8 @@ import sqlite3
 from dataclasses import dataclass
 from typing import Any
 
-from engine.db import Database
 from engine.errors import BadRequest, WrongState
+from engine.store.db import Database
 from hitl import card_diff, strict_json
 
 

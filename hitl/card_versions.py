@@ -2,8 +2,8 @@
 import json
 from typing import Any
 
-from engine.db import Database
 from engine.errors import NotFound
+from engine.store.db import Database
 from hitl import card_diff, sessions
 from hitl.card_diff import Change
 

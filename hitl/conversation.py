@@ -2,8 +2,8 @@
 import sqlite3
 from typing import Any
 
-from engine.db import Database
 from engine.errors import InvalidCard
+from engine.store.db import Database
 from hitl import card_versions, questions, sessions
 from hitl.coverage import LABELS, lacking
 

@@ -5,8 +5,8 @@ from typing import Any
 
 from flask import Blueprint, Response, jsonify, request
 
-from engine.db import Database
 from engine.errors import Forbidden, NotFound
+from engine.store.db import Database
 from engine.times import utc
 from hitl import sessions
 from hitl.api_input import swarm

@@ -8,13 +8,13 @@ from pathlib import Path
 
 from engine.branches import repository_path
 from engine.config import Config
-from engine.db import Database, open_database
 from engine.errors import Refused
-from engine.events import Changes, since
 from engine.git import check_git
 from engine.loop import SwarmEngine
 from engine.repository import Repository
 from engine.single import EngineSlot
+from engine.store.db import Database, open_database
+from engine.store.journal import Changes, since
 from hitl import sample, sessions
 from hitl.ticket_generator import start_build
 

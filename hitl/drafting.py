@@ -2,8 +2,8 @@
 from typing import Any
 
 from engine.config import Config
-from engine.db import Database
 from engine.errors import BadRequest
+from engine.store.db import Database
 from hitl import card_versions, interview, sessions
 from hitl.card_base import Base, present_sha256
 from hitl.drafters import Drafter

@@ -2,7 +2,7 @@
 from collections import Counter
 from typing import Any
 
-from engine.db import Database
+from engine.store.db import Database
 from hitl import boards, sessions
 from hitl.ticket_views import parsed
 

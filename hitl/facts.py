@@ -5,8 +5,9 @@ from typing import Any
 
 from flask import current_app, g
 
-from engine import events, review
+from engine import review
 from engine.errors import InvalidCard, SwarmError
+from engine.store import journal
 from hitl import boards, views
 from hitl.formats import number, word
 from hitl.guard import current_tenant
@@ -137,10 +138,10 @@ def requests_of(session_id: str, *kinds: str) -> list[dict[str, Any]]:
 
 def latest() -> list[dict[str, Any]]:
     """The newest events, newest first."""
-    _, newest = events.bounds(_swarm().db)
+    _, newest = journal.bounds(_swarm().db)
     names = {each["id"]: each["project_name"] for each in sessions("", None)[0]}
     found = []
-    for each in reversed(events.since(_swarm().db, max(0, newest - 100), tenant=current_tenant())):
+    for each in reversed(journal.since(_swarm().db, max(0, newest - 100), tenant=current_tenant())):
         if not boards.is_news(each):
             continue
         href = f"/tickets/{each['ticket']}" if each["ticket"] else f"/sessions/{each['session']}" if each["session"] else "/engine"

@@ -10,7 +10,7 @@ from flask import Flask, Response, current_app, jsonify, request
 from werkzeug.exceptions import HTTPException
 
 from engine.errors import BadRequest, Forbidden, NotFound, NotJson, SwarmError, TooLarge
-from engine.sqlite_errors import from_sqlite
+from engine.store.sqlite_errors import from_sqlite
 from hitl import strict_json
 
 BODY_LIMIT = 4_000_000    # bytes

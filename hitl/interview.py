@@ -8,8 +8,8 @@ import sqlite3
 from typing import Any
 
 from engine.config import Config
-from engine.db import Database
 from engine.errors import BadRequest, WrongState
+from engine.store.db import Database
 from hitl import answers, questions, sessions
 from hitl.coverage import lacking
 from hitl.drafters import Brief

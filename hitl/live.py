@@ -14,10 +14,10 @@ from simple_websocket import ConnectionClosed, Server  # type: ignore[import-unt
 from wsproto.events import Ping
 from wsproto.utilities import LocalProtocolError
 
-from engine import events
 from engine.config import Config
-from engine.db import Database
 from engine.errors import BadRequest
+from engine.store import journal
+from engine.store.db import Database
 from hitl import guard
 from hitl.broadcast import Broadcast, Line, text
 
@@ -73,7 +73,7 @@ class Feed:
 
     def run(self, after: int | None) -> None:
         """Replays from the cursor, then follows, until the client goes."""
-        oldest, newest = events.bounds(self.db)
+        oldest, newest = journal.bounds(self.db)
         if after is not None and not oldest - 1 <= after <= newest:
             self.say({"kind": "reset"})
             after = None
@@ -105,8 +105,8 @@ class Feed:
 
     def replay(self, after: int) -> int:
         """Sends what the journal has after the cursor. -> the new cursor: the end of the journal, whoever its last events are for."""
-        newest = events.bounds(self.db)[1]
-        while found := events.since(self.db, after, session=self.session):
+        newest = journal.bounds(self.db)[1]
+        while found := journal.since(self.db, after, session=self.session):
             for event in found:
                 self.say(event)
                 after = event["seq"]

@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any
 
 from engine import decisions, usage
-from engine.db import Database
+from engine.store.db import Database
 from hitl import questions, sessions, used
 from hitl.coverage import LABELS
 from hitl.ticket_views import parsed

@@ -3,8 +3,9 @@ from typing import Any
 
 from flask import current_app, g, render_template, request
 
-from engine import VERSION, events
+from engine import VERSION
 from engine.errors import SwarmError
+from engine.store import journal
 from hitl import facts
 
 
@@ -21,7 +22,7 @@ def render(template: str, place: str, **values: Any) -> str:
 
 def journal_end() -> int:
     if "seq" not in g:
-        g.seq = events.bounds(swarm().db)[1]
+        g.seq = journal.bounds(swarm().db)[1]
     return int(g.seq)
 
 

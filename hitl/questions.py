@@ -3,8 +3,8 @@ import json
 import sqlite3
 from typing import Any
 
-from engine.db import Database
 from engine.errors import NotFound
+from engine.store.db import Database
 from engine.tickets import NOW
 from hitl.answers import Question
 

@@ -8,9 +8,9 @@ from engine import review as store
 from engine import tickets
 from engine.branches import repository_path
 from engine.config import Config
-from engine.db import Database
 from engine.errors import BadRequest, NotFound, RunFailure, WrongState
 from engine.repository import Repository
+from engine.store.db import Database
 from hitl import change_files, diffs, formats
 from hitl.diff_names import path_of
 from hitl.line_moves import Moves

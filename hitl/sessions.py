@@ -9,9 +9,9 @@ from typing import Any
 
 from engine import steering
 from engine.config import Config
-from engine.db import Database
 from engine.errors import BadRequest, NotFound, WrongState
 from engine.source import validate_source
+from engine.store.db import Database
 from engine.tickets import NOW
 from hitl import questions, sample, strict_json
 from hitl.card_base import Base, present_sha256

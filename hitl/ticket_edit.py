@@ -3,9 +3,9 @@ from typing import Any
 
 from engine import decisions
 from engine.config import Config
-from engine.db import Database
 from engine.errors import BadRequest, InvalidCard
 from engine.spec import approved_card
+from engine.store.db import Database
 from engine.tickets import NOW, get
 from hitl import sessions, spec_card
 from hitl.review_rule import review_asked

@@ -8,8 +8,8 @@ from typing import Any
 from flask import current_app, has_app_context
 
 from engine.config import Config
-from engine.db import Database, open_database
 from engine.errors import NotApproved, NotConfirmed, WrongState
+from engine.store.db import Database, open_database
 from engine.tickets import NOW
 from hitl import sample, sessions
 from hitl.spec_card import Checked, normalise, validate

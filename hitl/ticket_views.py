@@ -8,9 +8,9 @@ from typing import Any
 from engine import decisions, tickets, usage
 from engine.branches import repository_path
 from engine.config import Config
-from engine.db import Database
 from engine.errors import NotFound, RunFailure
 from engine.repository import Repository
+from engine.store.db import Database
 from hitl import sessions, used
 
 LOG_LIMIT = 256_000     # bytes of a log in one answer

@@ -5,15 +5,15 @@ import sqlite3
 from functools import lru_cache
 from typing import Any
 
-from engine import events
 from engine.agents import AGENTS, choose_agent, grounds
 from engine.branches import repository_path
 from engine.config import Config
-from engine.db import Database
 from engine.errors import BadRequest, Permanent, Unavailable
 from engine.processes import is_held
 from engine.runtimes import RUNTIMES
 from engine.runtimes.qemu.describe import described
+from engine.store import journal
+from engine.store.db import Database
 from hitl import questions, sessions, strict_json, used
 from hitl.board import board_view
 from hitl.notes import notes_markdown
@@ -117,8 +117,8 @@ def waiting_count(db: Database, tenant: str, states: tuple[str, ...], most: int)
 def events_view(db: Database, tenant: str, session_id: str, after: int = 0, limit: int = 500) -> dict[str, Any]:
     """{"events": [oldest first], "next": the cursor for `after`, "oldest", "newest"}. The journal is pruned: below `oldest` it is gone."""
     sessions.get(db, tenant, session_id)
-    found = events.since(db, after, limit, session_id, tenant)
-    oldest, newest = events.bounds(db)
+    found = journal.since(db, after, limit, session_id, tenant)
+    oldest, newest = journal.bounds(db)
     return {"events": found, "next": found[-1]["seq"] if found else after, "oldest": oldest, "newest": newest}
 
 

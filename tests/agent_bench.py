@@ -17,8 +17,8 @@ from test_build import running
 from engine.agents import AGENTS
 from engine.agents.packages import PACKAGES, Npm, install, is_current
 from engine.config import ROOT, Config
-from engine.db import Database
 from engine.errors import Refused
+from engine.store.db import Database
 
 FOLDER = "SWARM_TEST_AGENTS"  # where agents are kept between runs of the tests; default: data/agents of this checkout
 PATHS = {"openai": "/v1", "anthropic": "", "gemini": ""}

@@ -13,9 +13,9 @@ from engine import deliveries
 from engine.branch_names import branch_name
 from engine.branches import repository_path
 from engine.config import ROOT, Config
-from engine.db import Database
 from engine.deliver import Deliverer
 from engine.repository import Repository
+from engine.store.db import Database
 from engine.times import utc
 
 PROJECT = "acme/widget"
@@ -23,7 +23,7 @@ PROGRAM = """
 import sys
 from engine import deliveries
 from engine.config import Config
-from engine.db import open_database
+from engine.store.db import open_database
 from engine.deliver import Deliverer
 config = Config.from_env()
 db = open_database(config.database, "NORMAL")

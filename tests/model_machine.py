@@ -16,10 +16,10 @@ from model_world import Died, ModelBranches, MortalDatabase, Outside, die, make_
 
 from engine import claims, finish
 from engine.config import Config
-from engine.db import Database, open_database
 from engine.errors import NotApproved, Transient
 from engine.jobs import Job, Result
 from engine.launch import Look
+from engine.store.db import Database, open_database
 from engine.times import utc
 from hitl import sessions, ticket_generator
 

@@ -7,8 +7,8 @@ from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
 from model_truths import Truths
 
 from engine import answers, claims, steering
-from engine.db import Database
 from engine.errors import SwarmError
+from engine.store.db import Database
 from hitl import sessions
 
 BY_HAND = ("ready", "completed", "cancelled", "claimed", "running", "blocked")

@@ -5,7 +5,7 @@ from typing import Any
 from model_world import HELD, Outside
 
 from engine.config import Config
-from engine.db import Database
+from engine.store.db import Database
 
 # How a run ended -> the outcomes that may be recorded for it while its claim holds.
 OUTCOMES = {

@@ -11,13 +11,13 @@ from pathlib import Path
 
 from engine.branches import Work
 from engine.config import Config
-from engine.db import Database
 from engine.errors import MergeConflict, Transient
 from engine.jobs import Job, Result
 from engine.launch import Look
 from engine.loop import SwarmEngine
 from engine.owners import OwnerLock
 from engine.runtimes import Choice, Fake
+from engine.store.db import Database
 
 HELD = "t.status in ('claimed', 'running') and t.claim_token = r.claim_token"
 

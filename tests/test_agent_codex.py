@@ -9,7 +9,7 @@ from gateway_side import KEY
 
 from engine.branches import repository_path
 from engine.config import Config
-from engine.db import Database
+from engine.store.db import Database
 
 HELLO = [{"shell": "echo hello > hello.txt"}, {"say": "I wrote hello.txt."}]
 

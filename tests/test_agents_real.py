@@ -12,7 +12,7 @@ from gateway_side import KEY
 from engine import answers
 from engine.branches import repository_path
 from engine.config import Config
-from engine.db import Database
+from engine.store.db import Database
 
 pytestmark = pytest.mark.agents
 AGENTS = ["claude", "codex", "opencode", "mini"]

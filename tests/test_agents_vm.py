@@ -19,10 +19,10 @@ from engine import answers
 from engine.agents import choose_agent
 from engine.agents.base import TOOLS
 from engine.config import Config
-from engine.db import Database
 from engine.errors import Permanent
 from engine.image.build import Plan
 from engine.image.build import build as build_image
+from engine.store.db import Database
 
 pytestmark = pytest.mark.agents
 HELLO = [{"shell": "echo hello > hello.txt"}, {"say": "I wrote hello.txt."}]

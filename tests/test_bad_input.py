@@ -5,7 +5,7 @@ import threading
 import pytest
 from serving import CARD, session
 
-from engine.db import Database
+from engine.store.db import Database
 
 JSON = {"content_type": "application/json"}
 

@@ -15,12 +15,12 @@ from engine import answers, requests, steering, usage
 from engine.access import access_for, budget, configured, keys_file, limits_of, used_up
 from engine.agents import AGENTS, RUNBOOK, Agent
 from engine.config import Config
-from engine.db import Database
 from engine.errors import BadRequest, Refused
 from engine.fakes import fake_result
 from engine.gateway.ledger import folder_of
 from engine.gateway.prices import parse_prices
 from engine.jobs import Budget, Job, Limits, Result
+from engine.store.db import Database
 
 USED = {"requests": 2, "input": 80, "output": 10, "cache_read": 10, "cache_write": 0, "total": 100, "money": 0.25, "estimated": 1, "models": {},
         "egress": {"requests": 3, "refused": 1, "sent": 5, "received": 7, "hosts": []}}

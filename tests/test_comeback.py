@@ -10,10 +10,10 @@ from github_double import GitHubDouble
 from engine import answers, deliveries
 from engine.agents import AGENTS, RUNBOOK
 from engine.comeback import MOST_ROUNDS
-from engine.db import open_database
 from engine.delivered import AGAIN, LEAVE, ONCE_MORE
 from engine.errors import BadRequest
 from engine.prompt import prompt
+from engine.store.db import open_database
 
 
 @pytest.fixture

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from engine.db import VERSION, Database, open_database
 from engine.errors import Refused
-from engine.takeover import OLD_TABLES
+from engine.store.db import VERSION, Database, open_database
+from engine.store.older_form import OLD_TABLES
 
 OLD = "; ".join(f"create table {name} ({', '.join(f'{column} text' for column in columns)})" for name, columns in OLD_TABLES.items())
 

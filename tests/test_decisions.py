@@ -12,11 +12,11 @@ from test_engine import drive, make_engine
 
 from engine import decisions, steering
 from engine.config import Config
-from engine.db import Database
 from engine.errors import WrongState
 from engine.jobs import criteria_of
 from engine.prompt import prompt
 from engine.runtimes import FakeOutcome
+from engine.store.db import Database
 from engine.tickets import change
 from hitl.notes import notes_markdown
 

@@ -7,12 +7,12 @@ from conftest import build, by_hand, state, statuses, until
 from engine import answers, claims, requests, steering
 from engine.clock import Clock
 from engine.config import Config
-from engine.db import Database
 from engine.errors import MergeConflict, WrongState
 from engine.fakes import FakeBranches, FakeLauncher, fake_result
 from engine.jobs import Job, Result
 from engine.loop import SwarmEngine
 from engine.runtimes import Choice, Fake, FakeOutcome
+from engine.store.db import Database
 
 CHAIN = {"name": "Chain", "features": [{"title": "A"}, {"title": "B", "depends_on": ["A"]}, {"title": "C", "depends_on": ["B"]}]}
 TWO = {"name": "Two", "features": [{"title": "A"}, {"title": "B"}]}

@@ -12,12 +12,12 @@ from conftest import build, git, statuses
 
 from engine.branches import GitBranches, repository_path
 from engine.config import ROOT, Config
-from engine.db import Database
 from engine.jobs import Result
 from engine.launch import Look
 from engine.loop import SwarmEngine
 from engine.repository import Repository
 from engine.runtimes import Choice, Fake
+from engine.store.db import Database
 
 MODEL = "tests/test_engine_model.py"
 REPEATED = "tests/test_engine_mutants.py::test_a_finish_that_is_repeated_merges_its_run_once"

@@ -8,7 +8,7 @@ from flask.testing import FlaskClient
 from paging import seen
 
 from engine.config import Config
-from engine.db import Database
+from engine.store.db import Database
 
 CARD = {"name": "E", "checks": ["make whole"], "features": [
     {"title": "One", "acceptance_criteria": [{"text": "counts <b>", "check": "test 1"}, {"text": "breaks", "check": "test 2"}, "looks good"]},

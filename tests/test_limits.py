@@ -18,8 +18,8 @@ from test_runner import Bench
 
 from engine import cgroups
 from engine.config import Config
-from engine.db import Database
 from engine.processes import members, sweep
+from engine.store.db import Database
 from engine.watch import backstop
 
 ENDLESS_FILES = 'i=0; while head -c 10000000 /dev/zero > "{folder}/$i"; do i=$((i+1)); done; exit 1'

@@ -10,7 +10,7 @@ from serving import served, session, websocket
 from simple_websocket import ConnectionClosed
 
 from engine import claims
-from engine.events import bounds
+from engine.store.journal import bounds
 
 
 @pytest.fixture

@@ -9,8 +9,8 @@ from test_build import completed, feature, integration, running
 
 from engine import claims, steering
 from engine.config import Config
-from engine.db import Database
 from engine.drain import drain
+from engine.store.db import Database
 from hitl.evidence import evidence_view
 
 

@@ -8,8 +8,8 @@ from conftest import build
 
 from engine.briefing import hooks_of
 from engine.config import Config
-from engine.db import Database
 from engine.prompt import prompt
+from engine.store.db import Database
 from engine.workflow import Workflow
 
 CARD = {"name": "P", "technical_requirements": ["Python"], "features": [{"title": "A"}, {"title": "B", "depends_on": ["A"], "acceptance_criteria": ["fine"]}]}

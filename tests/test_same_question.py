@@ -7,8 +7,8 @@ from test_build import running
 
 from engine import answers
 from engine.config import Config
-from engine.db import Database
 from engine.same_question import key
+from engine.store.db import Database
 from hitl.notes import notes_markdown
 
 ASK = "```sh\ngrep -q 'A: Bl[u]e' \"$SWARM_IN/prompt.md\" && touch {name} || swarm-ask '{words}' --option Blue --option Red\n```"

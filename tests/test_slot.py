@@ -8,12 +8,12 @@ from conftest import build, state, statuses, until
 from app import create_app
 from engine import claims
 from engine.config import Config
-from engine.db import Database
 from engine.drain import drain
 from engine.fakes import FakeBranches, FakeLauncher
 from engine.loop import SwarmEngine
 from engine.runtimes import Choice, Fake, FakeOutcome
 from engine.single import EngineSlot
+from engine.store.db import Database
 
 
 class Fragile(SwarmEngine):

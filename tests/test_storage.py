@@ -15,10 +15,10 @@ from test_server import CARD
 from engine import prune
 from engine.backup import backup, restore
 from engine.config import Config
-from engine.db import Database, open_database
 from engine.errors import Refused
 from engine.gateway.ledger import folder_of
 from engine.processes import take_lock
+from engine.store.db import Database, open_database
 
 
 def test_a_backup_is_whole_while_somebody_writes_and_can_be_restored(db: Database, config: Config) -> None:

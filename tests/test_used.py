@@ -12,9 +12,9 @@ from test_budget import USED, spending
 from test_engine import TWO, drive, make_engine
 
 from engine.config import Config
-from engine.db import Database
 from engine.gateway.ledger import folder_of
 from engine.gateway.prices import parse_prices
+from engine.store.db import Database
 from hitl import used
 
 PRICED = {**USED, "unpriced": [], "currency": "EUR", "estimated": 0}

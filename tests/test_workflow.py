@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from test_build import running
 
 from engine.config import Config
-from engine.db import Database
 from engine.errors import Permanent
 from engine.front_matter import split
+from engine.store.db import Database
 from engine.workflow import parse, render
 
 

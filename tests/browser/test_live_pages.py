@@ -7,7 +7,7 @@ from paging import CARD
 from playwright.sync_api import Page, expect
 from running import Server, free_port
 
-from engine.db import open_database
+from engine.store.db import open_database
 
 STEPS = {"name": "Steps", "features": [{"title": f"Step {n}", "description": f"```sh\nsleep 0.5\necho {n} > step{n}.txt\n```"} for n in range(1, 4)]}
 

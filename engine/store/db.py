@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from engine.errors import Refused
-from engine.schema import missing, schema_sql
-from engine.takeover import OLD_TABLES, is_older_form, take_over
+from engine.store.columns import missing, schema_sql
+from engine.store.older_form import OLD_TABLES, is_older_form, take_over
 
 APPLICATION_ID = 0x48495453  # "HITS", in the file's header: this file is ours
 VERSION = 1                  # of schema.sql, in user_version

@@ -1,7 +1,7 @@
 """The journal that triggers write and the browser replays, and the bell that rings when something was committed."""
 import threading
 
-from engine.db import Database
+from engine.store.db import Database
 
 
 class Changes:
