@@ -11,8 +11,8 @@ from pathlib import Path
 from bench.rows import Row
 from bench.sizes import Size
 from engine.config import Config
+from engine.host.processes import take_lock
 from engine.jobs import Limits, Machine
-from engine.processes import take_lock
 from engine.runtimes.base import SandboxJob
 from engine.runtimes.qemu.machines import Machines
 

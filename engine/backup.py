@@ -9,7 +9,7 @@ from pathlib import Path
 from engine.config import Config
 from engine.errors import Refused
 from engine.files import fsync_folder
-from engine.processes import take_lock
+from engine.host.processes import take_lock
 from engine.store.db import open_database
 
 

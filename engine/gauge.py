@@ -3,11 +3,11 @@ import os
 import time
 from pathlib import Path
 
-from engine import cgroups
 from engine.errors import AgentFailed
-from engine.folders import measure
+from engine.host import cgroups
+from engine.host.folders import measure
+from engine.host.proc import Usage, descendants, proportional, usage
 from engine.jobs import Limits
-from engine.proc import Usage, descendants, proportional, usage
 from engine.runtimes.base import OUT_BYTES, OUT_FILES, TOO_MUCH, Handle, Runtime
 
 

@@ -14,7 +14,7 @@ from typing import IO, NamedTuple, TypedDict, Unpack
 
 from engine.errors import Permanent, Transient
 from engine.git_errors import NETWORK_COMMANDS, failure
-from engine.processes import RUN_VARIABLE
+from engine.host.processes import RUN_VARIABLE
 
 OLDEST = (2, 38)  # merge-tree --write-tree
 SECONDS = 120.0

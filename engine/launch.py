@@ -7,10 +7,11 @@ import subprocess
 from pathlib import Path
 from typing import ClassVar, Protocol
 
-from engine import access, processes, runner
+from engine import access, runner
 from engine.config import ROOT, Config
 from engine.crash import inherited, point
 from engine.errors import RunFailure
+from engine.host import processes
 from engine.jobs import Job, Result
 
 TEMPORARY = ("in", "out", "work", "checks")  # folders of a run that has not ended

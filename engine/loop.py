@@ -10,13 +10,14 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
-from engine import cgroups, claims, merge_queue, prune, reconcile, same_question
+from engine import claims, merge_queue, prune, reconcile, same_question
 from engine.branches import Branches, GitBranches
 from engine.clock import Clock
 from engine.config import Config
 from engine.couriers import Couriers
 from engine.crash import point
 from engine.dispatch import dispatch
+from engine.host import cgroups
 from engine.launch import Launcher, ProcessLauncher
 from engine.log import event
 from engine.owners import OwnerLock, is_owned, sweep_owners

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from engine.config import Config
 from engine.errors import Refused
-from engine.processes import is_held, take_lock
+from engine.host.processes import is_held, take_lock
 
 PROBED = 1.0  # seconds; others look whether a lock is held by taking it for a moment
 

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from engine.errors import Transient
-from engine.processes import take_lock
+from engine.host.processes import take_lock
 
 BUSY = b"busy\n"
 LEFT_BEHIND = ("*.lock", "refs/**/*.lock", "objects/**/*.lock", "objects/**/tmp_*", "objects/**/incoming-*")

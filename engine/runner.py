@@ -11,10 +11,10 @@ from types import FrameType
 
 from engine.crash import point
 from engine.errors import AgentFailed, Permanent, RateLimited, RunFailure, SwarmError
+from engine.host.processes import sweep
 from engine.jobs import Job, Result
 from engine.outputs import give_bundle, read_question, take_bundle
 from engine.phases import bundle_in, check_all, work
-from engine.processes import sweep
 from engine.repository import Repository
 from engine.runtimes import make
 from engine.runtimes.base import start_time

@@ -5,10 +5,10 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from engine import cgroups
 from engine.errors import AgentFailed, Transient
-from engine.folders import remove
 from engine.gauge import Gauge, look_at
+from engine.host import cgroups
+from engine.host.folders import remove
 from engine.jobs import Job, Limits, Result
 from engine.runtimes.base import Handle, Runtime, SandboxJob
 from engine.watch import Bounds, Log, Output, drain, watch

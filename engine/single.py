@@ -6,9 +6,9 @@ import threading
 from collections.abc import Callable
 
 from engine.config import Config
+from engine.host.processes import take_lock
 from engine.log import event
 from engine.loop import SwarmEngine
-from engine.processes import take_lock
 
 RETRY_SECONDS = 2.0  # also how long a dying process may still hold the lock
 

@@ -9,7 +9,7 @@ from engine.agents import AGENTS, choose_agent, grounds
 from engine.branches import repository_path
 from engine.config import Config
 from engine.errors import BadRequest, Permanent, Unavailable
-from engine.processes import is_held
+from engine.host.processes import is_held
 from engine.runtimes import RUNTIMES
 from engine.runtimes.qemu.describe import described
 from engine.store import journal

@@ -15,8 +15,8 @@ from conftest import build, by_hand, git, require, state, statuses, until
 from engine import answers, claims, run_ticket, steering
 from engine.branches import repository_path
 from engine.config import Config
+from engine.host.processes import members
 from engine.loop import SwarmEngine
-from engine.processes import members
 from engine.store.db import Database
 from hitl import sample
 

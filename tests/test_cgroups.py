@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from conftest import until
 
-from engine import cgroups
+from engine.host import cgroups
 from engine.jobs import Limits
 
 LIMITS = Limits(run_seconds=60, stall_seconds=60, check_seconds=60, log_mb=1, work_mb=16, memory_mb=512, processes=20)

@@ -7,8 +7,8 @@ from delivery_side import PROJECT, for_forge, served
 from forge_http import TOKEN
 from github_double import GitHubDouble
 
+from engine.host.processes import is_held
 from engine.loop import SwarmEngine
-from engine.processes import is_held
 
 
 @pytest.fixture

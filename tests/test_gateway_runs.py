@@ -16,8 +16,8 @@ from test_runner import Bench, log_of
 from engine import usage
 from engine.access import keys_file
 from engine.config import ROOT, Config
+from engine.host.processes import RUN_VARIABLE, take_lock
 from engine.jobs import Access, Budget, Job, Result
-from engine.processes import RUN_VARIABLE, take_lock
 from engine.runner import command
 from engine.store.db import Database
 

@@ -16,9 +16,9 @@ from conftest import build, require, until
 from test_build import feature, running
 from test_runner import Bench
 
-from engine import cgroups
 from engine.config import Config
-from engine.processes import members, sweep
+from engine.host import cgroups
+from engine.host.processes import members, sweep
 from engine.store.db import Database
 from engine.watch import backstop
 

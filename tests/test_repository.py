@@ -15,7 +15,7 @@ from conftest import GIT_ENV, git, until
 from engine import git as engine_git
 from engine.errors import Permanent, Transient
 from engine.git_errors import clean, failure
-from engine.processes import is_held
+from engine.host.processes import is_held
 from engine.repository import Repository
 
 FILE = ("file",)

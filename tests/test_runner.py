@@ -14,9 +14,9 @@ from conftest import GIT_ENV, git, require, until
 from test_runtime_contract import sleeping
 
 from engine.config import ROOT
+from engine.host.processes import RUN_VARIABLE, is_held, members, take_lock
 from engine.jobs import Criterion, Job, Limits, Result, Source
 from engine.phases import bundle_in
-from engine.processes import RUN_VARIABLE, is_held, members, take_lock
 from engine.repository import Repository
 from engine.runner import command
 
@@ -350,7 +350,7 @@ def test_sigterm_ends_it_within_two_seconds(bench: Bench) -> None:
 
 
 def test_the_sandbox_dies_with_a_runner_that_is_killed_or_can_be_swept(bench: Bench) -> None:
-    from engine.processes import sweep
+    from engine.host.processes import sweep
     job = bench.job("echo up\nsleep 631")
     folder, runner = bench.start(job)
     until(lambda: (folder / "log").exists() and "\nup\n" in log_of(folder), what="the agent's first line")

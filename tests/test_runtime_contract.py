@@ -13,8 +13,8 @@ from conftest import require, until
 from vms import machine
 
 from engine.errors import Refused
+from engine.host.processes import is_held, members
 from engine.jobs import Limits
-from engine.processes import is_held, members
 from engine.runtimes import Fake, FakeOutcome, SandboxJob, choose, make
 from engine.runtimes.base import Handle, Runtime
 

@@ -17,7 +17,7 @@ from engine.backup import backup, restore
 from engine.config import Config
 from engine.errors import Refused
 from engine.gateway.ledger import folder_of
-from engine.processes import take_lock
+from engine.host.processes import take_lock
 from engine.store.db import Database, open_database
 
 

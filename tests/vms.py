@@ -12,10 +12,10 @@ from conftest import require
 
 from engine.config import ROOT, Config
 from engine.errors import Refused
+from engine.host.processes import take_lock
 from engine.image.build import Plan, build
 from engine.image.initrd import GUEST, archive
 from engine.jobs import Machine
-from engine.processes import take_lock
 from engine.runtimes.qemu.image import INITRD, Image
 
 FOLDER = "VM_TEST_IMAGES"  # where images are kept between runs of the tests; default: data/images of this checkout

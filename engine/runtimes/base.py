@@ -6,11 +6,11 @@ import subprocess
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
-from engine.cgroups import joining
 from engine.errors import Transient
+from engine.host.cgroups import joining
+from engine.host.proc import usage
+from engine.host.processes import RUN_VARIABLE, open_pidfd, send
 from engine.jobs import Limits
-from engine.proc import usage
-from engine.processes import RUN_VARIABLE, open_pidfd, send
 
 Handle = dict[str, Any]
 OUT_BYTES, OUT_FILES = 512_000_000, 1000  # the most that a sandbox may leave in its outputs

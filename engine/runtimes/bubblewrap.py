@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import ClassVar
 
 from engine.errors import Transient
+from engine.host.processes import RUN_VARIABLE, sweep
 from engine.jobs import Limits
-from engine.processes import RUN_VARIABLE, sweep
 from engine.runtimes.base import TOOLS, Children, Handle, SandboxJob, kill_process, limited, places, start_time
 
 IN, OUT, WORK, HOME, GATEWAY = "/in", "/out", "/work", "/home/agent", "/gateway.sock"

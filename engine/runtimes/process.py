@@ -6,9 +6,9 @@ from contextlib import suppress
 from pathlib import Path
 
 from engine.errors import Transient
-from engine.folders import measure
-from engine.proc import pids, usage
-from engine.processes import sweep
+from engine.host.folders import measure
+from engine.host.proc import pids, usage
+from engine.host.processes import sweep
 from engine.runtimes.base import Children, Handle, SandboxJob, limited, places
 
 PR_SET_CHILD_SUBREAPER = 36

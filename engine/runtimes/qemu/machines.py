@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from engine.errors import AgentFailed, RunFailure, Transient
+from engine.host.processes import RUN_VARIABLE, sweep
 from engine.jobs import Machine
-from engine.processes import RUN_VARIABLE, sweep
 from engine.runtimes.base import TOO_MUCH, Children, Handle, SandboxJob
 from engine.runtimes.bubblewrap import find
 from engine.runtimes.qemu import template as templates

@@ -16,8 +16,8 @@ from pathlib import Path
 
 from engine.errors import Transient
 from engine.files import fsync_folder, write_json
+from engine.host.processes import take_lock
 from engine.jobs import Machine
-from engine.processes import take_lock
 from engine.runtimes.qemu.boot import patience
 from engine.runtimes.qemu.command import Parts, arguments
 from engine.runtimes.qemu.disks import write_inputs, write_swap

@@ -11,8 +11,8 @@ from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
-from engine import cgroups
-from engine.proc import is_starting, pids, strings
+from engine.host import cgroups
+from engine.host.proc import is_starting, pids, strings
 
 RUN_VARIABLE = "SWARM_RUN"  # in the environment of every process of a run
 UNCLEAR_SECONDS = 1.0       # that a sweep waits for processes of which it cannot be said whose they are
