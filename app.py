@@ -17,7 +17,7 @@ from werkzeug.serving import is_running_from_reloader, make_server, run_simple
 from engine import VERSION
 from engine.config import ROOT, Config, unknown_settings
 from engine.errors import Refused
-from engine.git import check_git
+from engine.git.call import check_git
 from engine.loop import SwarmEngine
 from engine.runtimes import choose
 from engine.single import EngineSlot

@@ -7,10 +7,10 @@ from pathlib import Path
 
 from bench.rows import Row, interleaved
 from bench.sizes import Size
-from engine.branches import GitBranches, Work, repository_path
 from engine.config import Config
+from engine.git.branches import GitBranches, Work, repository_path
+from engine.git.repository import Repository
 from engine.jobs import Result
-from engine.repository import Repository
 
 ENV = {"PATH": os.environ["PATH"], "HOME": "/nonexistent", "GIT_CONFIG_NOSYSTEM": "1", "GIT_CONFIG_GLOBAL": "/dev/null", "GIT_AUTHOR_NAME": "Bench",
        "GIT_AUTHOR_EMAIL": "bench@localhost", "GIT_COMMITTER_NAME": "Bench", "GIT_COMMITTER_EMAIL": "bench@localhost"}

@@ -5,14 +5,14 @@ from typing import Any
 
 from engine.access import access_for
 from engine.agents import Agent, grounds, has_commands
-from engine.branch_names import own_branch
-from engine.branches import repository_path
 from engine.config import Config
 from engine.errors import BadRequest, Permanent
+from engine.git.branch_names import own_branch
+from engine.git.branches import repository_path
+from engine.git.source import validate_source
 from engine.jobs import Job, Limits, Means, Source, criteria_of
 from engine.prompt import prompt
 from engine.runtimes.qemu import Qemu
-from engine.source import validate_source
 from engine.spec import approved_card, repository_of
 from engine.store.db import Database
 from engine.workflow import LIMITS, Workflow, workflow_at

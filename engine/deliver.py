@@ -7,17 +7,17 @@ from collections.abc import Callable
 from typing import Any
 
 from engine import comeback, deliveries, leaks, requests
-from engine.branches import repository_path
 from engine.change_text import body, known_secrets, title
 from engine.config import Config
 from engine.crash import point
 from engine.delivered import APPROVE, NO_SECRET, RETRY, WITHOUT, complete
 from engine.errors import BadRequest, Permanent, PolicyViolation, RateLimited, RunFailure, TokenRefused, Transient
 from engine.forge import Place, connect, login_of, place_of
+from engine.git.branches import repository_path
+from engine.git.repository import Repository
+from engine.git.source import validate_source
 from engine.log import event
 from engine.push import Remote, push
-from engine.repository import Repository
-from engine.source import validate_source
 from engine.spec import approved_card
 from engine.store.db import Database
 from engine.tickets import NOW, get

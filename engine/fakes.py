@@ -4,7 +4,7 @@ from collections.abc import Callable
 from hashlib import sha1
 from pathlib import Path
 
-from engine.branches import Work
+from engine.git.branches import Work
 from engine.jobs import Job, Result
 from engine.launch import Look
 from engine.runtimes.base import Handle, SandboxJob

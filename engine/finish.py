@@ -5,15 +5,15 @@ from typing import Any
 
 from engine import claims, deliveries, landing, requests, same_question, waiting
 from engine.agents import NO_AGENT, RUNBOOK, has_commands
-from engine.branch_names import own_branch
-from engine.branches import Branches, Work
 from engine.config import Config
 from engine.crash import point
 from engine.errors import AgentFailed, Permanent, RateLimited, RunFailure, Transient
+from engine.git.branch_names import own_branch
+from engine.git.branches import Branches, Work
+from engine.git.repository import ZEROS
 from engine.jobs import Result
 from engine.log import event
 from engine.outcomes import failed, record
-from engine.repository import ZEROS
 from engine.spec import repository_of
 from engine.store.db import Database
 

@@ -3,10 +3,10 @@ others is alone and goes back. Repeatable at every step, as engine/finish.py is:
 from typing import Any
 
 from engine import claims
-from engine.branches import Branches
 from engine.config import Config
 from engine.crash import point
 from engine.errors import AgentFailed, MergeConflict, Permanent, RunFailure
+from engine.git.branches import Branches
 from engine.jobs import Result
 from engine.outcomes import MAX_TRANSIENTS, failed, record
 from engine.store import disk

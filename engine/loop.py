@@ -11,12 +11,12 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 from engine import claims, merge_queue, prune, reconcile, same_question
-from engine.branches import Branches, GitBranches
 from engine.clock import Clock
 from engine.config import Config
 from engine.couriers import Couriers
 from engine.crash import point
 from engine.dispatch import dispatch
+from engine.git.branches import Branches, GitBranches
 from engine.host import cgroups
 from engine.launch import Launcher, ProcessLauncher
 from engine.log import event

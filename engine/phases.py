@@ -9,8 +9,8 @@ from engine.agents import AGENTS, Agent, one_line, quoted, session
 from engine.agents.log import described, read, why_failed
 from engine.errors import AgentFailed, Permanent, RateLimited, Transient
 from engine.files import write_json
+from engine.git.repository import Repository
 from engine.jobs import Criterion, Job, Limits
-from engine.repository import Repository
 from engine.sandbox import Run, run_sandbox
 from engine.watch import PHASE, Output, OverTime
 

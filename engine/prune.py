@@ -7,11 +7,11 @@ import time
 from pathlib import Path
 from typing import Any
 
-from engine.branches import repository_path, reviewed_ref
 from engine.config import Config
 from engine.errors import Transient
+from engine.git.branches import repository_path, reviewed_ref
+from engine.git.repository import Repository
 from engine.log import event
-from engine.repository import Repository
 from engine.store.db import BUSY_SECONDS, Database
 
 EVERY = 600.0            # seconds between two looks

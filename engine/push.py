@@ -7,9 +7,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from engine.errors import Permanent, RunFailure, TokenRefused, Transient
-from engine.git_errors import printable
-from engine.git_remote import login
-from engine.repository import FETCH_SECONDS, Repository
+from engine.git.git_errors import printable
+from engine.git.remote import login
+from engine.git.repository import FETCH_SECONDS, Repository
 
 OURS = "swarm/"
 LONGEST_WORDS = 300  # characters of what a remote says that a person is shown

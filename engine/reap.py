@@ -3,10 +3,10 @@ from collections.abc import Callable
 from typing import Any
 
 from engine import claims, usage
-from engine.branches import Branches
 from engine.config import Config
 from engine.errors import Transient
 from engine.finish import finish, record_failure
+from engine.git.branches import Branches
 from engine.launch import TEMPORARY, Launcher, Look
 from engine.log import event
 from engine.store.db import Database

@@ -3,13 +3,13 @@ checked as what it would then be. Whether they land is said by engine/landing.py
 import time
 from pathlib import Path
 
-from engine.branches import merge_message
 from engine.crash import point
 from engine.errors import MergeConflict, Permanent
+from engine.git.branches import merge_message
+from engine.git.merge import combine
+from engine.git.repository import Repository
 from engine.jobs import Change, Criterion
-from engine.merge import combine
 from engine.phases import bundle_in, check_all
-from engine.repository import Repository
 from engine.sandbox import Run
 
 FOLDER = "swarm-recheck/"  # of branches that are there while their bundle is made

@@ -4,7 +4,7 @@ All of it is of one commit, the one that they looked at. A comment's line is nam
 from typing import Any
 
 from engine.errors import BadRequest, NotFound, WrongState
-from engine.git_errors import printable
+from engine.git.git_errors import printable
 from engine.store.db import Database
 from engine.tickets import NOW, get
 

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from engine import claims, merge_queue
-from engine.branches import GitBranches
 from engine.config import Config
 from engine.dispatch import dispatch
 from engine.errors import NotFound, Refused, SwarmError
+from engine.git.branches import GitBranches
 from engine.launch import ProcessLauncher
 from engine.owners import OwnerLock
 from engine.reap import LIVE, Reaper

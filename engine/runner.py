@@ -11,11 +11,11 @@ from types import FrameType
 
 from engine.crash import point
 from engine.errors import AgentFailed, Permanent, RateLimited, RunFailure, SwarmError
+from engine.git.repository import Repository
 from engine.host.processes import sweep
 from engine.jobs import Job, Result
 from engine.outputs import give_bundle, read_question, take_bundle
 from engine.phases import bundle_in, check_all, work
-from engine.repository import Repository
 from engine.runtimes import make
 from engine.runtimes.base import start_time
 from engine.sandbox import Run
@@ -93,7 +93,7 @@ def prepare(run: Run) -> None:
 
 def _login(url: str) -> dict[str, str]:
     """The forge's token comes on standard input, as {"token", "user"}, where there is one for this URL."""
-    from engine.git_remote import login  # here alone: only a prepare run reaches out
+    from engine.git.remote import login  # here alone: only a prepare run reaches out
 
     try:
         given = json.loads(sys.stdin.buffer.read() or b"{}")

@@ -11,7 +11,7 @@ from typing import Any
 
 from engine import front_matter
 from engine.errors import Permanent
-from engine.repository import Repository
+from engine.git.repository import Repository
 
 NAME = "WORKFLOW.md"
 BYTES = 256_000

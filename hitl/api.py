@@ -5,9 +5,9 @@ from typing import Any
 from flask import Blueprint, Response, jsonify, request, send_file
 
 from engine import answers, claims, decisions, steering
-from engine.branches import repository_path
 from engine.errors import NotFound
-from engine.repository import Repository
+from engine.git.branches import repository_path
+from engine.git.repository import Repository
 from hitl import openapi, sessions, ticket_edit, ticket_views, views
 from hitl.api_card import card_api
 from hitl.api_evidence import evidence_api

@@ -1,7 +1,7 @@
 """The files between two commits, all of them: where the whole diff is too long to be read, the rest is listed, and read one by one when asked for."""
 from dataclasses import replace
 
-from engine.repository import PLAIN_DIFF, Repository
+from engine.git.repository import PLAIN_DIFF, Repository
 from hitl import diffs
 from hitl.diff_names import name_of, path_of, shown
 from hitl.diff_text import visible

@@ -6,12 +6,12 @@ import tempfile
 import time
 from pathlib import Path
 
-from engine.branches import repository_path
 from engine.config import Config
 from engine.errors import Refused
-from engine.git import check_git
+from engine.git.branches import repository_path
+from engine.git.call import check_git
+from engine.git.repository import Repository
 from engine.loop import SwarmEngine
-from engine.repository import Repository
 from engine.single import EngineSlot
 from engine.store.db import Database, open_database
 from engine.store.journal import Changes, since

@@ -4,7 +4,7 @@ from typing import Any
 
 from flask import current_app, g
 
-from engine.git import check_git, git_version
+from engine.git.call import check_git, git_version
 from engine.runtimes.qemu.describe import described
 from hitl import views
 from hitl.formats import duration, number, size

@@ -1,7 +1,7 @@
 """Where the lines of an earlier state of a change are now: what was said of a line stands beside it, or the line was changed since."""
 import re
 
-from engine.repository import PLAIN_DIFF, Repository
+from engine.git.repository import PLAIN_DIFF, Repository
 from hitl.diffs import name_in_header
 
 LIMIT = 4_000_000  # bytes of a diff without context

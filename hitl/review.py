@@ -6,10 +6,10 @@ from typing import Any
 
 from engine import review as store
 from engine import tickets
-from engine.branches import repository_path
 from engine.config import Config
 from engine.errors import BadRequest, NotFound, RunFailure, WrongState
-from engine.repository import Repository
+from engine.git.branches import repository_path
+from engine.git.repository import Repository
 from engine.store.db import Database
 from hitl import change_files, diffs, formats
 from hitl.diff_names import path_of

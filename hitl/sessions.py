@@ -10,7 +10,7 @@ from typing import Any
 from engine import steering
 from engine.config import Config
 from engine.errors import BadRequest, NotFound, WrongState
-from engine.source import validate_source
+from engine.git.source import validate_source
 from engine.store.db import Database
 from engine.tickets import NOW
 from hitl import questions, sample, strict_json

@@ -16,7 +16,7 @@ from jsonschema import Draft202012Validator, ValidationError
 
 from engine.config import Config
 from engine.errors import BadRequest, InvalidCard
-from engine.source import validate_source
+from engine.git.source import validate_source
 from hitl import card_graph
 from hitl.card_text import Nearest, Problem, shorten, step, text_problems
 from hitl.review_rule import is_reviewed, review_asked

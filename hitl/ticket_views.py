@@ -6,10 +6,10 @@ import sqlite3
 from typing import Any
 
 from engine import decisions, tickets, usage
-from engine.branches import repository_path
 from engine.config import Config
 from engine.errors import NotFound, RunFailure
-from engine.repository import Repository
+from engine.git.branches import repository_path
+from engine.git.repository import Repository
 from engine.store.db import Database
 from hitl import sessions, used
 

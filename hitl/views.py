@@ -6,9 +6,9 @@ from functools import lru_cache
 from typing import Any
 
 from engine.agents import AGENTS, choose_agent, grounds
-from engine.branches import repository_path
 from engine.config import Config
 from engine.errors import BadRequest, Permanent, Unavailable
+from engine.git.branches import repository_path
 from engine.host.processes import is_held
 from engine.runtimes import RUNTIMES
 from engine.runtimes.qemu.describe import described

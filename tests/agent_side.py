@@ -5,7 +5,7 @@ from pathlib import Path
 
 from conftest import GIT_ENV, git
 
-from engine.repository import Repository
+from engine.git.repository import Repository
 
 WHEN = 1_700_000_000
 

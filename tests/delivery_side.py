@@ -10,11 +10,11 @@ from conftest import build, git
 from forge_http import TOKEN, head_of
 
 from engine import deliveries
-from engine.branch_names import branch_name
-from engine.branches import repository_path
 from engine.config import ROOT, Config
 from engine.deliver import Deliverer
-from engine.repository import Repository
+from engine.git.branch_names import branch_name
+from engine.git.branches import repository_path
+from engine.git.repository import Repository
 from engine.store.db import Database
 from engine.times import utc
 

@@ -13,8 +13,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from engine.config import Config
 from engine.errors import SwarmError
 from engine.forge import connect, login_of, place_of
+from engine.git.repository import Repository
 from engine.push import Remote, push
-from engine.repository import Repository
 
 
 def main() -> int:

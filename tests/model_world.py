@@ -9,9 +9,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from engine.branches import Work
 from engine.config import Config
 from engine.errors import MergeConflict, Transient
+from engine.git.branches import Work
 from engine.jobs import Job, Result
 from engine.launch import Look
 from engine.loop import SwarmEngine

@@ -7,8 +7,8 @@ from agent_model import Script
 from conftest import git, state, until
 from gateway_side import KEY
 
-from engine.branches import repository_path
 from engine.config import Config
+from engine.git.branches import repository_path
 from engine.store.db import Database
 
 HELLO = [{"shell": "echo hello > hello.txt"}, {"say": "I wrote hello.txt."}]

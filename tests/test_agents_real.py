@@ -10,8 +10,8 @@ from conftest import git, until
 from gateway_side import KEY
 
 from engine import answers
-from engine.branches import repository_path
 from engine.config import Config
+from engine.git.branches import repository_path
 from engine.store.db import Database
 
 pytestmark = pytest.mark.agents

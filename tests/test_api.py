@@ -8,8 +8,8 @@ import pytest
 from conftest import git
 from serving import CARD, session
 
-from engine.branches import repository_path
 from engine.config import Config
+from engine.git.branches import repository_path
 from hitl import views
 from hitl.strict_json import sha256
 

@@ -13,8 +13,8 @@ import pytest
 from conftest import build, by_hand, git, require, state, statuses, until
 
 from engine import answers, claims, run_ticket, steering
-from engine.branches import repository_path
 from engine.config import Config
+from engine.git.branches import repository_path
 from engine.host.processes import members
 from engine.loop import SwarmEngine
 from engine.store.db import Database

@@ -10,12 +10,12 @@ import pytest
 from agent_side import WHEN, Agent
 from conftest import build, git, statuses
 
-from engine.branches import GitBranches, repository_path
 from engine.config import ROOT, Config
+from engine.git.branches import GitBranches, repository_path
+from engine.git.repository import Repository
 from engine.jobs import Result
 from engine.launch import Look
 from engine.loop import SwarmEngine
-from engine.repository import Repository
 from engine.runtimes import Choice, Fake
 from engine.store.db import Database
 
@@ -49,7 +49,7 @@ MUTANTS = {
         "engine/landing.py", "held = len(members) == len(merges) and claims", "held = claims",
         "tests/test_merge_queue.py::test_a_ticket_that_waits_to_be_merged_can_be_cancelled_and_the_rest_lands"),
     "a commit that is in the branch is merged again": Mutant(
-        "engine/merge.py", "if repository.is_ancestor(tip, head):", "if head == tip:", REPEATED),
+        "engine/git/merge.py", "if repository.is_ancestor(tip, head):", "if head == tip:", REPEATED),
 }
 
 

@@ -10,9 +10,9 @@ from agent_side import Agent, fresh, state
 from conftest import git
 
 from engine.errors import Permanent
-from engine.harvest import REF, take_in
-from engine.policy import PolicyLimits
-from engine.repository import Repository
+from engine.git.harvest import REF, take_in
+from engine.git.policy import PolicyLimits
+from engine.git.repository import Repository
 
 RUN = "refs/swarm/runs/r1"
 

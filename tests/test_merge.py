@@ -7,9 +7,9 @@ from agent_side import WHEN, Agent, fresh
 from conftest import git
 
 from engine.errors import MergeConflict, Permanent, Transient
-from engine.harvest import take_in
-from engine.merge import CONFLICT_BYTES, Merged, merge
-from engine.repository import Repository
+from engine.git.harvest import take_in
+from engine.git.merge import CONFLICT_BYTES, Merged, merge
+from engine.git.repository import Repository
 
 BRANCH = "swarm/1f2e3d4c/tkt-001-demo"
 

@@ -5,11 +5,11 @@ import pytest
 from agent_side import Agent, fresh, state
 from conftest import git
 
-from engine.dangerous_names import is_dot_git, is_gitmodules, link_problem
 from engine.errors import PolicyViolation
-from engine.harvest import take_in
-from engine.policy import DEFAULT_LIMITS, PolicyLimits, check
-from engine.repository import Repository
+from engine.git.dangerous_names import is_dot_git, is_gitmodules, link_problem
+from engine.git.harvest import take_in
+from engine.git.policy import DEFAULT_LIMITS, PolicyLimits, check
+from engine.git.repository import Repository
 
 
 class Bench:

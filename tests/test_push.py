@@ -12,8 +12,8 @@ from conftest import git, require, until
 from forge_http import TOKEN, Server, head_of
 
 from engine.errors import Permanent, TokenRefused, Transient
+from engine.git.repository import Repository
 from engine.push import Remote, push
-from engine.repository import Repository
 
 BRANCH = "swarm/abc/tkt-001-x"
 

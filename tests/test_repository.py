@@ -12,11 +12,11 @@ import pytest
 from agent_side import WHEN, Agent, fresh, upstream
 from conftest import GIT_ENV, git, until
 
-from engine import git as engine_git
 from engine.errors import Permanent, Transient
-from engine.git_errors import clean, failure
+from engine.git.call import call as engine_git
+from engine.git.git_errors import clean, failure
+from engine.git.repository import Repository
 from engine.host.processes import is_held
-from engine.repository import Repository
 
 FILE = ("file",)
 
@@ -127,7 +127,7 @@ HOLDER = """
 import os, sys
 sys.path.insert(0, sys.argv[1])
 from pathlib import Path
-from engine.repository import Repository
+from engine.git.repository import Repository
 repository = Repository(Path(sys.argv[2]))
 with repository.locked():
     repository.git("-c", "alias.wait=!touch " + sys.argv[3] + "; while test -e " + sys.argv[3] + "; do sleep 0.02; done", "wait")

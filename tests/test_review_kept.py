@@ -6,9 +6,9 @@ from conftest import git
 from reviewing import SHOP
 
 from engine import prune
-from engine.branches import GitBranches, Work, reviewed_ref
+from engine.git.branches import GitBranches, Work, reviewed_ref
+from engine.git.repository import Repository
 from engine.jobs import Result
-from engine.repository import Repository
 
 ROOT = "/api/tickets/TKT-002"
 

@@ -12,7 +12,7 @@ from paging import Page, checked, seen
 from reviewing import SHOP
 
 from engine import review, steering
-from engine.branches import repository_path
+from engine.git.branches import repository_path
 from engine.loop import SwarmEngine
 from engine.prompt import prompt
 from hitl import diffs

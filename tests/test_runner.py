@@ -14,10 +14,10 @@ from conftest import GIT_ENV, git, require, until
 from test_runtime_contract import sleeping
 
 from engine.config import ROOT
+from engine.git.repository import Repository
 from engine.host.processes import RUN_VARIABLE, is_held, members, take_lock
 from engine.jobs import Criterion, Job, Limits, Result, Source
 from engine.phases import bundle_in
-from engine.repository import Repository
 from engine.runner import command
 
 LIMITS = Limits(run_seconds=60, stall_seconds=60, check_seconds=60, log_mb=2, work_mb=64, memory_mb=2048, processes=256)

@@ -5,9 +5,9 @@ import pytest
 from agent_side import upstream
 from conftest import git
 
-from engine.branch_names import branch_name
 from engine.errors import BadRequest
-from engine.source import validate_source
+from engine.git.branch_names import branch_name
+from engine.git.source import validate_source
 
 FILE = ("file",)
 SESSION = "1F2E3D4C-aaaa-bbbb-cccc-000000000000"

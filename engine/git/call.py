@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import IO, NamedTuple, TypedDict, Unpack
 
 from engine.errors import Permanent, Transient
-from engine.git_errors import NETWORK_COMMANDS, failure
+from engine.git.git_errors import NETWORK_COMMANDS, failure
 from engine.host.processes import RUN_VARIABLE
 
 OLDEST = (2, 38)  # merge-tree --write-tree

@@ -9,10 +9,10 @@ from typing import IO, NamedTuple, Unpack
 
 from engine.errors import Permanent, Transient
 from engine.files import fsync_folder
-from engine.git import Options, Output, call_git, stream_git
-from engine.git_errors import printable, shown
+from engine.git.call import Options, Output, call_git, stream_git
+from engine.git.git_errors import printable, shown
+from engine.git.lock import hold
 from engine.outputs import HEADER_BYTES, bundle_heads
-from engine.repository_lock import hold
 
 FETCH_SECONDS = 1800.0
 BUNDLE_TRIES = 20
@@ -95,7 +95,7 @@ class Repository:
     def fetch(self, url: str, protocols: tuple[str, ...], login: Mapping[str, str] = NOTHING) -> None:
         """The heads of the repository at `url` to refs/remotes/origin/*; those that are gone there go here too. Tags stay where they are.
         login: further environment, as engine.git_remote.login makes it."""
-        from engine.git_remote import reaching
+        from engine.git.remote import reaching
 
         with reaching(url, protocols) as env:
             self.git("fetch", "--quiet", "--prune", "--no-tags", "--no-write-fetch-head", "--no-auto-maintenance", "--no-recurse-submodules",
@@ -104,7 +104,7 @@ class Repository:
 
     def default_branch(self, url: str, protocols: tuple[str, ...], login: Mapping[str, str] = NOTHING) -> str | None:
         """The branch that HEAD names at `url`, or None (detached, or an empty repository)."""
-        from engine.git_remote import reaching
+        from engine.git.remote import reaching
 
         with reaching(url, protocols) as env:
             out = self.git("ls-remote", "--symref", "--", url, "HEAD", env={**env, **login})

@@ -9,13 +9,13 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from engine.bundle import Header, read_header, unusable
 from engine.crash import point
 from engine.errors import Permanent, PolicyViolation
 from engine.files import fsync_folder, open_foreign
-from engine.git import Input
-from engine.policy import DEFAULT_LIMITS, PolicyLimits, check
-from engine.repository import Repository
+from engine.git.bundle import Header, read_header, unusable
+from engine.git.call import Input
+from engine.git.policy import DEFAULT_LIMITS, PolicyLimits, check
+from engine.git.repository import Repository
 
 BUNDLE_BYTES = 512_000_000
 INDEX_SECONDS = 600.0

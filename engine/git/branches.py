@@ -6,10 +6,10 @@ from typing import Protocol
 from engine.config import Config
 from engine.crash import point
 from engine.errors import AgentFailed, Permanent
-from engine.harvest import take_in
+from engine.git.harvest import take_in
+from engine.git.merge import advance, merge
+from engine.git.repository import Repository
 from engine.jobs import Result
-from engine.merge import advance, merge
-from engine.repository import Repository
 
 
 @dataclass(frozen=True)
