@@ -10,9 +10,9 @@ from bench.peers import peers
 from bench.rows import Row, interleaved, pace
 from bench.sizes import Size
 from bench.store import bare_copy, filled, raw_connection
-from engine import claims
 from engine.jobs import Result
 from engine.store.db import Database
+from engine.tickets.states import claims
 from engine.times import utc
 
 FLOOR = {"NORMAL": 0.3, "FULL": 0.7}

@@ -8,8 +8,8 @@ from engine.config import Config
 from engine.forge import login_of
 from engine.gateway.shapes import SHAPES
 from engine.jobs import Access, Budget, Job
-from engine.spec import approved_card
 from engine.store.db import Database
+from engine.tickets.approved_card import approved_card
 from engine.usage import spent
 
 

@@ -13,8 +13,8 @@ from engine.git.source import validate_source
 from engine.jobs import Job, Limits, Means, Source, criteria_of
 from engine.prompt import prompt
 from engine.runtimes.qemu import Qemu
-from engine.spec import approved_card, repository_of
 from engine.store.db import Database
+from engine.tickets.approved_card import approved_card, repository_of
 from engine.workflow import LIMITS, Workflow, workflow_at
 
 

@@ -3,16 +3,16 @@ one transaction, so once, over restarts too. What others wrote only ever gets in
 runbook would execute."""
 from typing import Any
 
-from engine import deliveries, requests, settle
 from engine.agents import RUNBOOK, choose_agent
 from engine.config import Config
 from engine.crash import point
-from engine.delivered import AGAIN, LEAVE, ONCE_MORE
 from engine.errors import Permanent
 from engine.forge.base import State, clean
 from engine.log import event
 from engine.store.db import Database
-from engine.tickets import NOW
+from engine.tickets import deliveries, requests, settle
+from engine.tickets.delivery_answers import AGAIN, LEAVE, ONCE_MORE
+from engine.tickets.states import NOW
 
 MOST_ROUNDS = 3           # runs that a failing CI starts
 MOST_REMARKS = 50         # of people, that one run is told of

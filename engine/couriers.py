@@ -5,10 +5,10 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from engine import deliveries
 from engine.config import Config
 from engine.deliver import Deliverer
 from engine.store.db import Database
+from engine.tickets import deliveries
 
 MOST = 3
 LAST_SECONDS = 3.0   # that a shutdown waits for steps that are under way

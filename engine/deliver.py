@@ -6,11 +6,10 @@ Steps run on threads of their own, never in a tick. Each looks first at what is 
 from collections.abc import Callable
 from typing import Any
 
-from engine import comeback, deliveries, leaks, requests
+from engine import comeback, leaks
 from engine.change_text import body, known_secrets, title
 from engine.config import Config
 from engine.crash import point
-from engine.delivered import APPROVE, NO_SECRET, RETRY, WITHOUT, complete
 from engine.errors import BadRequest, Permanent, PolicyViolation, RateLimited, RunFailure, TokenRefused, Transient
 from engine.forge import Place, connect, login_of, place_of
 from engine.git.branches import repository_path
@@ -18,9 +17,11 @@ from engine.git.repository import Repository
 from engine.git.source import validate_source
 from engine.log import event
 from engine.push import Remote, push
-from engine.spec import approved_card
 from engine.store.db import Database
-from engine.tickets import NOW, get
+from engine.tickets import deliveries, requests
+from engine.tickets.approved_card import approved_card
+from engine.tickets.delivery_answers import APPROVE, NO_SECRET, RETRY, WITHOUT, complete
+from engine.tickets.states import NOW, get
 from engine.times import delay, utc
 
 MOST_TRIES = 12   # transient failures in a row, over about half an hour; then a person is asked

@@ -2,7 +2,7 @@
 import time
 from typing import Any
 
-from engine import access, claims, requests
+from engine import access
 from engine.agents import choose_agent
 from engine.briefing import job_for, needs_isolation, workflow_for
 from engine.config import Config
@@ -14,6 +14,7 @@ from engine.launch import Launcher
 from engine.log import event
 from engine.runtimes import Choice
 from engine.store.db import Database
+from engine.tickets import claims, requests
 
 
 def dispatch(db: Database, config: Config, launcher: Launcher, choice: Choice, run: Any) -> None:

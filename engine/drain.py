@@ -2,10 +2,10 @@
 import sys
 import time
 
-from engine import claims
 from engine.config import Config
 from engine.errors import Refused
 from engine.store.db import Database, open_database
+from engine.tickets import claims
 
 WHY = "Draining: what runs goes on, nothing new starts."
 

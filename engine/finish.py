@@ -3,7 +3,7 @@
 The git ref is the point of commit and the database follows; `merging` is recorded before the merge, so that a cancel knows it is too late."""
 from typing import Any
 
-from engine import claims, deliveries, landing, requests, same_question, waiting
+from engine import landing, waiting
 from engine.agents import NO_AGENT, RUNBOOK, has_commands
 from engine.config import Config
 from engine.crash import point
@@ -14,8 +14,9 @@ from engine.git.repository import ZEROS
 from engine.jobs import Result
 from engine.log import event
 from engine.outcomes import failed, record
-from engine.spec import repository_of
 from engine.store.db import Database
+from engine.tickets import claims, deliveries, requests, same_question
+from engine.tickets.approved_card import repository_of
 
 FAILURES = {"transient": Transient, "rate_limited": RateLimited, "agent": AgentFailed, "permanent": Permanent}
 

@@ -2,7 +2,6 @@
 others is alone and goes back. Repeatable at every step, as engine/finish.py is: the branch moves in one step, and the database follows."""
 from typing import Any
 
-from engine import claims
 from engine.config import Config
 from engine.crash import point
 from engine.errors import AgentFailed, MergeConflict, Permanent, RunFailure
@@ -11,6 +10,7 @@ from engine.jobs import Result
 from engine.outcomes import MAX_TRANSIENTS, failed, record
 from engine.store import disk
 from engine.store.db import Database
+from engine.tickets import claims
 from engine.times import delay, utc
 
 # The plus has SQLite go by the index of live runs, and not through all runs there ever were.

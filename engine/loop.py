@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
-from engine import claims, merge_queue, prune, reconcile, same_question
+from engine import merge_queue, prune
 from engine.clock import Clock
 from engine.config import Config
 from engine.couriers import Couriers
@@ -26,6 +26,7 @@ from engine.runtimes import Choice, choose
 from engine.store import disk
 from engine.store.db import Database
 from engine.store.sqlite_errors import from_sqlite
+from engine.tickets import claims, reconcile, same_question
 from engine.times import utc
 from engine.waker import Waker
 

@@ -2,7 +2,6 @@
 on the merged head, several changes together where several wait. What comes of that is in engine/landing.py."""
 from typing import Any
 
-from engine import claims, requests
 from engine.agents import RUNBOOK
 from engine.briefing import job_for, needs_isolation
 from engine.config import Config
@@ -13,6 +12,7 @@ from engine.launch import Launcher
 from engine.log import event
 from engine.runtimes import Choice
 from engine.store.db import Database
+from engine.tickets import claims, requests
 from engine.times import delay, utc
 from engine.waiting import BEGAN_ON, landed
 

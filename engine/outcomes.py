@@ -1,7 +1,6 @@
 """What becomes of a ticket when a run of it has ended."""
 from typing import Any
 
-from engine import claims, requests
 from engine.config import Config
 from engine.crash import point
 from engine.errors import MergeConflict, Permanent, RateLimited, RunFailure, Transient
@@ -9,6 +8,7 @@ from engine.jobs import Result
 from engine.log import event
 from engine.store import disk
 from engine.store.db import Database
+from engine.tickets import claims, requests
 from engine.times import delay, utc
 
 MAX_CONFLICTS = 2

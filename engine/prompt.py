@@ -2,10 +2,10 @@
 import json
 from typing import Any
 
-from engine import review
 from engine.jobs import Criterion, criteria_of
-from engine.spec import approved_card
 from engine.store.db import Database
+from engine.tickets import review_comments
+from engine.tickets.approved_card import approved_card
 from engine.workflow import Workflow, render
 
 RULES = """\
@@ -77,7 +77,7 @@ def _delivered(row: Any) -> str:
 def _answers(db: Database, ticket_id: str) -> list[str]:
     rows = db.all("select body, answer from requests where ticket_id = ? and kind in ('question', 'review') and state = 'answered' order by seq", (ticket_id,))
     said = ["## Answered by a person", _data("\n\n".join(f"Q: {row['body']}\nA: {row['answer']}" for row in rows))] if rows else []
-    comments = review.told(db, ticket_id)
+    comments = review_comments.told(db, ticket_id)
     return [*said, "## A person's comments on lines of your change, oldest first. See to each", *map(_data, comments)] if comments else said
 
 

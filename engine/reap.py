@@ -2,7 +2,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from engine import claims, usage
+from engine import usage
 from engine.config import Config
 from engine.errors import Transient
 from engine.finish import finish, record_failure
@@ -10,6 +10,7 @@ from engine.git.branches import Branches
 from engine.launch import TEMPORARY, Launcher, Look
 from engine.log import event
 from engine.store.db import Database
+from engine.tickets import claims
 from engine.watch import backstop
 
 Step = Callable[[Any], None]

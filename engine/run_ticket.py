@@ -7,7 +7,7 @@ import uuid
 from pathlib import Path
 from typing import Any
 
-from engine import claims, merge_queue
+from engine import merge_queue
 from engine.config import Config
 from engine.dispatch import dispatch
 from engine.errors import NotFound, Refused, SwarmError
@@ -17,7 +17,8 @@ from engine.owners import OwnerLock
 from engine.reap import LIVE, Reaper
 from engine.runtimes import Choice, choose
 from engine.store.db import Database, open_database
-from engine.tickets import get
+from engine.tickets import claims
+from engine.tickets.states import get
 from engine.times import utc
 
 COMPLETED, FAILED, REFUSED = 0, 1, 2

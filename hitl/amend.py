@@ -7,11 +7,11 @@ import re
 import sqlite3
 from typing import Any
 
-from engine import settle
 from engine.config import Config
 from engine.errors import BadRequest, NotFound, WrongState
 from engine.store.db import Database
-from engine.tickets import NOW
+from engine.tickets import settle
+from engine.tickets.states import NOW
 from hitl import amend_tickets, amendment, card_diff, sessions, strict_json
 from hitl.card_base import present_sha256
 from hitl.spec_card import normalise, validate

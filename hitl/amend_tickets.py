@@ -3,10 +3,10 @@ import json
 import sqlite3
 from typing import Any
 
-from engine import requests
 from engine.errors import WrongState
 from engine.store.db import Database
-from engine.tickets import NOW, change
+from engine.tickets import requests
+from engine.tickets.states import NOW, change
 from hitl.amendment import Delta
 from hitl.strict_json import as_given
 from hitl.ticket_generator import TICKETS, allocate, insert

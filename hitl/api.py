@@ -4,10 +4,10 @@ from typing import Any
 
 from flask import Blueprint, Response, jsonify, request, send_file
 
-from engine import answers, claims, decisions, steering
 from engine.errors import NotFound
 from engine.git.branches import repository_path
 from engine.git.repository import Repository
+from engine.tickets import answers, claims, decisions, steering
 from hitl import openapi, sessions, ticket_edit, ticket_views, views
 from hitl.api_card import card_api
 from hitl.api_evidence import evidence_api

@@ -3,9 +3,10 @@ from typing import Any
 
 from flask import Blueprint, Response, jsonify, request
 
-from engine import review as store
-from engine import steering, tickets
 from engine.errors import BadRequest
+from engine.tickets import review_comments as store
+from engine.tickets import states as tickets
+from engine.tickets import steering
 from hitl import review, views
 from hitl.api_input import swarm, text_of
 from hitl.guard import current_tenant, json_body, optional_json_body

@@ -5,9 +5,9 @@ from typing import Any
 
 from flask import current_app, g
 
-from engine import review
 from engine.errors import InvalidCard, SwarmError
 from engine.store import journal
+from engine.tickets import review_comments
 from hitl import boards, views
 from hitl.formats import number, word
 from hitl.guard import current_tenant
@@ -106,9 +106,9 @@ def waiting() -> int:
 def _of_request(each: dict[str, Any]) -> dict[str, Any]:
     options = len(each["options"])
     text = number(options, "suggested answer") if each["kind"] == "question" and options else ""
-    review = each["kind"] == "review"
-    href = f"/tickets/{each['ticket_id']}{'/changes' if review else ''}" if each["ticket_id"] else f"/sessions/{each['session_id']}"
-    return {"key": each["seq"], "state": "in_review" if review else each["kind"], "title": each["title"] or each["project_name"], "href": href,
+    review_comments = each["kind"] == "review"
+    href = f"/tickets/{each['ticket_id']}{'/changes' if review_comments else ''}" if each["ticket_id"] else f"/sessions/{each['session_id']}"
+    return {"key": each["seq"], "state": "in_review" if review_comments else each["kind"], "title": each["title"] or each["project_name"], "href": href,
             "ticket_id": each["ticket_id"], "session_id": each["session_id"], "session_name": each["project_name"], "text": text,
             "since": each["created_at"], "verb": _VERBS[each["kind"]], "request": request(each)}
 
@@ -124,7 +124,7 @@ def _of_session(each: dict[str, Any]) -> dict[str, Any]:
 def request(each: dict[str, Any]) -> dict[str, Any]:
     """A request with what its forms need: whether its ticket can be dropped, and what would be dropped with it."""
     if each["kind"] == "review" and each["ticket_id"]:
-        return {**each, "tip": review.tip_of(_swarm().db, each["ticket_id"])}
+        return {**each, "tip": review_comments.tip_of(_swarm().db, each["ticket_id"])}
     if each["kind"] != "failed" or not each["ticket_id"]:
         return each
     type_of = _swarm().db.value("select type from tickets where id = ?", (each["ticket_id"],))

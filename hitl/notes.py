@@ -4,8 +4,9 @@ import sqlite3
 from datetime import datetime
 from typing import Any
 
-from engine import decisions, usage
+from engine import usage
 from engine.store.db import Database
+from engine.tickets import decisions
 from hitl import questions, sessions, used
 from hitl.coverage import LABELS
 from hitl.ticket_views import parsed

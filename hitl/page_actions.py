@@ -7,7 +7,7 @@ from typing import Any
 
 from flask import Blueprint, Response, request
 
-from engine import answers, claims, steering
+from engine.tickets import answers, claims, steering
 from hitl import screens, session_screen, sessions
 from hitl.guard import current_tenant
 from hitl.page_forms import attempt, go, typed_text

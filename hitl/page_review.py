@@ -3,9 +3,9 @@ from typing import Any
 
 from flask import Blueprint, Response, make_response, request
 
-from engine import review as store
-from engine import steering
 from engine.errors import BadRequest, SwarmError
+from engine.tickets import review_comments as store
+from engine.tickets import steering
 from hitl import review, review_screen
 from hitl.guard import current_tenant
 from hitl.page_forms import attempt, typed_text

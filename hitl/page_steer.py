@@ -4,7 +4,7 @@ from typing import Any
 
 from flask import Blueprint, Response, request
 
-from engine import decisions
+from engine.tickets import decisions
 from hitl import screens, ticket_edit
 from hitl.card_form import criteria
 from hitl.guard import current_tenant

@@ -5,7 +5,7 @@ from typing import Any
 
 from engine.errors import NotFound
 from engine.store.db import Database
-from engine.tickets import NOW
+from engine.tickets.states import NOW
 from hitl.answers import Question
 
 MOST = 5  # of one session

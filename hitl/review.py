@@ -4,13 +4,13 @@ import sqlite3
 from dataclasses import dataclass, field
 from typing import Any
 
-from engine import review as store
-from engine import tickets
 from engine.config import Config
 from engine.errors import BadRequest, NotFound, RunFailure, WrongState
 from engine.git.branches import repository_path
 from engine.git.repository import Repository
 from engine.store.db import Database
+from engine.tickets import review_comments as store
+from engine.tickets import states as tickets
 from hitl import change_files, diffs, formats
 from hitl.diff_names import path_of
 from hitl.line_moves import Moves

@@ -7,12 +7,12 @@ import sqlite3
 import uuid
 from typing import Any
 
-from engine import steering
 from engine.config import Config
 from engine.errors import BadRequest, NotFound, WrongState
 from engine.git.source import validate_source
 from engine.store.db import Database
-from engine.tickets import NOW
+from engine.tickets import steering
+from engine.tickets.states import NOW
 from hitl import questions, sample, strict_json
 from hitl.card_base import Base, present_sha256
 from hitl.card_text import text_problems

@@ -1,12 +1,12 @@
 """A person changes what one ticket asks for, while nothing of it runs. The card stays as it was approved; the notes tell of the change."""
 from typing import Any
 
-from engine import decisions
 from engine.config import Config
 from engine.errors import BadRequest, InvalidCard
-from engine.spec import approved_card
 from engine.store.db import Database
-from engine.tickets import NOW, get
+from engine.tickets import decisions
+from engine.tickets.approved_card import approved_card
+from engine.tickets.states import NOW, get
 from hitl import sessions, spec_card
 from hitl.review_rule import review_asked
 from hitl.strict_json import as_given

@@ -10,7 +10,7 @@ from flask import current_app, has_app_context
 from engine.config import Config
 from engine.errors import NotApproved, NotConfirmed, WrongState
 from engine.store.db import Database, open_database
-from engine.tickets import NOW
+from engine.tickets.states import NOW
 from hitl import sample, sessions
 from hitl.spec_card import Checked, normalise, validate
 from hitl.strict_json import as_given, canonical

@@ -5,12 +5,14 @@ import re
 import sqlite3
 from typing import Any
 
-from engine import decisions, tickets, usage
+from engine import usage
 from engine.config import Config
 from engine.errors import NotFound, RunFailure
 from engine.git.branches import repository_path
 from engine.git.repository import Repository
 from engine.store.db import Database
+from engine.tickets import decisions
+from engine.tickets import states as tickets
 from hitl import sessions, used
 
 LOG_LIMIT = 256_000     # bytes of a log in one answer

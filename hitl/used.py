@@ -5,8 +5,8 @@ from engine import usage
 from engine.access import limits_of
 from engine.config import Config
 from engine.gateway.ledger import NOTICE
-from engine.spec import approved_card
 from engine.store.db import Database
+from engine.tickets.approved_card import approved_card
 from hitl.formats import number, whole
 
 KINDS = (("input", "In"), ("output", "Out"), ("cache_read", "From cache"), ("cache_write", "Into cache"))

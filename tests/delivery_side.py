@@ -9,19 +9,19 @@ from typing import Any
 from conftest import build, git
 from forge_http import TOKEN, head_of
 
-from engine import deliveries
 from engine.config import ROOT, Config
 from engine.deliver import Deliverer
 from engine.git.branch_names import branch_name
 from engine.git.branches import repository_path
 from engine.git.repository import Repository
 from engine.store.db import Database
+from engine.tickets.states import deliveries
 from engine.times import utc
 
 PROJECT = "acme/widget"
 PROGRAM = """
 import sys
-from engine import deliveries
+from engine.tickets import deliveries
 from engine.config import Config
 from engine.store.db import open_database
 from engine.deliver import Deliverer

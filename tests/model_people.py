@@ -6,9 +6,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
 from model_truths import Truths
 
-from engine import answers, claims, steering
 from engine.errors import SwarmError
 from engine.store.db import Database
+from engine.tickets.states import answers, claims, steering
 from hitl import sessions
 
 BY_HAND = ("ready", "completed", "cancelled", "claimed", "running", "blocked")

@@ -6,8 +6,8 @@ from typing import Any
 from conftest import git
 from serving import session
 
-from engine import requests, settle
 from engine.git.branches import repository_path
+from engine.tickets.states import requests, settle
 
 CARD = {"name": "Shop", "review": True, "features": [{"title": "F1", "acceptance_criteria": [{"text": "It works", "check": "true"}]}]}
 INTEGRATION, BRANCH = "swarm/tkt-001-shop", "swarm/tkt-002-f1"

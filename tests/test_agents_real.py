@@ -9,10 +9,10 @@ from agent_model import Script
 from conftest import git, until
 from gateway_side import KEY
 
-from engine import answers
 from engine.config import Config
 from engine.git.branches import repository_path
 from engine.store.db import Database
+from engine.tickets.states import answers
 
 pytestmark = pytest.mark.agents
 AGENTS = ["claude", "codex", "opencode", "mini"]

@@ -15,7 +15,6 @@ from conftest import until
 from test_agents_real import CHECK, ELSEWHERE
 from vms import vm_image
 
-from engine import answers
 from engine.agents import choose_agent
 from engine.agents.base import TOOLS
 from engine.config import Config
@@ -23,6 +22,7 @@ from engine.errors import Permanent
 from engine.image.build import Plan
 from engine.image.build import build as build_image
 from engine.store.db import Database
+from engine.tickets.states import answers
 
 pytestmark = pytest.mark.agents
 HELLO = [{"shell": "echo hello > hello.txt"}, {"say": "I wrote hello.txt."}]

@@ -2,8 +2,8 @@
 import pytest
 from conftest import build, statuses
 
-from engine import claims, settle, steering
 from engine.errors import BadRequest, InvalidCard, NotFound, WrongState
+from engine.tickets.states import claims, settle, steering
 from hitl import amend, sessions
 from hitl.strict_json import sha256
 

@@ -11,7 +11,7 @@ from conftest import build, state, statuses
 from flask.testing import FlaskClient
 from test_engine import TWO, drive, make_engine
 
-from engine import answers, requests, steering, usage
+from engine import usage
 from engine.access import access_for, budget, configured, keys_file, limits_of, used_up
 from engine.agents import AGENTS, RUNBOOK, Agent
 from engine.config import Config
@@ -21,6 +21,7 @@ from engine.gateway.ledger import folder_of
 from engine.gateway.prices import parse_prices
 from engine.jobs import Budget, Job, Limits, Result
 from engine.store.db import Database
+from engine.tickets.states import answers, requests, steering
 
 USED = {"requests": 2, "input": 80, "output": 10, "cache_read": 10, "cache_write": 0, "total": 100, "money": 0.25, "estimated": 1, "models": {},
         "egress": {"requests": 3, "refused": 1, "sent": 5, "received": 7, "hosts": []}}

@@ -12,12 +12,13 @@ from pathlib import Path
 import pytest
 from conftest import build, by_hand, git, require, state, statuses, until
 
-from engine import answers, claims, run_ticket, steering
+from engine import run_ticket
 from engine.config import Config
 from engine.git.branches import repository_path
 from engine.host.processes import members
 from engine.loop import SwarmEngine
 from engine.store.db import Database
+from engine.tickets.states import answers, claims, steering
 from hitl import sample
 
 

@@ -7,13 +7,13 @@ from delivery_side import PROJECT, Built, for_forge, served
 from forge_http import Server
 from github_double import GitHubDouble
 
-from engine import answers, deliveries
 from engine.agents import AGENTS, RUNBOOK
 from engine.comeback import MOST_ROUNDS
-from engine.delivered import AGAIN, LEAVE, ONCE_MORE
 from engine.errors import BadRequest
 from engine.prompt import prompt
 from engine.store.db import open_database
+from engine.tickets.delivery_answers import AGAIN, LEAVE, ONCE_MORE
+from engine.tickets.states import answers, deliveries
 
 
 @pytest.fixture

@@ -10,14 +10,13 @@ from flask.testing import FlaskClient
 from test_build import running
 from test_engine import drive, make_engine
 
-from engine import decisions, steering
 from engine.config import Config
 from engine.errors import WrongState
 from engine.jobs import criteria_of
 from engine.prompt import prompt
 from engine.runtimes import FakeOutcome
 from engine.store.db import Database
-from engine.tickets import change
+from engine.tickets.states import change, decisions, steering
 from hitl.notes import notes_markdown
 
 CARD = {"name": "Demo", "features": [{"title": "F", "description": "```sh\necho no > a.txt\n```",

@@ -10,12 +10,12 @@ from delivery_side import PROJECT, Built, for_forge, served
 from forge_http import TOKEN, Server, reply
 from github_double import GitHubDouble
 
-from engine import answers, deliveries, settle, steering
 from engine.deliver import Deliverer
-from engine.delivered import APPROVE, NO_SECRET, RETRY, WITHOUT
 from engine.errors import BadRequest, WrongState
 from engine.loop import SwarmEngine
-from engine.spec import repository_of
+from engine.tickets.approved_card import repository_of
+from engine.tickets.delivery_answers import APPROVE, NO_SECRET, RETRY, WITHOUT
+from engine.tickets.states import answers, deliveries, settle, steering
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from delivery_side import PROJECT, Built, served
 
 from app import create_app
 from engine.config import Config
-from engine.delivered import RETRY, WITHOUT
+from engine.tickets.delivery_answers import RETRY, WITHOUT
 
 SECRET = "hook-secret-hook-secret"
 

@@ -4,7 +4,6 @@ from collections.abc import Callable
 import pytest
 from conftest import build, by_hand, state, statuses, until
 
-from engine import answers, claims, requests, steering
 from engine.clock import Clock
 from engine.config import Config
 from engine.errors import MergeConflict, WrongState
@@ -13,6 +12,7 @@ from engine.jobs import Job, Result
 from engine.loop import SwarmEngine
 from engine.runtimes import Choice, Fake, FakeOutcome
 from engine.store.db import Database
+from engine.tickets.states import answers, claims, requests, steering
 
 CHAIN = {"name": "Chain", "features": [{"title": "A"}, {"title": "B", "depends_on": ["A"]}, {"title": "C", "depends_on": ["B"]}]}
 TWO = {"name": "Two", "features": [{"title": "A"}, {"title": "B"}]}

@@ -33,10 +33,10 @@ class Mutant(NamedTuple):
 
 MUTANTS = {
     "a stale run finishes its ticket": Mutant(
-        "engine/claims.py", "change_rows(db, status, \"id = :id and claim_token = :token and status in", "change_rows(db, status, \"id = :id and status in"),
+        "engine/tickets/claims.py", "change_rows(db, status, \"id = :id and claim_token = :token and status in", "change_rows(db, status, \"id = :id and status in"),
     "a stale run begins": Mutant(
-        "engine/claims.py", "f\"id = :id and claim_token = :token and status = '{status}'\"", "f\"id = :id and status = '{status}'\""),
-    "nothing is promoted": Mutant("engine/settle.py", "        promote(db, epic)\n", "        pass\n"),
+        "engine/tickets/claims.py", "f\"id = :id and claim_token = :token and status = '{status}'\"", "f\"id = :id and status = '{status}'\""),
+    "nothing is promoted": Mutant("engine/tickets/settle.py", "        promote(db, epic)\n", "        pass\n"),
     "start-build looks only before its transaction": Mutant(
         "hitl/ticket_generator.py", "        row = _approved(db, tenant, session_id)\n        if (row",
         "        row = sessions.get(db, tenant, session_id)\n        if (row"),

@@ -9,8 +9,8 @@ from conftest import until
 from serving import served, session, websocket
 from simple_websocket import ConnectionClosed
 
-from engine import claims
 from engine.store.journal import bounds
+from engine.tickets.states import claims
 
 
 @pytest.fixture

@@ -9,9 +9,9 @@ from schemathesis import GenerationMode
 from schemathesis.checks import CHECKS, load_all_checks
 from serving import session
 
-from engine import settle
 from engine.config import Config
 from engine.errors import SwarmError
+from engine.tickets.states import settle
 from hitl.openapi import OPERATIONS, document
 from hitl.openapi.errors import RESPONSES
 

@@ -11,10 +11,10 @@ from conftest import build, git, require, until
 from paging import Page, checked, seen
 from reviewing import SHOP
 
-from engine import review, steering
 from engine.git.branches import repository_path
 from engine.loop import SwarmEngine
 from engine.prompt import prompt
+from engine.tickets.states import review_comments, steering
 from hitl import diffs
 
 PATH = "/tickets/TKT-002/changes"
@@ -225,7 +225,7 @@ def test_a_change_goes_back_with_its_comments_and_is_merged_as_it_was_approved(c
         assert "a.txt, line 1 after the change" in told and "> first\nAnd a second line." in told
         page = seen(client, f"{PATH}?since={db.value('select tip_sha from review_comments')}")
         assert "second" in page.text and "the line is as it was" in page.text
-        seen_tip = review.tip_of(db, "TKT-002")
+        seen_tip = review_comments.tip_of(db, "TKT-002")
         assert client.post("/tickets/TKT-002/approve", data=fields(client, PATH, "/request-changes")).status_code == 303
         until(lambda: db.value("select status = 'completed' from tickets where id = 'TKT-002'"), 30)
     finally:

@@ -5,10 +5,10 @@ import pytest
 from conftest import build, require, statuses, until
 from test_build import running
 
-from engine import answers
 from engine.config import Config
-from engine.same_question import key
 from engine.store.db import Database
+from engine.tickets.same_question import key
+from engine.tickets.states import answers
 from hitl.notes import notes_markdown
 
 ASK = "```sh\ngrep -q 'A: Bl[u]e' \"$SWARM_IN/prompt.md\" && touch {name} || swarm-ask '{words}' --option Blue --option Red\n```"

@@ -4,9 +4,9 @@ import threading
 
 import pytest
 
-from engine import steering
 from engine.config import Config
 from engine.errors import BadRequest, InvalidCard, NotFound, WrongState
+from engine.tickets.states import steering
 from hitl import sample, sessions
 from hitl.strict_json import canonical, sha256
 from hitl.ticket_generator import start_build

@@ -6,7 +6,6 @@ import pytest
 from conftest import build, state, statuses, until
 
 from app import create_app
-from engine import claims
 from engine.config import Config
 from engine.drain import drain
 from engine.fakes import FakeBranches, FakeLauncher
@@ -14,6 +13,7 @@ from engine.loop import SwarmEngine
 from engine.runtimes import Choice, Fake, FakeOutcome
 from engine.single import EngineSlot
 from engine.store.db import Database
+from engine.tickets.states import claims
 
 
 class Fragile(SwarmEngine):

@@ -1,10 +1,10 @@
 """A person answers what waits for them: once, and what follows from it happens in the same transaction."""
 from typing import Any
 
-from engine import delivered, requests, same_question, settle
 from engine.errors import BadRequest, NotFound, WrongState
 from engine.store.db import Database
-from engine.tickets import change, get
+from engine.tickets import delivery_answers, requests, same_question, settle
+from engine.tickets.states import change, get
 
 # Tickets that wait for a word about the session, not for an answer of their own.
 _WAITING = ("session_id = :session and status = 'needs_input' and not exists"
@@ -44,7 +44,7 @@ def answer_request(db: Database, tenant: str, seq: int, text: str, by: str = "yo
         elif row["kind"] == "budget":
             _answer_budget(db, row, text)
         elif row["kind"] == "delivery":
-            delivered.answer(db, row, text)
+            delivery_answers.answer(db, row, text)
         requests.close_question(db, row, text, by)
         if row["kind"] == "question":
             same_question.answer_alike(db, row, text)

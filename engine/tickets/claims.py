@@ -3,10 +3,10 @@ zero rows changed means "stale: stop and discard"."""
 from json import JSONEncoder
 from typing import Any
 
-from engine import settle
 from engine.jobs import Result
 from engine.store.db import Database
-from engine.tickets import NOW, Sql, change, change_rows
+from engine.tickets import settle
+from engine.tickets.states import NOW, Sql, change, change_rows
 
 encode = JSONEncoder(ensure_ascii=False).encode
 HOLDS = "t.status in ('claimed', 'running') and t.claim_token = r.claim_token"  # of a run r and its ticket t

@@ -2,10 +2,10 @@
 import json
 from typing import Any
 
-from engine import deliveries, settle
 from engine.errors import BadRequest
 from engine.store.db import Database
-from engine.tickets import NOW, change
+from engine.tickets import deliveries, settle
+from engine.tickets.states import NOW, change
 
 RETRY = "Try again"
 WITHOUT = "Finish without delivery"

@@ -1,10 +1,10 @@
 """What a person does to tickets and builds: retry, cancel, pause, resume."""
 from typing import Any
 
-from engine import requests, review, settle
 from engine.errors import BadRequest, WrongState
 from engine.store.db import Database
-from engine.tickets import NOW, UNDONE, change, get, is_merging
+from engine.tickets import requests, review_comments, settle
+from engine.tickets.states import NOW, UNDONE, change, get, is_merging
 
 
 def retry(db: Database, tenant: str, ticket_id: str) -> str:
@@ -52,9 +52,9 @@ def approve(db: Database, tenant: str, ticket_id: str, by: str = "you", tip: str
 
     Drafts of comments stay drafts. Raises NotFound, WrongState, also where another commit is in review by now."""
     with db.transaction():
-        review.in_review(db, tenant, ticket_id, tip)
+        review_comments.in_review(db, tenant, ticket_id, tip)
         _answer_review(db, ticket_id, "Approved.", by)
-        settle.release(db, "id = :id", {"id": ticket_id}, approved_tip=review.tip_of(db, ticket_id))
+        settle.release(db, "id = :id", {"id": ticket_id}, approved_tip=review_comments.tip_of(db, ticket_id))
         return str(get(db, tenant, ticket_id)["status"])
 
 
@@ -64,8 +64,8 @@ def request_changes(db: Database, tenant: str, ticket_id: str, comments: str = "
     if len(comments) > requests.ANSWER_LIMIT:
         raise BadRequest(f"Say what must change, in 1 to {requests.ANSWER_LIMIT} characters.")
     with db.transaction():
-        review.in_review(db, tenant, ticket_id, tip)
-        sent = review.send(db, ticket_id, review.tip_of(db, ticket_id))
+        review_comments.in_review(db, tenant, ticket_id, tip)
+        sent = review_comments.send(db, ticket_id, review_comments.tip_of(db, ticket_id))
         if not comments.strip() and not sent:
             raise BadRequest(f"Say what must change, in 1 to {requests.ANSWER_LIMIT} characters, or comment on a line.")
         of_lines = f"{sent} {'comment' if sent == 1 else 'comments'} on lines." if sent else ""

@@ -3,9 +3,9 @@
 Every path that ends or reopens a ticket calls session() in the same transaction; no session stays building with nothing that can move."""
 from typing import Any
 
-from engine import deliveries
 from engine.store.db import Database
-from engine.tickets import NOW, UNDONE, change
+from engine.tickets import deliveries
+from engine.tickets.states import NOW, UNDONE, change
 
 # A ticket may be claimed: its session builds, and for a feature the epic runs and every dependency is merged.
 FREE = ("exists (select 1 from hitl_sessions s where s.id = tickets.session_id and s.state = 'building' and not s.paused)"

@@ -1,12 +1,12 @@
 """The rows of deliveries: what is brought to the repository that a card names, and how far it is.
 
 Each state is written before its step is taken, and every step may be taken again: whoever dies in between, the next one looks at the
-remote repository first. What asks a person, and what a person answers, is in engine/delivered.py."""
+remote repository first. What asks a person, and what a person answers, is in engine/tickets/delivery_answers.py."""
 from typing import Any
 
-from engine.spec import approved_card, repository_of
 from engine.store.db import Database
-from engine.tickets import NOW, UNDONE
+from engine.tickets.approved_card import approved_card, repository_of
+from engine.tickets.states import NOW, UNDONE
 
 PENDING = "state in ('intended', 'pushed', 'opened')"  # the epic waits for these
 _HELD = ("exists (select 1 from tickets e where e.session_id = deliveries.session_id and e.type = 'epic'"

@@ -2,9 +2,9 @@
 import json
 from typing import Any
 
-from engine import settle
 from engine.store.db import Database
-from engine.tickets import NOW
+from engine.tickets import settle
+from engine.tickets.states import NOW
 
 ANSWER_LIMIT = 20_000  # characters
 TRY_AGAIN = "Try again"

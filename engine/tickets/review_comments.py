@@ -6,7 +6,7 @@ from typing import Any
 from engine.errors import BadRequest, NotFound, WrongState
 from engine.git.git_errors import printable
 from engine.store.db import Database
-from engine.tickets import NOW, get
+from engine.tickets.states import NOW, get
 
 SIDES = {"L": "before the change", "R": "after the change"}
 MOST_DRAFTS = 200

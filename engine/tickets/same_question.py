@@ -3,10 +3,10 @@ import json
 import re
 from typing import Any
 
-from engine import requests
 from engine.log import event
 from engine.store.db import Database
-from engine.tickets import NOW
+from engine.tickets import requests
+from engine.tickets.states import NOW
 from engine.times import utc
 
 ASSUMED = "assumption"  # answered_by, of an answer that nobody gave
