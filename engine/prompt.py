@@ -16,7 +16,7 @@ You work in a fresh clone of the repository, on a branch of your own, in a sandb
   and stop. Your work so far is kept; the answer comes with the next run."""
 
 
-STUCK = "wrote nothing for"  # engine/watch.py says so of a run that stalled
+STUCK = "wrote nothing for"  # engine/run/output.py says so of a run that stalled
 SUMMARY = 1000  # characters of what an agent said of its work
 
 

@@ -9,9 +9,9 @@ from engine.finish import finish, record_failure
 from engine.git.branches import Branches
 from engine.launch import TEMPORARY, Launcher, Look
 from engine.log import event
+from engine.run.output import backstop
 from engine.store.db import Database
 from engine.tickets import claims
-from engine.watch import backstop
 
 Step = Callable[[Any], None]
 

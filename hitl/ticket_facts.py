@@ -6,7 +6,7 @@ from typing import Any, BinaryIO
 
 from flask import current_app
 
-from engine.watch import TIMES
+from engine.run.output import TIMES
 from hitl import facts, formats, log_steps, used, views
 from hitl.deliveries import delivery_line
 from hitl.guard import current_tenant

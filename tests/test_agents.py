@@ -13,7 +13,7 @@ from engine.agents.packages import PACKAGES
 from engine.config import ROOT, Config
 from engine.errors import InvalidCard, Permanent
 from engine.jobs import Criterion, Job, Limits, Means
-from engine.phases import message
+from engine.run.phases import message
 from hitl import spec_card
 
 ASK = ROOT / "engine" / "scripts" / "swarm-ask"

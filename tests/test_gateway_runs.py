@@ -18,7 +18,7 @@ from engine.access import keys_file
 from engine.config import ROOT, Config
 from engine.host.processes import RUN_VARIABLE, take_lock
 from engine.jobs import Access, Budget, Job, Result
-from engine.runner import command
+from engine.run.runner import command
 from engine.store.db import Database
 
 CLIENT = '''
@@ -175,7 +175,7 @@ def test_a_run_without_access_has_no_gateway(isolated: Bench) -> None:
 
 
 def test_the_runner_of_a_run_without_a_gateway_does_not_load_it(tmp_path: Path) -> None:
-    code = ("import sys; sys.path.insert(0, sys.argv[1]); import engine.runner; "
+    code = ("import sys; sys.path.insert(0, sys.argv[1]); import engine.run.runner; "
             "print([name for name in sys.modules if name == 'ssl' or name.startswith('engine.gateway')])")
     said = subprocess.run(["python3", "-I", "-S", "-c", code, str(ROOT)], capture_output=True, text=True, env={**GIT_ENV}, check=True).stdout
     assert said.strip() == "[]"

@@ -19,8 +19,8 @@ from test_runner import Bench
 from engine.config import Config
 from engine.host import cgroups
 from engine.host.processes import members, sweep
+from engine.run.output import backstop
 from engine.store.db import Database
-from engine.watch import backstop
 
 ENDLESS_FILES = 'i=0; while head -c 10000000 /dev/zero > "{folder}/$i"; do i=$((i+1)); done; exit 1'
 HOLD = "(head -c 500000000 /dev/zero; sleep 60) | tail -c 500000000 > /dev/null &"

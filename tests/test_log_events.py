@@ -12,7 +12,7 @@ from engine.agents import AGENTS, session
 from engine.agents.base import Reading
 from engine.agents.log import events, read, why_failed
 from engine.jobs import Job, Limits, Means
-from engine.watch import Log, Output
+from engine.run.output import Log, Output
 from hitl.log_steps import fold
 
 CLAUDE = [

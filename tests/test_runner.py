@@ -17,8 +17,8 @@ from engine.config import ROOT
 from engine.git.repository import Repository
 from engine.host.processes import RUN_VARIABLE, is_held, members, take_lock
 from engine.jobs import Criterion, Job, Limits, Result, Source
-from engine.phases import bundle_in
-from engine.runner import command
+from engine.run.phases import bundle_in
+from engine.run.runner import command
 
 LIMITS = Limits(run_seconds=60, stall_seconds=60, check_seconds=60, log_mb=2, work_mb=64, memory_mb=2048, processes=256)
 INTEGRATION, BRANCH = "swarm/5e5510aa/tkt-001-demo", "swarm/5e5510aa/tkt-002-greet"

@@ -12,7 +12,7 @@ from test_runtime_contract import PATIENCE, Bench
 from vms import hostile, machine, vm_image
 
 from engine.errors import AgentFailed, RunFailure, Transient
-from engine.outputs import take_bundle
+from engine.run.outputs import take_bundle
 from engine.runtimes import make
 
 pytestmark = pytest.mark.vm

@@ -9,8 +9,8 @@ from engine.git.branches import merge_message
 from engine.git.merge import combine
 from engine.git.repository import Repository
 from engine.jobs import Change, Criterion
-from engine.phases import bundle_in, check_all
-from engine.sandbox import Run
+from engine.run.phases import bundle_in, check_all
+from engine.run.sandbox import Run
 
 FOLDER = "swarm-recheck/"  # of branches that are there while their bundle is made
 

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from engine.errors import AgentFailed
-from engine.gauge import Gauge
 from engine.host.processes import open_pidfd
+from engine.run.limits import Gauge
 
 LOOK_SECONDS = 0.5          # between two looks at what the sandbox uses, and at one whose end cannot be waited for
 TAIL = 4096                 # bytes of a command's output that are kept beside the log

@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from engine.errors import AgentFailed, Transient
-from engine.gauge import Gauge, look_at
 from engine.host import cgroups
 from engine.host.folders import remove
 from engine.jobs import Job, Limits, Result
+from engine.run.limits import Gauge, look_at
+from engine.run.output import Bounds, Log, Output, drain, watch
 from engine.runtimes.base import Handle, Runtime, SandboxJob
-from engine.watch import Bounds, Log, Output, drain, watch
 
 if TYPE_CHECKING:  # a run that needs no gateway does not wait for its modules
     from engine.gateway.serving import Service

@@ -14,15 +14,15 @@ from engine.errors import AgentFailed, Permanent, RateLimited, RunFailure, Swarm
 from engine.git.repository import Repository
 from engine.host.processes import sweep
 from engine.jobs import Job, Result
-from engine.outputs import give_bundle, read_question, take_bundle
-from engine.phases import bundle_in, check_all, work
+from engine.run.output import Log, OverTime, Stalled
+from engine.run.outputs import give_bundle, read_question, take_bundle
+from engine.run.phases import bundle_in, check_all, work
+from engine.run.sandbox import Run
 from engine.runtimes import make
 from engine.runtimes.base import start_time
-from engine.sandbox import Run
-from engine.watch import Log, OverTime, Stalled
 
 # Nothing that is imported becomes garbage: to look for some meanwhile is a tenth of the start-up.
-BOOTSTRAP = "import gc, sys; gc.disable(); sys.path.insert(0, sys.argv.pop(1)); from engine.runner import main; gc.enable(); main(sys.argv[1])"
+BOOTSTRAP = "import gc, sys; gc.disable(); sys.path.insert(0, sys.argv.pop(1)); from engine.run.runner import main; gc.enable(); main(sys.argv[1])"
 NAMED_BRANCHES = 10
 
 
@@ -154,7 +154,7 @@ def integrate(run: Run) -> None:
 
 
 def recheck(run: Run) -> None:
-    from engine.recheck import recheck  # here alone: it needs more than all the others, which start sooner without it
+    from engine.run.recheck import recheck  # here alone: it needs more than all the others, which start sooner without it
 
     recheck(run)
 

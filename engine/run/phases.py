@@ -11,8 +11,8 @@ from engine.errors import AgentFailed, Permanent, RateLimited, Transient
 from engine.files import write_json
 from engine.git.repository import Repository
 from engine.jobs import Criterion, Job, Limits
-from engine.sandbox import Run, run_sandbox
-from engine.watch import PHASE, Output, OverTime
+from engine.run.output import PHASE, Output, OverTime
+from engine.run.sandbox import Run, run_sandbox
 
 SCRIPTS = Path(__file__).resolve().parent / "scripts"
 NOT_COMMITTED = 113    # work.sh: the agent was done, its work could not be committed
