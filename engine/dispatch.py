@@ -2,13 +2,13 @@
 import time
 from typing import Any
 
-from engine import access
 from engine.agents import choose_agent
-from engine.briefing import job_for, needs_isolation, workflow_for
 from engine.config import Config
 from engine.crash import point
 from engine.errors import RunFailure, Transient
 from engine.finish import record_failure
+from engine.job import access
+from engine.job.build_job import job_for, needs_isolation, workflow_for
 from engine.jobs import Result
 from engine.launch import Launcher
 from engine.log import event

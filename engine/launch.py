@@ -7,11 +7,11 @@ import subprocess
 from pathlib import Path
 from typing import ClassVar, Protocol
 
-from engine import access
 from engine.config import ROOT, Config
 from engine.crash import inherited, point
 from engine.errors import RunFailure
 from engine.host import processes
+from engine.job import access
 from engine.jobs import Job, Result
 from engine.run import runner
 

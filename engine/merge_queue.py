@@ -3,10 +3,10 @@ on the merged head, several changes together where several wait. What comes of t
 from typing import Any
 
 from engine.agents import RUNBOOK
-from engine.briefing import job_for, needs_isolation
 from engine.config import Config
 from engine.crash import point
 from engine.dispatch import begin
+from engine.job.build_job import job_for, needs_isolation
 from engine.jobs import Change, Job, criteria_of
 from engine.launch import Launcher
 from engine.log import event

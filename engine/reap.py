@@ -2,11 +2,11 @@
 from collections.abc import Callable
 from typing import Any
 
-from engine import usage
 from engine.config import Config
 from engine.errors import Transient
 from engine.finish import finish, record_failure
 from engine.git.branches import Branches
+from engine.job import usage
 from engine.launch import TEMPORARY, Launcher, Look
 from engine.log import event
 from engine.run.output import backstop

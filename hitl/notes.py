@@ -4,7 +4,7 @@ import sqlite3
 from datetime import datetime
 from typing import Any
 
-from engine import usage
+from engine.job import usage
 from engine.store.db import Database
 from engine.tickets import decisions
 from hitl import questions, sessions, used

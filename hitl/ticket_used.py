@@ -1,7 +1,7 @@
 """What the page of a ticket shows of its models and its network: what was used, and what was asked of the gateway."""
 from typing import Any
 
-from engine import usage
+from engine.job import usage
 from hitl import asked, used
 from hitl.guard import current_tenant
 from hitl.page_frame import swarm

@@ -5,11 +5,11 @@ import re
 import sqlite3
 from typing import Any
 
-from engine import usage
 from engine.config import Config
 from engine.errors import NotFound, RunFailure
 from engine.git.branches import repository_path
 from engine.git.repository import Repository
+from engine.job import usage
 from engine.store.db import Database
 from engine.tickets import decisions
 from engine.tickets import states as tickets

@@ -1,10 +1,10 @@
-"""What was used of models, for pages, notes and JSON: sums of engine/usage.py and single runs, in numbers and in words."""
+"""What was used of models, for pages, notes and JSON: sums of engine/job/usage.py and single runs, in numbers and in words."""
 from typing import Any
 
-from engine import usage
-from engine.access import limits_of
 from engine.config import Config
 from engine.gateway.ledger import NOTICE
+from engine.job import usage
+from engine.job.access import limits_of
 from engine.store.db import Database
 from engine.tickets.approved_card import approved_card
 from hitl.formats import number, whole

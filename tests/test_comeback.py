@@ -10,7 +10,7 @@ from github_double import GitHubDouble
 from engine.agents import AGENTS, RUNBOOK
 from engine.comeback import MOST_ROUNDS
 from engine.errors import BadRequest
-from engine.prompt import prompt
+from engine.job.prompt import prompt
 from engine.store.db import open_database
 from engine.tickets.delivery_answers import AGAIN, LEAVE, ONCE_MORE
 from engine.tickets.states import answers, deliveries

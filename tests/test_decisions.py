@@ -12,8 +12,8 @@ from test_engine import drive, make_engine
 
 from engine.config import Config
 from engine.errors import WrongState
+from engine.job.prompt import prompt
 from engine.jobs import criteria_of
-from engine.prompt import prompt
 from engine.runtimes import FakeOutcome
 from engine.store.db import Database
 from engine.tickets.states import change, decisions, steering

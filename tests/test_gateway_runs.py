@@ -13,10 +13,10 @@ from model_upstream import Handler, chat, served
 from test_build import completed, running
 from test_runner import Bench, log_of
 
-from engine import usage
-from engine.access import keys_file
 from engine.config import ROOT, Config
 from engine.host.processes import RUN_VARIABLE, take_lock
+from engine.job import usage
+from engine.job.access import keys_file
 from engine.jobs import Access, Budget, Job, Result
 from engine.run.runner import command
 from engine.store.db import Database

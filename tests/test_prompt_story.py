@@ -6,11 +6,11 @@ from typing import Any
 import pytest
 from conftest import build
 
-from engine.briefing import hooks_of
 from engine.config import Config
-from engine.prompt import prompt
+from engine.job.build_job import hooks_of
+from engine.job.prompt import prompt
+from engine.job.workflow import Workflow
 from engine.store.db import Database
-from engine.workflow import Workflow
 
 CARD = {"name": "P", "technical_requirements": ["Python"], "features": [{"title": "A"}, {"title": "B", "depends_on": ["A"], "acceptance_criteria": ["fine"]}]}
 

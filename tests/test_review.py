@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from reviewing import INTEGRATION, SHOP
 
-from engine.prompt import prompt
+from engine.job.prompt import prompt
 from hitl import diff_text
 from hitl.diff_names import name_of, path_of, unquoted
 from hitl.spec_card import normalise, validate

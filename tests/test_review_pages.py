@@ -12,8 +12,8 @@ from paging import Page, checked, seen
 from reviewing import SHOP
 
 from engine.git.branches import repository_path
+from engine.job.prompt import prompt
 from engine.loop import SwarmEngine
-from engine.prompt import prompt
 from engine.tickets.states import review_comments, steering
 from hitl import diffs
 

@@ -10,9 +10,9 @@ from test_build import running
 
 from engine.config import Config
 from engine.errors import Permanent
-from engine.front_matter import split
+from engine.job.front_matter import split
+from engine.job.workflow import parse, render
 from engine.store.db import Database
-from engine.workflow import parse, render
 
 
 @pytest.mark.parametrize("text, value", [

@@ -7,10 +7,10 @@ from engine.agents import Agent
 from engine.config import Config
 from engine.forge import login_of
 from engine.gateway.shapes import SHAPES
+from engine.job.usage import spent
 from engine.jobs import Access, Budget, Job
 from engine.store.db import Database
 from engine.tickets.approved_card import approved_card
-from engine.usage import spent
 
 
 def configured(config: Config) -> dict[str, str]:

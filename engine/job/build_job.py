@@ -3,19 +3,19 @@ import json
 from math import inf
 from typing import Any
 
-from engine.access import access_for
 from engine.agents import Agent, grounds, has_commands
 from engine.config import Config
 from engine.errors import BadRequest, Permanent
 from engine.git.branch_names import own_branch
 from engine.git.branches import repository_path
 from engine.git.source import validate_source
+from engine.job.access import access_for
+from engine.job.prompt import prompt
+from engine.job.workflow import LIMITS, Workflow, workflow_at
 from engine.jobs import Job, Limits, Means, Source, criteria_of
-from engine.prompt import prompt
 from engine.runtimes.qemu import Qemu
 from engine.store.db import Database
 from engine.tickets.approved_card import approved_card, repository_of
-from engine.workflow import LIMITS, Workflow, workflow_at
 
 
 def job_for(db: Database, config: Config, run: Any, ticket: Any, session: Any, runtime: str, agent: Agent, workflow: Workflow | None = None) -> Job:

@@ -2,11 +2,11 @@
 import json
 from typing import Any
 
+from engine.job.workflow import Workflow, render
 from engine.jobs import Criterion, criteria_of
 from engine.store.db import Database
 from engine.tickets import review_comments
 from engine.tickets.approved_card import approved_card
-from engine.workflow import Workflow, render
 
 RULES = """\
 You work in a fresh clone of the repository, on a branch of your own, in a sandbox without a network.

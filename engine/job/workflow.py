@@ -9,9 +9,9 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from engine import front_matter
 from engine.errors import Permanent
 from engine.git.repository import Repository
+from engine.job import front_matter
 
 NAME = "WORKFLOW.md"
 BYTES = 256_000
