@@ -6,7 +6,7 @@ from engine.agents import choose_agent
 from engine.config import Config
 from engine.crash import point
 from engine.errors import RunFailure, Transient
-from engine.finish import record_failure
+from engine.finish.finish import record_failure
 from engine.job import access
 from engine.job.build_job import job_for, needs_isolation, workflow_for
 from engine.jobs import Result

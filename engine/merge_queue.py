@@ -1,11 +1,12 @@
 """What waits to be merged because the integration branch has moved since its run began: one recheck run at a time for each build checks it
-on the merged head, several changes together where several wait. What comes of that is in engine/landing.py."""
+on the merged head, several changes together where several wait. What comes of that is in engine/finish/landing.py."""
 from typing import Any
 
 from engine.agents import RUNBOOK
 from engine.config import Config
 from engine.crash import point
 from engine.dispatch import begin
+from engine.finish.waiting import BEGAN_ON, landed
 from engine.job.build_job import job_for, needs_isolation
 from engine.jobs import Change, Job, criteria_of
 from engine.launch import Launcher
@@ -14,7 +15,6 @@ from engine.runtimes import Choice
 from engine.store.db import Database
 from engine.tickets import claims, requests
 from engine.times import delay, utc
-from engine.waiting import BEGAN_ON, landed
 
 TOGETHER = 8  # changes in one recheck run, at most
 

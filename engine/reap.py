@@ -4,7 +4,7 @@ from typing import Any
 
 from engine.config import Config
 from engine.errors import Transient
-from engine.finish import finish, record_failure
+from engine.finish.finish import finish, record_failure
 from engine.git.branches import Branches
 from engine.job import usage
 from engine.launch import TEMPORARY, Launcher, Look

@@ -14,9 +14,9 @@ from model_people import number, pick
 from model_truths import Truths
 from model_world import Died, ModelBranches, MortalDatabase, Outside, die, make_engine, tip_of
 
-from engine import finish
 from engine.config import Config
 from engine.errors import NotApproved, Transient
+from engine.finish.finish import finish
 from engine.jobs import Job, Result
 from engine.launch import Look
 from engine.store.db import Database, open_database

@@ -46,7 +46,7 @@ MUTANTS = {
     "the runs of another living owner are taken over": Mutant(
         "engine/loop.py", " and (run[\"claimed_by\"] == self.id or not is_owned(self.config, run[\"claimed_by\"]))", ""),
     "what was taken back lands with the others that were checked": Mutant(
-        "engine/landing.py", "held = len(members) == len(merges) and claims", "held = claims",
+        "engine/finish/landing.py", "held = len(members) == len(merges) and claims", "held = claims",
         "tests/test_merge_queue.py::test_a_ticket_that_waits_to_be_merged_can_be_cancelled_and_the_rest_lands"),
     "a commit that is in the branch is merged again": Mutant(
         "engine/git/merge.py", "if repository.is_ancestor(tip, head):", "if head == tip:", REPEATED),

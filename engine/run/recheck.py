@@ -1,5 +1,5 @@
 """A recheck run, in its own process: several changes that passed alone are merged, one upon the other, beside the integration branch, and
-checked as what it would then be. Whether they land is said by engine/landing.py."""
+checked as what it would then be. Whether they land is said by engine/finish/landing.py."""
 import time
 from pathlib import Path
 

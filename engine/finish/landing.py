@@ -1,13 +1,13 @@
 """What a recheck run has found: its changes are merged, all of them or none; or they are checked in halves, until the one that breaks the
-others is alone and goes back. Repeatable at every step, as engine/finish.py is: the branch moves in one step, and the database follows."""
+others is alone and goes back. Repeatable at every step, as engine/finish/finish.py is: the branch moves in one step, and the database follows."""
 from typing import Any
 
 from engine.config import Config
 from engine.crash import point
 from engine.errors import AgentFailed, MergeConflict, Permanent, RunFailure
+from engine.finish.outcomes import MAX_TRANSIENTS, failed, record
 from engine.git.branches import Branches
 from engine.jobs import Result
-from engine.outcomes import MAX_TRANSIENTS, failed, record
 from engine.store import disk
 from engine.store.db import Database
 from engine.tickets import claims

@@ -3,17 +3,17 @@
 The git ref is the point of commit and the database follows; `merging` is recorded before the merge, so that a cancel knows it is too late."""
 from typing import Any
 
-from engine import landing, waiting
 from engine.agents import NO_AGENT, RUNBOOK, has_commands
 from engine.config import Config
 from engine.crash import point
 from engine.errors import AgentFailed, Permanent, RateLimited, RunFailure, Transient
+from engine.finish import landing, waiting
+from engine.finish.outcomes import failed, record
 from engine.git.branch_names import own_branch
 from engine.git.branches import Branches, Work
 from engine.git.repository import ZEROS
 from engine.jobs import Result
 from engine.log import event
-from engine.outcomes import failed, record
 from engine.store.db import Database
 from engine.tickets import claims, deliveries, requests, same_question
 from engine.tickets.approved_card import repository_of
