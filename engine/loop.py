@@ -13,8 +13,8 @@ from typing import Any
 from engine import merge_queue, prune
 from engine.clock import Clock
 from engine.config import Config
-from engine.couriers import Couriers
 from engine.crash import point
+from engine.delivery.threads import Couriers
 from engine.dispatch import dispatch
 from engine.git.branches import Branches, GitBranches
 from engine.host import cgroups

@@ -10,7 +10,7 @@ from conftest import build, git
 from forge_http import TOKEN, head_of
 
 from engine.config import ROOT, Config
-from engine.deliver import Deliverer
+from engine.delivery.steps import Deliverer
 from engine.git.branch_names import branch_name
 from engine.git.branches import repository_path
 from engine.git.repository import Repository
@@ -24,7 +24,7 @@ import sys
 from engine.tickets import deliveries
 from engine.config import Config
 from engine.store.db import open_database
-from engine.deliver import Deliverer
+from engine.delivery.steps import Deliverer
 config = Config.from_env()
 db = open_database(config.database, "NORMAL")
 for _ in range(int(sys.argv[1])):

@@ -11,10 +11,10 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from engine.config import Config
+from engine.delivery.push import Remote, push
 from engine.errors import SwarmError
 from engine.forge import connect, login_of, place_of
 from engine.git.repository import Repository
-from engine.push import Remote, push
 
 
 def main() -> int:

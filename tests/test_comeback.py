@@ -8,7 +8,7 @@ from forge_http import Server
 from github_double import GitHubDouble
 
 from engine.agents import AGENTS, RUNBOOK
-from engine.comeback import MOST_ROUNDS
+from engine.delivery.feedback import MOST_ROUNDS
 from engine.errors import BadRequest
 from engine.job.prompt import prompt
 from engine.store.db import open_database

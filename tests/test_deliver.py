@@ -10,7 +10,7 @@ from delivery_side import PROJECT, Built, for_forge, served
 from forge_http import TOKEN, Server, reply
 from github_double import GitHubDouble
 
-from engine.deliver import Deliverer
+from engine.delivery.steps import Deliverer
 from engine.errors import BadRequest, WrongState
 from engine.loop import SwarmEngine
 from engine.tickets.approved_card import repository_of

@@ -4,8 +4,8 @@ from agent_side import Agent, fresh
 from hypothesis import given
 from hypothesis import strategies as st
 
+from engine.delivery.leaks import PATTERNS, check_paths, check_secrets, leaks, matches, redacted
 from engine.errors import PolicyViolation
-from engine.leaks import PATTERNS, check_paths, check_secrets, leaks, matches, redacted
 
 WORD = "aB3dE6gH9jK2mN5pQ8sT1vW4yZ7bC0eF3hJ6kM9nP2rS5uV8xY1zA4cD7fG0iL"
 LIKE = {  # put together here, so that no scanner takes this file for a leak

@@ -11,9 +11,9 @@ from agent_side import Agent, fresh
 from conftest import git, require, until
 from forge_http import TOKEN, Server, head_of
 
+from engine.delivery.push import Remote, push
 from engine.errors import Permanent, TokenRefused, Transient
 from engine.git.repository import Repository
-from engine.push import Remote, push
 
 BRANCH = "swarm/abc/tkt-001-x"
 

@@ -6,17 +6,18 @@ Steps run on threads of their own, never in a tick. Each looks first at what is 
 from collections.abc import Callable
 from typing import Any
 
-from engine import comeback, leaks
-from engine.change_text import body, known_secrets, title
 from engine.config import Config
 from engine.crash import point
+from engine.delivery import feedback as comeback
+from engine.delivery import leaks
+from engine.delivery.pull_request_text import body, known_secrets, title
+from engine.delivery.push import Remote, push
 from engine.errors import BadRequest, Permanent, PolicyViolation, RateLimited, RunFailure, TokenRefused, Transient
 from engine.forge import Place, connect, login_of, place_of
 from engine.git.branches import repository_path
 from engine.git.repository import Repository
 from engine.git.source import validate_source
 from engine.log import event
-from engine.push import Remote, push
 from engine.store.db import Database
 from engine.tickets import deliveries, requests
 from engine.tickets.approved_card import approved_card

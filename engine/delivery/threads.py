@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from engine.config import Config
-from engine.deliver import Deliverer
+from engine.delivery.steps import Deliverer
 from engine.store.db import Database
 from engine.tickets import deliveries
 

@@ -4,8 +4,8 @@ import re
 from typing import Any
 
 from engine.config import Config
+from engine.delivery.leaks import redacted
 from engine.jobs import criteria_of
-from engine.leaks import redacted
 from engine.store.db import Database
 
 LONGEST = 60_000        # characters; forges take 65,536
