@@ -18,9 +18,9 @@ from engine import VERSION
 from engine.config import ROOT, Config, unknown_settings
 from engine.errors import Refused
 from engine.git.call import check_git
-from engine.loop import SwarmEngine
+from engine.loop.loop import SwarmEngine
+from engine.loop.slot import EngineSlot
 from engine.runtimes import choose
-from engine.single import EngineSlot
 from engine.store.db import Database, open_database
 from engine.store.journal import Changes
 from hitl import guard, live

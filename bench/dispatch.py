@@ -13,10 +13,10 @@ from bench.rows import Row
 from bench.sizes import Size
 from bench.store import filled
 from engine.config import Config
-from engine.fakes import FakeBranches, FakeLauncher
 from engine.jobs import Job
-from engine.launch import ProcessLauncher
-from engine.loop import SwarmEngine
+from engine.loop.fakes import FakeBranches, FakeLauncher
+from engine.loop.launch import ProcessLauncher
+from engine.loop.loop import SwarmEngine
 from engine.runtimes import Choice, Fake
 from engine.store.db import Database
 

@@ -10,8 +10,8 @@ from bench.insert import card
 from bench.rows import Row, interleaved
 from bench.sizes import Size
 from engine.config import Config
-from engine.fakes import FakeBranches, FakeLauncher
-from engine.loop import SwarmEngine
+from engine.loop.fakes import FakeBranches, FakeLauncher
+from engine.loop.loop import SwarmEngine
 from engine.runtimes import Choice, Fake
 from engine.store.db import Database, open_database
 from hitl import sessions, ticket_generator

@@ -7,14 +7,14 @@ import uuid
 from pathlib import Path
 from typing import Any
 
-from engine import merge_queue
 from engine.config import Config
-from engine.dispatch import dispatch
 from engine.errors import NotFound, Refused, SwarmError
 from engine.git.branches import GitBranches
-from engine.launch import ProcessLauncher
-from engine.owners import OwnerLock
-from engine.reap import LIVE, Reaper
+from engine.loop import start_rechecks
+from engine.loop.dispatch import dispatch
+from engine.loop.launch import ProcessLauncher
+from engine.loop.owner_lock import OwnerLock
+from engine.loop.reap import LIVE, Reaper
 from engine.runtimes import Choice, choose
 from engine.store.db import Database, open_database
 from engine.tickets import claims
@@ -83,7 +83,7 @@ def _follow(db: Database, config: Config, choice: Choice, run_id: str) -> None:
         shown, steps = _show(log, shown), 0
         for run in runs:
             if run["state"] == "queued":  # an engine would begin its recheck run; there may be none
-                merge_queue.start(db, config, launcher, choice, own["claimed_by"], config.slots - claims.busy_slots(db), utc(), run["session_id"])
+                start_rechecks.start(db, config, launcher, choice, own["claimed_by"], config.slots - claims.busy_slots(db), utc(), run["session_id"])
             step = reaper.step(run, launcher.look(run["id"]), time.monotonic() - began)
             if step is not None:
                 step(run)

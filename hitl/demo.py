@@ -11,8 +11,8 @@ from engine.errors import Refused
 from engine.git.branches import repository_path
 from engine.git.call import check_git
 from engine.git.repository import Repository
-from engine.loop import SwarmEngine
-from engine.single import EngineSlot
+from engine.loop.loop import SwarmEngine
+from engine.loop.slot import EngineSlot
 from engine.store.db import Database, open_database
 from engine.store.journal import Changes, since
 from hitl import sample, sessions

@@ -8,10 +8,10 @@ from model_world import Died, ModelBranches, ModelLauncher, MortalDatabase, Outs
 
 from engine import run_ticket
 from engine.config import Config
-from engine.dispatch import dispatch
 from engine.errors import NotFound, Refused, Transient
-from engine.owners import OwnerLock
-from engine.reap import LIVE, Reaper
+from engine.loop.dispatch import dispatch
+from engine.loop.owner_lock import OwnerLock
+from engine.loop.reap import LIVE, Reaper
 from engine.runtimes import Choice, Fake
 
 ENDS = ("ok", "agent", "transient", "permanent", "lost", "void", "orphan", "overdue", "no_change", "checked", "question")

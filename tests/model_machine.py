@@ -18,7 +18,7 @@ from engine.config import Config
 from engine.errors import NotApproved, Transient
 from engine.finish.finish import finish
 from engine.jobs import Job, Result
-from engine.launch import Look
+from engine.loop.launch import Look
 from engine.store.db import Database, open_database
 from engine.tickets.states import claims
 from engine.times import utc

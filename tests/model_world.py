@@ -13,9 +13,9 @@ from engine.config import Config
 from engine.errors import MergeConflict, Transient
 from engine.git.branches import Work
 from engine.jobs import Job, Result
-from engine.launch import Look
-from engine.loop import SwarmEngine
-from engine.owners import OwnerLock
+from engine.loop.launch import Look
+from engine.loop.loop import SwarmEngine
+from engine.loop.owner_lock import OwnerLock
 from engine.runtimes import Choice, Fake
 from engine.store.db import Database
 

@@ -14,12 +14,12 @@ from test_engine import TWO, drive, make_engine
 from engine.agents import AGENTS, RUNBOOK, Agent
 from engine.config import Config
 from engine.errors import BadRequest, Refused
-from engine.fakes import fake_result
 from engine.gateway.ledger import folder_of
 from engine.gateway.prices import parse_prices
 from engine.job import usage
 from engine.job.access import access_for, budget, configured, keys_file, limits_of, used_up
 from engine.jobs import Budget, Job, Limits, Result
+from engine.loop.fakes import fake_result
 from engine.store.db import Database
 from engine.tickets.states import answers, requests, steering
 

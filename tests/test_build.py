@@ -16,7 +16,7 @@ from engine import run_ticket
 from engine.config import Config
 from engine.git.branches import repository_path
 from engine.host.processes import members
-from engine.loop import SwarmEngine
+from engine.loop.loop import SwarmEngine
 from engine.store.db import Database
 from engine.tickets.states import answers, claims, steering
 from hitl import sample

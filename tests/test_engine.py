@@ -4,12 +4,12 @@ from collections.abc import Callable
 import pytest
 from conftest import build, by_hand, state, statuses, until
 
-from engine.clock import Clock
 from engine.config import Config
 from engine.errors import MergeConflict, WrongState
-from engine.fakes import FakeBranches, FakeLauncher, fake_result
 from engine.jobs import Job, Result
-from engine.loop import SwarmEngine
+from engine.loop.clock import Clock
+from engine.loop.fakes import FakeBranches, FakeLauncher, fake_result
+from engine.loop.loop import SwarmEngine
 from engine.runtimes import Choice, Fake, FakeOutcome
 from engine.store.db import Database
 from engine.tickets.states import answers, claims, requests, steering

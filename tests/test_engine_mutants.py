@@ -14,8 +14,8 @@ from engine.config import ROOT, Config
 from engine.git.branches import GitBranches, repository_path
 from engine.git.repository import Repository
 from engine.jobs import Result
-from engine.launch import Look
-from engine.loop import SwarmEngine
+from engine.loop.launch import Look
+from engine.loop.loop import SwarmEngine
 from engine.runtimes import Choice, Fake
 from engine.store.db import Database
 
@@ -41,10 +41,10 @@ MUTANTS = {
         "hitl/ticket_generator.py", "        row = _approved(db, tenant, session_id)\n        if (row",
         "        row = sessions.get(db, tenant, session_id)\n        if (row"),
     "an alive run of a dead owner is lost": Mutant(
-        "engine/loop.py", "        look = self.launcher.look(run[\"id\"])\n",
+        "engine/loop/loop.py", "        look = self.launcher.look(run[\"id\"])\n",
         "        look = self.launcher.look(run[\"id\"])\n        look = type(look).LOST if run[\"claimed_by\"] != self.id else look\n"),
     "the runs of another living owner are taken over": Mutant(
-        "engine/loop.py", " and (run[\"claimed_by\"] == self.id or not is_owned(self.config, run[\"claimed_by\"]))", ""),
+        "engine/loop/loop.py", " and (run[\"claimed_by\"] == self.id or not is_owned(self.config, run[\"claimed_by\"]))", ""),
     "what was taken back lands with the others that were checked": Mutant(
         "engine/finish/landing.py", "held = len(members) == len(merges) and claims", "held = claims",
         "tests/test_merge_queue.py::test_a_ticket_that_waits_to_be_merged_can_be_cancelled_and_the_rest_lands"),

@@ -8,7 +8,7 @@ from forge_http import TOKEN
 from github_double import GitHubDouble
 
 from engine.host.processes import is_held
-from engine.loop import SwarmEngine
+from engine.loop.loop import SwarmEngine
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from test_runner import Bench
 from engine.config import Config
 from engine.host import cgroups
 from engine.host.processes import RUN_VARIABLE, is_held, members, send, sweep
-from engine.launch import Look, ProcessLauncher
+from engine.loop.launch import Look, ProcessLauncher
 
 SCRIPT = 'while :; do echo beat >> "$SWARM_OUT/beats"; done & (setsid env -i sh -c "while :; do :; done" &); sleep 600'
 # For 0.4 seconds like a process in the middle of its exec: the kernel shows neither its arguments nor its environment.

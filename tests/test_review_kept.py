@@ -5,10 +5,10 @@ import pytest
 from conftest import git
 from reviewing import SHOP
 
-from engine import prune
 from engine.git.branches import GitBranches, Work, reviewed_ref
 from engine.git.repository import Repository
 from engine.jobs import Result
+from engine.loop.loop import prune
 
 ROOT = "/api/tickets/TKT-002"
 

@@ -13,7 +13,7 @@ from reviewing import SHOP
 
 from engine.git.branches import repository_path
 from engine.job.prompt import prompt
-from engine.loop import SwarmEngine
+from engine.loop.loop import SwarmEngine
 from engine.tickets.states import review_comments, steering
 from hitl import diffs
 

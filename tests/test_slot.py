@@ -8,10 +8,10 @@ from conftest import build, state, statuses, until
 from app import create_app
 from engine.config import Config
 from engine.drain import drain
-from engine.fakes import FakeBranches, FakeLauncher
-from engine.loop import SwarmEngine
+from engine.loop.fakes import FakeBranches, FakeLauncher
+from engine.loop.loop import SwarmEngine
+from engine.loop.slot import EngineSlot
 from engine.runtimes import Choice, Fake, FakeOutcome
-from engine.single import EngineSlot
 from engine.store.db import Database
 from engine.tickets.states import claims
 

@@ -12,12 +12,12 @@ from running import Server
 from test_engine import drive, make_engine
 from test_server import CARD
 
-from engine import prune
 from engine.backup import backup, restore
 from engine.config import Config
 from engine.errors import Refused
 from engine.gateway.ledger import folder_of
 from engine.host.processes import take_lock
+from engine.loop.loop import prune
 from engine.store.db import Database, open_database
 
 

@@ -50,7 +50,7 @@ def test_a_ticket_is_run_in_a_machine_by_the_command(db: Database, vms: Config, 
 
 def test_a_machine_outlives_the_server_and_the_next_one_adopts_its_run(db: Database, vms: Config) -> None:
     build(db, vms, {"name": "Test", "features": [feature("F1", "echo began; sleep 15; echo done > file")]})
-    program = ("import sys, time, pickle\nfrom engine.store.db import open_database\nfrom engine.loop import SwarmEngine\n"
+    program = ("import sys, time, pickle\nfrom engine.store.db import open_database\nfrom engine.loop.loop import SwarmEngine\n"
                "config = pickle.load(sys.stdin.buffer)\nSwarmEngine(open_database(config.database), config).start()\ntime.sleep(600)")
 
     server = subprocess.Popen([sys.executable, "-c", program], stdin=subprocess.PIPE, cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)})

@@ -4,7 +4,7 @@ import select
 import time
 from collections.abc import Iterable
 
-from engine.launch import Launcher
+from engine.loop.launch import Launcher
 from engine.store.db import Database
 
 SLICE = 0.08          # seconds between two looks at PRAGMA data_version: how late another process's commit is noticed

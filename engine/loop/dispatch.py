@@ -10,8 +10,8 @@ from engine.finish.finish import record_failure
 from engine.job import access
 from engine.job.build_job import job_for, needs_isolation, workflow_for
 from engine.jobs import Result
-from engine.launch import Launcher
 from engine.log import event
+from engine.loop.launch import Launcher
 from engine.runtimes import Choice
 from engine.store.db import Database
 from engine.tickets import claims, requests

@@ -10,25 +10,25 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
-from engine import merge_queue, prune
-from engine.clock import Clock
 from engine.config import Config
 from engine.crash import point
 from engine.delivery.threads import Couriers
-from engine.dispatch import dispatch
 from engine.git.branches import Branches, GitBranches
 from engine.host import cgroups
-from engine.launch import Launcher, ProcessLauncher
 from engine.log import event
-from engine.owners import OwnerLock, is_owned, sweep_owners
-from engine.reap import LIVE, Reaper, Step
+from engine.loop import prune, start_rechecks
+from engine.loop.clock import Clock
+from engine.loop.dispatch import dispatch
+from engine.loop.launch import Launcher, ProcessLauncher
+from engine.loop.owner_lock import OwnerLock, is_owned, sweep_owners
+from engine.loop.reap import LIVE, Reaper, Step
+from engine.loop.waker import Waker
 from engine.runtimes import Choice, choose
 from engine.store import disk
 from engine.store.db import Database
 from engine.store.sqlite_errors import from_sqlite
 from engine.tickets import claims, reconcile, same_question
 from engine.times import utc
-from engine.waker import Waker
 
 
 class SwarmEngine:
@@ -127,7 +127,7 @@ class SwarmEngine:
     def _recheck(self, now: str | None) -> None:
         """What is nearly done goes first."""
         if not (self._stopping.is_set() or self.trouble or claims.is_paused(self.db)):
-            merge_queue.start(self.db, self.config, self.launcher, self.choice, self.id, self.slots - self.busy_slots(), now or self.clock.now())
+            start_rechecks.start(self.db, self.config, self.launcher, self.choice, self.id, self.slots - self.busy_slots(), now or self.clock.now())
 
     def _claim(self, now: str | None) -> None:
         if self._stopping.is_set() or self.trouble or claims.is_paused(self.db):

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from engine.config import Config
 from engine.host.processes import take_lock
 from engine.log import event
-from engine.loop import SwarmEngine
+from engine.loop.loop import SwarmEngine
 
 RETRY_SECONDS = 2.0  # also how long a dying process may still hold the lock
 

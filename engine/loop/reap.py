@@ -7,8 +7,8 @@ from engine.errors import Transient
 from engine.finish.finish import finish, record_failure
 from engine.git.branches import Branches
 from engine.job import usage
-from engine.launch import TEMPORARY, Launcher, Look
 from engine.log import event
+from engine.loop.launch import TEMPORARY, Launcher, Look
 from engine.run.output import backstop
 from engine.store.db import Database
 from engine.tickets import claims

@@ -5,12 +5,12 @@ from typing import Any
 from engine.agents import RUNBOOK
 from engine.config import Config
 from engine.crash import point
-from engine.dispatch import begin
 from engine.finish.waiting import BEGAN_ON, landed
 from engine.job.build_job import job_for, needs_isolation
 from engine.jobs import Change, Job, criteria_of
-from engine.launch import Launcher
 from engine.log import event
+from engine.loop.dispatch import begin
+from engine.loop.launch import Launcher
 from engine.runtimes import Choice
 from engine.store.db import Database
 from engine.tickets import claims, requests

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from engine.git.branches import Work
 from engine.jobs import Job, Result
-from engine.launch import Look
+from engine.loop.launch import Look
 from engine.runtimes.base import Handle, SandboxJob
 from engine.runtimes.fake import Fake
 
