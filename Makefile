@@ -37,13 +37,13 @@ system-deps:  ## install the Debian packages for the optional parts (as root)
 	  $$(command -v npm > /dev/null || echo $(NPM_PACKAGES))
 
 backup: $(VENV)/.run  ## copy the database to data/backups/ (the server may be running)
-	@$(BIN)/python -m engine.backup $(FILE)
+	@$(BIN)/python -m engine.commands.backup $(FILE)
 
 restore: $(VENV)/.run  ## put a backup in the place of the database: make restore FILE=… (server stopped)
-	@$(BIN)/python -m engine.backup --restore $(FILE)
+	@$(BIN)/python -m engine.commands.backup --restore $(FILE)
 
 drain: $(VENV)/.run  ## start nothing new and wait until what runs has ended
-	@$(BIN)/python -m engine.drain
+	@$(BIN)/python -m engine.commands.drain
 
 vendor:  ## bring the vendored htmx anew, as hitl/static/vendor/README.md says (needs npm)
 	cd "$$(mktemp -d)" && npm pack --silent htmx.org@4.0.1 && tar xzf htmx.org-4.0.1.tgz && \

@@ -6,7 +6,7 @@ from hypothesis.stateful import precondition, rule
 from model_people import BY_HAND, People, number, pick
 from model_world import Died, ModelBranches, ModelLauncher, MortalDatabase, Outside, let_go
 
-from engine import run_ticket
+from engine.commands import run_ticket
 from engine.config import Config
 from engine.errors import NotFound, Refused, Transient
 from engine.loop.dispatch import dispatch

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from conftest import build, by_hand, git, require, state, statuses, until
 
-from engine import run_ticket
+from engine.commands import run_ticket
 from engine.config import Config
 from engine.git.branches import repository_path
 from engine.host.processes import members

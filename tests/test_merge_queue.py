@@ -7,8 +7,8 @@ import pytest
 from conftest import build, git, state, statuses, until
 from test_build import completed, feature, integration, running
 
+from engine.commands.drain import drain
 from engine.config import Config
-from engine.drain import drain
 from engine.store.db import Database
 from engine.tickets.states import claims, steering
 from hitl.evidence import evidence_view

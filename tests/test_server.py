@@ -113,10 +113,10 @@ def test_a_second_server_on_the_same_data_has_no_engine_and_takes_over_when_the_
 def test_run_ticket_is_refused_while_the_engine_has_the_ticket(server: Server) -> None:
     server.session({"name": "One", "features": [{"title": "F", "description": "```sh\nsleep 3\necho 1 > f\n```"}]})
     until(lambda: server.sqlite("select 1 from runs where state = 'running' and kind = 'feature'"), 20)
-    refused = subprocess.run([sys.executable, "-m", "engine.run_ticket", "TKT-002"], cwd=ROOT, capture_output=True, text=True,
+    refused = subprocess.run([sys.executable, "-m", "engine.commands.run_ticket", "TKT-002"], cwd=ROOT, capture_output=True, text=True,
                              env={**os.environ, "SWARM_DATA": str(server.data)})
     assert refused.returncode == 2 and "is being run already" in refused.stderr
-    unknown = subprocess.run([sys.executable, "-m", "engine.run_ticket", "TKT-999"], cwd=ROOT, capture_output=True, text=True,
+    unknown = subprocess.run([sys.executable, "-m", "engine.commands.run_ticket", "TKT-999"], cwd=ROOT, capture_output=True, text=True,
                              env={**os.environ, "SWARM_DATA": str(server.data)})
     assert unknown.returncode == 2 and "Ticket not found" in unknown.stderr
 

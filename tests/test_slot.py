@@ -6,8 +6,8 @@ import pytest
 from conftest import build, state, statuses, until
 
 from app import create_app
+from engine.commands.drain import drain
 from engine.config import Config
-from engine.drain import drain
 from engine.loop.fakes import FakeBranches, FakeLauncher
 from engine.loop.loop import SwarmEngine
 from engine.loop.slot import EngineSlot

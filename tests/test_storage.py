@@ -12,7 +12,7 @@ from running import Server
 from test_engine import drive, make_engine
 from test_server import CARD
 
-from engine.backup import backup, restore
+from engine.commands.backup import backup, restore
 from engine.config import Config
 from engine.errors import Refused
 from engine.gateway.ledger import folder_of

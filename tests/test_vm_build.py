@@ -11,7 +11,7 @@ from conftest import build, git, until
 from test_build import completed, ended, feature, integration, running
 from vms import furnish
 
-from engine import run_ticket
+from engine.commands import run_ticket
 from engine.config import ROOT, Config
 from engine.runtimes.qemu.command import PROGRAM
 from engine.store.db import Database
