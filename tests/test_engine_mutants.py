@@ -33,7 +33,8 @@ class Mutant(NamedTuple):
 
 MUTANTS = {
     "a stale run finishes its ticket": Mutant(
-        "engine/tickets/claims.py", "change_rows(db, status, \"id = :id and claim_token = :token and status in", "change_rows(db, status, \"id = :id and status in"),
+        "engine/tickets/claims.py",
+        "change_rows(db, status, \"id = :id and claim_token = :token and status in", "change_rows(db, status, \"id = :id and status in"),
     "a stale run begins": Mutant(
         "engine/tickets/claims.py", "f\"id = :id and claim_token = :token and status = '{status}'\"", "f\"id = :id and status = '{status}'\""),
     "nothing is promoted": Mutant("engine/tickets/settle.py", "        promote(db, epic)\n", "        pass\n"),

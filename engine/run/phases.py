@@ -159,7 +159,7 @@ def _copy_relay(run: Run, inputs: Path) -> None:
     """For a sandbox that has a gateway: what reaches it from inside."""
     if run.service:
         _copy_scripts(inputs, "gateway.sh")
-        shutil.copytree(SCRIPTS.parent / "gateway" / "link", inputs / "link", ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copytree(SCRIPTS.parent.parent / "gateway" / "link", inputs / "link", ignore=shutil.ignore_patterns("__pycache__"))
 
 
 def _copy_scripts(inputs: Path, *names: str) -> None:
