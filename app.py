@@ -23,10 +23,10 @@ from engine.loop.slot import EngineSlot
 from engine.runtimes import choose
 from engine.store.db import Database, open_database
 from engine.store.journal import Changes
-from hitl import guard, live
 from hitl.api import api
 from hitl.deliveries import deliveries_api
 from hitl.pages import error_page, pages
+from hitl.web import guard, live
 
 
 @dataclass

@@ -6,9 +6,9 @@ from engine.errors import SwarmError
 from hitl import amend, amend_tickets, amendment, card_facts, change_words, sessions
 from hitl.amendment import Delta
 from hitl.card_graph import resolve, titles
-from hitl.formats import word
-from hitl.guard import current_tenant
 from hitl.page_frame import swarm
+from hitl.web.filters import word
+from hitl.web.guard import current_tenant
 
 WHY_NOT = {
     "claimed": "is starting, by the card as it was", "running": "is running, by the card as it was",

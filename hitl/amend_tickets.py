@@ -8,8 +8,8 @@ from engine.store.db import Database
 from engine.tickets import requests
 from engine.tickets.states import NOW, change
 from hitl.amendment import Delta
-from hitl.strict_json import as_given
 from hitl.ticket_generator import TICKETS, allocate, insert
+from hitl.web.strict_json import as_given
 
 DROPPED = "Dropped by an amendment of the card."
 # A feature has not started: it waits, and no run of it ever ran or is about to.

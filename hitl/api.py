@@ -11,11 +11,11 @@ from engine.tickets import answers, claims, decisions, steering
 from hitl import openapi, sessions, ticket_edit, ticket_views, views
 from hitl.api_card import card_api
 from hitl.api_evidence import evidence_api
-from hitl.api_input import PAGE, number, swarm, text_of, whole
 from hitl.api_interview import interview_api
 from hitl.api_review import review_api
-from hitl.guard import current_tenant, json_body, optional_json_body
 from hitl.ticket_generator import start_build
+from hitl.web.guard import current_tenant, json_body, optional_json_body
+from hitl.web.input import PAGE, number, swarm, text_of, whole
 
 api = Blueprint("api", __name__, url_prefix="/api")
 api.register_blueprint(card_api)

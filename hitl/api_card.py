@@ -6,10 +6,10 @@ from flask import Blueprint, Response, jsonify
 
 from engine.errors import NotFound
 from hitl import amend, card_actions, card_versions, drafting, sessions
-from hitl.api_input import base, number, swarm
 from hitl.card_base import present_sha256
-from hitl.guard import current_tenant, json_body, optional_json_body
 from hitl.spec_card import warnings_of
+from hitl.web.guard import current_tenant, json_body, optional_json_body
+from hitl.web.input import base, number, swarm
 
 card_api = Blueprint("card_api", __name__)
 

@@ -1,10 +1,10 @@
 """JSON of what came of the work: the proof of each criterion of a session, and what a run asked of its gateway."""
 from flask import Blueprint, Response, jsonify, request
 
-from hitl.api_input import number, swarm
 from hitl.asked import MOST, asked_view
 from hitl.evidence import PAGE, evidence_view
-from hitl.guard import current_tenant
+from hitl.web.guard import current_tenant
+from hitl.web.input import number, swarm
 
 evidence_api = Blueprint("evidence", __name__)
 

@@ -3,8 +3,8 @@ from flask import Blueprint, Response, jsonify
 
 from engine.errors import BadRequest
 from hitl import conversation, interview
-from hitl.api_input import swarm
-from hitl.guard import current_tenant, json_body, optional_json_body
+from hitl.web.guard import current_tenant, json_body, optional_json_body
+from hitl.web.input import swarm
 
 interview_api = Blueprint("interview_api", __name__)
 

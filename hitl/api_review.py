@@ -8,8 +8,8 @@ from engine.tickets import review_comments as store
 from engine.tickets import states as tickets
 from engine.tickets import steering
 from hitl import review, views
-from hitl.api_input import swarm, text_of
-from hitl.guard import current_tenant, json_body, optional_json_body
+from hitl.web.guard import current_tenant, json_body, optional_json_body
+from hitl.web.input import swarm, text_of
 
 review_api = Blueprint("review_api", __name__)
 

@@ -2,7 +2,7 @@
 import re
 from typing import Any
 
-from hitl.formats import number, word
+from hitl.web.filters import number, word
 
 MOST = 60  # cards of a column that are shown at once
 QUEUED, RUNNING = ("pending", "blocked", "ready"), ("claimed", "running")

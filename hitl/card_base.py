@@ -7,7 +7,8 @@ from typing import Any
 
 from engine.errors import BadRequest, WrongState
 from engine.store.db import Database
-from hitl import card_diff, strict_json
+from hitl import card_diff
+from hitl.web import strict_json
 
 
 @dataclass(frozen=True)

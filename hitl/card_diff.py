@@ -11,7 +11,7 @@ from typing import Any
 
 from hitl import card_graph
 from hitl.card_text import key, step
-from hitl.strict_json import canonical
+from hitl.web.strict_json import canonical
 
 Change = dict[str, Any]
 BY_ENTRY = ("acceptance_criteria", "checks", "technical_requirements")  # lists whose entries are compared one by one

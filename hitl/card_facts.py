@@ -9,9 +9,9 @@ from hitl import card_diff, card_versions, change_words, facts
 from hitl.card_form import LISTS, text, texts
 from hitl.card_graph import titles
 from hitl.graph_small import small_layout
-from hitl.guard import current_tenant
 from hitl.page_frame import swarm
 from hitl.spec_card import normalise
+from hitl.web.guard import current_tenant
 
 MOST_FEATURES = 300  # of a card that one page shows
 

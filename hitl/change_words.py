@@ -8,8 +8,8 @@ from typing import Any
 
 from hitl.card_diff import Change
 from hitl.card_text import shorten
-from hitl.formats import number
-from hitl.strict_json import canonical
+from hitl.web.filters import number
+from hitl.web.strict_json import canonical
 
 MOST, MOST_LINES = 200, 400  # changes of one comparison that are shown, and lines of one change
 NAMES = {"name": "Name", "description": "What for", "features": "Features", "technical_requirements": "Requirements", "checks": "Checks on the whole",

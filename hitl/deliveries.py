@@ -9,8 +9,8 @@ from engine.errors import Forbidden, NotFound
 from engine.store.db import Database
 from engine.times import utc
 from hitl import sessions
-from hitl.api_input import swarm
-from hitl.guard import current_tenant, parse_object, read_body
+from hitl.web.guard import current_tenant, parse_object, read_body
+from hitl.web.input import swarm
 
 deliveries_api = Blueprint("deliveries_api", __name__, url_prefix="/api")
 SHOWN = ("ticket_id", "state", "repository", "branch", "base_branch", "tip_sha", "pushed_sha", "forge", "project", "number", "pr_url", "waiting", "tries",

@@ -9,10 +9,10 @@ from engine.errors import InvalidCard, SwarmError
 from engine.store import journal
 from engine.tickets import review_comments
 from hitl import boards, views
-from hitl.formats import number, word
-from hitl.guard import current_tenant
 from hitl.spec_card import validate
 from hitl.ticket_views import dependents
+from hitl.web.filters import number, word
+from hitl.web.guard import current_tenant
 
 FILTERS = (("", "All"), ("building", "Building"), ("completed", "Done"), ("failed", "Failed"))
 WAITING = ("draft", "clarifying", "review", "approved")  # a person must act on these sessions

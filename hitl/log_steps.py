@@ -6,7 +6,7 @@ from markupsafe import Markup
 
 from engine.agents import AGENTS
 from engine.agents.log import event_of
-from hitl import ansi
+from hitl.web import ansi
 
 CUT = 500  # characters of an event that is not whole
 MARK = "::phase "

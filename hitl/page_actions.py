@@ -9,10 +9,10 @@ from flask import Blueprint, Response, request
 
 from engine.tickets import answers, claims, steering
 from hitl import screens, session_screen, sessions
-from hitl.guard import current_tenant
-from hitl.page_forms import attempt, go, typed_text
 from hitl.page_frame import swarm
 from hitl.ticket_generator import start_build
+from hitl.web.forms import attempt, go, typed_text
+from hitl.web.guard import current_tenant
 
 actions = Blueprint("actions", __name__)
 YEAR = 365 * 24 * 3600

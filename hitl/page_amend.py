@@ -11,9 +11,9 @@ from hitl.amendment import Delta
 from hitl.card_facts import Typed
 from hitl.card_graph import titles
 from hitl.card_text import key
-from hitl.guard import current_tenant
-from hitl.page_forms import attempt, go
 from hitl.page_frame import render, swarm
+from hitl.web.forms import attempt, go
+from hitl.web.guard import current_tenant
 
 amend_pages = Blueprint("amend_pages", __name__)
 

@@ -4,11 +4,12 @@ from typing import Any
 from flask import Blueprint, Response, make_response, render_template, request
 
 from engine.errors import BadRequest, InvalidCard, SwarmError
-from hitl import card_actions, card_facts, card_form, card_versions, change_words, drafting, facts, session_screen, sessions, strict_json
+from hitl import card_actions, card_facts, card_form, card_versions, change_words, drafting, facts, session_screen, sessions
 from hitl.card_base import Base
-from hitl.guard import current_tenant
-from hitl.page_forms import attempt, go, typed_text
 from hitl.page_frame import render, swarm
+from hitl.web import strict_json
+from hitl.web.forms import attempt, go, typed_text
+from hitl.web.guard import current_tenant
 
 card_pages = Blueprint("card_pages", __name__)
 

@@ -7,10 +7,10 @@ from flask import Blueprint, Response, request
 from engine.errors import SwarmError
 from hitl import drafting, facts, interview, session_screen
 from hitl.card_facts import Typed
-from hitl.guard import current_tenant
 from hitl.page_card import base_of_form
-from hitl.page_forms import attempt, typed_text
 from hitl.page_frame import swarm
+from hitl.web.forms import attempt, typed_text
+from hitl.web.guard import current_tenant
 
 interview_pages = Blueprint("interview_pages", __name__)
 TOLD = 600  # seconds for which the pages of that version tell how it was drafted

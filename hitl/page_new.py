@@ -7,10 +7,10 @@ from flask import Blueprint, Response, make_response
 from engine.errors import SwarmError
 from hitl import interview, sample, screens, sessions
 from hitl.card_text import shorten
-from hitl.guard import current_tenant
 from hitl.page_card import parsed
-from hitl.page_forms import go, typed_text
 from hitl.page_frame import swarm
+from hitl.web.forms import go, typed_text
+from hitl.web.guard import current_tenant
 
 new_pages = Blueprint("new_pages", __name__)
 FIELDS = ("kind", "project_name", "description", "markdown", "repository", "review", "spec_card")

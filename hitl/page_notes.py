@@ -1,9 +1,10 @@
 """The session's story: a page that shows it as a document, and its Markdown as a download."""
 from flask import Blueprint, Response
 
-from hitl import markdown, session_screen, views
-from hitl.guard import current_tenant
+from hitl import session_screen, views
 from hitl.page_frame import render, swarm
+from hitl.web import markdown
+from hitl.web.guard import current_tenant
 
 notes_pages = Blueprint("notes_pages", __name__)
 

@@ -7,10 +7,10 @@ from engine.errors import BadRequest, SwarmError
 from engine.tickets import review_comments as store
 from engine.tickets import steering
 from hitl import review, review_screen
-from hitl.guard import current_tenant
-from hitl.page_forms import attempt, typed_text
 from hitl.page_frame import swarm
 from hitl.review_screen import Looking
+from hitl.web.forms import attempt, typed_text
+from hitl.web.guard import current_tenant
 
 review_pages = Blueprint("review", __name__)
 

@@ -8,7 +8,7 @@ from flask.blueprints import BlueprintSetupState
 
 from engine import VERSION
 from engine.errors import BadRequest
-from hitl import facts, formats, screens, session_screen, ticket_facts
+from hitl import facts, screens, session_screen, ticket_facts
 from hitl.page_actions import actions
 from hitl.page_amend import amend_pages
 from hitl.page_card import card_pages
@@ -18,6 +18,7 @@ from hitl.page_new import new_pages
 from hitl.page_notes import notes_pages
 from hitl.page_review import review_pages
 from hitl.page_steer import steer_pages
+from hitl.web import filters as formats
 
 pages = Blueprint("pages", __name__)
 for _part in (actions, amend_pages, card_pages, interview_pages, new_pages, notes_pages, review_pages, steer_pages):

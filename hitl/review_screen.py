@@ -10,8 +10,8 @@ from markupsafe import Markup
 
 from engine.errors import NotFound, SwarmError
 from hitl import boards, diff_html, diff_rows, diffs, review, screens, ticket_facts
-from hitl.guard import current_tenant
 from hitl.page_frame import as_problem, journal_end, render, swarm
+from hitl.web.guard import current_tenant
 
 MOST_FILES = 300  # of one page
 WHY_FOLDED = {"generated": "Generated", "binary": "Binary", "large": "Large"}

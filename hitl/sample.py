@@ -4,7 +4,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from hitl import strict_json
+from hitl.web import strict_json
 
 PATH = Path(__file__).with_name("sample_card.json")
 

@@ -13,11 +13,12 @@ from engine.git.source import validate_source
 from engine.store.db import Database
 from engine.tickets import steering
 from engine.tickets.states import NOW
-from hitl import questions, sample, strict_json
+from hitl import questions, sample
 from hitl.card_base import Base, present_sha256
 from hitl.card_text import text_problems
 from hitl.coverage import lacking
 from hitl.spec_card import Checked, invalid, validate
+from hitl.web import strict_json
 
 NAME_LIMIT, DESCRIPTION_LIMIT = 200, 100_000
 EDITABLE = ("draft", "clarifying", "review")

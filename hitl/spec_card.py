@@ -20,7 +20,7 @@ from engine.git.source import validate_source
 from hitl import card_graph
 from hitl.card_text import Nearest, Problem, shorten, step, text_problems
 from hitl.review_rule import is_reviewed, review_asked
-from hitl.strict_json import canonical
+from hitl.web.strict_json import canonical
 
 SCHEMA = json.loads(Path(__file__).with_name("spec_card.schema.json").read_text(encoding="utf-8"))
 _FEATURE, _CRITERION, _BUDGET = SCHEMA["$defs"]["feature"], SCHEMA["$defs"]["criterion"], SCHEMA["properties"]["budget"]

@@ -5,8 +5,8 @@ from hitl import change_words, conversation, drafting
 from hitl.card_facts import Typed
 from hitl.coverage import LABELS
 from hitl.drafters.model import ModelDrafter
-from hitl.guard import current_tenant
 from hitl.page_frame import swarm
+from hitl.web.guard import current_tenant
 
 
 def talk(found: dict[str, Any], kept: Typed | None = None) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from engine.tickets.approved_card import approved_card
 from engine.tickets.states import NOW, get
 from hitl import sessions, spec_card
 from hitl.review_rule import review_asked
-from hitl.strict_json import as_given
+from hitl.web.strict_json import as_given
 
 FIELDS = ("title", "description", "acceptance_criteria")
 

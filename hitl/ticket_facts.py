@@ -7,10 +7,11 @@ from typing import Any, BinaryIO
 from flask import current_app
 
 from engine.run.output import TIMES
-from hitl import facts, formats, log_steps, used, views
+from hitl import facts, log_steps, used, views
 from hitl.deliveries import delivery_line
-from hitl.guard import current_tenant
 from hitl.ticket_views import run_of
+from hitl.web import filters as formats
+from hitl.web.guard import current_tenant
 
 SHOWN = 200_000         # bytes of a log that a page begins with
 PIECE = 300_000         # bytes that are read at a time

@@ -13,7 +13,7 @@ from engine.store.db import Database, open_database
 from engine.tickets.states import NOW
 from hitl import sample, sessions
 from hitl.spec_card import Checked, normalise, validate
-from hitl.strict_json import as_given, canonical
+from hitl.web.strict_json import as_given, canonical
 
 TICKETS = ("insert into tickets (id, session_id, tenant_id, type, title, description, acceptance_criteria, status, parent_id, position, priority,"
             " agent, supplied, review, created_at, updated_at)")

@@ -3,8 +3,8 @@ from typing import Any
 
 from engine.job import usage
 from hitl import asked, used
-from hitl.guard import current_tenant
 from hitl.page_frame import swarm
+from hitl.web.guard import current_tenant
 
 
 def used_by(found: dict[str, Any], each: dict[str, Any] | None) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from engine.job import usage
 from engine.job.access import limits_of
 from engine.store.db import Database
 from engine.tickets.approved_card import approved_card
-from hitl.formats import number, whole
+from hitl.web.filters import number, whole
 
 KINDS = (("input", "In"), ("output", "Out"), ("cache_read", "From cache"), ("cache_write", "Into cache"))
 

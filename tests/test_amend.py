@@ -5,7 +5,7 @@ from conftest import build, statuses
 from engine.errors import BadRequest, InvalidCard, NotFound, WrongState
 from engine.tickets.states import claims, settle, steering
 from hitl import amend, sessions
-from hitl.strict_json import sha256
+from hitl.web.strict_json import sha256
 
 TENANT = "default"
 CARD = {"name": "Test", "features": [{"title": "A"}, {"title": "B", "depends_on": [1]}, {"title": "C", "depends_on": ["B"]}]}

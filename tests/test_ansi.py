@@ -1,6 +1,6 @@
 import pytest
 
-from hitl import ansi
+from hitl.web import ansi
 
 
 def test_a_colour_becomes_a_span_and_ends_with_its_reset():

@@ -11,7 +11,7 @@ from serving import CARD, session
 from engine.config import Config
 from engine.git.branches import repository_path
 from hitl import views
-from hitl.strict_json import sha256
+from hitl.web.strict_json import sha256
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ from engine.errors import BadRequest, InvalidCard, NotFound, WrongState
 from hitl import card_actions, conversation, coverage, interview, sessions
 from hitl.answers import EXAMPLE, FRESH, ONE
 from hitl.coverage import lacking
-from hitl.strict_json import sha256
+from hitl.web.strict_json import sha256
 
 TENANT = "default"
 FULL = """A tool for small teams.

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from paging import Page
 
-from hitl.markdown import html, inline
+from hitl.web.markdown import html, inline
 
 
 @pytest.mark.parametrize("source, expected", [

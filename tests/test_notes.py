@@ -3,8 +3,8 @@ from serving import CARD
 
 from hitl import amend, interview, sessions
 from hitl.notes import notes_markdown
-from hitl.strict_json import sha256
 from hitl.ticket_generator import start_build
+from hitl.web.strict_json import sha256
 
 TENANT = "default"
 

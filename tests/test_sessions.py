@@ -8,8 +8,8 @@ from engine.config import Config
 from engine.errors import BadRequest, InvalidCard, NotFound, WrongState
 from engine.tickets.states import steering
 from hitl import sample, sessions
-from hitl.strict_json import canonical, sha256
 from hitl.ticket_generator import start_build
+from hitl.web.strict_json import canonical, sha256
 
 CARD = {"name": "Test", "features": [{"title": "F1"}, {"title": "F2", "depends_on": ["F1"]}]}
 OTHER = {"name": "Other", "features": [{"title": "F1"}]}

@@ -10,7 +10,7 @@ from jsonschema import Draft202012Validator
 from engine.config import ROOT, Config
 from engine.errors import InvalidCard
 from hitl.spec_card import SCHEMA, normalise, validate
-from hitl.strict_json import sha256
+from hitl.web.strict_json import sha256
 
 SMALLEST = {"name": "Test", "features": [{"title": "F1", "description": "Feature 1"}]}
 RICH = {"name": "Rich", "description": "All of it", "technical_requirements": ["No network"], "checks": ["make test"], "base_branch": "main",

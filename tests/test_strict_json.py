@@ -5,7 +5,7 @@ import json
 import pytest
 
 from engine.errors import BadRequest
-from hitl.strict_json import canonical, parse, sha256
+from hitl.web.strict_json import canonical, parse, sha256
 
 REFUSED = {
     "not UTF-8": (b'{"a":\n "\xff"}', "UTF-8", 2, 3),

@@ -10,8 +10,8 @@ import pytest
 from engine.config import ROOT
 from engine.errors import InvalidCard, NotApproved, NotConfirmed, NotFound, WrongState
 from hitl import sample, sessions
-from hitl.strict_json import sha256
 from hitl.ticket_generator import generate_tickets, start_build
+from hitl.web.strict_json import sha256
 
 CARD = {"name": " Login ", "description": "All of it", "checks": ["make test"], "review": True, "features": [
     {"title": "F1", "description": "First", "acceptance_criteria": ["plain", {"text": "tested", "check": "true"}, {"text": "seen"}], "priority": 5},

@@ -18,8 +18,8 @@ from engine.config import Config
 from engine.errors import BadRequest
 from engine.store import journal
 from engine.store.db import Database
-from hitl import guard
-from hitl.broadcast import Broadcast, Line, text
+from hitl.web import guard
+from hitl.web.broadcast import Broadcast, Line, text
 
 PING_SECONDS = 20
 SEND_SECONDS = 5    # a client that takes nothing for so long is dropped

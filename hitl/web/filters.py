@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 from flask import Flask
 from markupsafe import Markup
 
-from hitl.ansi import strip, visible
+from hitl.web.ansi import strip, visible
 
 # state -> (glyph and class, word). One table for tickets, sessions, runs and requests; the words are those of the board.
 STATES = {

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 
 from markupsafe import Markup, escape
 
-from hitl.ansi import visible
+from hitl.web.ansi import visible
 
 SHIFT, DEEPEST = 2, 6  # '#' is an h3: the page has its h1 and the panel its h2
 _ITEM = re.compile(r"( *)(?:[-*+]|(\d{1,9})[.)]) +(.*)")

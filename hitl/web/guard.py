@@ -11,7 +11,7 @@ from werkzeug.exceptions import HTTPException
 
 from engine.errors import BadRequest, Forbidden, NotFound, NotJson, SwarmError, TooLarge
 from engine.store.sqlite_errors import from_sqlite
-from hitl import strict_json
+from hitl.web import strict_json
 
 BODY_LIMIT = 4_000_000    # bytes
 DRAIN_LIMIT = 64_000_000  # bytes that are read of a refused body, so that the client gets to read the answer
