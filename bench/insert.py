@@ -11,7 +11,7 @@ from bench.store import drop_triggers, raw_connection
 from engine.config import Config
 from engine.store.db import Database, open_database
 from hitl import sessions
-from hitl.spec_card import normalise, validate
+from hitl.card.spec_card import normalise, validate
 from hitl.ticket_generator import _build
 
 TICKET = ("insert into tickets (id, session_id, tenant_id, type, title, description, acceptance_criteria, status, parent_id, position)"

@@ -12,9 +12,10 @@ from engine.errors import BadRequest, NotFound, WrongState
 from engine.store.db import Database
 from engine.tickets import settle
 from engine.tickets.states import NOW
-from hitl import amend_tickets, amendment, card_diff, sessions
+from hitl import amend_tickets, amendment, sessions
+from hitl.card import diff as card_diff
+from hitl.card.spec_card import normalise, validate
 from hitl.card_base import present_sha256
-from hitl.spec_card import normalise, validate
 from hitl.web import strict_json
 
 SOURCE = "amendment"

@@ -3,9 +3,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from engine.errors import SwarmError
-from hitl import amend, amend_tickets, amendment, card_facts, change_words, sessions
+from hitl import amend, amend_tickets, amendment, card_facts, sessions
 from hitl.amendment import Delta
-from hitl.card_graph import resolve, titles
+from hitl.card import diff_in_words
+from hitl.card.graph import resolve, titles
 from hitl.page_frame import swarm
 from hitl.web.filters import word
 from hitl.web.guard import current_tenant
@@ -45,7 +46,7 @@ def shown(session_id: str) -> dict[str, Any]:
     """{"features": rows, "proposed", "changes", "more", "history", "fits": why it cannot be amended at all, or ''}."""
     view = amend.amendment_view(swarm().db, current_tenant(), session_id)
     proposed = view["amendment"]
-    changes, more = change_words.shown(proposed["changes"]) if proposed else ([], 0)
+    changes, more = diff_in_words.shown(proposed["changes"]) if proposed else ([], 0)
     approved = [each for each in view["history"] if each["state"] == "approved"]
     found: dict[str, Any] = {"proposed": proposed, "changes": changes, "more": more, "history": approved, "features": [], "fits": "", "plan": None}
     try:

@@ -5,8 +5,8 @@ import copy
 from typing import Any
 
 from engine.errors import BadRequest
-from hitl import card_graph
-from hitl.card_edit import replace_reference, titles_for_numbers
+from hitl.card import graph as card_graph
+from hitl.card.edits import replace_reference, titles_for_numbers
 
 Delta = dict[str, list[Any]]
 MOST = 1000  # entries of one delta

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from engine.errors import BadRequest
-from hitl import coverage
-from hitl.card_text import key
-from hitl.coverage import GOAL, RISKS, SCOPE
+from hitl.card import coverage
+from hitl.card.coverage import GOAL, RISKS, SCOPE
+from hitl.card.text import key
 
 Card = dict[str, Any]
 ONE = "One feature that does all of it"

@@ -5,10 +5,10 @@ from engine.config import Config
 from engine.errors import BadRequest
 from engine.store.db import Database
 from hitl import card_versions, interview, sessions
+from hitl.card.edits import edit
+from hitl.card.spec_card import validate
 from hitl.card_base import Base
-from hitl.card_edit import edit
 from hitl.drafting import import_markdown
-from hitl.spec_card import validate
 
 
 def edit_card(db: Database, config: Config, tenant: str, session_id: str, edits: Any, base: Base | None = None, source: str = "api") -> dict[str, Any]:

@@ -7,7 +7,7 @@ from typing import Any
 
 from engine.errors import BadRequest, WrongState
 from engine.store.db import Database
-from hitl import card_diff
+from hitl.card import diff as card_diff
 from hitl.web import strict_json
 
 

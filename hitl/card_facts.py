@@ -5,12 +5,14 @@ from typing import Any
 
 from engine.agents import AGENTS
 from engine.errors import SwarmError
-from hitl import card_diff, card_versions, change_words, facts
-from hitl.card_form import LISTS, text, texts
-from hitl.card_graph import titles
+from hitl import card_versions, facts
+from hitl.card import diff as card_diff
+from hitl.card import diff_in_words
+from hitl.card.form import LISTS, text, texts
+from hitl.card.graph import titles
+from hitl.card.spec_card import normalise
 from hitl.graph_small import small_layout
 from hitl.page_frame import swarm
-from hitl.spec_card import normalise
 from hitl.web.guard import current_tenant
 
 MOST_FEATURES = 300  # of a card that one page shows
@@ -72,7 +74,7 @@ def field_of(path: str, what: str, place: int | None) -> str | None:
 
 
 def _elsewhere(problem: dict[str, str]) -> str:
-    return f"{change_words.label(problem['path'])}: {problem['message']}" if problem["path"] else problem["message"]
+    return f"{diff_in_words.label(problem['path'])}: {problem['message']}" if problem["path"] else problem["message"]
 
 
 def conflict_of(error: SwarmError) -> dict[str, Any]:
@@ -80,7 +82,7 @@ def conflict_of(error: SwarmError) -> dict[str, Any]:
     current: Any = error.extra["current"]
     changes: Any = error.extra["changes"]
     base: Any = error.extra["base"]
-    shown, more = change_words.shown(changes)
+    shown, more = diff_in_words.shown(changes)
     return {"version": current["version"], "base": base["version"] if base else None, "changes": shown, "more": more}
 
 
@@ -99,7 +101,7 @@ def marks(session_id: str, version: int) -> Marks:
     if version < 2:
         return Marks()
     changes = card_versions.changes_of(swarm().db, session_id, version - 1, version)
-    found = Marks(version - 1, text=change_words.summary(changes) or "nothing differs")
+    found = Marks(version - 1, text=diff_in_words.summary(changes) or "nothing differs")
     for path in card_diff.paths(changes):
         kind = next(each["kind"] for each in changes if each["path"] == path)
         if place := re.match(r"features\[(\d+)\](.*)", path):

@@ -4,8 +4,9 @@ from typing import Any
 
 from engine.errors import NotFound
 from engine.store.db import Database
-from hitl import card_diff, sessions
-from hitl.card_diff import Change
+from hitl import sessions
+from hitl.card import diff as card_diff
+from hitl.card.diff import Change
 
 
 def versions_view(db: Database, tenant: str, session_id: str) -> list[dict[str, Any]]:

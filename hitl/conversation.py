@@ -5,7 +5,7 @@ from typing import Any
 from engine.errors import InvalidCard
 from engine.store.db import Database
 from hitl import card_versions, questions, sessions
-from hitl.coverage import LABELS, lacking
+from hitl.card.coverage import LABELS, lacking
 
 
 def conversation_view(db: Database, tenant: str, session_id: str) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from engine.errors import InvalidCard, SwarmError
 from engine.store import journal
 from engine.tickets import review_comments
 from hitl import boards, views
-from hitl.spec_card import validate
+from hitl.card.spec_card import validate
 from hitl.ticket_views import dependents
 from hitl.web.filters import number, word
 from hitl.web.guard import current_tenant

@@ -8,7 +8,7 @@ from engine.job import usage
 from engine.store.db import Database
 from engine.tickets import decisions
 from hitl import questions, sessions, used
-from hitl.coverage import LABELS
+from hitl.card.coverage import LABELS
 from hitl.ticket_views import parsed
 
 

@@ -5,12 +5,13 @@ from typing import Any
 from flask import Blueprint, Response, make_response, request
 
 from engine.errors import BadRequest, SwarmError, WrongState
-from hitl import amend, amend_facts, card_facts, card_form, facts, session_screen
+from hitl import amend, amend_facts, card_facts, facts, session_screen
 from hitl.amend_facts import Plan
 from hitl.amendment import Delta
+from hitl.card import form as card_form
+from hitl.card.graph import titles
+from hitl.card.text import key
 from hitl.card_facts import Typed
-from hitl.card_graph import titles
-from hitl.card_text import key
 from hitl.page_frame import render, swarm
 from hitl.web.forms import attempt, go
 from hitl.web.guard import current_tenant

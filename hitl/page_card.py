@@ -4,7 +4,9 @@ from typing import Any
 from flask import Blueprint, Response, make_response, render_template, request
 
 from engine.errors import BadRequest, InvalidCard, SwarmError
-from hitl import card_actions, card_facts, card_form, card_versions, change_words, drafting, facts, session_screen, sessions
+from hitl import card_actions, card_facts, card_versions, drafting, facts, session_screen, sessions
+from hitl.card import diff_in_words
+from hitl.card import form as card_form
 from hitl.card_base import Base
 from hitl.page_frame import render, swarm
 from hitl.web import strict_json
@@ -135,10 +137,10 @@ def _versions(session_id: str, error: SwarmError | None = None) -> str:
     newest = found[0]["version"] if found else 0
     later = request.args.get("to", newest, type=int)
     earlier = request.args.get("from", max(later - 1, 0), type=int)
-    changes: list[change_words.Shown] = []
+    changes: list[diff_in_words.Shown] = []
     more = 0
     if found:
-        changes, more = change_words.shown(card_versions.diff_view(swarm().db, current_tenant(), session_id, earlier, later)["changes"])
+        changes, more = diff_in_words.shown(card_versions.diff_view(swarm().db, current_tenant(), session_id, earlier, later)["changes"])
     editable = values["session"]["state"] == "review"
     return render("session_versions.html", "session", **values, versions=found, earlier=earlier, later=later, changes=changes, more=more, editable=editable)
 

@@ -5,8 +5,9 @@ from typing import Any
 from flask import Blueprint, Response, make_response
 
 from engine.errors import SwarmError
-from hitl import interview, sample, screens, sessions
-from hitl.card_text import shorten
+from hitl import interview, screens, sessions
+from hitl.card import sample
+from hitl.card.text import shorten
 from hitl.page_card import parsed
 from hitl.page_frame import swarm
 from hitl.web.forms import go, typed_text

@@ -6,7 +6,7 @@ from flask import Blueprint, Response, request
 
 from engine.tickets import decisions
 from hitl import screens, ticket_edit
-from hitl.card_form import criteria
+from hitl.card.form import criteria
 from hitl.page_frame import swarm
 from hitl.web.forms import attempt, typed_text
 from hitl.web.guard import current_tenant

@@ -4,7 +4,8 @@ from typing import Any
 from flask import render_template, request
 
 from engine.errors import SwarmError
-from hitl import boards, engine_facts, facts, sample, ticket_facts, ticket_used, views
+from hitl import boards, engine_facts, facts, ticket_facts, ticket_used, views
+from hitl.card import sample
 from hitl.page_frame import as_problem, journal_end, render, swarm
 
 TYPED = dict.fromkeys(("kind", "project_name", "description", "markdown", "repository", "review", "spec_card"), "")

@@ -6,9 +6,9 @@ from flask import request
 
 from engine.errors import SwarmError
 from hitl import boards, card_facts, engine_facts, evidence, facts, graph, talk_facts, ticket_facts, used, views
+from hitl.card.spec_card import normalise
 from hitl.card_facts import Typed
 from hitl.page_frame import as_problem, journal_end, render, swarm
-from hitl.spec_card import normalise
 from hitl.web.guard import current_tenant
 
 BEFORE = ("draft", "clarifying", "review")

@@ -1,9 +1,10 @@
 """The conversation of a session as its page shows it: what was said, asked and answered, in order, and what each of it changed."""
 from typing import Any
 
-from hitl import change_words, conversation, drafting
+from hitl import conversation, drafting
+from hitl.card import diff_in_words
+from hitl.card.coverage import LABELS
 from hitl.card_facts import Typed
-from hitl.coverage import LABELS
 from hitl.drafters.model import ModelDrafter
 from hitl.page_frame import swarm
 from hitl.web.guard import current_tenant
@@ -35,7 +36,7 @@ def _question(each: dict[str, Any], kept: Typed | None) -> dict[str, Any]:
 def _changed(each: dict[str, Any]) -> dict[str, Any]:
     """changed: one line, '' where it changed nothing; compare: the versions to look at."""
     changes = each["changes"]
-    return {"changed": change_words.summary(changes) if changes else "", "from": each["from_version"], "to": each["to_version"]}
+    return {"changed": diff_in_words.summary(changes) if changes else "", "from": each["from_version"], "to": each["to_version"]}
 
 
 def drafters() -> dict[str, Any]:

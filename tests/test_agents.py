@@ -14,7 +14,7 @@ from engine.config import ROOT, Config
 from engine.errors import InvalidCard, Permanent
 from engine.jobs import Criterion, Job, Limits, Means
 from engine.run.phases import message
-from hitl import spec_card
+from hitl.card import spec_card
 
 ASK = ROOT / "engine" / "scripts" / "swarm-ask"
 CODER = RUNBOOK._replace(name="coder", available=lambda grounds: None)

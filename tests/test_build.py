@@ -19,7 +19,7 @@ from engine.host.processes import members
 from engine.loop.loop import SwarmEngine
 from engine.store.db import Database
 from engine.tickets.states import answers, claims, steering
-from hitl import sample
+from hitl.card import sample
 
 
 def feature(title: str, *commands: str, **more: object) -> dict:

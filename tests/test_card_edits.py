@@ -5,8 +5,8 @@ import pytest
 from serving import CARD, session
 
 from engine.errors import BadRequest
-from hitl.card_diff import diff
-from hitl.card_edit import edit
+from hitl.card.diff import diff
+from hitl.card.edits import edit
 from hitl.web.strict_json import sha256
 
 THREE = {"name": "T", "features": [{"title": "A"}, {"title": "B", "depends_on": [1]}, {"title": "C", "depends_on": ["B", 1]}]}

@@ -2,9 +2,10 @@
 import pytest
 
 from engine.errors import BadRequest, InvalidCard, NotFound, WrongState
-from hitl import card_actions, conversation, coverage, interview, sessions
+from hitl import card_actions, conversation, interview, sessions
 from hitl.answers import EXAMPLE, FRESH, ONE
-from hitl.coverage import lacking
+from hitl.card import coverage
+from hitl.card.coverage import lacking
 from hitl.web.strict_json import sha256
 
 TENANT = "default"

@@ -9,10 +9,10 @@ from model_server import drips, fails, floods, hangs, model_server, raw, says
 
 from engine.errors import BadRequest, WrongState
 from hitl import drafting, sessions
+from hitl.card.spec_card import SCHEMA
 from hitl.card_base import Base
 from hitl.drafters import Brief
 from hitl.drafters.model import ModelDrafter
-from hitl.spec_card import SCHEMA
 
 GOOD = {"name": "Words", "description": "Counts words.", "features": [{"title": "Count", "acceptance_criteria": ["It counts"]}, {"title": "Print"}]}
 BAD = {"name": "Words", "features": [{"title": "Count", "depends_on": ["Cuont"]}]}

@@ -8,7 +8,7 @@ from paging import checked, seen
 from serving import session
 from werkzeug.datastructures import MultiDict
 
-from hitl.card_form import edits_of
+from hitl.card.form import edits_of
 
 CARD = {"name": "Shop", "description": "Sells.", "features": [
     {"title": "A", "acceptance_criteria": ["one", {"text": "two", "check": "true", "note": "kept"}], "priority": 2},

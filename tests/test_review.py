@@ -7,8 +7,8 @@ from reviewing import INTEGRATION, SHOP
 
 from engine.job.prompt import prompt
 from hitl import diff_text
+from hitl.card.spec_card import normalise, validate
 from hitl.diff_names import name_of, path_of, unquoted
-from hitl.spec_card import normalise, validate
 
 URL = "/api/tickets/TKT-002"
 

@@ -6,8 +6,8 @@ import pytest
 from conftest import git
 
 from engine.agents import shell_blocks
-from hitl import sample
-from hitl.spec_card import normalise, validate
+from hitl.card import sample
+from hitl.card.spec_card import normalise, validate
 
 PYTHON = {"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8", "HOME": "/nonexistent", "PYTHONDONTWRITEBYTECODE": "1"}
 

@@ -9,7 +9,7 @@ from jsonschema import Draft202012Validator
 
 from engine.config import ROOT, Config
 from engine.errors import InvalidCard
-from hitl.spec_card import SCHEMA, normalise, validate
+from hitl.card.spec_card import SCHEMA, normalise, validate
 from hitl.web.strict_json import sha256
 
 SMALLEST = {"name": "Test", "features": [{"title": "F1", "description": "Feature 1"}]}
@@ -224,7 +224,7 @@ def test_judging_by_shape_gives_what_the_whole_schema_gives():
 
 
 def test_a_card_of_ten_thousand_wrong_names_is_answered_in_bounded_time():
-    script = ("import json\nfrom engine.errors import InvalidCard\nfrom hitl.spec_card import validate\n"
+    script = ("import json\nfrom engine.errors import InvalidCard\nfrom hitl.card.spec_card import validate\n"
               "card = {'name': 'T', 'features': [{'title': f'A feature with a long title, number {n}',"
               " 'depends_on': [f'A feature with a lang title, numbr {n}'],"
               " f'key{n}': 1} for n in range(10000)]}\n"

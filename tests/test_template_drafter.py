@@ -3,9 +3,9 @@ import time
 
 import pytest
 
+from hitl.card.spec_card import validate
 from hitl.drafters import Brief
 from hitl.drafters.template import TemplateDrafter, card_of
-from hitl.spec_card import validate
 
 SPEC = """# Feature Specification: Photo albums
 

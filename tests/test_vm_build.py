@@ -15,7 +15,7 @@ from engine.commands import run_ticket
 from engine.config import ROOT, Config
 from engine.runtimes.qemu.command import PROGRAM
 from engine.store.db import Database
-from hitl import sample
+from hitl.card import sample
 
 pytestmark = pytest.mark.vm
 PATIENCE = 400.0

@@ -3,7 +3,7 @@ import re
 from dataclasses import dataclass, field
 from typing import Any
 
-from hitl.card_text import key
+from hitl.card.text import key
 from hitl.drafters import phrases
 from hitl.drafters.outline import plain
 

@@ -2,8 +2,8 @@
 from typing import Any
 
 from hitl.answers import write
-from hitl.card_text import key
-from hitl.coverage import RISKS, SCOPE, is_placeholder
+from hitl.card.coverage import RISKS, SCOPE, is_placeholder
+from hitl.card.text import key
 from hitl.drafters import Brief, Drafted
 from hitl.drafters.parts import Part, Parts, features
 from hitl.drafters.reader import read

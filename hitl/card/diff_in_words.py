@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from hitl.card_diff import Change
-from hitl.card_text import shorten
+from hitl.card.diff import Change
+from hitl.card.text import shorten
 from hitl.web.filters import number
 from hitl.web.strict_json import canonical
 

@@ -3,8 +3,8 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from hitl import card_graph
-from hitl.card_text import key
+from hitl.card import graph as card_graph
+from hitl.card.text import key
 
 LABELS = {
     "goal": "Users and goal", "features": "Features", "acceptance": "Acceptance", "scope": "Out of scope",

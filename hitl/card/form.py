@@ -6,8 +6,8 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from engine.errors import BadRequest
-from hitl.card_graph import resolve, titles
-from hitl.card_text import key
+from hitl.card.graph import resolve, titles
+from hitl.card.text import key
 
 Card = dict[str, Any]
 Edit = dict[str, Any]

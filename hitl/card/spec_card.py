@@ -17,9 +17,9 @@ from jsonschema import Draft202012Validator, ValidationError
 from engine.config import Config
 from engine.errors import BadRequest, InvalidCard
 from engine.git.source import validate_source
-from hitl import card_graph
-from hitl.card_text import Nearest, Problem, shorten, step, text_problems
-from hitl.review_rule import is_reviewed, review_asked
+from hitl.card import graph as card_graph
+from hitl.card.review_rule import is_reviewed, review_asked
+from hitl.card.text import Nearest, Problem, shorten, step, text_problems
 from hitl.web.strict_json import canonical
 
 SCHEMA = json.loads(Path(__file__).with_name("spec_card.schema.json").read_text(encoding="utf-8"))

@@ -12,8 +12,8 @@ from collections.abc import Callable
 from typing import Any
 
 from engine.errors import BadRequest
-from hitl import card_graph
-from hitl.card_text import key, shorten
+from hitl.card import graph as card_graph
+from hitl.card.text import key, shorten
 
 MOST_EDITS = 500
 _STEP = re.compile(r"\[(\d{1,6})\]|(?:^|\.)([^.\[\]]{1,200})")

@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from difflib import SequenceMatcher
 from typing import Any
 
-from hitl import card_graph
-from hitl.card_text import key, step
+from hitl.card import graph as card_graph
+from hitl.card.text import key, step
 from hitl.web.strict_json import canonical
 
 Change = dict[str, Any]

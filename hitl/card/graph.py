@@ -1,7 +1,7 @@
 """depends_on: from titles and numbers to a graph, and the proof that it has no cycle. Linear in features and dependencies."""
 from typing import Any
 
-from hitl.card_text import Nearest, Problem, key, shorten
+from hitl.card.text import Nearest, Problem, key, shorten
 
 
 def titles(features: list[Any]) -> list[str]:
