@@ -14,7 +14,8 @@ from engine.loop.fakes import FakeBranches, FakeLauncher
 from engine.loop.loop import SwarmEngine
 from engine.runtimes import Choice, Fake
 from engine.store.db import Database, open_database
-from hitl import sessions, ticket_generator
+from hitl import ticket_generator
+from hitl.session import sessions
 
 SLOTS = (2, 64)
 

@@ -10,8 +10,8 @@ from bench.sizes import Size
 from bench.store import drop_triggers, raw_connection
 from engine.config import Config
 from engine.store.db import Database, open_database
-from hitl import sessions
 from hitl.card.spec_card import normalise, validate
+from hitl.session import sessions
 from hitl.ticket_generator import _build
 
 TICKET = ("insert into tickets (id, session_id, tenant_id, type, title, description, acceptance_criteria, status, parent_id, position)"

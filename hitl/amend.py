@@ -12,10 +12,11 @@ from engine.errors import BadRequest, NotFound, WrongState
 from engine.store.db import Database
 from engine.tickets import settle
 from engine.tickets.states import NOW
-from hitl import amend_tickets, amendment, sessions
+from hitl import amend_tickets, amendment
 from hitl.card import diff as card_diff
 from hitl.card.spec_card import normalise, validate
-from hitl.card_base import present_sha256
+from hitl.session import sessions
+from hitl.session.seen_card import present_sha256
 from hitl.web import strict_json
 
 SOURCE = "amendment"

@@ -3,11 +3,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from engine.errors import SwarmError
-from hitl import amend, amend_tickets, amendment, card_facts, sessions
+from hitl import amend, amend_tickets, amendment, card_facts
 from hitl.amendment import Delta
 from hitl.card import diff_in_words
 from hitl.card.graph import resolve, titles
 from hitl.page_frame import swarm
+from hitl.session import sessions
 from hitl.web.filters import word
 from hitl.web.guard import current_tenant
 

@@ -5,9 +5,11 @@ from typing import Any
 from flask import Blueprint, Response, jsonify
 
 from engine.errors import NotFound
-from hitl import amend, card_actions, card_versions, drafting, sessions
+from hitl import amend, card_actions, drafting
 from hitl.card.spec_card import warnings_of
-from hitl.card_base import present_sha256
+from hitl.session import sessions
+from hitl.session import versions as card_versions
+from hitl.session.seen_card import present_sha256
 from hitl.web.guard import current_tenant, json_body, optional_json_body
 from hitl.web.input import base, number, swarm
 

@@ -3,7 +3,7 @@ import sqlite3
 from typing import Any
 
 from engine.store.db import Database
-from hitl import sessions
+from hitl.session import sessions
 
 COLUMNS = (  # key, title, who acts next, statuses
     ("queued", "Queued", "engine", ("pending", "blocked", "ready")),

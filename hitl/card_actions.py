@@ -4,11 +4,13 @@ from typing import Any
 from engine.config import Config
 from engine.errors import BadRequest
 from engine.store.db import Database
-from hitl import card_versions, interview, sessions
+from hitl import interview
 from hitl.card.edits import edit
 from hitl.card.spec_card import validate
-from hitl.card_base import Base
 from hitl.drafting import import_markdown
+from hitl.session import sessions
+from hitl.session import versions as card_versions
+from hitl.session.seen_card import Base
 
 
 def edit_card(db: Database, config: Config, tenant: str, session_id: str, edits: Any, base: Base | None = None, source: str = "api") -> dict[str, Any]:

@@ -5,7 +5,7 @@ from typing import Any
 
 from engine.agents import AGENTS
 from engine.errors import SwarmError
-from hitl import card_versions, facts
+from hitl import facts
 from hitl.card import diff as card_diff
 from hitl.card import diff_in_words
 from hitl.card.form import LISTS, text, texts
@@ -13,6 +13,7 @@ from hitl.card.graph import titles
 from hitl.card.spec_card import normalise
 from hitl.graph_small import small_layout
 from hitl.page_frame import swarm
+from hitl.session import versions as card_versions
 from hitl.web.guard import current_tenant
 
 MOST_FEATURES = 300  # of a card that one page shows

@@ -4,8 +4,9 @@ from typing import Any
 
 from engine.errors import InvalidCard
 from engine.store.db import Database
-from hitl import card_versions, questions, sessions
 from hitl.card.coverage import LABELS, lacking
+from hitl.session import questions, sessions
+from hitl.session import versions as card_versions
 
 
 def conversation_view(db: Database, tenant: str, session_id: str) -> dict[str, Any]:

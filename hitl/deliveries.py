@@ -8,7 +8,7 @@ from flask import Blueprint, Response, jsonify, request
 from engine.errors import Forbidden, NotFound
 from engine.store.db import Database
 from engine.times import utc
-from hitl import sessions
+from hitl.session import sessions
 from hitl.web.guard import current_tenant, parse_object, read_body
 from hitl.web.input import swarm
 

@@ -15,8 +15,8 @@ from engine.loop.loop import SwarmEngine
 from engine.loop.slot import EngineSlot
 from engine.store.db import Database, open_database
 from engine.store.journal import Changes, since
-from hitl import sessions
 from hitl.card import sample
+from hitl.session import sessions
 from hitl.ticket_generator import start_build
 
 PATIENCE = 600.0  # seconds

@@ -4,12 +4,14 @@ from typing import Any
 from engine.config import Config
 from engine.errors import BadRequest
 from engine.store.db import Database
-from hitl import card_versions, interview, sessions
+from hitl import interview
 from hitl.card.spec_card import validate
-from hitl.card_base import Base, present_sha256
 from hitl.drafters import Drafter
 from hitl.drafters.model import ModelDrafter
 from hitl.drafters.template import TemplateDrafter, card_of
+from hitl.session import sessions
+from hitl.session import versions as card_versions
+from hitl.session.seen_card import Base, present_sha256
 
 NAMES = ("auto", "template", "model")
 MARKDOWN_LIMIT = 1_000_000  # characters

@@ -3,7 +3,8 @@ from collections import Counter
 from typing import Any
 
 from engine.store.db import Database
-from hitl import boards, sessions
+from hitl import boards
+from hitl.session import sessions
 from hitl.ticket_views import parsed
 
 STATES = ("passed", "failed", "waiting", "waived", "unchecked")

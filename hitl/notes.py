@@ -7,8 +7,9 @@ from typing import Any
 from engine.job import usage
 from engine.store.db import Database
 from engine.tickets import decisions
-from hitl import questions, sessions, used
+from hitl import used
 from hitl.card.coverage import LABELS
+from hitl.session import questions, sessions
 from hitl.ticket_views import parsed
 
 

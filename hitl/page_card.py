@@ -4,11 +4,13 @@ from typing import Any
 from flask import Blueprint, Response, make_response, render_template, request
 
 from engine.errors import BadRequest, InvalidCard, SwarmError
-from hitl import card_actions, card_facts, card_versions, drafting, facts, session_screen, sessions
+from hitl import card_actions, card_facts, drafting, facts, session_screen
 from hitl.card import diff_in_words
 from hitl.card import form as card_form
-from hitl.card_base import Base
 from hitl.page_frame import render, swarm
+from hitl.session import sessions
+from hitl.session import versions as card_versions
+from hitl.session.seen_card import Base
 from hitl.web import strict_json
 from hitl.web.forms import attempt, go, typed_text
 from hitl.web.guard import current_tenant

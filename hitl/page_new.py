@@ -5,11 +5,12 @@ from typing import Any
 from flask import Blueprint, Response, make_response
 
 from engine.errors import SwarmError
-from hitl import interview, screens, sessions
+from hitl import interview, screens
 from hitl.card import sample
 from hitl.card.text import shorten
 from hitl.page_card import parsed
 from hitl.page_frame import swarm
+from hitl.session import sessions
 from hitl.web.forms import go, typed_text
 from hitl.web.guard import current_tenant
 

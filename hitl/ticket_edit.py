@@ -7,9 +7,9 @@ from engine.store.db import Database
 from engine.tickets import decisions
 from engine.tickets.approved_card import approved_card
 from engine.tickets.states import NOW, get
-from hitl import sessions
 from hitl.card import spec_card
 from hitl.card.review_rule import review_asked
+from hitl.session import sessions
 from hitl.web.strict_json import as_given
 
 FIELDS = ("title", "description", "acceptance_criteria")

@@ -11,9 +11,9 @@ from engine.config import Config
 from engine.errors import NotApproved, NotConfirmed, WrongState
 from engine.store.db import Database, open_database
 from engine.tickets.states import NOW
-from hitl import sessions
 from hitl.card import sample
 from hitl.card.spec_card import Checked, normalise, validate
+from hitl.session import sessions
 from hitl.web.strict_json import as_given, canonical
 
 TICKETS = ("insert into tickets (id, session_id, tenant_id, type, title, description, acceptance_criteria, status, parent_id, position, priority,"

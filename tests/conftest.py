@@ -81,7 +81,8 @@ def db(request: pytest.FixtureRequest, config: Config) -> Iterator[Database]:
 
 def build(db: Database, config: Config, card: dict, tenant: str = "default", session: str | None = None) -> str:
     """A session whose build of `card` has just begun. -> its id."""
-    from hitl import sessions, ticket_generator
+    from hitl import ticket_generator
+    from hitl.session import sessions
     session = sessions.create(db, config, tenant, project_name=card["name"], spec_card=card)
     sessions.approve(db, tenant, session, db.value("select spec_sha256 from hitl_sessions where id = ?", (session,)))
     ticket_generator.start_build(db, config, tenant, session, {"confirmed": True})

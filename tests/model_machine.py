@@ -22,7 +22,8 @@ from engine.loop.launch import Look
 from engine.store.db import Database, open_database
 from engine.tickets.states import claims
 from engine.times import utc
-from hitl import sessions, ticket_generator
+from hitl import ticket_generator
+from hitl.session import sessions
 
 TENANTS = ("default", "other")
 OF_FEATURES = ("no_change", "checked", "question")  # other runs end well instead

@@ -4,7 +4,8 @@ from conftest import build, statuses
 
 from engine.errors import BadRequest, InvalidCard, NotFound, WrongState
 from engine.tickets.states import claims, settle, steering
-from hitl import amend, sessions
+from hitl import amend
+from hitl.session import sessions
 from hitl.web.strict_json import sha256
 
 TENANT = "default"

@@ -308,7 +308,7 @@ def test_a_feature_set_to_ready_by_hand_under_a_cancelled_epic_does_not_leave_it
 
 
 def test_a_ticket_of_a_cancelled_session_cannot_be_revived(db: Database, config: Config) -> None:
-    from hitl import sessions
+    from hitl.session import sessions
     session = build(db, config, TWO)
     sessions.cancel(db, "default", session)
     assert set(statuses(db, session).values()) == {"cancelled"}

@@ -2,10 +2,11 @@
 import pytest
 
 from engine.errors import BadRequest, InvalidCard, NotFound, WrongState
-from hitl import card_actions, conversation, interview, sessions
+from hitl import card_actions, conversation, interview
 from hitl.answers import EXAMPLE, FRESH, ONE
 from hitl.card import coverage
 from hitl.card.coverage import lacking
+from hitl.session import sessions
 from hitl.web.strict_json import sha256
 
 TENANT = "default"

@@ -8,11 +8,12 @@ import pytest
 from model_server import drips, fails, floods, hangs, model_server, raw, says
 
 from engine.errors import BadRequest, WrongState
-from hitl import drafting, sessions
+from hitl import drafting
 from hitl.card.spec_card import SCHEMA
-from hitl.card_base import Base
 from hitl.drafters import Brief
 from hitl.drafters.model import ModelDrafter
+from hitl.session import sessions
+from hitl.session.seen_card import Base
 
 GOOD = {"name": "Words", "description": "Counts words.", "features": [{"title": "Count", "acceptance_criteria": ["It counts"]}, {"title": "Print"}]}
 BAD = {"name": "Words", "features": [{"title": "Count", "depends_on": ["Cuont"]}]}

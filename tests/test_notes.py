@@ -1,8 +1,9 @@
 """The story of a session as Markdown: what was said, asked, assumed, approved and amended."""
 from serving import CARD
 
-from hitl import amend, interview, sessions
+from hitl import amend, interview
 from hitl.notes import notes_markdown
+from hitl.session import sessions
 from hitl.ticket_generator import start_build
 from hitl.web.strict_json import sha256
 

@@ -7,8 +7,8 @@ import pytest
 from engine.config import Config
 from engine.errors import BadRequest, InvalidCard, NotFound, WrongState
 from engine.tickets.states import steering
-from hitl import sessions
 from hitl.card import sample
+from hitl.session import sessions
 from hitl.ticket_generator import start_build
 from hitl.web.strict_json import canonical, sha256
 

@@ -9,8 +9,8 @@ import pytest
 
 from engine.config import ROOT
 from engine.errors import InvalidCard, NotApproved, NotConfirmed, NotFound, WrongState
-from hitl import sessions
 from hitl.card import sample
+from hitl.session import sessions
 from hitl.ticket_generator import generate_tickets, start_build
 from hitl.web.strict_json import sha256
 

@@ -5,7 +5,7 @@ from typing import Any
 from flask import current_app, request
 
 from engine.errors import BadRequest
-from hitl.card_base import Base, base_of
+from hitl.session.seen_card import Base, base_of
 
 PAGE = 500  # entries in one answer
 

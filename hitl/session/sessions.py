@@ -13,12 +13,12 @@ from engine.git.source import validate_source
 from engine.store.db import Database
 from engine.tickets import steering
 from engine.tickets.states import NOW
-from hitl import questions
 from hitl.card import sample
 from hitl.card.coverage import lacking
 from hitl.card.spec_card import Checked, invalid, validate
 from hitl.card.text import text_problems
-from hitl.card_base import Base, present_sha256
+from hitl.session import questions
+from hitl.session.seen_card import Base, present_sha256
 from hitl.web import strict_json
 
 NAME_LIMIT, DESCRIPTION_LIMIT = 200, 100_000

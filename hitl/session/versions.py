@@ -4,9 +4,9 @@ from typing import Any
 
 from engine.errors import NotFound
 from engine.store.db import Database
-from hitl import sessions
 from hitl.card import diff as card_diff
 from hitl.card.diff import Change
+from hitl.session import sessions
 
 
 def versions_view(db: Database, tenant: str, session_id: str) -> list[dict[str, Any]]:
