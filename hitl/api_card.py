@@ -5,8 +5,10 @@ from typing import Any
 from flask import Blueprint, Response, jsonify
 
 from engine.errors import NotFound
-from hitl import amend, card_actions, drafting
+from hitl import amend
 from hitl.card.spec_card import warnings_of
+from hitl.drafting import draft as drafting
+from hitl.drafting import edit as card_actions
 from hitl.session import sessions
 from hitl.session import versions as card_versions
 from hitl.session.seen_card import present_sha256

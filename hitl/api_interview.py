@@ -2,7 +2,7 @@
 from flask import Blueprint, Response, jsonify
 
 from engine.errors import BadRequest
-from hitl import conversation, interview
+from hitl.drafting import conversation, interview
 from hitl.web.guard import current_tenant, json_body, optional_json_body
 from hitl.web.input import swarm
 

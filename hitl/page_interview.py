@@ -5,8 +5,10 @@ from typing import Any
 from flask import Blueprint, Response, request
 
 from engine.errors import SwarmError
-from hitl import drafting, facts, interview, session_screen
+from hitl import facts, session_screen
 from hitl.card_facts import Typed
+from hitl.drafting import draft as drafting
+from hitl.drafting import interview
 from hitl.page_card import base_of_form
 from hitl.page_frame import swarm
 from hitl.web.forms import attempt, typed_text

@@ -5,9 +5,10 @@ from typing import Any
 from flask import Blueprint, Response, make_response
 
 from engine.errors import SwarmError
-from hitl import interview, screens
+from hitl import screens
 from hitl.card import sample
 from hitl.card.text import shorten
+from hitl.drafting import interview
 from hitl.page_card import parsed
 from hitl.page_frame import swarm
 from hitl.session import sessions

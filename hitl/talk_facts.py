@@ -1,11 +1,12 @@
 """The conversation of a session as its page shows it: what was said, asked and answered, in order, and what each of it changed."""
 from typing import Any
 
-from hitl import conversation, drafting
 from hitl.card import diff_in_words
 from hitl.card.coverage import LABELS
 from hitl.card_facts import Typed
-from hitl.drafters.model import ModelDrafter
+from hitl.drafting import conversation
+from hitl.drafting import draft as drafting
+from hitl.drafting.drafters.model import ModelDrafter
 from hitl.page_frame import swarm
 from hitl.web.guard import current_tenant
 

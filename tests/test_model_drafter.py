@@ -8,10 +8,10 @@ import pytest
 from model_server import drips, fails, floods, hangs, model_server, raw, says
 
 from engine.errors import BadRequest, WrongState
-from hitl import drafting
 from hitl.card.spec_card import SCHEMA
-from hitl.drafters import Brief
-from hitl.drafters.model import ModelDrafter
+from hitl.drafting.draft import draft as drafting
+from hitl.drafting.drafters import Brief
+from hitl.drafting.drafters.model import ModelDrafter
 from hitl.session import sessions
 from hitl.session.seen_card import Base
 

@@ -1,7 +1,8 @@
 """The story of a session as Markdown: what was said, asked, assumed, approved and amended."""
 from serving import CARD
 
-from hitl import amend, interview
+from hitl import amend
+from hitl.drafting.draft import interview
 from hitl.notes import notes_markdown
 from hitl.session import sessions
 from hitl.ticket_generator import start_build

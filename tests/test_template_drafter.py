@@ -4,8 +4,8 @@ import time
 import pytest
 
 from hitl.card.spec_card import validate
-from hitl.drafters import Brief
-from hitl.drafters.template import TemplateDrafter, card_of
+from hitl.drafting.drafters import Brief
+from hitl.drafting.drafters.template import TemplateDrafter, card_of
 
 SPEC = """# Feature Specification: Photo albums
 

@@ -6,7 +6,7 @@ from typing import Any
 from engine.errors import NotFound
 from engine.store.db import Database
 from engine.tickets.states import NOW
-from hitl.answers import Question
+from hitl.drafting.topics import Question
 
 MOST = 5  # of one session
 

@@ -2,7 +2,7 @@
 import json
 
 from engine.errors import SwarmError
-from hitl.drafters import Brief
+from hitl.drafting.drafters import Brief
 
 SYSTEM = """You turn an idea into a spec card: a JSON object that a person reads and approves before coding agents build it.
 

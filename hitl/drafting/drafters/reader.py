@@ -2,9 +2,9 @@
 what is nothing else goes into the description."""
 import re
 
-from hitl.drafters import phrases
-from hitl.drafters.outline import Block, blocks, plain
-from hitl.drafters.parts import Part, Parts, part
+from hitl.drafting.drafters import phrases
+from hitl.drafting.drafters.outline import Block, blocks, plain
+from hitl.drafting.drafters.parts import Part, Parts, part
 
 _META = re.compile(r"\*{0,2}(feature branch|created|status|date|spec|plan|author|version|tests|organization|prerequisites)\*{0,2}\s*:", re.I)
 _REPOSITORY = re.compile(r"\*{0,2}repository\*{0,2}\s*:\*{0,2}\s*`?(\S{1,300}?)`?", re.I)

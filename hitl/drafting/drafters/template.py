@@ -1,13 +1,13 @@
 """The drafter that needs no model: what the text itself states becomes the card, the same card for the same text."""
 from typing import Any
 
-from hitl.answers import write
 from hitl.card.coverage import RISKS, SCOPE, is_placeholder
 from hitl.card.text import key
-from hitl.drafters import Brief, Drafted
-from hitl.drafters.parts import Part, Parts, features
-from hitl.drafters.reader import read
-from hitl.drafters.tasks import tasks
+from hitl.drafting.drafters import Brief, Drafted
+from hitl.drafting.drafters.parts import Part, Parts, features
+from hitl.drafting.drafters.reader import read
+from hitl.drafting.drafters.tasks import tasks
+from hitl.drafting.topics import write
 
 KEPT = ("repository", "base_branch", "review", "checks", "technical_requirements")  # of the present card, where the text does not say it
 NAME_LIMIT = 200

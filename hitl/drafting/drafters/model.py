@@ -13,9 +13,9 @@ from typing import Any
 from engine.config import Config
 from engine.errors import BadRequest, SwarmError
 from hitl.card.spec_card import SCHEMA, validate
-from hitl.drafters import Brief, Drafted
-from hitl.drafters.prompt import messages, repair
-from hitl.drafters.template import TemplateDrafter
+from hitl.drafting.drafters import Brief, Drafted
+from hitl.drafting.drafters.prompt import messages, repair
+from hitl.drafting.drafters.template import TemplateDrafter
 from hitl.web import strict_json
 
 LARGEST = 2_000_000  # bytes of a reply

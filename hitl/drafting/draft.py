@@ -4,11 +4,11 @@ from typing import Any
 from engine.config import Config
 from engine.errors import BadRequest
 from engine.store.db import Database
-from hitl import interview
 from hitl.card.spec_card import validate
-from hitl.drafters import Drafter
-from hitl.drafters.model import ModelDrafter
-from hitl.drafters.template import TemplateDrafter, card_of
+from hitl.drafting import interview
+from hitl.drafting.drafters import Drafter
+from hitl.drafting.drafters.model import ModelDrafter
+from hitl.drafting.drafters.template import TemplateDrafter, card_of
 from hitl.session import sessions
 from hitl.session import versions as card_versions
 from hitl.session.seen_card import Base, present_sha256

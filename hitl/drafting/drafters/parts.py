@@ -4,8 +4,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from hitl.card.text import key
-from hitl.drafters import phrases
-from hitl.drafters.outline import plain
+from hitl.drafting.drafters import phrases
+from hitl.drafting.drafters.outline import plain
 
 TITLE = 100  # characters; a longer one goes on in the description
 

@@ -4,10 +4,10 @@ from typing import Any
 from engine.config import Config
 from engine.errors import BadRequest
 from engine.store.db import Database
-from hitl import interview
 from hitl.card.edits import edit
 from hitl.card.spec_card import validate
-from hitl.drafting import import_markdown
+from hitl.drafting import interview
+from hitl.drafting.draft import import_markdown
 from hitl.session import sessions
 from hitl.session import versions as card_versions
 from hitl.session.seen_card import Base

@@ -10,11 +10,11 @@ from typing import Any
 from engine.config import Config
 from engine.errors import BadRequest, WrongState
 from engine.store.db import Database
-from hitl import answers
 from hitl.card.coverage import lacking
 from hitl.card.spec_card import validate
-from hitl.drafters import Brief
-from hitl.drafters.template import TemplateDrafter, add_text
+from hitl.drafting import topics as answers
+from hitl.drafting.drafters import Brief
+from hitl.drafting.drafters.template import TemplateDrafter, add_text
 from hitl.session import questions, sessions
 
 MESSAGE_LIMIT, ANSWER_LIMIT, MOST_MESSAGES = 100_000, 10_000, 500

@@ -4,8 +4,8 @@ Its order is stated: what is marked [P] may run beside its neighbours that are, 
 off is done and left out."""
 import re
 
-from hitl.drafters.outline import blocks, plain
-from hitl.drafters.parts import Part, part
+from hitl.drafting.drafters.outline import blocks, plain
+from hitl.drafting.drafters.parts import Part, part
 
 _TASK = re.compile(r"\*{0,2}T(\d{2,4})\*{0,2}:?\s+((?:\[[^\]]{1,10}\]\s*)*)(\S.*)", re.S)
 
