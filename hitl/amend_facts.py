@@ -3,8 +3,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from engine.errors import SwarmError
-from hitl import amend, amend_tickets, amendment, card_facts
-from hitl.amendment import Delta
+from hitl import card_facts
+from hitl.amend import delta as amendment
+from hitl.amend import proposals
+from hitl.amend import tickets as amend_tickets
+from hitl.amend.delta import Delta
 from hitl.card import diff_in_words
 from hitl.card.graph import resolve, titles
 from hitl.page_frame import swarm
@@ -37,7 +40,7 @@ def plan(session_id: str) -> Plan:
     row = sessions.get(swarm().db, current_tenant(), session_id)
     tickets = amend_tickets.places(swarm().db, row)
     card = sessions.current_card(row)
-    proposed = amend.amendment_view(swarm().db, current_tenant(), session_id)["amendment"]
+    proposed = proposals.amendment_view(swarm().db, current_tenant(), session_id)["amendment"]
     delta: Delta = proposed["delta"] if proposed else {"add": [], "change": [], "drop": []}
     return Plan(card, amendment.amended(card, delta, tickets), delta, tickets, amendment.order(delta, tickets),
                 f"{row['approved_sha256']}.{proposed['sha256'] if proposed else ''}")
@@ -45,7 +48,7 @@ def plan(session_id: str) -> Plan:
 
 def shown(session_id: str) -> dict[str, Any]:
     """{"features": rows, "proposed", "changes", "more", "history", "fits": why it cannot be amended at all, or ''}."""
-    view = amend.amendment_view(swarm().db, current_tenant(), session_id)
+    view = proposals.amendment_view(swarm().db, current_tenant(), session_id)
     proposed = view["amendment"]
     changes, more = diff_in_words.shown(proposed["changes"]) if proposed else ([], 0)
     approved = [each for each in view["history"] if each["state"] == "approved"]

@@ -8,7 +8,8 @@ from engine.errors import NotFound
 from engine.git.branches import repository_path
 from engine.git.repository import Repository
 from engine.tickets import answers, claims, decisions, steering
-from hitl import openapi, ticket_edit, ticket_views, views
+from hitl import openapi, ticket_views, views
+from hitl.amend import ticket_edit
 from hitl.api_card import card_api
 from hitl.api_evidence import evidence_api
 from hitl.api_interview import interview_api

@@ -5,7 +5,7 @@ from typing import Any
 from flask import Blueprint, Response, jsonify
 
 from engine.errors import NotFound
-from hitl import amend
+from hitl.amend import proposals
 from hitl.card.spec_card import warnings_of
 from hitl.drafting import draft as drafting
 from hitl.drafting import edit as card_actions
@@ -93,23 +93,23 @@ def diff(session_id: str) -> Response:
 
 @card_api.post("/hitl/<session_id>/amend")
 def propose(session_id: str) -> Response:
-    amend.propose(swarm().db, swarm().config, current_tenant(), session_id, json_body())
+    proposals.propose(swarm().db, swarm().config, current_tenant(), session_id, json_body())
     return amendment(session_id)
 
 
 @card_api.get("/hitl/<session_id>/amendment")
 def amendment(session_id: str) -> Response:
-    return jsonify(amend.amendment_view(swarm().db, current_tenant(), session_id))
+    return jsonify(proposals.amendment_view(swarm().db, current_tenant(), session_id))
 
 
 @card_api.post("/hitl/<session_id>/amendment/approve")
 def approve_amendment(session_id: str) -> Response:
-    amend.approve(swarm().db, swarm().config, current_tenant(), session_id, json_body().get("sha256"))
+    proposals.approve(swarm().db, swarm().config, current_tenant(), session_id, json_body().get("sha256"))
     return amendment(session_id)
 
 
 @card_api.post("/hitl/<session_id>/amendment/discard")
 def discard_amendment(session_id: str) -> Response:
     optional_json_body()
-    amend.discard(swarm().db, current_tenant(), session_id)
+    proposals.discard(swarm().db, current_tenant(), session_id)
     return amendment(session_id)

@@ -5,9 +5,10 @@ from typing import Any
 from flask import Blueprint, Response, make_response, request
 
 from engine.errors import BadRequest, SwarmError, WrongState
-from hitl import amend, amend_facts, card_facts, facts, session_screen
+from hitl import amend_facts, card_facts, facts, session_screen
+from hitl.amend import proposals
+from hitl.amend.delta import Delta
 from hitl.amend_facts import Plan
-from hitl.amendment import Delta
 from hitl.card import form as card_form
 from hitl.card.graph import titles
 from hitl.card.text import key
@@ -60,9 +61,9 @@ def propose(session_id: str) -> Response:
             raise WrongState("The amendment has changed since you looked at it. Look at it and decide anew.")
         delta = _changed(made)
         if any(delta.values()):
-            amend.propose(db, config, tenant, session_id, dict(delta))
+            proposals.propose(db, config, tenant, session_id, dict(delta))
         elif any(made.delta.values()):
-            amend.discard(db, tenant, session_id)
+            proposals.discard(db, tenant, session_id)
     except SwarmError as error:
         if error.status >= 500 or error.status == 404:
             raise
@@ -151,6 +152,6 @@ def _differs(before: dict[str, Any], values: dict[str, Any], names: list[str], m
 def decide(session_id: str, what: str) -> Response:
     db, config, tenant = swarm().db, swarm().config, current_tenant()
     if what == "discard":
-        return attempt(lambda: amend.discard(db, tenant, session_id), f"/sessions/{session_id}/amend", lambda error: page(session_id, error))
-    return attempt(lambda: amend.approve(db, config, tenant, session_id, request.form.get("sha256", "")), f"/sessions/{session_id}",
+        return attempt(lambda: proposals.discard(db, tenant, session_id), f"/sessions/{session_id}/amend", lambda error: page(session_id, error))
+    return attempt(lambda: proposals.approve(db, config, tenant, session_id, request.form.get("sha256", "")), f"/sessions/{session_id}",
                    lambda error: page(session_id, error))

@@ -5,7 +5,8 @@ from typing import Any
 from flask import Blueprint, Response, request
 
 from engine.tickets import decisions
-from hitl import screens, ticket_edit
+from hitl import screens
+from hitl.amend import ticket_edit
 from hitl.card.form import criteria
 from hitl.page_frame import swarm
 from hitl.web.forms import attempt, typed_text

@@ -4,7 +4,7 @@ from conftest import build, statuses
 
 from engine.errors import BadRequest, InvalidCard, NotFound, WrongState
 from engine.tickets.states import claims, settle, steering
-from hitl import amend
+from hitl.amend.proposals import proposals
 from hitl.session import sessions
 from hitl.web.strict_json import sha256
 
@@ -24,12 +24,12 @@ def session(db, config):
 
 
 def proposed(db, config, session, **delta):
-    amend.propose(db, config, TENANT, session, delta)
-    return amend.amendment_view(db, TENANT, session)["amendment"]
+    proposals.propose(db, config, TENANT, session, delta)
+    return proposals.amendment_view(db, TENANT, session)["amendment"]
 
 
 def approved(db, config, session, **delta):
-    amend.approve(db, config, TENANT, session, proposed(db, config, session, **delta)["sha256"])
+    proposals.approve(db, config, TENANT, session, proposed(db, config, session, **delta)["sha256"])
 
 
 def edges(db):
@@ -96,11 +96,11 @@ def test_what_has_started_or_is_closed_is_never_touched(db, config, session, sta
     ready = proposed(db, config, session, **delta)
     db.execute("update tickets set status = ? where id = ?", (status, A))
     before = everything(db)
-    for do in (lambda: proposed(db, config, session, **delta), lambda: amend.approve(db, config, TENANT, session, ready["sha256"])):
+    for do in (lambda: proposed(db, config, session, **delta), lambda: proposals.approve(db, config, TENANT, session, ready["sha256"])):
         with pytest.raises(WrongState) as refused:
             do()
         assert refused.value.extra["code"] == "already_started" and refused.value.extra["tickets"] == [{"ticket": A, "status": status}]
-    assert everything(db) == before and amend.amendment_view(db, TENANT, session)["amendment"]["started"] == [{"ticket": A, "status": status}]
+    assert everything(db) == before and proposals.amendment_view(db, TENANT, session)["amendment"]["started"] == [{"ticket": A, "status": status}]
 
 
 def test_a_ticket_that_waits_for_its_second_run_has_started(db, config, session):
@@ -116,7 +116,7 @@ def test_a_ticket_that_waits_for_its_second_run_has_started(db, config, session)
 def test_only_a_build_is_amended(db, config, session, state):
     found = proposed(db, config, session, add=[{"title": "D"}])
     db.execute("update hitl_sessions set state = ?", (state,))
-    for do in (lambda: proposed(db, config, session, add=[{"title": "E"}]), lambda: amend.approve(db, config, TENANT, session, found["sha256"])):
+    for do in (lambda: proposed(db, config, session, add=[{"title": "E"}]), lambda: proposals.approve(db, config, TENANT, session, found["sha256"])):
         with pytest.raises(WrongState) as refused:
             do()
         assert refused.value.extra["currentState"] == state
@@ -127,19 +127,19 @@ def test_only_the_proposal_that_was_looked_at_is_approved_and_once(db, config, s
     first = proposed(db, config, session, add=[{"title": "D"}])
     second = proposed(db, config, session, add=[{"title": "E"}])
     with pytest.raises(WrongState) as refused:
-        amend.approve(db, config, TENANT, session, first["sha256"])
+        proposals.approve(db, config, TENANT, session, first["sha256"])
     assert (refused.value.extra["sha256"], refused.value.extra["given_sha256"]) == (second["sha256"], first["sha256"])
-    amend.approve(db, config, TENANT, session, second["sha256"])
+    proposals.approve(db, config, TENANT, session, second["sha256"])
     with pytest.raises(NotFound):
-        amend.approve(db, config, TENANT, session, second["sha256"])
+        proposals.approve(db, config, TENANT, session, second["sha256"])
     assert [row[0] for row in db.all("select title from tickets order by seq")] == ["Test", "A", "B", "C", "E"]
-    assert [each["state"] for each in amend.amendment_view(db, TENANT, session)["history"]] == ["approved", "discarded"]
+    assert [each["state"] for each in proposals.amendment_view(db, TENANT, session)["history"]] == ["approved", "discarded"]
 
 
 def test_a_discarded_proposal_is_gone(db, config, session):
     found = proposed(db, config, session, add=[{"title": "D"}])
-    amend.discard(db, TENANT, session)
-    for do in (lambda: amend.discard(db, TENANT, session), lambda: amend.approve(db, config, TENANT, session, found["sha256"])):
+    proposals.discard(db, TENANT, session)
+    for do in (lambda: proposals.discard(db, TENANT, session), lambda: proposals.approve(db, config, TENANT, session, found["sha256"])):
         with pytest.raises(NotFound):
             do()
 
@@ -177,7 +177,7 @@ def test_a_feature_that_would_wait_for_a_dropped_one_is_refused(db, config, sess
     {"drop": [A], "change": [{"ticket": A, "set": {"title": "X"}}]}])
 def test_what_is_no_delta_is_refused(db, config, session, body):
     with pytest.raises(BadRequest):
-        amend.propose(db, config, TENANT, session, body)
+        proposals.propose(db, config, TENANT, session, body)
 
 
 def test_a_card_that_was_changed_by_hand_is_not_amended(db, config, session):

@@ -1,7 +1,7 @@
 """The story of a session as Markdown: what was said, asked, assumed, approved and amended."""
 from serving import CARD
 
-from hitl import amend
+from hitl.amend.proposals import proposals
 from hitl.drafting.draft import interview
 from hitl.notes import notes_markdown
 from hitl.session import sessions
@@ -19,10 +19,10 @@ def test_the_story_is_told_from_the_idea_to_the_amendment(db, config):
     sessions.put_card(db, config, TENANT, session, CARD)
     sessions.approve(db, TENANT, session, sha256(CARD))
     start_build(db, config, TENANT, session, {"confirmed": True})
-    amend.propose(db, config, TENANT, session, {"add": [{"title": "F3"}], "drop": ["TKT-003"]})
-    proposed = amend.amendment_view(db, TENANT, session)["amendment"]
-    amend.approve(db, config, TENANT, session, proposed["sha256"])
-    amend.propose(db, config, TENANT, session, {"change": [{"ticket": "TKT-002", "set": {"title": "G"}}]})
+    proposals.propose(db, config, TENANT, session, {"add": [{"title": "F3"}], "drop": ["TKT-003"]})
+    proposed = proposals.amendment_view(db, TENANT, session)["amendment"]
+    proposals.approve(db, config, TENANT, session, proposed["sha256"])
+    proposals.propose(db, config, TENANT, session, {"change": [{"ticket": "TKT-002", "set": {"title": "G"}}]})
     text = notes_markdown(db, TENANT, session)
     assert [line for line in text.splitlines() if line.startswith("#")] == [
         "# Greeter", "## What was said", "## Questions and answers", "## Assumptions", "## Spec card", "## Amendments", "## Tickets",

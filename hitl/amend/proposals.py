@@ -12,7 +12,8 @@ from engine.errors import BadRequest, NotFound, WrongState
 from engine.store.db import Database
 from engine.tickets import settle
 from engine.tickets.states import NOW
-from hitl import amend_tickets, amendment
+from hitl.amend import delta as amendment
+from hitl.amend import tickets as amend_tickets
 from hitl.card import diff as card_diff
 from hitl.card.spec_card import normalise, validate
 from hitl.session import sessions
