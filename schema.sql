@@ -216,7 +216,7 @@ create table review_comments (
   tenant_id  text not null,
   ticket_id  text not null references tickets (id),
   tip_sha    text not null,
-  path       text not null,                               -- one name for each file, whatever its bytes are: hitl/diff_names.py
+  path       text not null,                               -- one name for each file, whatever its bytes are: hitl/changes/names.py
   side       text not null check (side in ('L', 'R')),    -- a line before the change, or after it
   line       integer not null check (line > 0),
   quoted     text not null,                               -- that line

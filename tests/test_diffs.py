@@ -1,7 +1,7 @@
 import pytest
 from conftest import git
 
-from hitl import diffs
+from hitl.changes import parse as diffs
 
 
 @pytest.fixture

@@ -6,9 +6,9 @@ from hypothesis import strategies as st
 from reviewing import INTEGRATION, SHOP
 
 from engine.job.prompt import prompt
-from hitl import diff_text
 from hitl.card.spec_card import normalise, validate
-from hitl.diff_names import name_of, path_of, unquoted
+from hitl.changes import diff_text
+from hitl.changes.names import name_of, path_of, unquoted
 
 URL = "/api/tickets/TKT-002"
 

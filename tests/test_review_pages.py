@@ -15,7 +15,7 @@ from engine.git.branches import repository_path
 from engine.job.prompt import prompt
 from engine.loop.loop import SwarmEngine
 from engine.tickets.states import review_comments, steering
-from hitl import diffs
+from hitl.changes import parse as diffs
 
 PATH = "/tickets/TKT-002/changes"
 EVIL = "<img src=x onerror=alert(1)>"

@@ -3,9 +3,9 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from hitl.diff_names import name_of, shown, unquoted
-from hitl.diff_text import Piece, spelled, visible
-from hitl.folding import FIRST_LINES, LARGE, is_generated
+from hitl.changes.diff_text import Piece, spelled, visible
+from hitl.changes.folding import FIRST_LINES, LARGE, is_generated
+from hitl.changes.names import name_of, shown, unquoted
 
 MOST_ROWS = 2000  # rows that one page shows; the rest is counted, and one press away
 

@@ -2,9 +2,9 @@
 from dataclasses import replace
 
 from engine.git.repository import PLAIN_DIFF, Repository
-from hitl import diffs
-from hitl.diff_names import name_of, path_of, shown
-from hitl.diff_text import visible
+from hitl.changes import parse as diffs
+from hitl.changes.diff_text import visible
+from hitl.changes.names import name_of, path_of, shown
 from hitl.ticket_views import DIFF_LIMIT
 
 NO_SPACE = ("--ignore-all-space",)

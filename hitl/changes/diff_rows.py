@@ -3,8 +3,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import zip_longest
 
-from hitl.diff_text import Piece, marked
-from hitl.diffs import Row
+from hitl.changes.diff_text import Piece, marked
+from hitl.changes.parse import Row
 
 
 @dataclass(slots=True)

@@ -2,7 +2,7 @@
 import re
 
 from engine.git.repository import PLAIN_DIFF, Repository
-from hitl.diffs import name_in_header
+from hitl.changes.parse import name_in_header
 
 LIMIT = 4_000_000  # bytes of a diff without context
 Hunk = tuple[int, int, int]  # first line before, how many, how many more after

@@ -11,9 +11,10 @@ from engine.git.repository import Repository
 from engine.store.db import Database
 from engine.tickets import review_comments as store
 from engine.tickets import states as tickets
-from hitl import change_files, diffs
-from hitl.diff_names import path_of
-from hitl.line_moves import Moves
+from hitl.changes import files as change_files
+from hitl.changes import parse as diffs
+from hitl.changes.line_moves import Moves
+from hitl.changes.names import path_of
 from hitl.ticket_views import parsed, span
 from hitl.web import filters as formats
 

@@ -4,8 +4,8 @@ from html import escape
 
 from markupsafe import Markup
 
-from hitl.diff_rows import Line, Pair
-from hitl.diff_text import Piece
+from hitl.changes.diff_rows import Line, Pair
+from hitl.changes.diff_text import Piece
 
 _MARKS = {"added": '<span class="visually-hidden">added</span><span aria-hidden="true">+</span>',
           "removed": '<span class="visually-hidden">removed</span><span aria-hidden="true">−</span>'}
