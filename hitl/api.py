@@ -8,7 +8,7 @@ from engine.errors import NotFound
 from engine.git.branches import repository_path
 from engine.git.repository import Repository
 from engine.tickets import answers, claims, decisions, steering
-from hitl import openapi, ticket_views, views
+from hitl import openapi
 from hitl.amend import ticket_edit
 from hitl.api_card import card_api
 from hitl.api_evidence import evidence_api
@@ -16,6 +16,8 @@ from hitl.api_interview import interview_api
 from hitl.api_review import review_api
 from hitl.session import sessions
 from hitl.ticket_generator import start_build
+from hitl.views import ticket as ticket_views
+from hitl.views import views
 from hitl.web.guard import current_tenant, json_body, optional_json_body
 from hitl.web.input import PAGE, number, swarm, text_of, whole
 

@@ -1,8 +1,8 @@
 """JSON of what came of the work: the proof of each criterion of a session, and what a run asked of its gateway."""
 from flask import Blueprint, Response, jsonify, request
 
-from hitl.asked import MOST, asked_view
-from hitl.evidence import PAGE, evidence_view
+from hitl.views.evidence import PAGE, evidence_view
+from hitl.views.gateway_requests import MOST, asked_view
 from hitl.web.guard import current_tenant
 from hitl.web.input import number, swarm
 

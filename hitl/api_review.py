@@ -7,8 +7,8 @@ from engine.errors import BadRequest
 from engine.tickets import review_comments as store
 from engine.tickets import states as tickets
 from engine.tickets import steering
-from hitl import views
 from hitl.changes import change as review
+from hitl.views import views
 from hitl.web.guard import current_tenant, json_body, optional_json_body
 from hitl.web.input import swarm, text_of
 

@@ -11,9 +11,9 @@ from hitl.card import diff_in_words
 from hitl.card.form import LISTS, text, texts
 from hitl.card.graph import titles
 from hitl.card.spec_card import normalise
-from hitl.graph_small import small_layout
 from hitl.page_frame import swarm
 from hitl.session import versions as card_versions
+from hitl.views.graph_small import small_layout
 from hitl.web.guard import current_tenant
 
 MOST_FEATURES = 300  # of a card that one page shows

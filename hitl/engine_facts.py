@@ -6,7 +6,7 @@ from flask import current_app, g
 
 from engine.git.call import check_git, git_version
 from engine.runtimes.qemu.describe import described
-from hitl import views
+from hitl.views import views
 from hitl.web.filters import duration, number, size
 
 NO_AGENT = "runbook"

@@ -8,9 +8,9 @@ from flask import current_app, g
 from engine.errors import InvalidCard, SwarmError
 from engine.store import journal
 from engine.tickets import review_comments
-from hitl import boards, views
 from hitl.card.spec_card import validate
-from hitl.ticket_views import dependents
+from hitl.views import boards, views
+from hitl.views.ticket import dependents
 from hitl.web.filters import number, word
 from hitl.web.guard import current_tenant
 

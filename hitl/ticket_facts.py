@@ -7,9 +7,12 @@ from typing import Any, BinaryIO
 from flask import current_app
 
 from engine.run.output import TIMES
-from hitl import facts, log_steps, used, views
+from hitl import facts
 from hitl.deliveries import delivery_line
-from hitl.ticket_views import run_of
+from hitl.views import log as log_steps
+from hitl.views import usage as used
+from hitl.views import views
+from hitl.views.ticket import run_of
 from hitl.web import filters as formats
 from hitl.web.guard import current_tenant
 

@@ -17,7 +17,7 @@ from engine.jobs import criteria_of
 from engine.runtimes import FakeOutcome
 from engine.store.db import Database
 from engine.tickets.states import change, decisions, steering
-from hitl.notes import notes_markdown
+from hitl.views.notes import notes_markdown
 
 CARD = {"name": "Demo", "features": [{"title": "F", "description": "```sh\necho no > a.txt\n```",
                                       "acceptance_criteria": [{"text": "says yes", "check": "grep yes a.txt"}, "looks good"]}]}

@@ -1,4 +1,4 @@
-from hitl.graph import layout, wrap
+from hitl.views.graph import layout, wrap
 
 
 def tickets(**after):

@@ -13,7 +13,7 @@ from engine.agents.base import Reading
 from engine.agents.log import events, read, why_failed
 from engine.jobs import Job, Limits, Means
 from engine.run.output import Log, Output
-from hitl.log_steps import fold
+from hitl.views.log import fold
 
 CLAUDE = [
     {"type": "system", "subtype": "init", "session_id": "s-1", "model": "m", "claude_code_version": "2"},

@@ -1,4 +1,4 @@
-from hitl.log_steps import fold
+from hitl.views.log import fold
 
 
 def test_marker_lines_begin_steps_and_count_as_lines():

@@ -11,7 +11,7 @@ from engine.commands.drain import drain
 from engine.config import Config
 from engine.store.db import Database
 from engine.tickets.states import claims, steering
-from hitl.evidence import evidence_view
+from hitl.views.evidence import evidence_view
 
 
 @pytest.fixture

@@ -3,9 +3,9 @@ from serving import CARD
 
 from hitl.amend.proposals import proposals
 from hitl.drafting.draft import interview
-from hitl.notes import notes_markdown
 from hitl.session import sessions
 from hitl.ticket_generator import start_build
+from hitl.views.notes import notes_markdown
 from hitl.web.strict_json import sha256
 
 TENANT = "default"

@@ -15,7 +15,7 @@ from hitl.changes import files as change_files
 from hitl.changes import parse as diffs
 from hitl.changes.line_moves import Moves
 from hitl.changes.names import path_of
-from hitl.ticket_views import parsed, span
+from hitl.views.ticket import parsed, span
 from hitl.web import filters as formats
 
 

@@ -14,12 +14,12 @@ from engine.runtimes import RUNTIMES
 from engine.runtimes.qemu.describe import described
 from engine.store import journal
 from engine.store.db import Database
-from hitl import used
-from hitl.board import board_view
 from hitl.card.spec_card import warnings_of
-from hitl.notes import notes_markdown
 from hitl.session import questions, sessions
-from hitl.ticket_views import diff_view, log_slice, request_dict, run_dict, runs_view, ticket_view, tickets_view
+from hitl.views import usage as used
+from hitl.views.board import board_view
+from hitl.views.notes import notes_markdown
+from hitl.views.ticket import diff_view, log_slice, request_dict, run_dict, runs_view, ticket_view, tickets_view
 from hitl.web import strict_json
 
 STALLED_SECONDS = 60.0  # a tick takes milliseconds, and failing ones are at most 30 s apart

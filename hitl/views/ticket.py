@@ -13,8 +13,8 @@ from engine.job import usage
 from engine.store.db import Database
 from engine.tickets import decisions
 from engine.tickets import states as tickets
-from hitl import used
 from hitl.session import sessions
+from hitl.views import usage as used
 
 LOG_LIMIT = 256_000     # bytes of a log in one answer
 DIFF_LIMIT = 2_000_000  # bytes of a diff

@@ -7,10 +7,10 @@ from typing import Any
 from engine.job import usage
 from engine.store.db import Database
 from engine.tickets import decisions
-from hitl import used
 from hitl.card.coverage import LABELS
 from hitl.session import questions, sessions
-from hitl.ticket_views import parsed
+from hitl.views import usage as used
+from hitl.views.ticket import parsed
 
 
 def notes_markdown(db: Database, tenant: str, session_id: str) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 from engine.config import Config
 from engine.gateway.record import LINES
 from engine.store.db import Database
-from hitl.ticket_views import parsed, run_of
+from hitl.views.ticket import parsed, run_of
 from hitl.web.filters import whole
 
 PIECE, LINE = 1_000_000, 20_000   # bytes of the record that are read at a time; no line of it is as long as the second

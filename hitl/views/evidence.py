@@ -3,9 +3,9 @@ from collections import Counter
 from typing import Any
 
 from engine.store.db import Database
-from hitl import boards
 from hitl.session import sessions
-from hitl.ticket_views import parsed
+from hitl.views import boards
+from hitl.views.ticket import parsed
 
 STATES = ("passed", "failed", "waiting", "waived", "unchecked")
 _OF_CRITERION = ("number", "text", "command", "state", "exit", "seconds", "waived")

@@ -2,7 +2,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from hitl.graph import layers
+from hitl.views.graph import layers
 
 WIDTH, HEIGHT = 138, 32   # of a node
 ACROSS, DOWN = 150, 56    # from node to node
