@@ -23,8 +23,8 @@ from engine.loop.slot import EngineSlot
 from engine.runtimes import choose
 from engine.store.db import Database, open_database
 from engine.store.journal import Changes
-from hitl.api import api
-from hitl.deliveries import deliveries_api
+from hitl.api.api import api
+from hitl.api.forge import deliveries_api
 from hitl.pages import error_page, pages
 from hitl.web import guard, live
 

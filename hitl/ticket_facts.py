@@ -8,7 +8,7 @@ from flask import current_app
 
 from engine.run.output import TIMES
 from hitl import facts
-from hitl.deliveries import delivery_line
+from hitl.api.forge import delivery_line
 from hitl.views import log as log_steps
 from hitl.views import usage as used
 from hitl.views import views

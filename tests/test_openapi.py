@@ -12,8 +12,8 @@ from serving import session
 from engine.config import Config
 from engine.errors import SwarmError
 from engine.tickets.states import settle
-from hitl.openapi import OPERATIONS, document
-from hitl.openapi.errors import RESPONSES
+from hitl.api.openapi import OPERATIONS, document
+from hitl.api.openapi.errors import RESPONSES
 
 load_all_checks()
 JUDGES = CHECKS.get_by_names(["not_a_server_error", "status_code_conformance", "content_type_conformance", "response_schema_conformance",

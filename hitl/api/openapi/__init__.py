@@ -5,12 +5,12 @@ from functools import cache
 from typing import Any
 
 from engine import VERSION
-from hitl.openapi import errors, schemas
-from hitl.openapi.operations import described
-from hitl.openapi.operations_card import CARD
-from hitl.openapi.operations_review import REVIEW
-from hitl.openapi.operations_session import SESSIONS
-from hitl.openapi.operations_ticket import TICKETS
+from hitl.api.openapi import errors, schemas
+from hitl.api.openapi.operations import described
+from hitl.api.openapi.operations_card import CARD
+from hitl.api.openapi.operations_review import REVIEW
+from hitl.api.openapi.operations_session import SESSIONS
+from hitl.api.openapi.operations_ticket import TICKETS
 
 OPERATIONS = (*SESSIONS, *CARD, *TICKETS, *REVIEW)
 

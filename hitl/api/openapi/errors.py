@@ -1,7 +1,7 @@
 """Every error of the API: one envelope, and for some codes more beside the sentence."""
 from typing import Any
 
-from hitl.openapi.shapes import BOOLEAN, INTEGER, TEXT, listed, maybe, open_shape
+from hitl.api.openapi.shapes import BOOLEAN, INTEGER, TEXT, listed, maybe, open_shape
 
 _CHANGE = {"$ref": "#/components/schemas/Change"}
 _TICKETS = listed(open_shape(ticket=TEXT, status=TEXT))

@@ -1,8 +1,8 @@
 """Operations on the spec card and its amendments."""
 from typing import Any
 
-from hitl.openapi.operations import Operation, ref
-from hitl.openapi.shapes import SHA256, TEXT, listed, one_of, options
+from hitl.api.openapi.operations import Operation, ref
+from hitl.api.openapi.shapes import SHA256, TEXT, listed, one_of, options
 
 _ONE = "/api/hitl/{session_id}"
 _CARD = f"{_ONE}/spec-card"

@@ -1,6 +1,6 @@
 """Operations on sessions: created, listed, talked to, moved, built."""
-from hitl.openapi.operations import Operation, ref
-from hitl.openapi.shapes import BOOLEAN, INTEGER, REVIEW, SHA256, TEXT, maybe, one_of, options
+from hitl.api.openapi.operations import Operation, ref
+from hitl.api.openapi.shapes import BOOLEAN, INTEGER, REVIEW, SHA256, TEXT, maybe, one_of, options
 
 _ONE = "/api/hitl/{session_id}"
 _LIMIT = {"type": "integer", "minimum": 1, "maximum": 500}

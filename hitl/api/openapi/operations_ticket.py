@@ -1,6 +1,6 @@
 """Operations on tickets, requests and the engine."""
-from hitl.openapi.operations import Operation, ref
-from hitl.openapi.shapes import BOOLEAN, INTEGER, TEXT, options
+from hitl.api.openapi.operations import Operation, ref
+from hitl.api.openapi.shapes import BOOLEAN, INTEGER, TEXT, options
 
 _ONE = "/api/tickets/{ticket_id}"
 _REASON = options(reason={**TEXT, "minLength": 1, "maxLength": 1000})

@@ -1,6 +1,6 @@
 """Operations on the review of a ticket's change."""
-from hitl.openapi.operations import Operation, ref
-from hitl.openapi.shapes import BOOLEAN, TEXT, one_of, options
+from hitl.api.openapi.operations import Operation, ref
+from hitl.api.openapi.shapes import BOOLEAN, TEXT, one_of, options
 
 _ONE = "/api/tickets/{ticket_id}"
 _TIP = {**TEXT, "minLength": 1, "maxLength": 64, "description": "The commit that was looked at. Another one is in review by now: 409, code tip_moved."}

@@ -8,12 +8,12 @@ from engine.errors import NotFound
 from engine.git.branches import repository_path
 from engine.git.repository import Repository
 from engine.tickets import answers, claims, decisions, steering
-from hitl import openapi
 from hitl.amend import ticket_edit
-from hitl.api_card import card_api
-from hitl.api_evidence import evidence_api
-from hitl.api_interview import interview_api
-from hitl.api_review import review_api
+from hitl.api import openapi
+from hitl.api.card import card_api
+from hitl.api.evidence import evidence_api
+from hitl.api.interview import interview_api
+from hitl.api.review import review_api
 from hitl.session import sessions
 from hitl.ticket_generator import start_build
 from hitl.views import ticket as ticket_views
