@@ -25,7 +25,7 @@ from engine.store.db import Database, open_database
 from engine.store.journal import Changes
 from hitl.api.api import api
 from hitl.api.forge import deliveries_api
-from hitl.pages import error_page, pages
+from hitl.pages.pages import error_page, pages
 from hitl.web import guard, live
 
 

@@ -4,7 +4,7 @@ from conftest import git
 from paging import seen
 from reviewing import SHOP
 
-from hitl.review_screen import Looking
+from hitl.pages.review_screen import Looking
 
 PATH, ROOT = "/tickets/TKT-002/changes", "/api/tickets/TKT-002"
 HIDE = PATH + "?space=hide"

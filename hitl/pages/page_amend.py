@@ -5,15 +5,15 @@ from typing import Any
 from flask import Blueprint, Response, make_response, request
 
 from engine.errors import BadRequest, SwarmError, WrongState
-from hitl import amend_facts, card_facts, facts, session_screen
 from hitl.amend import proposals
 from hitl.amend.delta import Delta
-from hitl.amend_facts import Plan
 from hitl.card import form as card_form
 from hitl.card.graph import titles
 from hitl.card.text import key
-from hitl.card_facts import Typed
-from hitl.page_frame import render, swarm
+from hitl.pages import amend_facts, card_facts, facts, session_screen
+from hitl.pages.amend_facts import Plan
+from hitl.pages.card_facts import Typed
+from hitl.pages.frame import render, swarm
 from hitl.web.forms import attempt, go
 from hitl.web.guard import current_tenant
 

@@ -5,10 +5,10 @@ from typing import Any
 from flask import Blueprint, Response, request
 
 from engine.tickets import decisions
-from hitl import screens
 from hitl.amend import ticket_edit
 from hitl.card.form import criteria
-from hitl.page_frame import swarm
+from hitl.pages import screens
+from hitl.pages.frame import swarm
 from hitl.web.forms import attempt, typed_text
 from hitl.web.guard import current_tenant
 

@@ -8,8 +8,8 @@ from typing import Any
 from flask import Blueprint, Response, request
 
 from engine.tickets import answers, claims, steering
-from hitl import screens, session_screen
-from hitl.page_frame import swarm
+from hitl.pages import screens, session_screen
+from hitl.pages.frame import swarm
 from hitl.session import sessions
 from hitl.ticket_generator import start_build
 from hitl.web.forms import attempt, go, typed_text

@@ -8,16 +8,16 @@ from flask.blueprints import BlueprintSetupState
 
 from engine import VERSION
 from engine.errors import BadRequest
-from hitl import facts, screens, session_screen, ticket_facts
-from hitl.page_actions import actions
-from hitl.page_amend import amend_pages
-from hitl.page_card import card_pages
-from hitl.page_frame import render, swarm
-from hitl.page_interview import interview_pages
-from hitl.page_new import new_pages
-from hitl.page_notes import notes_pages
-from hitl.page_review import review_pages
-from hitl.page_steer import steer_pages
+from hitl.pages import facts, screens, session_screen, ticket_facts
+from hitl.pages.frame import render, swarm
+from hitl.pages.page_actions import actions
+from hitl.pages.page_amend import amend_pages
+from hitl.pages.page_card import card_pages
+from hitl.pages.page_interview import interview_pages
+from hitl.pages.page_new import new_pages
+from hitl.pages.page_notes import notes_pages
+from hitl.pages.page_review import review_pages
+from hitl.pages.page_steer import steer_pages
 from hitl.web import filters as formats
 
 pages = Blueprint("pages", __name__)

@@ -4,12 +4,12 @@ from typing import Any
 from flask import Blueprint, Response, make_response, render_template, request
 
 from engine.errors import BadRequest, InvalidCard, SwarmError
-from hitl import card_facts, facts, session_screen
 from hitl.card import diff_in_words
 from hitl.card import form as card_form
 from hitl.drafting import draft as drafting
 from hitl.drafting import edit as card_actions
-from hitl.page_frame import render, swarm
+from hitl.pages import card_facts, facts, session_screen
+from hitl.pages.frame import render, swarm
 from hitl.session import sessions
 from hitl.session import versions as card_versions
 from hitl.session.seen_card import Base

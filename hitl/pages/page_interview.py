@@ -5,12 +5,12 @@ from typing import Any
 from flask import Blueprint, Response, request
 
 from engine.errors import SwarmError
-from hitl import facts, session_screen
-from hitl.card_facts import Typed
 from hitl.drafting import draft as drafting
 from hitl.drafting import interview
-from hitl.page_card import base_of_form
-from hitl.page_frame import swarm
+from hitl.pages import facts, session_screen
+from hitl.pages.card_facts import Typed
+from hitl.pages.frame import swarm
+from hitl.pages.page_card import base_of_form
 from hitl.web.forms import attempt, typed_text
 from hitl.web.guard import current_tenant
 

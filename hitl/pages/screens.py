@@ -4,9 +4,9 @@ from typing import Any
 from flask import render_template, request
 
 from engine.errors import SwarmError
-from hitl import engine_facts, facts, ticket_facts, ticket_used
 from hitl.card import sample
-from hitl.page_frame import as_problem, journal_end, render, swarm
+from hitl.pages import engine_facts, facts, ticket_facts, ticket_used
+from hitl.pages.frame import as_problem, journal_end, render, swarm
 from hitl.views import boards, views
 
 TYPED = dict.fromkeys(("kind", "project_name", "description", "markdown", "repository", "review", "spec_card"), "")

@@ -5,12 +5,12 @@ from typing import Any
 from flask import Blueprint, Response, make_response
 
 from engine.errors import SwarmError
-from hitl import screens
 from hitl.card import sample
 from hitl.card.text import shorten
 from hitl.drafting import interview
-from hitl.page_card import parsed
-from hitl.page_frame import swarm
+from hitl.pages import screens
+from hitl.pages.frame import swarm
+from hitl.pages.page_card import parsed
 from hitl.session import sessions
 from hitl.web.forms import go, typed_text
 from hitl.web.guard import current_tenant

@@ -5,13 +5,13 @@ from typing import Any
 
 from engine.agents import AGENTS
 from engine.errors import SwarmError
-from hitl import facts
 from hitl.card import diff as card_diff
 from hitl.card import diff_in_words
 from hitl.card.form import LISTS, text, texts
 from hitl.card.graph import titles
 from hitl.card.spec_card import normalise
-from hitl.page_frame import swarm
+from hitl.pages import facts
+from hitl.pages.frame import swarm
 from hitl.session import versions as card_versions
 from hitl.views.graph_small import small_layout
 from hitl.web.guard import current_tenant

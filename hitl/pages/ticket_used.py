@@ -2,7 +2,7 @@
 from typing import Any
 
 from engine.job import usage
-from hitl.page_frame import swarm
+from hitl.pages.frame import swarm
 from hitl.views import gateway_requests
 from hitl.views import usage as used
 from hitl.web.guard import current_tenant

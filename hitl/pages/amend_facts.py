@@ -3,14 +3,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from engine.errors import SwarmError
-from hitl import card_facts
 from hitl.amend import delta as amendment
 from hitl.amend import proposals
 from hitl.amend import tickets as amend_tickets
 from hitl.amend.delta import Delta
 from hitl.card import diff_in_words
 from hitl.card.graph import resolve, titles
-from hitl.page_frame import swarm
+from hitl.pages import card_facts
+from hitl.pages.frame import swarm
 from hitl.session import sessions
 from hitl.web.filters import word
 from hitl.web.guard import current_tenant

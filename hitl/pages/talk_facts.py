@@ -3,11 +3,11 @@ from typing import Any
 
 from hitl.card import diff_in_words
 from hitl.card.coverage import LABELS
-from hitl.card_facts import Typed
 from hitl.drafting import conversation
 from hitl.drafting import draft as drafting
 from hitl.drafting.drafters.model import ModelDrafter
-from hitl.page_frame import swarm
+from hitl.pages.card_facts import Typed
+from hitl.pages.frame import swarm
 from hitl.web.guard import current_tenant
 
 

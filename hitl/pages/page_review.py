@@ -6,10 +6,10 @@ from flask import Blueprint, Response, make_response, request
 from engine.errors import BadRequest, SwarmError
 from engine.tickets import review_comments as store
 from engine.tickets import steering
-from hitl import review_screen
 from hitl.changes import change as review
-from hitl.page_frame import swarm
-from hitl.review_screen import Looking
+from hitl.pages import review_screen
+from hitl.pages.frame import swarm
+from hitl.pages.review_screen import Looking
 from hitl.web.forms import attempt, typed_text
 from hitl.web.guard import current_tenant
 

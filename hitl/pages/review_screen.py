@@ -9,11 +9,11 @@ from flask import render_template
 from markupsafe import Markup
 
 from engine.errors import NotFound, SwarmError
-from hitl import screens, ticket_facts
 from hitl.changes import change as review
 from hitl.changes import diff_html, diff_rows
 from hitl.changes import parse as diffs
-from hitl.page_frame import as_problem, journal_end, render, swarm
+from hitl.pages import screens, ticket_facts
+from hitl.pages.frame import as_problem, journal_end, render, swarm
 from hitl.views import boards
 from hitl.web.guard import current_tenant
 

@@ -7,8 +7,8 @@ from typing import Any, BinaryIO
 from flask import current_app
 
 from engine.run.output import TIMES
-from hitl import facts
 from hitl.api.forge import delivery_line
+from hitl.pages import facts
 from hitl.views import log as log_steps
 from hitl.views import usage as used
 from hitl.views import views

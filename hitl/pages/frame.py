@@ -6,7 +6,7 @@ from flask import current_app, g, render_template, request
 from engine import VERSION
 from engine.errors import SwarmError
 from engine.store import journal
-from hitl import facts
+from hitl.pages import facts
 
 
 def swarm() -> Any:

@@ -1,8 +1,8 @@
 """The session's story: a page that shows it as a document, and its Markdown as a download."""
 from flask import Blueprint, Response
 
-from hitl import session_screen
-from hitl.page_frame import render, swarm
+from hitl.pages import session_screen
+from hitl.pages.frame import render, swarm
 from hitl.views import views
 from hitl.web import markdown
 from hitl.web.guard import current_tenant

@@ -5,10 +5,10 @@ from typing import Any
 from flask import request
 
 from engine.errors import SwarmError
-from hitl import card_facts, engine_facts, facts, talk_facts, ticket_facts
 from hitl.card.spec_card import normalise
-from hitl.card_facts import Typed
-from hitl.page_frame import as_problem, journal_end, render, swarm
+from hitl.pages import card_facts, engine_facts, facts, talk_facts, ticket_facts
+from hitl.pages.card_facts import Typed
+from hitl.pages.frame import as_problem, journal_end, render, swarm
 from hitl.views import boards, evidence, graph, views
 from hitl.views import usage as used
 from hitl.web.guard import current_tenant
