@@ -12,7 +12,7 @@ from bench.sizes import Size
 from bench.store import bare_copy, filled, raw_connection
 from engine.jobs import Result
 from engine.store.db import Database
-from engine.tickets.states import claims
+from engine.tickets import claims
 from engine.times import utc
 
 FLOOR = {"NORMAL": 0.3, "FULL": 0.7}

@@ -15,7 +15,7 @@ from engine.git.branch_names import branch_name
 from engine.git.branches import repository_path
 from engine.git.repository import Repository
 from engine.store.db import Database
-from engine.tickets.states import deliveries
+from engine.tickets import deliveries
 from engine.times import utc
 
 PROJECT = "acme/widget"

@@ -20,7 +20,7 @@ from engine.finish.finish import finish
 from engine.jobs import Job, Result
 from engine.loop.launch import Look
 from engine.store.db import Database, open_database
-from engine.tickets.states import claims
+from engine.tickets import claims
 from engine.times import utc
 from hitl import ticket_generator
 from hitl.session import sessions

@@ -8,7 +8,7 @@ from model_truths import Truths
 
 from engine.errors import SwarmError
 from engine.store.db import Database
-from engine.tickets.states import answers, claims, steering
+from engine.tickets import answers, claims, steering
 from hitl.session import sessions
 
 BY_HAND = ("ready", "completed", "cancelled", "claimed", "running", "blocked")

@@ -6,7 +6,7 @@ from itertools import pairwise
 
 from serving import CARD
 
-from engine.tickets.states import claims
+from engine.tickets import claims
 
 VOID = {"meta", "link", "input", "img", "br", "hr", "col", "rect", "path", "use", "circle"}
 

@@ -7,7 +7,7 @@ from conftest import git
 from serving import session
 
 from engine.git.branches import repository_path
-from engine.tickets.states import requests, settle
+from engine.tickets import requests, settle
 
 CARD = {"name": "Shop", "review": True, "features": [{"title": "F1", "acceptance_criteria": [{"text": "It works", "check": "true"}]}]}
 INTEGRATION, BRANCH = "swarm/tkt-001-shop", "swarm/tkt-002-f1"

@@ -12,7 +12,7 @@ from gateway_side import KEY
 from engine.config import Config
 from engine.git.branches import repository_path
 from engine.store.db import Database
-from engine.tickets.states import answers
+from engine.tickets import answers
 
 pytestmark = pytest.mark.agents
 AGENTS = ["claude", "codex", "opencode", "mini"]

@@ -22,7 +22,7 @@ from engine.errors import Permanent
 from engine.image.build import Plan
 from engine.image.build import build as build_image
 from engine.store.db import Database
-from engine.tickets.states import answers
+from engine.tickets import answers
 
 pytestmark = pytest.mark.agents
 HELLO = [{"shell": "echo hello > hello.txt"}, {"say": "I wrote hello.txt."}]

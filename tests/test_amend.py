@@ -3,8 +3,8 @@ import pytest
 from conftest import build, statuses
 
 from engine.errors import BadRequest, InvalidCard, NotFound, WrongState
-from engine.tickets.states import claims, settle, steering
-from hitl.amend.proposals import proposals
+from engine.tickets import claims, settle, steering
+from hitl.amend import proposals
 from hitl.session import sessions
 from hitl.web.strict_json import sha256
 

@@ -10,7 +10,7 @@ from serving import CARD, session
 
 from engine.config import Config
 from engine.git.branches import repository_path
-from hitl.views.views import views
+from hitl.views import views
 from hitl.web.strict_json import sha256
 
 

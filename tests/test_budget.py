@@ -21,7 +21,7 @@ from engine.job.access import access_for, budget, configured, keys_file, limits_
 from engine.jobs import Budget, Job, Limits, Result
 from engine.loop.fakes import fake_result
 from engine.store.db import Database
-from engine.tickets.states import answers, requests, steering
+from engine.tickets import answers, requests, steering
 
 USED = {"requests": 2, "input": 80, "output": 10, "cache_read": 10, "cache_write": 0, "total": 100, "money": 0.25, "estimated": 1, "models": {},
         "egress": {"requests": 3, "refused": 1, "sent": 5, "received": 7, "hosts": []}}

@@ -18,7 +18,7 @@ from engine.git.branches import repository_path
 from engine.host.processes import members
 from engine.loop.loop import SwarmEngine
 from engine.store.db import Database
-from engine.tickets.states import answers, claims, steering
+from engine.tickets import answers, claims, steering
 from hitl.card import sample
 
 

@@ -12,8 +12,8 @@ from engine.delivery.feedback import MOST_ROUNDS
 from engine.errors import BadRequest
 from engine.job.prompt import prompt
 from engine.store.db import open_database
+from engine.tickets import answers, deliveries
 from engine.tickets.delivery_answers import AGAIN, LEAVE, ONCE_MORE
-from engine.tickets.states import answers, deliveries
 
 
 @pytest.fixture

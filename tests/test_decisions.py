@@ -16,7 +16,8 @@ from engine.job.prompt import prompt
 from engine.jobs import criteria_of
 from engine.runtimes import FakeOutcome
 from engine.store.db import Database
-from engine.tickets.states import change, decisions, steering
+from engine.tickets import decisions, steering
+from engine.tickets.states import change
 from hitl.views.notes import notes_markdown
 
 CARD = {"name": "Demo", "features": [{"title": "F", "description": "```sh\necho no > a.txt\n```",

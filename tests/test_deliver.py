@@ -13,9 +13,9 @@ from github_double import GitHubDouble
 from engine.delivery.steps import Deliverer
 from engine.errors import BadRequest, WrongState
 from engine.loop.loop import SwarmEngine
+from engine.tickets import answers, deliveries, settle, steering
 from engine.tickets.approved_card import repository_of
 from engine.tickets.delivery_answers import APPROVE, NO_SECRET, RETRY, WITHOUT
-from engine.tickets.states import answers, deliveries, settle, steering
 
 
 @pytest.fixture

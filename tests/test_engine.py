@@ -12,7 +12,7 @@ from engine.loop.fakes import FakeBranches, FakeLauncher, fake_result
 from engine.loop.loop import SwarmEngine
 from engine.runtimes import Choice, Fake, FakeOutcome
 from engine.store.db import Database
-from engine.tickets.states import answers, claims, requests, steering
+from engine.tickets import answers, claims, requests, steering
 
 CHAIN = {"name": "Chain", "features": [{"title": "A"}, {"title": "B", "depends_on": ["A"]}, {"title": "C", "depends_on": ["B"]}]}
 TWO = {"name": "Two", "features": [{"title": "A"}, {"title": "B"}]}

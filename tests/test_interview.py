@@ -4,8 +4,9 @@ import pytest
 from engine.errors import BadRequest, InvalidCard, NotFound, WrongState
 from hitl.card import coverage
 from hitl.card.coverage import lacking
-from hitl.drafting.draft import conversation, interview
-from hitl.drafting.draft import edit as card_actions
+from hitl.drafting import conversation
+from hitl.drafting import edit as card_actions
+from hitl.drafting.draft import interview
 from hitl.drafting.topics import EXAMPLE, FRESH, ONE
 from hitl.session import sessions
 from hitl.web.strict_json import sha256

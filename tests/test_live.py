@@ -10,7 +10,7 @@ from serving import served, session, websocket
 from simple_websocket import ConnectionClosed
 
 from engine.store.journal import bounds
-from engine.tickets.states import claims
+from engine.tickets import claims
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from test_build import completed, feature, integration, running
 from engine.commands.drain import drain
 from engine.config import Config
 from engine.store.db import Database
-from engine.tickets.states import claims, steering
+from engine.tickets import claims, steering
 from hitl.views.evidence import evidence_view
 
 

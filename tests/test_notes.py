@@ -1,7 +1,7 @@
 """The story of a session as Markdown: what was said, asked, assumed, approved and amended."""
 from serving import CARD
 
-from hitl.amend.proposals import proposals
+from hitl.amend import proposals
 from hitl.drafting.draft import interview
 from hitl.session import sessions
 from hitl.ticket_generator import start_build

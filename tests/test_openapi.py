@@ -11,7 +11,7 @@ from serving import session
 
 from engine.config import Config
 from engine.errors import SwarmError
-from engine.tickets.states import settle
+from engine.tickets import settle
 from hitl.api.openapi import OPERATIONS, document
 from hitl.api.openapi.errors import RESPONSES
 

@@ -7,7 +7,7 @@ import pytest
 from paging import build, checked, form, live_run, seen
 from serving import CARD, session
 
-from engine.tickets.states import requests
+from engine.tickets import requests
 
 
 def test_the_sample_stops_at_the_review_and_needs_two_more_presses(client, db):

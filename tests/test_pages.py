@@ -5,7 +5,7 @@ import pytest
 from paging import Page, build, checked, form, live_run, seen
 from serving import session
 
-from engine.tickets.states import requests
+from engine.tickets import requests
 
 HOSTILE = "<script>alert(1)</script><img src=x onerror=alert(2)>\"' javascript:alert(3)"
 

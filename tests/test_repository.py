@@ -13,7 +13,7 @@ from agent_side import WHEN, Agent, fresh, upstream
 from conftest import GIT_ENV, git, until
 
 from engine.errors import Permanent, Transient
-from engine.git.call import call as engine_git
+from engine.git import call as engine_git
 from engine.git.git_errors import clean, failure
 from engine.git.repository import Repository
 from engine.host.processes import is_held

@@ -14,7 +14,7 @@ from reviewing import SHOP
 from engine.git.branches import repository_path
 from engine.job.prompt import prompt
 from engine.loop.loop import SwarmEngine
-from engine.tickets.states import review_comments, steering
+from engine.tickets import review_comments, steering
 from hitl.changes import parse as diffs
 
 PATH = "/tickets/TKT-002/changes"

@@ -7,8 +7,8 @@ from test_build import running
 
 from engine.config import Config
 from engine.store.db import Database
+from engine.tickets import answers
 from engine.tickets.same_question import key
-from engine.tickets.states import answers
 from hitl.views.notes import notes_markdown
 
 ASK = "```sh\ngrep -q 'A: Bl[u]e' \"$SWARM_IN/prompt.md\" && touch {name} || swarm-ask '{words}' --option Blue --option Red\n```"

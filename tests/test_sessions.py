@@ -6,7 +6,7 @@ import pytest
 
 from engine.config import Config
 from engine.errors import BadRequest, InvalidCard, NotFound, WrongState
-from engine.tickets.states import steering
+from engine.tickets import steering
 from hitl.card import sample
 from hitl.session import sessions
 from hitl.ticket_generator import start_build

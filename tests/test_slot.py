@@ -13,7 +13,7 @@ from engine.loop.loop import SwarmEngine
 from engine.loop.slot import EngineSlot
 from engine.runtimes import Choice, Fake, FakeOutcome
 from engine.store.db import Database
-from engine.tickets.states import claims
+from engine.tickets import claims
 
 
 class Fragile(SwarmEngine):

@@ -15,7 +15,7 @@ from engine.config import Config
 from engine.gateway.ledger import folder_of
 from engine.gateway.prices import parse_prices
 from engine.store.db import Database
-from hitl.views.views import usage as used
+from hitl.views import usage as used
 
 PRICED = {**USED, "unpriced": [], "currency": "EUR", "estimated": 0}
 HOSTILE = "evil.example/<script>alert(1)</script>\x1b[31m"

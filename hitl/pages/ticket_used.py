@@ -20,8 +20,9 @@ def used_by(found: dict[str, Any], each: dict[str, Any] | None) -> dict[str, Any
 
 
 def asked_of(each: dict[str, Any], after: int, refused: bool) -> dict[str, Any]:
-    """What a run asked of its gateway, a page of it: asked.asked_view, and `more`: whether there may be more than was recorded."""
-    found = gateway_requests.asked_view(swarm().db, swarm().config, current_tenant(), each["ticket_id"], each["id"], max(0, after), gateway_requests.ROWS, refused)
+    """What a run asked of its gateway, a page of it: gateway_requests.asked_view, and `more`: whether there may be more than was recorded."""
+    found = gateway_requests.asked_view(swarm().db, swarm().config, current_tenant(), each["ticket_id"], each["id"], max(0, after),
+                                        gateway_requests.ROWS, refused)
     more = found["total"] > found["recorded"] or (each["ended_at"] is None and found["total"] >= gateway_requests.LINES)
     return {**found, "after": after, "only": refused, "more": more}
 
