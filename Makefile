@@ -50,8 +50,8 @@ vendor:  ## bring the vendored htmx anew, as hitl/static/vendor/README.md says (
 	  cp package/dist/htmx.min.js $(CURDIR)/hitl/static/vendor/htmx.min.js && cp package/LICENSE $(CURDIR)/hitl/static/vendor/htmx.LICENSE
 
 chaos: $(VENV)/.test  ## kill everything at every named point and at random, 200 rounds and 2,500 model examples (takes long)
-	@SWARM_MODEL_EXAMPLES=2500 $(BIN)/python -m pytest tests/test_engine_model.py
-	@$(BIN)/python -m tests.chaos --rounds 200
+	@SWARM_MODEL_EXAMPLES=2500 $(BIN)/python -m pytest tests/model/test_engine_model.py
+	@$(BIN)/python -m tests.whole.chaos --rounds 200
 
 vm-image: $(VENV)/.run  ## build the image for virtual machines into data/images (as root; about a minute)
 	@$(BIN)/python -m engine.image
@@ -60,7 +60,7 @@ vm-test: $(VENV)/.test  ## the tests that boot many virtual machines: every prom
 	@$(BIN)/python -m pytest -m vm
 
 forge-live: $(VENV)/.test  ## try a delivery on a real forge: see docs/delivery.md (asks for its own variables, else does nothing)
-	@$(BIN)/python tests/forge_live.py
+	@$(BIN)/python tests/whole/forge_live.py
 
 agents: $(VENV)/.run  ## install coding agents, in pinned versions, into data/agents: all, or make agents AGENTS="codex claude"
 	@$(BIN)/python -m engine.agents.packages $(AGENTS)

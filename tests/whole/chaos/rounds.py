@@ -11,8 +11,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from engine.crash import ENGINE_POINTS, RUNNER_POINTS
-from tests.chaos.server import Server, kill_process, read
-from tests.chaos.world import World, until
+from tests.whole.chaos.server import Server, kill_process, read
+from tests.whole.chaos.world import World, until
 
 Round = Callable[[World], bool]
 AIM_SECONDS = 10.0

@@ -1,10 +1,11 @@
 import hashlib
 import re
-from pathlib import Path
 
 import pytest
 
-STATIC = Path(__file__).resolve().parent.parent / "hitl" / "static"
+from engine.config import ROOT
+
+STATIC = ROOT / "hitl" / "static"
 VENDOR = STATIC / "vendor"
 LISTED = dict(re.findall(r"^\| `([^`]+)` \|.*\| `([0-9a-f]{64})` \|$", (VENDOR / "README.md").read_text(encoding="utf-8"), re.M))
 

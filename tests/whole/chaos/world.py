@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from engine.crash import VARIABLE
-from tests.chaos.card import make_card
-from tests.chaos.server import Server, log_of
+from tests.whole.chaos.card import make_card
+from tests.whole.chaos.server import Server, log_of
 
 GIT = {"PATH": os.environ["PATH"], "GIT_CONFIG_NOSYSTEM": "1", "GIT_CONFIG_GLOBAL": "/dev/null", "HOME": "/nonexistent", "LC_ALL": "C"}
 FEW = 6  # open features, below which the next build is started

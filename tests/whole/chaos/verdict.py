@@ -6,9 +6,9 @@ import re
 import subprocess
 from pathlib import Path
 
-from tests.chaos.card import GROUP, START, shared_file
-from tests.chaos.server import read
-from tests.chaos.world import World, until
+from tests.whole.chaos.card import GROUP, START, shared_file
+from tests.whole.chaos.server import read
+from tests.whole.chaos.world import World, until
 
 QUIET_SECONDS = 240.0
 EXPECTED = {"prepared", "merged", "integrated", "conflict", "transient", "void"}

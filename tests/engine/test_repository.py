@@ -12,6 +12,7 @@ import pytest
 from agent_side import WHEN, Agent, fresh, upstream
 from conftest import GIT_ENV, git, until
 
+from engine.config import ROOT
 from engine.errors import Permanent, Transient
 from engine.git import call as engine_git
 from engine.git.git_errors import clean, failure
@@ -137,7 +138,7 @@ with repository.locked():
 def test_the_lock_stays_held_while_git_of_a_killed_process_lives_and_then_stale_locks_are_swept(tmp_path: Path) -> None:
     repository, main = fresh(tmp_path)
     lock, flag = repository.path.with_name("session.git.lock"), tmp_path / "flag"
-    holder = subprocess.Popen([sys.executable, "-c", HOLDER, str(Path(__file__).parent.parent), str(repository.path), str(flag)])
+    holder = subprocess.Popen([sys.executable, "-c", HOLDER, str(ROOT), str(repository.path), str(flag)])
     try:
         until(flag.exists)
         holder.send_signal(signal.SIGKILL)

@@ -1,10 +1,11 @@
-"""`python -m tests.browser.screens`: pictures of every page at 1280 and 390 px, in both themes, into docs/screens."""
+"""`python -m tests.whole.browser.screens`: pictures of every page at 1280 and 390 px, in both themes, into docs/screens."""
 import os
 import sys
 import tempfile
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+TESTS = Path(__file__).resolve().parents[2]
+sys.path[:0] = [str(TESTS), str(TESTS / "doubles"), str(TESTS / "whole")]
 
 from playwright.sync_api import Browser, sync_playwright
 from running import Server
@@ -12,7 +13,7 @@ from running import Server
 from browser.conftest import FLAGS
 from browser.stage import places
 
-TARGET = Path(__file__).resolve().parents[2] / "docs" / "screens"
+TARGET = TESTS.parent / "docs" / "screens"
 
 
 def main() -> None:

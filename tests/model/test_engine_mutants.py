@@ -19,8 +19,8 @@ from engine.loop.loop import SwarmEngine
 from engine.runtimes import Choice, Fake
 from engine.store.db import Database
 
-MODEL = "tests/test_engine_model.py"
-REPEATED = "tests/test_engine_mutants.py::test_a_finish_that_is_repeated_merges_its_run_once"
+MODEL = "tests/model/test_engine_model.py"
+REPEATED = "tests/model/test_engine_mutants.py::test_a_finish_that_is_repeated_merges_its_run_once"
 EXAMPLES = "30"
 
 
@@ -48,7 +48,7 @@ MUTANTS = {
         "engine/loop/loop.py", " and (run[\"claimed_by\"] == self.id or not is_owned(self.config, run[\"claimed_by\"]))", ""),
     "what was taken back lands with the others that were checked": Mutant(
         "engine/finish/landing.py", "held = len(members) == len(merges) and claims", "held = claims",
-        "tests/test_merge_queue.py::test_a_ticket_that_waits_to_be_merged_can_be_cancelled_and_the_rest_lands"),
+        "tests/engine/test_merge_queue.py::test_a_ticket_that_waits_to_be_merged_can_be_cancelled_and_the_rest_lands"),
     "a commit that is in the branch is merged again": Mutant(
         "engine/git/merge.py", "if repository.is_ancestor(tip, head):", "if head == tip:", REPEATED),
 }

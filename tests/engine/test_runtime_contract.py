@@ -12,6 +12,7 @@ import pytest
 from conftest import require, until
 from vms import machine
 
+from engine.config import ROOT
 from engine.errors import Refused
 from engine.host.processes import is_held, members
 from engine.jobs import Limits
@@ -175,7 +176,7 @@ def test_another_process_can_stop_it_by_its_handle(bench: Bench) -> None:
         pytest.skip("a fake lives in one process alone")
     handle = bench.start("sleep 605", run=RUN + "-other")
     program = f"import json, sys; from engine.runtimes import RUNTIMES; r = RUNTIMES[{bench.name!r}](); h = json.loads(sys.argv[1]); r.stop(h)"
-    subprocess.run([sys.executable, "-c", program, json.dumps(handle)], check=True, cwd=Path(__file__).parent.parent)
+    subprocess.run([sys.executable, "-c", program, json.dumps(handle)], check=True, cwd=ROOT)
     assert not sleeping("605")
     assert bench.end(handle) != 0
 
@@ -280,7 +281,7 @@ def test_auto_falls_back_to_process_and_says_why() -> None:
     program = ("import engine.runtimes.bubblewrap as b; b.find = lambda program: None\nfrom engine.runtimes import choose\n"
                "c = choose('auto'); print(c.runtime.name, c.fallback, c.passed_over[1][0], 'apt install' in c.passed_over[1][1])\n"
                "try: choose('bubblewrap')\nexcept Exception as e: print(type(e).__name__, e)")
-    said = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=Path(__file__).parent.parent).stdout
+    said = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=ROOT).stdout
     assert said.startswith("process True bubblewrap True\nRefused The runtime bubblewrap cannot run here.")
 
 

@@ -4,7 +4,7 @@ import re
 import threading
 from pathlib import Path
 
-from tests.chaos.server import read
+from tests.whole.chaos.server import read
 
 PAUSE = 0.02
 LOCK = re.compile(r"FLOCK\s+ADVISORY\s+WRITE\s+-?\d+\s+(\w+):(\w+):(\d+)")

@@ -1,10 +1,11 @@
 """The colour tokens against each other, in both themes, by the formula of WCAG 2: text 4.5, borders of controls and glyphs 3."""
 import re
-from pathlib import Path
 
 import pytest
 
-CSS = Path(__file__).resolve().parent.parent / "hitl" / "static" / "tokens.css"
+from engine.config import ROOT
+
+CSS = ROOT / "hitl" / "static" / "tokens.css"
 PAIR = re.compile(r"--([\w-]+): light-dark\((#[0-9a-f]{6}), (#[0-9a-f]{6})\)")
 TOKENS = {name: {"light": light, "dark": dark} for name, light, dark in PAIR.findall(CSS.read_text(encoding="utf-8"))}
 STATES = ("queued", "running", "needs-you", "review", "done", "failed", "stopped")

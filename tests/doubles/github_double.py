@@ -12,7 +12,7 @@ from forge_http import Server, head_of, query, reply
 from openapi_core import OpenAPI
 from openapi_core.testing import MockRequest, MockResponse
 
-DESCRIPTION = Path(__file__).parent / "data" / "github_openapi" / "openapi.json"
+DESCRIPTION = Path(__file__).parent.parent / "data" / "github_openapi" / "openapi.json"
 API = "/api/v3"
 
 

@@ -9,6 +9,6 @@ from engine.config import ROOT
 
 def test_whatever_is_killed_nothing_is_lost_and_nothing_is_done_twice() -> None:
     require("bwrap")
-    ended = subprocess.run([sys.executable, "-m", "tests.chaos", "--rounds", "10", "--seed", "2729", "--features", "9"], cwd=ROOT,
+    ended = subprocess.run([sys.executable, "-m", "tests.whole.chaos", "--rounds", "10", "--seed", "2729", "--features", "9"], cwd=ROOT,
                            capture_output=True, text=True)
     assert ended.returncode == 0, ended.stdout + ended.stderr

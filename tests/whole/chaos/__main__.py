@@ -1,4 +1,4 @@
-"""python -m tests.chaos --rounds 200 --seed 1: kills everything at any moment, and then proves that nothing was lost and nothing done twice."""
+"""python -m tests.whole.chaos --rounds 200 --seed 1: kills everything at any moment, and then proves that nothing was lost and nothing done twice."""
 import argparse
 import collections
 import random
@@ -10,11 +10,11 @@ import tempfile
 import time
 from pathlib import Path
 
-from tests.chaos import rounds
-from tests.chaos.sampler import Sampler
-from tests.chaos.server import log_of
-from tests.chaos.verdict import judge, machine
-from tests.chaos.world import World
+from tests.whole.chaos import rounds
+from tests.whole.chaos.sampler import Sampler
+from tests.whole.chaos.server import log_of
+from tests.whole.chaos.verdict import judge, machine
+from tests.whole.chaos.world import World
 
 
 def main() -> int:
@@ -89,7 +89,7 @@ def _report(world: World, table: dict[str, list[int]], seconds: float, sampler: 
 
 
 def _arguments() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m tests.chaos", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m tests.whole.chaos", description=__doc__)
     parser.add_argument("--rounds", type=int, default=200)
     parser.add_argument("--seed", type=int, default=1, help="decides cards, order and moments; what happens then is up to the machine")
     parser.add_argument("--features", type=int, default=30, help="of a build; builds follow one another until the rounds are played")

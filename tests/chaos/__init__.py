@@ -1,1 +1,0 @@
-"""The server under kill -9: a program of its own, `python -m tests.chaos`. See docs/chaos.md."""
