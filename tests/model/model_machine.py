@@ -16,7 +16,7 @@ from model_world import Died, ModelBranches, MortalDatabase, Outside, die, make_
 
 from engine.config import Config
 from engine.errors import NotApproved, Transient
-from engine.finish.finish import finish
+from engine.finish import finish
 from engine.jobs import Job, Result
 from engine.loop.launch import Look
 from engine.store.db import Database, open_database
