@@ -1,3 +1,3 @@
-"""The machine's side: tickets, claims, runs, repositories. Imports nothing from hitl."""
+"""The machine's side: tickets, claims, runs, repositories. It imports nothing from hitl."""
 
 VERSION = "0.1.0"

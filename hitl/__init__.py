@@ -1,1 +1,1 @@
-"""The human's side: sessions, spec cards, the API and the pages. Builds on engine, never the other way round."""
+"""The human's side: the door from a card to its tickets, and the demo."""

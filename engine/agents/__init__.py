@@ -1,4 +1,4 @@
-"""Agent profiles: who does the work of a ticket, the shell text that starts it inside the sandbox, and how what it said is read.
+"""Coding agents: how each is started in a sandbox, and how its events are read.
 
 A script runs by `sh` in the work tree, with what scripts/work.sh gives it: SWARM_PROMPT (a file), SWARM_TOOLS (where make agents' programs
 are), SWARM_WORK for what is to stay out of the tree, swarm-ask on PATH, the gateway's variables. RESUME is set where the session of an earlier

@@ -1,1 +1,1 @@
-""""""
+"""What a person calls by hand: run-ticket, drain, backup."""

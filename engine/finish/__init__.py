@@ -1,1 +1,1 @@
-""""""
+"""From a result to a merge."""

@@ -1,4 +1,4 @@
-"""Which forge a repository is on, and its client. The libraries are extras, imported where they are used."""
+"""Forges, by their libraries: GitHub and GitLab."""
 import importlib
 import re
 from dataclasses import dataclass

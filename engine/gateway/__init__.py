@@ -1,4 +1,6 @@
-"""The one way out of a sandbox: an HTTP gateway that the run's own process serves on a unix socket.
+"""What a run may reach: models with keys that it never sees, listed hosts, all of it counted.
+
+An HTTP gateway that the run's own process serves on a unix socket is the one way out of a sandbox.
 
     server.py     the sockets, a thread for each connection, which side a request is for
     http1.py      strict HTTP/1.1: heads, bodies, what goes on and what does not

@@ -1,1 +1,1 @@
-""""""
+"""What the kernel offers: processes, locks, control groups."""

@@ -1,1 +1,1 @@
-"""`make vm-image`: the image that virtual machines start from, made of Debian packages."""
+"""make vm-image: the image that virtual machines start from, made of Debian packages."""

@@ -1,1 +1,1 @@
-""""""
+"""The engine: when what happens."""

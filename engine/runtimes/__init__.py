@@ -1,4 +1,4 @@
-"""The kinds of sandbox that a run's commands can be given to, and which of them is taken."""
+"""The kinds of sandbox that a run's commands are given to."""
 from collections.abc import Sequence
 from typing import NamedTuple
 

@@ -1,1 +1,1 @@
-""""""
+"""One SQLite file: its schema, its migrations and its journal."""

@@ -1,1 +1,1 @@
-""""""
+"""Changes of what is being built."""

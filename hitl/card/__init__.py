@@ -1,1 +1,1 @@
-""""""
+"""The spec card as data: no database, no Flask."""

@@ -1,1 +1,1 @@
-""""""
+"""What a ticket changed, and its review."""

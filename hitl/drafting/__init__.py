@@ -1,1 +1,1 @@
-""""""
+"""From an idea to a card in review."""

@@ -106,9 +106,9 @@ def waiting() -> int:
 def _of_request(each: dict[str, Any]) -> dict[str, Any]:
     options = len(each["options"])
     text = number(options, "suggested answer") if each["kind"] == "question" and options else ""
-    review_comments = each["kind"] == "review"
-    href = f"/tickets/{each['ticket_id']}{'/changes' if review_comments else ''}" if each["ticket_id"] else f"/sessions/{each['session_id']}"
-    return {"key": each["seq"], "state": "in_review" if review_comments else each["kind"], "title": each["title"] or each["project_name"], "href": href,
+    is_review = each["kind"] == "review"
+    href = f"/tickets/{each['ticket_id']}{'/changes' if is_review else ''}" if each["ticket_id"] else f"/sessions/{each['session_id']}"
+    return {"key": each["seq"], "state": "in_review" if is_review else each["kind"], "title": each["title"] or each["project_name"], "href": href,
             "ticket_id": each["ticket_id"], "session_id": each["session_id"], "session_name": each["project_name"], "text": text,
             "since": each["created_at"], "verb": _VERBS[each["kind"]], "request": request(each)}
 

@@ -3,7 +3,7 @@ import json
 import re
 from typing import Any, cast
 
-from flask import Blueprint, Flask, Response, abort, make_response, render_template, request, send_file
+from flask import Blueprint, Flask, Response, abort, current_app, make_response, render_template, request, send_file
 from flask.blueprints import BlueprintSetupState
 
 from engine import VERSION
@@ -100,7 +100,7 @@ def engine() -> str:
 @pages.get("/help/keys")
 def keys() -> str:
     """The same table that keys.js works by."""
-    with open(f"{pages.root_path}/static/keys.json", encoding="utf-8") as file:
+    with open(f"{current_app.root_path}/static/keys.json", encoding="utf-8") as file:
         entries = json.load(file)
     scopes = dict.fromkeys(entry["scope"] for entry in entries)
     return render("keys.html", "keys", table=[(scope, [entry for entry in entries if entry["scope"] == scope]) for scope in scopes])

@@ -16,7 +16,7 @@ from engine.jobs import Criterion, Job, Limits, Means
 from engine.run.phases import message
 from hitl.card import spec_card
 
-ASK = ROOT / "engine" / "scripts" / "swarm-ask"
+ASK = ROOT / "engine" / "run" / "scripts" / "swarm-ask"
 CODER = RUNBOOK._replace(name="coder", available=lambda grounds: None)
 ABSENT = RUNBOOK._replace(name="absent", available=lambda grounds: "It is not installed.")
 

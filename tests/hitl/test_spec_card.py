@@ -234,4 +234,4 @@ def test_a_card_of_ten_thousand_wrong_names_is_answered_in_bounded_time():
 
 
 def test_the_schema_is_a_schema():
-    Draft202012Validator.check_schema(json.loads((ROOT / "hitl" / "spec_card.schema.json").read_text(encoding="utf-8")))
+    Draft202012Validator.check_schema(json.loads((ROOT / "hitl" / "card" / "spec_card.schema.json").read_text(encoding="utf-8")))

@@ -189,7 +189,7 @@ def test_under_the_reloader_there_is_one_engine_and_a_change_of_the_program_lose
         assert first != server.process.pid, "the process that only watches the files has no engine"
         session = server.session(SLOW)
         until(lambda: server.sqlite("select count(*) from runs where kind = 'feature' and state = 'running'") == [["1"]], 30)
-        os.utime(tmp_path / "program" / "engine" / "loop.py")
+        os.utime(tmp_path / "program" / "engine" / "loop" / "loop.py")
         until(lambda: json.loads(lock.read_text() or '{"pid": 0}')["pid"] not in (0, first), 30)
         until(lambda: server.log.read_text().count("(data in") == 2, 20)
         until(lambda: server.state(session) == "completed", 60)

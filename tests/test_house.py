@@ -1,0 +1,201 @@
+"""The walls of the house: what each room is for, whom it may ask, and what only one place may do. Read from the source, nothing is run."""
+import ast
+import re
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+from engine.config import ROOT
+
+WORDS = "errors config jobs files log crash times text setting_values"
+# name: (its sentence, the rooms below it). The words of the engine are below everything.
+PACKAGES: dict[str, tuple[str, str]] = {
+    "engine": ("The machine's side: tickets, claims, runs, repositories. It imports nothing from hitl.", ""),
+    "engine.store": ("One SQLite file: its schema, its migrations and its journal.", ""),
+    "engine.host": ("What the kernel offers: processes, locks, control groups.", ""),
+    "engine.gateway": ("What a run may reach: models with keys that it never sees, listed hosts, all of it counted.", "host"),
+    "engine.forge": ("Forges, by their libraries: GitHub and GitLab.", ""),
+    "engine.agents": ("Coding agents: how each is started in a sandbox, and how its events are read.", ""),
+    "engine.runtimes": ("The kinds of sandbox that a run's commands are given to.", "host gateway"),
+    "engine.git": ("Git on the host: bare repositories alone.", "host"),
+    "engine.tickets": ("The rows of a build, and the only moves that they may make.", "store"),
+    "engine.image": ("make vm-image: the image that virtual machines start from, made of Debian packages.", "runtimes host"),
+    "engine.run": ("The runner's own process: what happens in a sandbox, watched.", "runtimes agents gateway git host"),
+    "engine.job": ("From rows to a job: all that a run is told.", "tickets store git agents runtimes gateway forge"),
+    "engine.finish": ("From a result to a merge.", "tickets store git agents"),
+    "engine.delivery": ("A finished build on its way to its forge, and what comes back.", "tickets store git agents forge"),
+    "engine.loop": ("The engine: when what happens.", "finish job run delivery tickets store git agents runtimes host"),
+    "engine.commands": ("What a person calls by hand: run-ticket, drain, backup.", "loop tickets store git runtimes host"),
+    "hitl": ("The human's side: the door from a card to its tickets, and the demo.", "session card web"),
+    "hitl.web": ("What stands around every request and every text.", ""),
+    "hitl.card": ("The spec card as data: no database, no Flask.", "web"),
+    "hitl.session": ("A session's rows: its card, its versions, its questions.", "card web"),
+    "hitl.changes": ("What a ticket changed, and its review.", "session card web"),
+    "hitl.drafting": ("From an idea to a card in review.", "session card web"),
+    "hitl.amend": ("Changes of what is being built.", "hitl session card web"),
+    "hitl.views": ("What things look like: plain dicts, the same for JSON and for pages.", "changes session card web"),
+    "hitl.api": ("JSON under /api.", "views amend drafting changes hitl session card web"),
+    "hitl.pages": ("The pages: one module a page, which routes, gathers and renders.", "views amend drafting changes hitl session card web"),
+}
+OF_ENGINE = "store tickets git"  # what hitl may ask of the engine, beside its words
+NAMES_OF_ENGINE = {"engine.loop.status", "engine.runtimes.described"}
+WITHOUT_STORE = ("run", "runtimes", "agents", "gateway", "git", "host")  # they load neither sqlite3 nor flask: a run's own process is small
+COMMANDS = {"hitl.demo": "engine.loop"}  # programs of their own, and what they may ask beside their room
+
+# Today's breaches: this may only shrink.
+BREACHES = {
+    "engine.agents imports engine.runtimes.qemu.image",
+    "engine.delivery.feedback says: insert into tickets ",
+    "engine.git.repository imports engine.run.outputs",
+    "engine.runtimes.qemu.disks imports engine.agents",
+    "engine.setting_values imports engine.gateway.addresses",
+    "engine.setting_values imports engine.gateway.prices",
+    "engine.tickets.reconcile says: update hitl_sessions set state",
+    "engine.tickets.review_comments imports engine.git.git_errors",
+    "engine.tickets.settle says: update hitl_sessions set state",
+    "hitl.changes.change imports hitl.views.ticket",
+    "hitl.changes.files imports hitl.views.ticket",
+    "hitl.pages.card_facts imports engine.agents",
+    "hitl.pages.engine_facts imports engine.runtimes.qemu.describe",
+    "hitl.pages.ticket_facts imports engine.run.output",
+    "hitl.pages.ticket_facts imports hitl.api.forge",
+    "hitl.pages.ticket_used imports engine.job.usage",
+    "hitl.session.questions imports hitl.drafting.topics",
+    "hitl.session.sessions says: update hitl_sessions set state",
+    "hitl.ticket_generator says: insert into tickets ",
+    "hitl.ticket_generator says: update hitl_sessions set state",
+    "hitl.views.gateway_requests imports engine.gateway.record",
+    "hitl.views.log imports engine.agents",
+    "hitl.views.log imports engine.agents.log",
+    "hitl.views.notes imports engine.job.usage",
+    "hitl.views.ticket imports engine.job.usage",
+    "hitl.views.usage imports engine.gateway.ledger",
+    "hitl.views.usage imports engine.job.access",
+    "hitl.views.usage imports engine.job.usage",
+    "hitl.views.views imports engine.agents",
+    "hitl.views.views imports engine.host.processes",
+    "hitl.views.views imports engine.runtimes",
+    "hitl.views.views imports engine.runtimes.qemu.describe",
+    "hitl.web.input imports hitl.session.seen_card",
+    "hitl/pages has 20 modules",
+}
+
+
+@cache
+def modules() -> dict[str, Path]:
+    """{dotted name: its file} of the program."""
+    found = {}
+    for top in ("engine", "hitl"):
+        for path in sorted((ROOT / top).rglob("*.py")):
+            name = ".".join(path.relative_to(ROOT).with_suffix("").parts)
+            found[name.removesuffix(".__init__")] = path
+    return found
+
+
+@cache
+def tree(name: str) -> ast.Module:
+    return ast.parse(modules()[name].read_text(encoding="utf-8"))
+
+
+def room(name: str) -> str:
+    """The room of a module: the longest name in PACKAGES that it is in."""
+    parts = name.split(".")
+    return next(".".join(parts[:n]) for n in range(len(parts), 0, -1) if ".".join(parts[:n]) in PACKAGES)
+
+
+def imports(name: str, of: ast.AST | None = None) -> Iterator[str]:
+    """The modules of the program that a module imports, wherever in it, types included."""
+    for node in ast.walk(of or tree(name)):
+        if isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] in ("engine", "hitl"):
+            for alias in node.names:
+                full = f"{node.module}.{alias.name}"
+                yield full if full in modules() else node.module
+
+
+def allowed(importer: str, imported: str) -> bool:
+    here, there = room(importer), room(imported)
+    if here == there or there == "engine":
+        return there != "engine" or here == "engine" or imported == "engine" or imported.split(".")[1] in WORDS.split()
+    side, _, other = there.partition(".")
+    if here.startswith("hitl") and side == "engine":
+        return other in OF_ENGINE.split() or imported in NAMES_OF_ENGINE or there == COMMANDS.get(importer)
+    below = PACKAGES[here][1].split()
+    return side == here.split(".")[0] and (other or side) in below
+
+
+def judge(found: set[str]) -> None:
+    """What is wrong must be known already; what is right again must leave the list."""
+    assert not found - BREACHES, "this was not there before"
+
+
+def test_arrows_point_down() -> None:
+    judge({f"{name} imports {other}" for name in modules() for other in imports(name) if not allowed(name, other)})
+
+
+def test_each_room_says_what_it_is_for_in_its_docstring_and_in_the_documentation() -> None:
+    documented = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    wrong = set()
+    for name, (sentence, _) in PACKAGES.items():
+        if (ast.get_docstring(tree(name)) or "").partition("\n\n")[0] != sentence:
+            wrong.add(f"{name}/__init__.py: its docstring is not the sentence of the room")
+        if f"| `{name.replace('.', '/')}/` | {sentence} |" not in documented:
+            wrong.add(f"docs/architecture.md: no row for {name} with its sentence")
+    assert set(filter(lambda name: (ROOT / name.replace(".", "/")).is_dir(), modules())) >= set(PACKAGES)
+    judge(wrong)
+
+
+def test_there_is_no_circle() -> None:
+    state: dict[str, int] = {}
+    circles = set()
+
+    def visit(name: str, path: tuple[str, ...]) -> None:
+        if state.get(name) == 1:
+            circles.add(" -> ".join([*path[path.index(name):], name]))
+        if name not in state:
+            state[name] = 1
+            for other in sorted(set(imports(name)) - {name}):
+                visit(other, (*path, name))
+            state[name] = 2
+    for name in modules():
+        visit(name, ())
+    assert not circles
+
+
+def test_a_run_loads_no_database_and_no_web_framework() -> None:
+    judge({f"{name} imports {found}" for name in modules() if name.startswith(tuple(f"engine.{each}" for each in WITHOUT_STORE))
+           for found in outside(name) if found in ("sqlite3", "flask")})
+
+
+def outside(name: str) -> Iterator[str]:
+    """Top-level names of what a module imports from elsewhere."""
+    for node in ast.walk(tree(name)):
+        if isinstance(node, ast.Import):
+            yield from (alias.name.split(".")[0] for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            yield node.module.split(".")[0]
+
+
+@pytest.mark.parametrize(("statement", "owners"), [
+    ("update tickets set status", {"engine.tickets.states"}), ("update hitl_sessions set state", {"engine.tickets.session_states"}),
+    ("insert into tickets ", {"engine.tickets.new_tickets"})])
+def test_a_state_is_written_in_one_place(statement: str, owners: set[str]) -> None:
+    judge({f"{name} says: {statement}" for name, path in modules().items()
+           if statement in re.sub(r"\s+", " ", path.read_text(encoding="utf-8")) and name not in owners | {"engine.store.older_form"}})
+
+
+def test_rooms_files_and_functions_are_small() -> None:
+    wrong = set()
+    for folder in {path.parent for path in modules().values()}:
+        count = sum(1 for path in modules().values() if path.parent == folder and path.name != "__init__.py")
+        if count > 18:
+            wrong.add(f"{folder.relative_to(ROOT)} has {count} modules")
+    for name, path in modules().items():
+        lines = path.read_text(encoding="utf-8").count("\n")
+        if lines > 250:
+            wrong.add(f"{name} has {lines} lines")
+        for node in ast.walk(tree(name)):
+            if isinstance(node, ast.FunctionDef) and (node.end_lineno or 0) - node.lineno >= 40:
+                wrong.add(f"{name}.{node.name} has {(node.end_lineno or 0) - node.lineno + 1} lines")
+    judge(wrong)
