@@ -7,10 +7,10 @@
 """
 import sqlite3
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar, overload
 
 from engine.errors import Refused
 from engine.store.columns import missing, schema_sql
@@ -20,6 +20,10 @@ APPLICATION_ID = 0x48495453  # "HITS", in the file's header: this file is ours
 VERSION = 1                  # of schema.sql, in user_version
 BUSY_SECONDS = 10.0
 CHECKED_BYTES = 1_000_000_000  # a larger file is not read through at each start: that would take many seconds
+
+
+Parameters = Sequence[Any] | Mapping[str, Any]
+Row = TypeVar("Row")
 
 
 class Database:
@@ -56,20 +60,32 @@ class Database:
             self._local.connection.close()
             del self._local.connection
 
-    def execute(self, sql: str, parameters: Sequence[Any] | dict[str, Any] = ()) -> sqlite3.Cursor:
+    def execute(self, sql: str, parameters: Parameters = ()) -> sqlite3.Cursor:
         return self.connection.execute(sql, parameters)
 
-    def all(self, sql: str, parameters: Sequence[Any] | dict[str, Any] = ()) -> list[sqlite3.Row]:
+    @overload
+    def all(self, sql: str, parameters: Parameters = ()) -> list[sqlite3.Row]: ...
+    @overload
+    def all(self, sql: str, parameters: Parameters, row: type[Row]) -> list[Row]: ...
+
+    def all(self, sql: str, parameters: Parameters = (), row: type | None = None) -> list[Any]:
+        """row: a TypedDict of engine/tickets/rows.py, which says what columns there are. The one place where rows get their types."""
         return self.execute(sql, parameters).fetchall()
 
-    def one(self, sql: str, parameters: Sequence[Any] | dict[str, Any] = ()) -> sqlite3.Row | None:
+    @overload
+    def one(self, sql: str, parameters: Parameters = ()) -> sqlite3.Row | None: ...
+    @overload
+    def one(self, sql: str, parameters: Parameters, row: type[Row]) -> Row | None: ...
+
+    def one(self, sql: str, parameters: Parameters = (), row: type | None = None) -> Any:
+        """The first row, or None; row: as all() takes it."""
         return self.execute(sql, parameters).fetchone()
 
-    def pairs(self, sql: str, parameters: Sequence[Any] | dict[str, Any] = ()) -> dict[Any, Any]:
+    def pairs(self, sql: str, parameters: Parameters = ()) -> dict[Any, Any]:
         """The first column to the second."""
         return {row[0]: row[1] for row in self.execute(sql, parameters)}
 
-    def value(self, sql: str, parameters: Sequence[Any] | dict[str, Any] = ()) -> Any:
+    def value(self, sql: str, parameters: Parameters = ()) -> Any:
         """The first column of the first row, or None."""
         row = self.one(sql, parameters)
         return row[0] if row else None
