@@ -77,8 +77,10 @@ class Config:
     session_tokens: int = _setting(50_000_000, values.whole(0, 999_999_999), "Tokens that all runs of a session may use together; 0: no limit")
     run_money: float = _setting(0.0, values.amount, "Money that one run may use, by SWARM_PRICES; 0: no limit")
     session_money: float = _setting(0.0, values.amount, "Money that all runs of a session may use together; 0: no limit")
-    prices: dict | None = _setting(None, values.prices, "Price table: JSON, or a file that holds it; model -> input, output per million tokens")
-    egress_hosts: tuple[str, ...] = _setting((), values.hosts, "Hosts that runs may fetch from: names, *.names, and sets such as npm or pypi; empty: none")
+    prices: dict | None = _setting(None, values.parsed_by("engine.gateway.prices.parse_prices"),
+                                  "Price table: JSON, or a file that holds it; model -> input, output per million tokens")
+    egress_hosts: tuple[str, ...] = _setting((), values.parsed_by("engine.gateway.addresses.parse_hosts"),
+                                          "Hosts that runs may fetch from: names, *.names, and sets such as npm or pypi; empty: none")
     egress_mb: int = _setting(2000, values.whole(1, 1000000), "Most that one run may fetch and send, in all")
     gateway_ca: Path | None = _setting(None, values.file_of("certificates (PEM)"),
                                       "File of further certificate authorities for models behind https; empty: the system's")
@@ -156,6 +158,6 @@ def _shown(value: object, secret: bool = False) -> str:
         return "(set)" if value else "(empty)"
     if isinstance(value, tuple):
         return ", ".join(map(str, value)) or "(empty)"
-    if value is None or value == "":
+    if value in (None, "", {}):
         return "(empty)"
     return f"{value:g}" if isinstance(value, float) else str(value)

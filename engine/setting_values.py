@@ -5,6 +5,7 @@ import os
 import re
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 
 def whole(low: int, high: int) -> Callable[[str], int]:
@@ -34,10 +35,17 @@ def one_of(*allowed: str) -> Callable[[str], str]:
 def registered(table: str) -> Callable[[str], str]:
     """A name of a table of plugins, or auto. table: 'package.TABLE', loaded when a value is read: a new plugin is a setting without a change
     here, and whoever only reads settings loads no plugin."""
-    def parse(text: str) -> str:
-        package, _, name = table.rpartition(".")
-        return one_of("auto", *getattr(importlib.import_module(package), name))(text)
-    return parse
+    return lambda text: one_of("auto", *_loaded(table))(text)
+
+
+def parsed_by(function: str) -> Callable[[str], Any]:
+    """What another room makes of the text. function: 'package.module.function', loaded when a value is read, as in registered()."""
+    return lambda text: _loaded(function)(text)
+
+
+def _loaded(name: str) -> Any:
+    module, _, attribute = name.rpartition(".")
+    return getattr(importlib.import_module(module), attribute)
 
 
 def folder(text: str) -> Path:
@@ -112,18 +120,6 @@ def amount(text: str) -> float:
     if not re.fullmatch(r"\d{1,9}(\.\d{1,6})?", text):
         raise ValueError("an amount like 2.50; 0: no limit")
     return float(text)
-
-
-def prices(text: str) -> dict | None:
-    from engine.gateway.prices import parse_prices  # here alone: a run's own process has no need of it
-
-    return parse_prices(text) or None
-
-
-def hosts(text: str) -> tuple[str, ...]:
-    from engine.gateway.addresses import parse_hosts
-
-    return parse_hosts(text)
 
 
 def file_of(what: str) -> Callable[[str], Path | None]:

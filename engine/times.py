@@ -1,8 +1,9 @@
-"""When a ticket may be claimed again after a failure."""
+"""Time as the tables hold it, and when a ticket may be claimed again after a failure."""
 import random
 import time
 from datetime import UTC, datetime
 
+NOW = "strftime('%Y-%m-%dT%H:%M:%fZ', 'now')"  # in SQL: what utc() gives
 LONGEST = 300.0  # seconds
 
 

@@ -10,7 +10,7 @@ from flask import current_app, has_app_context
 from engine.config import Config
 from engine.errors import NotApproved, NotConfirmed, WrongState
 from engine.store.db import Database, open_database
-from engine.tickets.states import NOW
+from engine.times import NOW
 from hitl.card import sample
 from hitl.card.spec_card import Checked, normalise, validate
 from hitl.session import sessions

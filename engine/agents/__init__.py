@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from engine.agents.aider import AIDER
-from engine.agents.base import KINDS, TOOLS, Agent, Grounds, one_line, quoted
+from engine.agents.base import KINDS, TOOLS, Agent, Grounds
 from engine.agents.claude import CLAUDE
 from engine.agents.codex import CODEX
 from engine.agents.custom import CUSTOM
@@ -21,7 +21,7 @@ from engine.errors import Permanent
 if TYPE_CHECKING:  # a run's own process has its job, and no need of settings
     from engine.config import Config
 
-__all__ = ["AGENTS", "NO_AGENT", "RUNBOOK", "Agent", "Grounds", "choose_agent", "grounds", "has_commands", "one_line", "quoted", "shell_blocks"]
+__all__ = ["AGENTS", "NO_AGENT", "RUNBOOK", "Agent", "Grounds", "choose_agent", "grounds", "has_commands", "shell_blocks"]
 
 AGENTS: dict[str, Agent] = {agent.name: agent for agent in (CLAUDE, CODEX, OPENCODE, GEMINI, AIDER, MINI, CUSTOM, RUNBOOK)}
 

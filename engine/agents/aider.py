@@ -1,6 +1,7 @@
 """aider: edits as text, commits by itself, writes no events. It exits with 0 whatever happened, so its commit, the gateway and the checks judge it."""
-from engine.agents.base import Agent, installed, program, quoted
+from engine.agents.base import Agent, installed, program
 from engine.jobs import Job
+from engine.text import quoted
 
 _LEAVES = ".aider*"  # in the work tree, which is not for the repository
 

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from engine.jobs import Job
+from engine.text import one_line
 
 TOOLS = "opt/agents"      # below the folder of make agents: laid over an image, it is /opt/agents there
 TEXT = 300                # characters of what an agent said that go into a reason
@@ -109,13 +110,6 @@ def program(name: str) -> str:
     return f'"$SWARM_TOOLS/{name}/bin/{name}"'
 
 
-def quoted(text: str) -> str:
-    """One word for a POSIX shell, whatever is in it (NUL, which no shell can hold, is left out)."""
-    return "'" + text.replace("\0", "").replace("'", "'\\''") + "'"
-
-
-def one_line(text: str) -> str:
-    return " ".join(text.split())
 
 
 def at(value: Any, *path: str | int) -> Any:

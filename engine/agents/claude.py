@@ -1,6 +1,7 @@
 """Claude Code: `claude -p`, events as stream-json, its session in ~/.claude."""
-from engine.agents.base import Agent, Event, Reading, at, brief, if_permitted, installed, items, program, quoted, tool_line
+from engine.agents.base import Agent, Event, Reading, at, brief, if_permitted, installed, items, program, tool_line
 from engine.jobs import Job
+from engine.text import quoted
 
 
 def _script(job: Job) -> str:

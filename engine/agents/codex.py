@@ -1,7 +1,8 @@
 """OpenAI Codex: `codex exec --json`, its session (a thread) in ~/.codex."""
-from engine.agents.base import Agent, Event, Reading, at, brief, installed, items, must_end, program, quoted
+from engine.agents.base import Agent, Event, Reading, at, brief, installed, items, must_end, program
 from engine.agents.claude import result_lines
 from engine.jobs import Job
+from engine.text import quoted
 
 # Its own sandbox is off: it is in one already, in which it could neither nest another nor commit.
 _FLAGS = ("--json --dangerously-bypass-approvals-and-sandbox -c analytics.enabled=false -c check_for_update_on_startup=false"

@@ -1,7 +1,8 @@
 """Google's Gemini CLI: `gemini -o stream-json`, its session in ~/.gemini. A JavaScript program: it needs node in the sandbox."""
-from engine.agents.base import Agent, Event, Reading, at, brief, installed, must_end, program, quoted, tool_line
+from engine.agents.base import Agent, Event, Reading, at, brief, installed, must_end, program, tool_line
 from engine.agents.claude import result_lines
 from engine.jobs import Job
+from engine.text import quoted
 
 _SETTINGS = '{"security":{"auth":{"selectedType":"gemini-api-key"}},"privacy":{"usageStatisticsEnabled":false}}'
 

@@ -1,6 +1,7 @@
 """mini-swe-agent: a shell and a model. It exits with 0 on a step limit, so the end of its trajectory is read."""
-from engine.agents.base import Agent, Event, Reading, brief, installed, must_end, program, quoted
+from engine.agents.base import Agent, Event, Reading, brief, installed, must_end, program
 from engine.jobs import Job
+from engine.text import quoted
 
 _LONGEST = 100_000  # bytes of a prompt that goes by an argument; a longer one is to be read from its file
 _STEPS = 250

@@ -1,9 +1,10 @@
 """opencode: `opencode run --format json`, any OpenAI-compatible model, its session in ~/.local/share/opencode."""
 import json
 
-from engine.agents.base import Agent, Event, Reading, at, brief, if_permitted, installed, program, quoted, tool_line
+from engine.agents.base import Agent, Event, Reading, at, brief, if_permitted, installed, program, tool_line
 from engine.agents.claude import result_lines
 from engine.jobs import Job
+from engine.text import quoted
 
 
 def _script(job: Job) -> str:

@@ -1,6 +1,7 @@
 """The agent that needs no model: it runs the fenced sh blocks of a ticket's description, or writes the ticket's brief down."""
-from engine.agents.base import Agent, one_line, quoted
+from engine.agents.base import Agent
 from engine.jobs import Job
+from engine.text import one_line, quoted
 
 SHELLS = ("sh", "bash", "shell")
 NO_AGENT = "No coding agent is configured, so this ticket's brief was written down and nothing was built."

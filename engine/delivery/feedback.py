@@ -12,7 +12,7 @@ from engine.log import event
 from engine.store.db import Database
 from engine.tickets import deliveries, requests, settle
 from engine.tickets.delivery_answers import AGAIN, LEAVE, ONCE_MORE
-from engine.tickets.states import NOW
+from engine.times import NOW
 
 MOST_ROUNDS = 3           # runs that a failing CI starts
 MOST_REMARKS = 50         # of people, that one run is told of

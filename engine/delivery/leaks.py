@@ -7,8 +7,8 @@ from fnmatch import fnmatchcase
 from typing import IO, NamedTuple
 
 from engine.errors import PolicyViolation
-from engine.git.git_errors import shown
 from engine.git.repository import Repository
+from engine.text import shown
 
 SECONDS = 900.0
 SHORTEST = 8          # characters of a setting's value that is looked for: shorter ones are in too many texts

@@ -7,6 +7,7 @@ from engine.config import Config
 from engine.delivery.leaks import redacted
 from engine.jobs import criteria_of
 from engine.store.db import Database
+from engine.text import one_line
 
 LONGEST = 60_000        # characters; forges take 65,536
 LONGEST_PART = 4000     # of one description
@@ -67,7 +68,7 @@ def _trailers(db: Database, ticket: Any) -> str:
 
 def _line(text: object) -> str:
     """One line that calls nobody (an @ would) and hides nothing."""
-    return _quiet(" ".join(str(text).split())).replace("`", "'")
+    return _quiet(one_line(text)).replace("`", "'")
 
 
 def _text(text: str) -> str:

@@ -7,9 +7,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from engine.errors import Permanent, RunFailure, TokenRefused, Transient
-from engine.git.git_errors import printable
 from engine.git.remote import login
 from engine.git.repository import FETCH_SECONDS, Repository
+from engine.text import one_line, printable
 
 OURS = "swarm/"
 LONGEST_WORDS = 300  # characters of what a remote says that a person is shown
@@ -113,5 +113,5 @@ def refusal(error: RunFailure, branch: str, remote: Remote) -> RunFailure:
 
 def _said(words: str, remote: Remote) -> str:
     text = words.replace(remote.token, "[redacted]") if remote.token else words
-    text = printable(" ".join(re.sub(r"\bremote: ?", "", text).split()))
+    text = printable(one_line(re.sub(r"\bremote: ?", "", text)))
     return f" It said: {text[:LONGEST_WORDS]}{'…' if len(text) > LONGEST_WORDS else ''}" if text else ""

@@ -22,8 +22,8 @@ from engine.store.db import Database
 from engine.tickets import deliveries, requests
 from engine.tickets.approved_card import approved_card
 from engine.tickets.delivery_answers import APPROVE, NO_SECRET, RETRY, WITHOUT, complete
-from engine.tickets.states import NOW, get
-from engine.times import delay, utc
+from engine.tickets.states import get
+from engine.times import NOW, delay, utc
 
 MOST_TRIES = 12   # transient failures in a row, over about half an hour; then a person is asked
 FEATURES_SECONDS = 1.0

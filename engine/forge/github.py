@@ -11,6 +11,7 @@ from github.Requester import HTTPRequestsConnectionClass, HTTPSRequestsConnectio
 from engine.errors import Permanent, TokenRefused
 from engine.forge import logs, wire
 from engine.forge.base import MARK, Change, Failed, Remark, State, clean, named, origin_of, page, whole
+from engine.text import one_line
 
 MOST = 200                   # checks, comments and reviews of a change that are looked at
 TRUSTED = ("OWNER", "MEMBER", "COLLABORATOR")  # on a public repository anybody may comment; these may also write to it
@@ -174,4 +175,4 @@ def _speaking() -> Iterator[None]:
 def _told(error: GithubException) -> str:
     data = error.data if isinstance(error.data, dict) else {}
     details = [each.get("message", "") if isinstance(each, dict) else each for each in data.get("errors", []) or [] if isinstance(each, dict | str)]
-    return " ".join(clean(" ".join(str(part) for part in (data.get("message", ""), *details) if part), 300).split()) or "no reason was given"
+    return one_line(clean(" ".join(str(part) for part in (data.get("message", ""), *details) if part), 300)) or "no reason was given"

@@ -3,6 +3,7 @@ import re
 import signal
 
 from engine.errors import Permanent, RunFailure, Transient
+from engine.text import printable
 
 NETWORK_COMMANDS = ("fetch", "ls-remote", "push")  # only their words may speak of a network: elsewhere these could be a file's name
 
@@ -37,13 +38,3 @@ def clean(stderr: bytes, most: int = 400) -> str:
     text = re.sub(r"([a-z][a-z0-9+.-]*://)[^/\s]*@", r"\1", " ".join(lines), flags=re.I)
     text = printable(text)
     return text if len(text) <= most else text[:most - 1] + "…"
-
-
-def printable(text: str) -> str:
-    """The text with everything that a terminal or a browser could act upon as backslash escapes."""
-    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode("ascii") for char in text)
-
-
-def shown(path: bytes) -> str:
-    """A path of a repository, which may hold any bytes but NUL, for people."""
-    return printable(path.decode("utf-8", "backslashreplace"))

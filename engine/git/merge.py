@@ -3,8 +3,8 @@ from typing import NamedTuple
 
 from engine.crash import point
 from engine.errors import MergeConflict, Permanent, Transient
-from engine.git.git_errors import shown
 from engine.git.repository import Repository
+from engine.text import shown
 
 TRIES = 20
 CONFLICT_BYTES = 8000

@@ -10,8 +10,8 @@ from typing import IO, NamedTuple
 
 from engine.errors import Permanent, PolicyViolation
 from engine.git.dangerous_names import is_dot_git, is_gitmodules, link_problem
-from engine.git.git_errors import shown
 from engine.git.repository import NOTHING, Repository
+from engine.text import shown
 
 GONE, LINK, GITLINK = b"000000", b"120000", b"160000"
 LONGEST_LINK = 4096  # bytes; no system follows longer ones

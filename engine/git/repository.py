@@ -10,9 +10,9 @@ from typing import IO, NamedTuple, Unpack
 from engine.errors import Permanent, Transient
 from engine.files import fsync_folder
 from engine.git.call import Options, Output, call_git, stream_git
-from engine.git.git_errors import printable, shown
 from engine.git.lock import hold
 from engine.run.outputs import HEADER_BYTES, bundle_heads
+from engine.text import printable, shown
 
 FETCH_SECONDS = 1800.0
 BUNDLE_TRIES = 20

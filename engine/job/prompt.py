@@ -5,6 +5,7 @@ from typing import Any
 from engine.job.workflow import Workflow, render
 from engine.jobs import Criterion, criteria_of
 from engine.store.db import Database
+from engine.text import one_line
 from engine.tickets import review_comments
 from engine.tickets.approved_card import approved_card
 
@@ -23,7 +24,7 @@ SUMMARY = 1000  # characters of what an agent said of its work
 def prompt(db: Database, ticket: Any, workflow: Workflow | None = None) -> str:
     """Markdown for the agent. ticket: its row. workflow: the repository's; its template takes the place of the ticket's own part.
     Raises Permanent for a template with a name that is not known."""
-    parts = [f"# {ticket['id']}: {_line(ticket['title'])}", RULES]
+    parts = [f"# {ticket['id']}: {one_line(ticket['title'])}", RULES]
     criteria = [_criterion(each) for each in criteria_of(ticket["acceptance_criteria"])]
     if workflow and workflow.template:
         parts.append(render(workflow.template, _variables(db, ticket, criteria)))
@@ -42,8 +43,9 @@ def prompt(db: Database, ticket: Any, workflow: Workflow | None = None) -> str:
 def _variables(db: Database, ticket: Any, criteria: list[str]) -> dict[str, Any]:
     """What the template of a WORKFLOW.md may use. attempt: empty at the first."""
     before = [row[0] for row in db.all("select depends_on from ticket_dependencies where ticket_id = ? order by 1", (ticket["id"],))]
-    requirements = [_line(item) for item in approved_card(db, ticket["session_id"]).get("technical_requirements") or []]
-    issue = {"id": ticket["id"], "identifier": ticket["id"], "title": _line(ticket["title"]), "description": _data(ticket["description"] or "(no description)"),
+    requirements = [one_line(item) for item in approved_card(db, ticket["session_id"]).get("technical_requirements") or []]
+    issue = {"id": ticket["id"], "identifier": ticket["id"], "title": one_line(ticket["title"]),
+             "description": _data(ticket["description"] or "(no description)"),
              "state": ticket["status"], "priority": ticket["priority"], "branch_name": ticket["branch_name"], "url": ticket["pr_url"], "labels": [],
              "blocked_by": before, "created_at": ticket["created_at"], "updated_at": ticket["updated_at"],
              "acceptance_criteria": _data("\n".join(criteria)) if criteria else ""}
@@ -59,7 +61,7 @@ def _criterion(each: Criterion) -> str:
 def _requirements(db: Database, session_id: str) -> list[str]:
     """What the approved card asks of every ticket."""
     items = approved_card(db, session_id).get("technical_requirements")
-    return ["## Holds for the whole project", _data("\n".join(f"- {_line(item)}" for item in items))] if items else []
+    return ["## Holds for the whole project", _data("\n".join(f"- {one_line(item)}" for item in items))] if items else []
 
 
 def _dependencies(db: Database, ticket_id: str) -> list[str]:
@@ -70,8 +72,8 @@ def _dependencies(db: Database, ticket_id: str) -> list[str]:
 
 def _delivered(row: Any) -> str:
     """A dependency: its branch, and what its agent said at the end."""
-    said = _line(json.loads(row["said"] or "{}").get("message", ""))[:SUMMARY]
-    return f"- {row['id']} {_line(row['title'])}" + (f" (branch {row['branch_name']})" if row["branch_name"] else "") + (f": {said}" if said else "")
+    said = one_line(json.loads(row["said"] or "{}").get("message", ""))[:SUMMARY]
+    return f"- {row['id']} {one_line(row['title'])}" + (f" (branch {row['branch_name']})" if row["branch_name"] else "") + (f": {said}" if said else "")
 
 
 def _answers(db: Database, ticket_id: str) -> list[str]:
@@ -111,10 +113,6 @@ def _last_attempt(db: Database, ticket: Any) -> list[str]:
     parts += [_data(row["detail"])] if row["detail"] else []
     parts += [_data(f"$ {check['command']}\n{check['output']}") for check in json.loads(row["checks"] or "[]") if not check["passed"]]
     return parts
-
-
-def _line(text: object) -> str:
-    return " ".join(str(text).split())
 
 
 def _data(text: str) -> str:

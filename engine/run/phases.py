@@ -5,7 +5,7 @@ import signal
 import time
 from pathlib import Path
 
-from engine.agents import AGENTS, Agent, one_line, quoted, session
+from engine.agents import AGENTS, Agent, session
 from engine.agents.log import described, read, why_failed
 from engine.errors import AgentFailed, Permanent, RateLimited, Transient
 from engine.files import write_json
@@ -13,6 +13,7 @@ from engine.git.repository import Repository
 from engine.jobs import Criterion, Job, Limits
 from engine.run.output import PHASE, Output, OverTime
 from engine.run.sandbox import Run, run_sandbox
+from engine.text import one_line, quoted
 
 SCRIPTS = Path(__file__).resolve().parent / "scripts"
 NOT_COMMITTED = 113    # work.sh: the agent was done, its work could not be committed

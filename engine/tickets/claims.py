@@ -6,7 +6,8 @@ from typing import Any
 from engine.jobs import Result
 from engine.store.db import Database
 from engine.tickets import settle
-from engine.tickets.states import NOW, Sql, change, change_rows
+from engine.tickets.states import Sql, change, change_rows
+from engine.times import NOW
 
 encode = JSONEncoder(ensure_ascii=False).encode
 HOLDS = "t.status in ('claimed', 'running') and t.claim_token = r.claim_token"  # of a run r and its ticket t

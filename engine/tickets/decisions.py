@@ -6,7 +6,8 @@ from engine.errors import BadRequest, WrongState
 from engine.jobs import criteria_of
 from engine.store.db import Database
 from engine.tickets import requests, settle, steering
-from engine.tickets.states import NOW, change, get, is_merging
+from engine.tickets.states import change, get, is_merging
+from engine.times import NOW
 
 REASON_LIMIT, MESSAGE_LIMIT = 1000, 20_000  # characters
 STOPPED = "A person stopped its run. What it had not handed over is gone, its log is kept: retry it, change it, or drop it."

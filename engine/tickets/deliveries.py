@@ -6,7 +6,8 @@ from typing import Any
 
 from engine.store.db import Database
 from engine.tickets.approved_card import approved_card, repository_of
-from engine.tickets.states import NOW, UNDONE
+from engine.tickets.states import UNDONE
+from engine.times import NOW
 
 PENDING = "state in ('intended', 'pushed', 'opened')"  # the epic waits for these
 _HELD = ("exists (select 1 from tickets e where e.session_id = deliveries.session_id and e.type = 'epic'"

@@ -5,7 +5,8 @@ from typing import Any
 from engine.errors import BadRequest
 from engine.store.db import Database
 from engine.tickets import deliveries, settle
-from engine.tickets.states import NOW, change
+from engine.tickets.states import change
+from engine.times import NOW
 
 RETRY = "Try again"
 WITHOUT = "Finish without delivery"

@@ -1,7 +1,8 @@
 """What was changed by other hands, the sqlite3 shell among them, brought to a state that the engine knows."""
 from engine.store.db import Database
 from engine.tickets import requests, settle, steering
-from engine.tickets.states import NOW, UNDONE, change
+from engine.tickets.states import UNDONE, change
+from engine.times import NOW
 
 HELD = f"{UNDONE} and status in ('claimed', 'running')"
 OPEN = f"{UNDONE} and status <> 'failed'"

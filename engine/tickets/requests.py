@@ -4,7 +4,7 @@ from typing import Any
 
 from engine.store.db import Database
 from engine.tickets import settle
-from engine.tickets.states import NOW
+from engine.times import NOW
 
 ANSWER_LIMIT = 20_000  # characters
 TRY_AGAIN = "Try again"

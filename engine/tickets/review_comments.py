@@ -4,9 +4,10 @@ All of it is of one commit, the one that they looked at. A comment's line is nam
 from typing import Any
 
 from engine.errors import BadRequest, NotFound, WrongState
-from engine.git.git_errors import printable
 from engine.store.db import Database
-from engine.tickets.states import NOW, get
+from engine.text import printable
+from engine.tickets.states import get
+from engine.times import NOW
 
 SIDES = {"L": "before the change", "R": "after the change"}
 MOST_DRAFTS = 200

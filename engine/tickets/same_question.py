@@ -6,8 +6,7 @@ from typing import Any
 from engine.log import event
 from engine.store.db import Database
 from engine.tickets import requests
-from engine.tickets.states import NOW
-from engine.times import utc
+from engine.times import NOW, utc
 
 ASSUMED = "assumption"  # answered_by, of an answer that nobody gave
 

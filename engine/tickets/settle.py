@@ -5,7 +5,8 @@ from typing import Any
 
 from engine.store.db import Database
 from engine.tickets import deliveries
-from engine.tickets.states import NOW, UNDONE, change
+from engine.tickets.states import UNDONE, change
+from engine.times import NOW
 
 # A ticket may be claimed: its session builds, and for a feature the epic runs and every dependency is merged.
 FREE = ("exists (select 1 from hitl_sessions s where s.id = tickets.session_id and s.state = 'building' and not s.paused)"

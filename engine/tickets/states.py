@@ -12,8 +12,8 @@ from typing import Any
 
 from engine.errors import NotFound
 from engine.store.db import Database
+from engine.times import NOW
 
-NOW = "strftime('%Y-%m-%dT%H:%M:%fZ', 'now')"
 OPEN = ("pending", "blocked", "ready", "claimed", "running", "needs_input", "in_review")
 
 # to -> from. Anything else changes no row.

@@ -4,7 +4,8 @@ from typing import Any
 from engine.errors import BadRequest, WrongState
 from engine.store.db import Database
 from engine.tickets import requests, review_comments, settle
-from engine.tickets.states import NOW, UNDONE, change, get, is_merging
+from engine.tickets.states import UNDONE, change, get, is_merging
+from engine.times import NOW
 
 
 def retry(db: Database, tenant: str, ticket_id: str) -> str:

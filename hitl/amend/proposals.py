@@ -11,7 +11,7 @@ from engine.config import Config
 from engine.errors import BadRequest, NotFound, WrongState
 from engine.store.db import Database
 from engine.tickets import settle
-from engine.tickets.states import NOW
+from engine.times import NOW
 from hitl.amend import delta as amendment
 from hitl.amend import tickets as amend_tickets
 from hitl.card import diff as card_diff

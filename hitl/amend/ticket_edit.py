@@ -6,7 +6,8 @@ from engine.errors import BadRequest, InvalidCard
 from engine.store.db import Database
 from engine.tickets import decisions
 from engine.tickets.approved_card import approved_card
-from engine.tickets.states import NOW, get
+from engine.tickets.states import get
+from engine.times import NOW
 from hitl.card import spec_card
 from hitl.card.review_rule import review_asked
 from hitl.session import sessions

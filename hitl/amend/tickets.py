@@ -6,7 +6,8 @@ from typing import Any
 from engine.errors import WrongState
 from engine.store.db import Database
 from engine.tickets import requests
-from engine.tickets.states import NOW, change
+from engine.tickets.states import change
+from engine.times import NOW
 from hitl.amend.delta import Delta
 from hitl.ticket_generator import TICKETS, allocate, insert
 from hitl.web.strict_json import as_given

@@ -5,7 +5,7 @@ from typing import Any
 
 from engine.errors import NotFound
 from engine.store.db import Database
-from engine.tickets.states import NOW
+from engine.times import NOW
 from hitl.drafting.topics import Question
 
 MOST = 5  # of one session

@@ -12,7 +12,7 @@ from engine.errors import BadRequest, NotFound, WrongState
 from engine.git.source import validate_source
 from engine.store.db import Database
 from engine.tickets import steering
-from engine.tickets.states import NOW
+from engine.times import NOW
 from hitl.card import sample
 from hitl.card.coverage import lacking
 from hitl.card.spec_card import Checked, invalid, validate

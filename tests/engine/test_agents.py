@@ -7,13 +7,14 @@ from pathlib import Path
 import pytest
 from flask.testing import FlaskClient
 
-from engine.agents import AGENTS, RUNBOOK, choose_agent, grounds, has_commands, quoted, shell_blocks
+from engine.agents import AGENTS, RUNBOOK, choose_agent, grounds, has_commands, shell_blocks
 from engine.agents.base import TOOLS
 from engine.agents.packages import PACKAGES
 from engine.config import ROOT, Config
 from engine.errors import InvalidCard, Permanent
 from engine.jobs import Criterion, Job, Limits, Means
 from engine.run.phases import message
+from engine.text import quoted
 from hitl.card import spec_card
 
 ASK = ROOT / "engine" / "run" / "scripts" / "swarm-ask"

@@ -198,6 +198,13 @@ def test_settings_of_the_gateway_are_named_when_they_are_bad(name: str, value: s
     assert name in caught.value.sentence and allowed in caught.value.sentence
 
 
+def test_settings_of_the_gateway_are_read_by_the_gateway_and_may_be_empty() -> None:
+    config = Config.from_env({"SWARM_EGRESS_HOSTS": "PyPI, *.example.org", "SWARM_PRICES": '{"currency": "EUR", "m": {"input": 1}}'})
+    assert config.egress_hosts == ("pypi", "*.example.org") and config.prices == {"m": {"input": 1.0}}
+    shown = {each["name"]: each["value"] for each in Config.from_env({"SWARM_PRICES": "", "SWARM_EGRESS_HOSTS": ""}).described({})}
+    assert shown["SWARM_PRICES"] == shown["SWARM_EGRESS_HOSTS"] == "(empty)"
+
+
 def test_the_request_is_on_the_pages_and_answered_there(client: FlaskClient, db: Database, config: Config) -> None:
     session = build(db, config, TWO)
     drive(make_engine(db, config, spending("A", reason="The budget of this run is used up (9 of 9 tokens).")))

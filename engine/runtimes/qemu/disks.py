@@ -5,10 +5,10 @@ import struct
 from pathlib import Path
 from typing import BinaryIO
 
-from engine.agents import quoted
 from engine.errors import Permanent
 from engine.runtimes.base import SandboxJob, limited, places
 from engine.runtimes.qemu.result import BLOCK
+from engine.text import quoted
 
 INPUT_BYTES = 16 << 30
 PAGE = 4096
