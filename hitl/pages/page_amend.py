@@ -42,7 +42,7 @@ def page(session_id: str, error: SwarmError | None = None, kept: Typed | None = 
         form = card_facts.filled(form, kept) if kept.what else form
     if kept.problems or kept.rest:
         values["error"] = {"error": "This is not valid yet.", "means": "Nothing was changed. What you typed is kept below."}
-    return render("session_amend.html", "session", **values | {"live": form is None}, **found, form=form, kept=kept, agents=card_facts.agents(),
+    return render("session/amend.html", "session", **values | {"live": form is None}, **found, form=form, kept=kept, agents=card_facts.agents(),
                   seen=made.seen if made else "")
 
 

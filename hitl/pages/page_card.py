@@ -112,7 +112,7 @@ def json_page(session_id: str, error: SwarmError | None = None, card_text: str |
     values |= {"live": False, "card_text": stored if card_text is None else card_text, "markdown": markdown, "conflict": conflict,
                "problems": facts.card_problems(error) or ([] if card_text is not None else card.problems), "warnings": found["warnings"],
                "error": None if conflict else values["error"]}
-    return render("session_json.html", "session", **values)
+    return render("card/json.html", "session", **values)
 
 
 @card_pages.post("/sessions/<session_id>/import")
@@ -146,7 +146,7 @@ def _versions(session_id: str, error: SwarmError | None = None) -> str:
     if found:
         changes, more = diff_in_words.shown(card_versions.diff_view(swarm().db, current_tenant(), session_id, earlier, later)["changes"])
     editable = values["session"]["state"] == "review"
-    return render("session_versions.html", "session", **values, versions=found, earlier=earlier, later=later, changes=changes, more=more, editable=editable)
+    return render("card/versions.html", "session", **values, versions=found, earlier=earlier, later=later, changes=changes, more=more, editable=editable)
 
 
 @card_pages.post("/sessions/<session_id>/restore")
@@ -168,4 +168,4 @@ def newer(session_id: str) -> str:
     found = facts.session(session_id)
     if request.args.get("seen") == session_screen.mark(found):
         return ""
-    return render_template("newer.html", base=f"/sessions/{session_id}", session=found)
+    return render_template("session/newer.html", base=f"/sessions/{session_id}", session=found)

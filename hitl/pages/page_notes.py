@@ -13,7 +13,7 @@ notes_pages = Blueprint("notes_pages", __name__)
 @notes_pages.get("/sessions/<session_id>/notes")
 def notes(session_id: str) -> str:
     values = session_screen.head(session_id, "notes")
-    return render("session_notes.html", "session", **values, notes=markdown.html(views.notes_markdown(swarm().db, current_tenant(), session_id)))
+    return render("session/notes.html", "session", **values, notes=markdown.html(views.notes_markdown(swarm().db, current_tenant(), session_id)))
 
 
 @notes_pages.get("/sessions/<session_id>/notes.md")

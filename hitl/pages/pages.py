@@ -103,7 +103,7 @@ def keys() -> str:
     with open(f"{current_app.root_path}/static/keys.json", encoding="utf-8") as file:
         entries = json.load(file)
     scopes = dict.fromkeys(entry["scope"] for entry in entries)
-    return render("keys.html", "keys", table=[(scope, [entry for entry in entries if entry["scope"] == scope]) for scope in scopes])
+    return render("help/keys.html", "keys", table=[(scope, [entry for entry in entries if entry["scope"] == scope]) for scope in scopes])
 
 
 MEANINGS = {  # status: (word, what it means, what to do)
@@ -126,7 +126,7 @@ def error_page(error: dict[str, Any], status: int) -> Response:
     typed = [] if request.method != "POST" or status in (403, 413) else [(name, value) for name, value in request.form.items() if value]
     said = f"{request.method} {request.path} was answered with {status}."
     back = request.headers.get("Referer", "") if status != 404 else ""
-    html = render_template("error.html", error=error, kind=kind, happened=said, means=means,
+    html = render_template("shared/error.html", error=error, kind=kind, happened=said, means=means,
                            advice=advice, kept=typed, code=status, back=back if back.startswith(request.host_url) else "/", place="", version=VERSION,
                            here="/", theme=request.cookies.get("theme", "system"), shortcuts=request.cookies.get("shortcuts", "on"), waiting=0, seq=None)
     return make_response(html, status)

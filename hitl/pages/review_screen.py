@@ -93,7 +93,7 @@ def page(ticket_id: str, looking: Looking, error: SwarmError | None = None, kept
     begun = _begun(found, looking)
     shown = [_shown(found, file, place, looking, begun) for place, file in list(enumerate(found.files, 1))[looking.page:looking.page + MOST_FILES]]
     names = {each.name for each in found.files}
-    return render("changes.html", "session", **screens.about(ticket, runs[0] if runs else None), view="changes", files=shown, error=as_problem(error),
+    return render("changes/changes.html", "session", **screens.about(ticket, runs[0] if runs else None), view="changes", files=shown, error=as_problem(error),
                   **_facts(found, looking), kept=kept, begun=begun, runs_checks=next((each for each in runs if each["checks"]), None),
                   review=asked if asked and asked["kind"] == "review" else None,
                   elsewhere=[each for each in found.comments if each["path"] not in names], most_files=MOST_FILES,
@@ -140,7 +140,7 @@ def rows(ticket_id: str, looking: Looking, tip: str) -> str:
     review.check_tip(found, tip)
     for place, file in enumerate(found.files, 1):
         if file.name == looking.file:
-            return render_template("changes_part.html", part="rows", ticket={"id": ticket_id}, found=found, looking=looking, begun=None,
+            return render_template("changes/part.html", part="rows", ticket={"id": ticket_id}, found=found, looking=looking, begun=None,
                                    file=_shown(found, file, place, looking))
     raise NotFound("The change has no such file.")
 
@@ -149,20 +149,20 @@ def facts(ticket_id: str, looking: Looking, tip: str) -> str:
     """The list of files and the line above the buttons, after something was marked. Raises as rows does."""
     found = found_change(ticket_id, looking, only="")
     review.check_tip(found, tip)
-    return render_template("changes_part.html", part="facts", ticket={"id": ticket_id}, **_facts(found, looking))
+    return render_template("changes/part.html", part="facts", ticket={"id": ticket_id}, **_facts(found, looking))
 
 
 def comment(ticket_id: str, looking: Looking, tip: str, each: dict[str, Any]) -> str:
     """One comment as a row: a draft that is there, or (seq None) a new one."""
-    return render_template("changes_part.html", part="comment", ticket={"id": ticket_id}, looking=looking, tip=tip, comment=each)
+    return render_template("changes/part.html", part="comment", ticket={"id": ticket_id}, looking=looking, tip=tip, comment=each)
 
 
 def viewed(ticket_id: str, looking: Looking, tip: str, name: str, is_viewed: bool) -> str:
-    return render_template("changes_part.html", part="viewed", ticket={"id": ticket_id}, looking=looking, tip=tip, name=name, viewed=is_viewed)
+    return render_template("changes/part.html", part="viewed", ticket={"id": ticket_id}, looking=looking, tip=tip, name=name, viewed=is_viewed)
 
 
 def newer(ticket_id: str, tip: str, status: str) -> str:
     """'' or a word that the page is out of date. Raises NotFound."""
     now = ticket_facts.ticket(ticket_id)
     found = found_change(ticket_id, Looking(), only="")
-    return render_template("changes_part.html", part="newer", ticket=now) if (tip, status) != (found.tip or "", now["status"]) else ""
+    return render_template("changes/part.html", part="newer", ticket=now) if (tip, status) != (found.tip or "", now["status"]) else ""

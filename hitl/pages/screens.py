@@ -21,14 +21,14 @@ def home(new: bool = False, error: SwarmError | None = None, typed: dict[str, st
     values = {"new": new or not any_yet, "sessions": any_yet, "engine": engine_facts.engine(), "error": as_problem(error),
               "typed": {**TYPED, **(typed or {})}, "problems": facts.card_problems(error)}
     if values["new"]:
-        return render("home.html", "home", **values, sample_features=len(sample.card()["features"]), installation_facts=engine_facts.installation())
-    return render("home.html", "home", **values, sessions_shown=shown, older=older, filters=facts.FILTERS, only=show, needs=facts.needs(),
+        return render("home/home.html", "home", **values, sample_features=len(sample.card()["features"]), installation_facts=engine_facts.installation())
+    return render("home/home.html", "home", **values, sessions_shown=shown, older=older, filters=facts.FILTERS, only=show, needs=facts.needs(),
                   latest=facts.latest())
 
 
 def inbox(error: SwarmError | None = None, kept: str = "", kept_for: int | None = None) -> str:
     journal_end()
-    return render("inbox.html", "inbox", needs=facts.needs(), error=as_problem(error), kept=kept, kept_for=kept_for)
+    return render("inbox/inbox.html", "inbox", needs=facts.needs(), error=as_problem(error), kept=kept, kept_for=kept_for)
 
 
 def ticket(ticket_id: str, error: SwarmError | None = None, kept: str = "", said: str = "", edited: dict[str, Any] | None = None) -> str:
@@ -38,7 +38,7 @@ def ticket(ticket_id: str, error: SwarmError | None = None, kept: str = "", said
     wanted = request.args.get("run")
     run = ticket_facts.run(ticket_id, wanted) if wanted else (runs[0] if runs else None)
     evidence = boards.evidence(found["acceptance_criteria"], next((each["checks"] for each in runs if each["checks"] and each["kind"] != "recheck"), []))
-    return render("ticket.html", "session", **about(found, run), view="run", runs=runs, error=as_problem(error), kept=kept,
+    return render("ticket/ticket.html", "session", **about(found, run), view="run", runs=runs, error=as_problem(error), kept=kept,
                   request_open=ticket_facts.request_of(found), log=ticket_facts.log(run) if run else None, evidence=evidence,
                   evidence_text=boards.evidence_text(evidence), waits=ticket_facts.waits(found), max_attempts=swarm().config.max_attempts,
                   facts=ticket_facts.details(found, run), said=said, edited=edited, stoppable=ticket_facts.is_stoppable(found),
@@ -50,13 +50,13 @@ def ticket(ticket_id: str, error: SwarmError | None = None, kept: str = "", said
 def log_part(ticket_id: str, run_id: str, after: int, line: int) -> str:
     """The log from byte `after` on, whose first line has the number `line`: what tail.js appends."""
     run = ticket_facts.run(ticket_id, run_id)
-    return render_template("log_part.html", run=run, log=ticket_facts.log(run, after, line))
+    return render_template("ticket/log_part.html", run=run, log=ticket_facts.log(run, after, line))
 
 
 def history(ticket_id: str) -> str:
     journal_end()
     found, runs = ticket_facts.ticket(ticket_id), ticket_facts.runs(ticket_id)
-    return render("history.html", "session", **about(found, runs[0] if runs else None), view="history", runs=runs,
+    return render("ticket/history.html", "session", **about(found, runs[0] if runs else None), view="history", runs=runs,
                   events=ticket_facts.story(found, runs), error=None)
 
 
@@ -71,6 +71,6 @@ def about(found: dict[str, Any], run: dict[str, Any] | None) -> dict[str, Any]:
 
 def engine_page(error: SwarmError | None = None) -> str:
     journal_end()
-    return render("engine.html", "engine", engine=engine_facts.engine(), running=engine_facts.raw()["runs"], runtimes=engine_facts.runtimes(),
+    return render("engine/engine.html", "engine", engine=engine_facts.engine(), running=engine_facts.raw()["runs"], runtimes=engine_facts.runtimes(),
                   agents=engine_facts.agents(), image=engine_facts.image(), errors=engine_facts.errors(),
                   settings=views.settings_view(swarm().config), error=as_problem(error))

@@ -28,8 +28,8 @@ def session(session_id: str, view: str = "", error: SwarmError | None = None, ke
         return _draft(card, kept, error, values)
     if found["state"] == "approved" and view == "":
         values["preview"], values["unchecked"] = boards.preview(normalise(card.card)) if card.card else ([], [])
-        return render("session_approved.html", "session", **values)
-    return render("session_spec.html", "session", **values)
+        return render("session/approved.html", "session", **values)
+    return render("session/spec.html", "session", **values)
 
 
 def head(session_id: str, view: str, error: SwarmError | None = None) -> dict[str, Any]:
@@ -89,7 +89,7 @@ def _draft(card: facts.Card, kept: Typed | None, error: SwarmError | None, value
     if kept.problems or (kept.what and facts.card_problems(error)):
         values["error"] = {"error": "This is not valid yet.", "means": "Nothing was saved. What you typed is kept below."}
     values |= _open_form(card, kept)
-    return render("session_draft.html", "session", **values)
+    return render("session/draft.html", "session", **values)
 
 
 def _drafted(version: int) -> dict[str, str] | None:
@@ -146,4 +146,4 @@ def _built(session_id: str, board: dict[str, Any], values: dict[str, Any]) -> st
     if view == "spec":
         card = facts.card(session_id)
         values |= {"card": card_facts.readable(card.card), "card_reason": card.reason, "problems": card.problems, "warnings": found["warnings"]}
-    return render(f"session_{view}.html", "session", **values)
+    return render(f"session/{view}.html", "session", **values)
