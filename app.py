@@ -8,7 +8,6 @@ import signal
 import socket
 import sys
 import threading
-from dataclasses import dataclass
 from types import FrameType
 
 from flask import Flask
@@ -21,27 +20,13 @@ from engine.git.call import check_git
 from engine.loop.loop import SwarmEngine
 from engine.loop.slot import EngineSlot
 from engine.runtimes import choose
-from engine.store.db import Database, open_database
+from engine.store.db import open_database
 from engine.store.journal import Changes
 from hitl.api.api import api
 from hitl.api.forge import deliveries_api
 from hitl.pages.pages import error_page, pages
 from hitl.web import guard, live
-
-
-@dataclass
-class Swarm:
-    """What the routes need of the world; app.extensions["swarm"]."""
-
-    config: Config
-    db: Database
-    changes: Changes
-    slot: EngineSlot
-
-    @property
-    def engine(self) -> SwarmEngine | None:
-        """The engine, if it runs in this process."""
-        return self.slot.engine
+from hitl.web.context import Swarm
 
 
 def create_app(config: Config | None = None) -> Flask:
@@ -97,14 +82,16 @@ def serve(app: Flask) -> None:
 
 def serve_with_reloader(app: Flask) -> None:
     """Serves, and begins again when a file of the program has changed. The first of the two processes only watches: it has no engine."""
-    config = app.extensions["swarm"].config
+    swarm: Swarm = app.extensions["swarm"]
+    config = swarm.config
     if is_running_from_reloader():
         _begin(app, config.port)
     run_simple(config.host, config.port, app, use_reloader=True, threaded=True)
 
 
 def _begin(app: Flask, port: int) -> None:
-    config = app.extensions["swarm"].config
+    swarm: Swarm = app.extensions["swarm"]
+    config = swarm.config
     url = f"http://{f'[{config.host}]' if ':' in config.host else config.host}:{port}"
     start_engine(app, url)
     print(f"HITL Swarm {VERSION}: {url}  (data in {config.data}; stop with Ctrl-C)", flush=True)

@@ -14,6 +14,7 @@ from engine.times import NOW
 from hitl.card import sample
 from hitl.card.spec_card import Checked, normalise, validate
 from hitl.session import sessions
+from hitl.web.context import swarm
 from hitl.web.strict_json import as_given, canonical
 
 TICKETS = ("insert into tickets (id, session_id, tenant_id, type, title, description, acceptance_criteria, status, parent_id, position, priority,"
@@ -27,8 +28,8 @@ def generate_tickets(session_id: str, spec_card: dict[str, Any], tenant_id: str,
     `count` counts them all. Joins the transaction that is open, or opens one. Without `db` it is the database of the current
     Flask app, else the one that the environment configures. Raises NotFound, NotApproved with currentState, InvalidCard."""
     if has_app_context() and "swarm" in current_app.extensions:
-        swarm = current_app.extensions["swarm"]
-        return _generate(db or swarm.db, swarm.config, session_id, spec_card, tenant_id)
+        here = swarm()
+        return _generate(db or here.db, here.config, session_id, spec_card, tenant_id)
     config = Config.from_env()
     if db is not None:
         return _generate(db, config, session_id, spec_card, tenant_id)

@@ -18,8 +18,9 @@ from hitl.session import sessions
 from hitl.ticket_generator import start_build
 from hitl.views import ticket as ticket_views
 from hitl.views import views
-from hitl.web.guard import current_tenant, json_body, optional_json_body
-from hitl.web.input import PAGE, number, swarm, text_of, whole
+from hitl.web.context import swarm, tenant
+from hitl.web.guard import json_body, optional_json_body
+from hitl.web.input import PAGE, number, text_of, whole
 
 api = Blueprint("api", __name__, url_prefix="/api")
 api.register_blueprint(card_api)
@@ -29,13 +30,13 @@ api.register_blueprint(review_api)
 
 
 def _session(session_id: str) -> dict[str, Any]:
-    return views.session_view(swarm().db, swarm().config, current_tenant(), session_id)
+    return views.session_view(swarm().db, swarm().config, tenant(), session_id)
 
 
 @api.post("/hitl")
 def create_session() -> tuple[Response, int]:
     body = json_body()
-    session_id = sessions.create(swarm().db, swarm().config, current_tenant(), project_name=body.get("project_name"),
+    session_id = sessions.create(swarm().db, swarm().config, tenant(), project_name=body.get("project_name"),
                                  description=body.get("description", ""), repository=body.get("repository"), review=body.get("review", False),
                                  spec_card=body.get("spec_card"))
     response = jsonify(_session(session_id))
@@ -46,7 +47,7 @@ def create_session() -> tuple[Response, int]:
 @api.get("/hitl")
 def list_sessions() -> Response:
     after = number("after", -1)
-    return jsonify(views.session_list(swarm().db, current_tenant(), request.args.get("state"), number("limit", 50, PAGE, 1),
+    return jsonify(views.session_list(swarm().db, tenant(), request.args.get("state"), number("limit", 50, PAGE, 1),
                                       None if after < 0 else after))
 
 
@@ -57,46 +58,46 @@ def get_session(session_id: str) -> Response:
 
 @api.post("/hitl/<session_id>/approve")
 def approve(session_id: str) -> Response:
-    sessions.approve(swarm().db, current_tenant(), session_id, json_body().get("spec_sha256"))
+    sessions.approve(swarm().db, tenant(), session_id, json_body().get("spec_sha256"))
     return jsonify(_session(session_id))
 
 
 @api.post("/hitl/<session_id>/start-build")
 def start(session_id: str) -> Response:
-    return jsonify(start_build(swarm().db, swarm().config, current_tenant(), session_id, json_body()))
+    return jsonify(start_build(swarm().db, swarm().config, tenant(), session_id, json_body()))
 
 
 @api.post("/hitl/<session_id>/<any(reopen, pause, resume):what>")
 def move_session(session_id: str, what: str) -> Response:
     optional_json_body()
-    {"reopen": sessions.reopen, "pause": sessions.pause, "resume": sessions.resume}[what](swarm().db, current_tenant(), session_id)
+    {"reopen": sessions.reopen, "pause": sessions.pause, "resume": sessions.resume}[what](swarm().db, tenant(), session_id)
     return jsonify(_session(session_id))
 
 
 @api.post("/hitl/<session_id>/cancel")
 def cancel_session(session_id: str) -> Response:
-    sessions.cancel(swarm().db, current_tenant(), session_id, optional_json_body().get("reason", "Cancelled by a person."))
+    sessions.cancel(swarm().db, tenant(), session_id, optional_json_body().get("reason", "Cancelled by a person."))
     return jsonify(_session(session_id))
 
 
 @api.get("/hitl/<session_id>/tickets")
 def session_tickets(session_id: str) -> Response:
-    return jsonify(tickets=views.tickets_view(swarm().db, current_tenant(), session_id))
+    return jsonify(tickets=views.tickets_view(swarm().db, tenant(), session_id))
 
 
 @api.get("/hitl/<session_id>/board")
 def session_board(session_id: str) -> Response:
-    return jsonify(views.board_view(swarm().db, current_tenant(), session_id))
+    return jsonify(views.board_view(swarm().db, tenant(), session_id))
 
 
 @api.get("/hitl/<session_id>/events")
 def session_events(session_id: str) -> Response:
-    return jsonify(views.events_view(swarm().db, current_tenant(), session_id, number("after", 0), number("limit", PAGE, PAGE, 1)))
+    return jsonify(views.events_view(swarm().db, tenant(), session_id, number("after", 0), number("limit", PAGE, PAGE, 1)))
 
 
 @api.get("/hitl/<session_id>/notes")
 def session_notes(session_id: str) -> Response:
-    return Response(views.notes_markdown(swarm().db, current_tenant(), session_id), content_type="text/markdown; charset=utf-8")
+    return Response(views.notes_markdown(swarm().db, tenant(), session_id), content_type="text/markdown; charset=utf-8")
 
 
 @api.get("/hitl/<session_id>/archive.zip")
@@ -113,19 +114,19 @@ def archive(session_id: str) -> Response:
 
 @api.get("/tickets/<ticket_id>")
 def get_ticket(ticket_id: str) -> Response:
-    return jsonify(views.ticket_view(swarm().db, current_tenant(), ticket_id))
+    return jsonify(views.ticket_view(swarm().db, tenant(), ticket_id))
 
 
 @api.get("/tickets/<ticket_id>/runs")
 def ticket_runs(ticket_id: str) -> Response:
-    return jsonify(runs=views.runs_view(swarm().db, current_tenant(), ticket_id))
+    return jsonify(runs=views.runs_view(swarm().db, tenant(), ticket_id))
 
 
 @api.get("/tickets/<ticket_id>/log")
 def ticket_log(ticket_id: str) -> Response:
     """?after=<bytes>&run=<id>; without a run, the latest."""
     after = number("after", 0)
-    run = ticket_views.run_of(swarm().db, current_tenant(), ticket_id, request.args.get("run"))
+    run = ticket_views.run_of(swarm().db, tenant(), ticket_id, request.args.get("run"))
     if run is None:
         return jsonify(run=None, text="", size=0, next=0)
     return jsonify(run=run["id"], **views.log_slice(swarm().config, run["id"], after))
@@ -133,32 +134,32 @@ def ticket_log(ticket_id: str) -> Response:
 
 @api.get("/tickets/<ticket_id>/diff")
 def ticket_diff(ticket_id: str) -> Response:
-    return jsonify(views.diff_view(swarm().db, swarm().config, current_tenant(), ticket_id, request.args.get("run")))
+    return jsonify(views.diff_view(swarm().db, swarm().config, tenant(), ticket_id, request.args.get("run")))
 
 
 @api.post("/tickets/<ticket_id>/<any(retry, cancel, answer, message, stop, waive, edit):what>")
 def steer_ticket(ticket_id: str, what: str) -> Response:
     body = json_body() if what in ("answer", "message", "waive", "edit") else optional_json_body()
-    db, tenant = swarm().db, current_tenant()
-    decide = {"message": lambda: decisions.tell(db, tenant, ticket_id, body.get("text", "")),
-              "stop": lambda: decisions.stop(db, tenant, ticket_id),
-              "waive": lambda: decisions.waive(db, tenant, ticket_id, whole(body, "criterion"), body.get("reason", "")),
-              "edit": lambda: ticket_edit.edit(db, swarm().config, tenant, ticket_id, body)}
+    db = swarm().db
+    decide = {"message": lambda: decisions.tell(db, tenant(), ticket_id, body.get("text", "")),
+              "stop": lambda: decisions.stop(db, tenant(), ticket_id),
+              "waive": lambda: decisions.waive(db, tenant(), ticket_id, whole(body, "criterion"), body.get("reason", "")),
+              "edit": lambda: ticket_edit.edit(db, swarm().config, tenant(), ticket_id, body)}
     if what in decide:
         decide[what]()
-        return jsonify(views.ticket_view(db, tenant, ticket_id))
+        return jsonify(views.ticket_view(db, tenant(), ticket_id))
     if what == "retry":
-        steering.retry(db, tenant, ticket_id)
+        steering.retry(db, tenant(), ticket_id)
     elif what == "cancel":
-        steering.cancel(db, tenant, ticket_id, text_of(body, "reason", 1000, "Cancelled by a person."), go_on_without=body.get("go_on_without") is True)
+        steering.cancel(db, tenant(), ticket_id, text_of(body, "reason", 1000, "Cancelled by a person."), go_on_without=body.get("go_on_without") is True)
     else:
-        answers.answer(db, tenant, ticket_id, body.get("answer", ""))
-    return jsonify(views.ticket_view(db, tenant, ticket_id))
+        answers.answer(db, tenant(), ticket_id, body.get("answer", ""))
+    return jsonify(views.ticket_view(db, tenant(), ticket_id))
 
 
 @api.get("/requests")
 def open_requests() -> Response:
-    return jsonify(requests=views.requests_view(swarm().db, current_tenant()))
+    return jsonify(requests=views.requests_view(swarm().db, tenant()))
 
 
 @api.get("/engine")

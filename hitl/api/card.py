@@ -11,9 +11,10 @@ from hitl.drafting import draft as drafting
 from hitl.drafting import edit as card_actions
 from hitl.session import sessions
 from hitl.session import versions as card_versions
-from hitl.session.seen_card import present_sha256
-from hitl.web.guard import current_tenant, json_body, optional_json_body
-from hitl.web.input import base, number, swarm
+from hitl.session.seen_card import base, present_sha256
+from hitl.web.context import swarm, tenant
+from hitl.web.guard import json_body, optional_json_body
+from hitl.web.input import number
 
 card_api = Blueprint("card_api", __name__)
 
@@ -26,7 +27,7 @@ def _tagged(answer: dict[str, Any]) -> Response:
 
 @card_api.get("/hitl/<session_id>/spec-card")
 def get_card(session_id: str) -> Response:
-    row = sessions.get(swarm().db, current_tenant(), session_id)
+    row = sessions.get(swarm().db, tenant(), session_id)
     if row["spec_card"] is None:
         raise NotFound("This session has no spec card yet.")
     card = sessions.current_card(row)
@@ -40,26 +41,26 @@ def put_card(session_id: str) -> Response:
     body = json_body()
     enveloped = "spec_card" in body and set(body) <= {"spec_card", "base_version"}
     card, seen = (body["spec_card"], base(body)) if enveloped else (body, base({}))
-    return _tagged(sessions.put_card(swarm().db, swarm().config, current_tenant(), session_id, card, base=seen))
+    return _tagged(sessions.put_card(swarm().db, swarm().config, tenant(), session_id, card, base=seen))
 
 
 @card_api.patch("/hitl/<session_id>/spec-card")
 def edit_card(session_id: str) -> Response:
     body = json_body()
-    return _tagged(card_actions.edit_card(swarm().db, swarm().config, current_tenant(), session_id, body.get("edits"), base(body)))
+    return _tagged(card_actions.edit_card(swarm().db, swarm().config, tenant(), session_id, body.get("edits"), base(body)))
 
 
 @card_api.post("/hitl/<session_id>/spec-card/import")
 def import_card(session_id: str) -> Response:
     body = json_body()
-    return _tagged(card_actions.import_card(swarm().db, swarm().config, current_tenant(), session_id, markdown=body.get("markdown"),
+    return _tagged(card_actions.import_card(swarm().db, swarm().config, tenant(), session_id, markdown=body.get("markdown"),
                                             card=body.get("spec_card"), base=base(body)))
 
 
 @card_api.get("/hitl/<session_id>/spec-card/export")
 def export_card(session_id: str) -> Response:
     """The card alone, as a file."""
-    row = sessions.get(swarm().db, current_tenant(), session_id)
+    row = sessions.get(swarm().db, tenant(), session_id)
     if row["spec_card"] is None:
         raise NotFound("This session has no spec card yet.")
     text = json.dumps(sessions.current_card(row), indent=2, ensure_ascii=False) + "\n"
@@ -70,46 +71,46 @@ def export_card(session_id: str) -> Response:
 @card_api.post("/hitl/<session_id>/draft")
 def draft(session_id: str) -> Response:
     body = optional_json_body()
-    return _tagged(drafting.draft(swarm().db, swarm().config, current_tenant(), session_id, body.get("drafter", "auto"), base(body)))
+    return _tagged(drafting.draft(swarm().db, swarm().config, tenant(), session_id, body.get("drafter", "auto"), base(body)))
 
 
 @card_api.get("/hitl/<session_id>/spec-card/versions")
 def versions(session_id: str) -> Response:
-    return jsonify(versions=card_versions.versions_view(swarm().db, current_tenant(), session_id))
+    return jsonify(versions=card_versions.versions_view(swarm().db, tenant(), session_id))
 
 
 @card_api.get("/hitl/<session_id>/spec-card/versions/<int(max=1000000000):version>")
 def version(session_id: str, version: int) -> Response:
-    return jsonify(card_versions.version_view(swarm().db, current_tenant(), session_id, version))
+    return jsonify(card_versions.version_view(swarm().db, tenant(), session_id, version))
 
 
 @card_api.get("/hitl/<session_id>/spec-card/diff")
 def diff(session_id: str) -> Response:
     """?from=<version>&to=<version>: by default the newest against the one before it."""
-    newest = sessions.get(swarm().db, current_tenant(), session_id)["spec_version"]
+    newest = sessions.get(swarm().db, tenant(), session_id)["spec_version"]
     later = number("to", newest, 10**9)
-    return jsonify(card_versions.diff_view(swarm().db, current_tenant(), session_id, number("from", max(later - 1, 0), 10**9), later))
+    return jsonify(card_versions.diff_view(swarm().db, tenant(), session_id, number("from", max(later - 1, 0), 10**9), later))
 
 
 @card_api.post("/hitl/<session_id>/amend")
 def propose(session_id: str) -> Response:
-    proposals.propose(swarm().db, swarm().config, current_tenant(), session_id, json_body())
+    proposals.propose(swarm().db, swarm().config, tenant(), session_id, json_body())
     return amendment(session_id)
 
 
 @card_api.get("/hitl/<session_id>/amendment")
 def amendment(session_id: str) -> Response:
-    return jsonify(proposals.amendment_view(swarm().db, current_tenant(), session_id))
+    return jsonify(proposals.amendment_view(swarm().db, tenant(), session_id))
 
 
 @card_api.post("/hitl/<session_id>/amendment/approve")
 def approve_amendment(session_id: str) -> Response:
-    proposals.approve(swarm().db, swarm().config, current_tenant(), session_id, json_body().get("sha256"))
+    proposals.approve(swarm().db, swarm().config, tenant(), session_id, json_body().get("sha256"))
     return amendment(session_id)
 
 
 @card_api.post("/hitl/<session_id>/amendment/discard")
 def discard_amendment(session_id: str) -> Response:
     optional_json_body()
-    proposals.discard(swarm().db, current_tenant(), session_id)
+    proposals.discard(swarm().db, tenant(), session_id)
     return amendment(session_id)

@@ -3,19 +3,19 @@ from flask import Blueprint, Response, jsonify, request
 
 from hitl.views.evidence import PAGE, evidence_view
 from hitl.views.gateway_requests import MOST, asked_view
-from hitl.web.guard import current_tenant
-from hitl.web.input import number, swarm
+from hitl.web.context import swarm, tenant
+from hitl.web.input import number
 
 evidence_api = Blueprint("evidence", __name__)
 
 
 @evidence_api.get("/hitl/<session_id>/evidence")
 def session_evidence(session_id: str) -> Response:
-    return jsonify(evidence_view(swarm().db, current_tenant(), session_id, number("after", 0), number("limit", PAGE, PAGE, 1)))
+    return jsonify(evidence_view(swarm().db, tenant(), session_id, number("after", 0), number("limit", PAGE, PAGE, 1)))
 
 
 @evidence_api.get("/tickets/<ticket_id>/gateway")
 def ticket_gateway(ticket_id: str) -> Response:
     """?run=<id>&after=<bytes>&refused=1; without a run, the latest."""
-    return jsonify(asked_view(swarm().db, swarm().config, current_tenant(), ticket_id, request.args.get("run"), number("after", 0),
+    return jsonify(asked_view(swarm().db, swarm().config, tenant(), ticket_id, request.args.get("run"), number("after", 0),
                               number("limit", MOST, MOST, 1), request.args.get("refused") == "1"))

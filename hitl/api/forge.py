@@ -9,8 +9,8 @@ from engine.errors import Forbidden, NotFound
 from engine.store.db import Database
 from engine.times import utc
 from hitl.session import sessions
-from hitl.web.guard import current_tenant, parse_object, read_body
-from hitl.web.input import swarm
+from hitl.web.context import swarm, tenant
+from hitl.web.guard import parse_object, read_body
 
 deliveries_api = Blueprint("deliveries_api", __name__, url_prefix="/api")
 SHOWN = ("ticket_id", "state", "repository", "branch", "base_branch", "tip_sha", "pushed_sha", "forge", "project", "number", "pr_url", "waiting", "tries",
@@ -35,7 +35,7 @@ def delivery_line(db: Database, ticket_id: str) -> str:
 
 @deliveries_api.get("/hitl/<session_id>/deliveries")
 def list_deliveries(session_id: str) -> Response:
-    return jsonify(deliveries=deliveries_view(swarm().db, current_tenant(), session_id))
+    return jsonify(deliveries=deliveries_view(swarm().db, tenant(), session_id))
 
 
 @deliveries_api.post("/forge/webhook")

@@ -9,14 +9,15 @@ from engine.tickets import states as tickets
 from engine.tickets import steering
 from hitl.changes import change as review
 from hitl.views import views
-from hitl.web.guard import current_tenant, json_body, optional_json_body
-from hitl.web.input import swarm, text_of
+from hitl.web.context import swarm, tenant
+from hitl.web.guard import json_body, optional_json_body
+from hitl.web.input import text_of
 
 review_api = Blueprint("review_api", __name__)
 
 
 def _change(ticket_id: str) -> dict[str, Any]:
-    return review.view(review.change(swarm().db, swarm().config, current_tenant(), ticket_id, request.args.get("since", ""),
+    return review.view(review.change(swarm().db, swarm().config, tenant(), ticket_id, request.args.get("since", ""),
                                      space=request.args.get("space") != "hide"))
 
 
@@ -39,7 +40,7 @@ def save_comment(ticket_id: str) -> tuple[Response, int]:
     line = body.get("line")
     if not isinstance(line, int) or isinstance(line, bool) or not 0 < line < 2**31:
         raise BadRequest("line must be a whole number from 1.")
-    seq = review.draft(swarm().db, swarm().config, current_tenant(), ticket_id, text_of(body, "tip", 64), text_of(body, "path", 5000),
+    seq = review.draft(swarm().db, swarm().config, tenant(), ticket_id, text_of(body, "tip", 64), text_of(body, "path", 5000),
                        text_of(body, "side", 1, "R"), line, text_of(body, "body", store.BODY_LIMIT))
     response = jsonify(next(each for each in _change(ticket_id)["comments"] if each["seq"] == seq))
     response.headers["Location"] = f"/api/tickets/{ticket_id}/comments"
@@ -48,7 +49,7 @@ def save_comment(ticket_id: str) -> tuple[Response, int]:
 
 @review_api.delete("/tickets/<ticket_id>/comments/<int:comment>")
 def discard_comment(ticket_id: str, comment: int) -> Response:
-    store.discard(swarm().db, current_tenant(), ticket_id, min(comment, 2**62))
+    store.discard(swarm().db, tenant(), ticket_id, min(comment, 2**62))
     return list_comments(ticket_id)
 
 
@@ -57,7 +58,7 @@ def mark_viewed(ticket_id: str) -> Response:
     body = json_body()
     if not isinstance(body.get("viewed", True), bool):
         raise BadRequest("viewed is true or false.")
-    review.set_viewed(swarm().db, swarm().config, current_tenant(), ticket_id, text_of(body, "tip", 64), text_of(body, "path", 5000),
+    review.set_viewed(swarm().db, swarm().config, tenant(), ticket_id, text_of(body, "tip", 64), text_of(body, "path", 5000),
                       body.get("viewed", True))
     return jsonify(_change(ticket_id))
 
@@ -66,9 +67,9 @@ def mark_viewed(ticket_id: str) -> Response:
 def approve(ticket_id: str) -> Response:
     """tip: the commit that was looked at. Another one is in review by now: 409."""
     body = optional_json_body()
-    tickets.get(swarm().db, current_tenant(), ticket_id)
-    steering.approve(swarm().db, current_tenant(), ticket_id, tip=text_of(body, "tip", 64))
-    return jsonify(views.ticket_view(swarm().db, current_tenant(), ticket_id))
+    tickets.get(swarm().db, tenant(), ticket_id)
+    steering.approve(swarm().db, tenant(), ticket_id, tip=text_of(body, "tip", 64))
+    return jsonify(views.ticket_view(swarm().db, tenant(), ticket_id))
 
 
 @review_api.post("/tickets/<ticket_id>/request-changes")
@@ -76,5 +77,5 @@ def request_changes(ticket_id: str) -> Response:
     """comments on the whole, drafts on lines, or both."""
     body = json_body()
     comments = text_of(body, "comments", 20_000) if body.get("comments") != "" and "comments" in body else ""
-    steering.request_changes(swarm().db, current_tenant(), ticket_id, comments, tip=text_of(body, "tip", 64) if "tip" in body else None)
-    return jsonify(views.ticket_view(swarm().db, current_tenant(), ticket_id))
+    steering.request_changes(swarm().db, tenant(), ticket_id, comments, tip=text_of(body, "tip", 64) if "tip" in body else None)
+    return jsonify(views.ticket_view(swarm().db, tenant(), ticket_id))

@@ -10,10 +10,9 @@ from hitl.amend.delta import Delta
 from hitl.card import diff_in_words
 from hitl.card.graph import resolve, titles
 from hitl.pages import card_facts
-from hitl.pages.frame import swarm
 from hitl.session import sessions
+from hitl.web.context import swarm, tenant
 from hitl.web.filters import word
-from hitl.web.guard import current_tenant
 
 WHY_NOT = {
     "claimed": "is starting, by the card as it was", "running": "is running, by the card as it was",
@@ -37,10 +36,10 @@ class Plan:
 
 def plan(session_id: str) -> Plan:
     """Raises NotFound, WrongState where tickets and card do not fit together, InvalidCard."""
-    row = sessions.get(swarm().db, current_tenant(), session_id)
+    row = sessions.get(swarm().db, tenant(), session_id)
     tickets = amend_tickets.places(swarm().db, row)
     card = sessions.current_card(row)
-    proposed = proposals.amendment_view(swarm().db, current_tenant(), session_id)["amendment"]
+    proposed = proposals.amendment_view(swarm().db, tenant(), session_id)["amendment"]
     delta: Delta = proposed["delta"] if proposed else {"add": [], "change": [], "drop": []}
     return Plan(card, amendment.amended(card, delta, tickets), delta, tickets, amendment.order(delta, tickets),
                 f"{row['approved_sha256']}.{proposed['sha256'] if proposed else ''}")
@@ -48,7 +47,7 @@ def plan(session_id: str) -> Plan:
 
 def shown(session_id: str) -> dict[str, Any]:
     """{"features": rows, "proposed", "changes", "more", "history", "fits": why it cannot be amended at all, or ''}."""
-    view = proposals.amendment_view(swarm().db, current_tenant(), session_id)
+    view = proposals.amendment_view(swarm().db, tenant(), session_id)
     proposed = view["amendment"]
     changes, more = diff_in_words.shown(proposed["changes"]) if proposed else ([], 0)
     approved = [each for each in view["history"] if each["state"] == "approved"]

@@ -11,10 +11,9 @@ from hitl.card.form import LISTS, text, texts
 from hitl.card.graph import titles
 from hitl.card.spec_card import normalise
 from hitl.pages import facts
-from hitl.pages.frame import swarm
 from hitl.session import versions as card_versions
 from hitl.views.graph_small import small_layout
-from hitl.web.guard import current_tenant
+from hitl.web.context import swarm, tenant
 
 MOST_FEATURES = 300  # of a card that one page shows
 
@@ -157,4 +156,4 @@ def versions(session_id: str) -> list[dict[str, Any]]:
     """Newest first, with who wrote each in words."""
     said = {"api": "by a program", "page": "edited by you", "sample": "the sample", "interview": "from the conversation", "template": "drafted by the template",
             "model": "drafted by the model", "import": "imported", "amendment": "amended", "restore": "an earlier version again"}
-    return [{**each, "by": said.get(each["source"], each["source"])} for each in card_versions.versions_view(swarm().db, current_tenant(), session_id)]
+    return [{**each, "by": said.get(each["source"], each["source"])} for each in card_versions.versions_view(swarm().db, tenant(), session_id)]

@@ -2,11 +2,12 @@
 import sqlite3
 from typing import Any
 
-from flask import current_app, g
+from flask import g
 
 from engine.git.call import check_git, git_version
 from engine.runtimes.qemu.describe import described
 from hitl.views import views
+from hitl.web.context import swarm
 from hitl.web.filters import duration, number, size
 
 NO_AGENT = "runbook"
@@ -15,14 +16,14 @@ NO_AGENT = "runbook"
 def raw() -> dict[str, Any]:
     """views.engine_state, once a request."""
     if "engine" not in g:
-        g.engine = views.engine_state(current_app.extensions["swarm"])
+        g.engine = views.engine_state(swarm())
     found: dict[str, Any] = g.engine
     return found
 
 
 def engine() -> dict[str, Any]:
     """state, slots, busy, free, tick_text, runtime, agent, attempts, paused; line: all of it in one; hint: what stands in the way of a build."""
-    view, config = raw(), current_app.extensions["swarm"].config
+    view, config = raw(), swarm().config
     state = view["engine"] if view["engine"] != "here" else "paused" if view["paused"] else "held" if view.get("trouble") else "on"
     age, used = view["last_tick_age"], _used(view["runtimes"])
     tick = "–" if age is None else f"{age:.1f} s ago"
@@ -66,7 +67,7 @@ def runtimes() -> list[dict[str, Any]]:
 
 def image() -> dict[str, Any]:
     """The virtual machines' image: {name, facts: [(name, value)], packages: [(name, version)], why_not}."""
-    found = described(current_app.extensions["swarm"].config.machine)
+    found = described(swarm().config.machine)
     if found["why_not"]:
         return {"name": found["name"], "facts": [], "packages": [], "why_not": found["why_not"]}
     layered = [("Laid over it", found["layered"])] if found["layered"] else []

@@ -3,7 +3,7 @@ import json
 from dataclasses import dataclass, field
 from typing import Any
 
-from flask import current_app, g
+from flask import g
 
 from engine.errors import InvalidCard, SwarmError
 from engine.store import journal
@@ -11,8 +11,8 @@ from engine.tickets import review_comments
 from hitl.card.spec_card import validate
 from hitl.views import boards, views
 from hitl.views.ticket import dependents
+from hitl.web.context import swarm, tenant
 from hitl.web.filters import number, word
-from hitl.web.guard import current_tenant
 
 FILTERS = (("", "All"), ("building", "Building"), ("completed", "Done"), ("failed", "Failed"))
 WAITING = ("draft", "clarifying", "review", "approved")  # a person must act on these sessions
@@ -30,15 +30,11 @@ class Card:
     problems: list[dict[str, str]] = field(default_factory=list)
 
 
-def _swarm() -> Any:
-    return current_app.extensions["swarm"]
-
-
 def session(session_id: str) -> dict[str, Any]:
     """views.session_view, once a request. Raises NotFound."""
     known: dict[str, dict[str, Any]] = g.setdefault("sessions", {})
     if session_id not in known:
-        known[session_id] = views.session_view(_swarm().db, _swarm().config, current_tenant(), session_id)
+        known[session_id] = views.session_view(swarm().db, swarm().config, tenant(), session_id)
     return known[session_id]
 
 
@@ -51,7 +47,7 @@ def card(session_id: str) -> Card:
         return Card(reason="There is no spec card yet: write it and save it.")
     text = json.dumps(found, indent=2, ensure_ascii=False)
     try:
-        validate(found, _swarm().config)
+        validate(found, swarm().config)
     except InvalidCard as error:
         problems = card_problems(error)
         return Card(text=text, reason=f"{number(len(problems), 'thing')} to fix before this card can be approved.", problems=problems)
@@ -73,7 +69,7 @@ def starter_card(found: dict[str, Any]) -> str:
 def sessions(show: str, after: int | None) -> tuple[list[dict[str, Any]], int | None]:
     """A page of the sessions, newest first, and the cursor of the next one."""
     state = show if show in dict(FILTERS) and show else None
-    page = views.session_list(_swarm().db, current_tenant(), state, _PAGE, after)
+    page = views.session_list(swarm().db, tenant(), state, _PAGE, after)
     return [_row(each) for each in page["sessions"]], page["next"]
 
 
@@ -90,9 +86,9 @@ def _row(each: dict[str, Any]) -> dict[str, Any]:
 def needs() -> list[dict[str, Any]]:
     """All that waits for a person, oldest first: open requests, and sessions before their build."""
     if "needs" not in g:
-        found = [_of_request(each) for each in views.requests_view(_swarm().db, current_tenant())]
+        found = [_of_request(each) for each in views.requests_view(swarm().db, tenant())]
         for state in WAITING:
-            found += [_of_session(each) for each in views.session_list(_swarm().db, current_tenant(), state, _PAGE)["sessions"]]
+            found += [_of_session(each) for each in views.session_list(swarm().db, tenant(), state, _PAGE)["sessions"]]
         g.needs = sorted(found, key=lambda each: str(each["since"]))
     waiting: list[dict[str, Any]] = g.needs
     return waiting
@@ -100,7 +96,7 @@ def needs() -> list[dict[str, Any]]:
 
 def waiting() -> int:
     """As many as needs() lists; every page says it, and is not to wait for what each of them is."""
-    return views.waiting_count(_swarm().db, current_tenant(), WAITING, _PAGE)
+    return views.waiting_count(swarm().db, tenant(), WAITING, _PAGE)
 
 
 def _of_request(each: dict[str, Any]) -> dict[str, Any]:
@@ -124,24 +120,24 @@ def _of_session(each: dict[str, Any]) -> dict[str, Any]:
 def request(each: dict[str, Any]) -> dict[str, Any]:
     """A request with what its forms need: whether its ticket can be dropped, and what would be dropped with it."""
     if each["kind"] == "review" and each["ticket_id"]:
-        return {**each, "tip": review_comments.tip_of(_swarm().db, each["ticket_id"])}
+        return {**each, "tip": review_comments.tip_of(swarm().db, each["ticket_id"])}
     if each["kind"] != "failed" or not each["ticket_id"]:
         return each
-    type_of = _swarm().db.value("select type from tickets where id = ?", (each["ticket_id"],))
-    return {**each, "droppable": type_of != "epic", "holds_up": dependents(_swarm().db, each["ticket_id"])}
+    type_of = swarm().db.value("select type from tickets where id = ?", (each["ticket_id"],))
+    return {**each, "droppable": type_of != "epic", "holds_up": dependents(swarm().db, each["ticket_id"])}
 
 
 def requests_of(session_id: str, *kinds: str) -> list[dict[str, Any]]:
     """What of these kinds waits for a person, oldest first."""
-    return [request(each) for each in views.requests_view(_swarm().db, current_tenant(), session_id) if each["kind"] in kinds]
+    return [request(each) for each in views.requests_view(swarm().db, tenant(), session_id) if each["kind"] in kinds]
 
 
 def latest() -> list[dict[str, Any]]:
     """The newest events, newest first."""
-    _, newest = journal.bounds(_swarm().db)
+    _, newest = journal.bounds(swarm().db)
     names = {each["id"]: each["project_name"] for each in sessions("", None)[0]}
     found = []
-    for each in reversed(journal.since(_swarm().db, max(0, newest - 100), tenant=current_tenant())):
+    for each in reversed(journal.since(swarm().db, max(0, newest - 100), tenant=tenant())):
         if not boards.is_news(each):
             continue
         href = f"/tickets/{each['ticket']}" if each["ticket"] else f"/sessions/{each['session']}" if each["session"] else "/engine"

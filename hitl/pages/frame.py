@@ -1,17 +1,13 @@
 """What every page shares: its frame, the application's parts, and an error as its notice shows it."""
 from typing import Any
 
-from flask import current_app, g, render_template, request
+from flask import g, render_template, request
 
 from engine import VERSION
 from engine.errors import SwarmError
 from engine.store import journal
 from hitl.pages import facts
-
-
-def swarm() -> Any:
-    """app.Swarm: config, db, changes, engine."""
-    return current_app.extensions["swarm"]
+from hitl.web.context import swarm
 
 
 def render(template: str, place: str, **values: Any) -> str:

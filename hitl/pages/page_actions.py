@@ -9,11 +9,10 @@ from flask import Blueprint, Response, request
 
 from engine.tickets import answers, claims, steering
 from hitl.pages import screens, session_screen
-from hitl.pages.frame import swarm
 from hitl.session import sessions
 from hitl.ticket_generator import start_build
+from hitl.web.context import swarm, tenant
 from hitl.web.forms import attempt, go, typed_text
-from hitl.web.guard import current_tenant
 
 actions = Blueprint("actions", __name__)
 YEAR = 365 * 24 * 3600
@@ -21,29 +20,29 @@ YEAR = 365 * 24 * 3600
 
 @actions.post("/sessions/<session_id>/<any(approve, reopen, start, pause, resume, cancel):what>")
 def move_session(session_id: str, what: str) -> Response:
-    db, config, tenant = swarm().db, swarm().config, current_tenant()
+    db, config = swarm().db, swarm().config
     does: dict[str, Callable[[], Any]] = {
-        "approve": lambda: sessions.approve(db, tenant, session_id, typed_text("spec_sha256")),
-        "reopen": lambda: sessions.reopen(db, tenant, session_id),
-        "start": lambda: start_build(db, config, tenant, session_id, {"confirmed": request.form.get("confirmed") == "true",
+        "approve": lambda: sessions.approve(db, tenant(), session_id, typed_text("spec_sha256")),
+        "reopen": lambda: sessions.reopen(db, tenant(), session_id),
+        "start": lambda: start_build(db, config, tenant(), session_id, {"confirmed": request.form.get("confirmed") == "true",
                                                                      "spec_sha256": typed_text("spec_sha256") or None}),
-        "pause": lambda: sessions.pause(db, tenant, session_id),
-        "resume": lambda: sessions.resume(db, tenant, session_id),
-        "cancel": lambda: sessions.cancel(db, tenant, session_id),
+        "pause": lambda: sessions.pause(db, tenant(), session_id),
+        "resume": lambda: sessions.resume(db, tenant(), session_id),
+        "cancel": lambda: sessions.cancel(db, tenant(), session_id),
     }
     return attempt(does[what], f"/sessions/{session_id}", lambda error: session_screen.session(session_id, error=error))
 
 
 @actions.post("/tickets/<ticket_id>/retry")
 def retry(ticket_id: str) -> Response:
-    return attempt(lambda: steering.retry(swarm().db, current_tenant(), ticket_id), f"/tickets/{ticket_id}",
+    return attempt(lambda: steering.retry(swarm().db, tenant(), ticket_id), f"/tickets/{ticket_id}",
                     lambda error: screens.ticket(ticket_id, error=error))
 
 
 @actions.post("/tickets/<ticket_id>/cancel")
 def cancel(ticket_id: str) -> Response:
     without = request.form.get("go_on_without") == "true"
-    return attempt(lambda: steering.cancel(swarm().db, current_tenant(), ticket_id, go_on_without=without), f"/tickets/{ticket_id}",
+    return attempt(lambda: steering.cancel(swarm().db, tenant(), ticket_id, go_on_without=without), f"/tickets/{ticket_id}",
                     lambda error: screens.ticket(ticket_id, error=error))
 
 
@@ -52,7 +51,7 @@ def answer(seq: int) -> Response:
     """Back to where the person was: the form is on the inbox, on the ticket and on the board."""
     text = typed_text("option") or typed_text("text")
     back = _from_here("/inbox")
-    return attempt(lambda: answers.answer_request(swarm().db, current_tenant(), seq, text), back,
+    return attempt(lambda: answers.answer_request(swarm().db, tenant(), seq, text), back,
                     lambda error: screens.inbox(error=error, kept=typed_text("text"), kept_for=seq))
 
 

@@ -13,9 +13,9 @@ from hitl.card.text import key
 from hitl.pages import amend_facts, card_facts, facts, session_screen
 from hitl.pages.amend_facts import Plan
 from hitl.pages.card_facts import Typed
-from hitl.pages.frame import render, swarm
+from hitl.pages.frame import render
+from hitl.web.context import swarm, tenant
 from hitl.web.forms import attempt, go
-from hitl.web.guard import current_tenant
 
 amend_pages = Blueprint("amend_pages", __name__)
 
@@ -49,7 +49,7 @@ def page(session_id: str, error: SwarmError | None = None, kept: Typed | None = 
 @amend_pages.post("/sessions/<session_id>/amend")
 def propose(session_id: str) -> Response:
     """what: add, feature (a change), drop, or back (takes an entry of the delta out again)."""
-    form, db, config, tenant = request.form, swarm().db, swarm().config, current_tenant()
+    form, db, config = request.form, swarm().db, swarm().config
     kept = card_facts.typed(form, rows=4) if "more" in form else None
     if kept:
         kept.place = form.get("ticket", "")
@@ -61,9 +61,9 @@ def propose(session_id: str) -> Response:
             raise WrongState("The amendment has changed since you looked at it. Look at it and decide anew.")
         delta = _changed(made)
         if any(delta.values()):
-            proposals.propose(db, config, tenant, session_id, dict(delta))
+            proposals.propose(db, config, tenant(), session_id, dict(delta))
         elif any(made.delta.values()):
-            proposals.discard(db, tenant, session_id)
+            proposals.discard(db, tenant(), session_id)
     except SwarmError as error:
         if error.status >= 500 or error.status == 404:
             raise
@@ -150,8 +150,8 @@ def _differs(before: dict[str, Any], values: dict[str, Any], names: list[str], m
 
 @amend_pages.post("/sessions/<session_id>/amendment/<any(approve, discard):what>")
 def decide(session_id: str, what: str) -> Response:
-    db, config, tenant = swarm().db, swarm().config, current_tenant()
+    db, config = swarm().db, swarm().config
     if what == "discard":
-        return attempt(lambda: proposals.discard(db, tenant, session_id), f"/sessions/{session_id}/amend", lambda error: page(session_id, error))
-    return attempt(lambda: proposals.approve(db, config, tenant, session_id, request.form.get("sha256", "")), f"/sessions/{session_id}",
+        return attempt(lambda: proposals.discard(db, tenant(), session_id), f"/sessions/{session_id}/amend", lambda error: page(session_id, error))
+    return attempt(lambda: proposals.approve(db, config, tenant(), session_id, request.form.get("sha256", "")), f"/sessions/{session_id}",
                    lambda error: page(session_id, error))

@@ -9,13 +9,13 @@ from hitl.card import form as card_form
 from hitl.drafting import draft as drafting
 from hitl.drafting import edit as card_actions
 from hitl.pages import card_facts, facts, session_screen
-from hitl.pages.frame import render, swarm
+from hitl.pages.frame import render
 from hitl.session import sessions
 from hitl.session import versions as card_versions
 from hitl.session.seen_card import Base
 from hitl.web import strict_json
+from hitl.web.context import swarm, tenant
 from hitl.web.forms import attempt, go, typed_text
-from hitl.web.guard import current_tenant
 
 card_pages = Blueprint("card_pages", __name__)
 
@@ -44,7 +44,7 @@ def edit_card(session_id: str) -> Response:
     if "more" in form:
         return make_response(session_screen.session(session_id, kept=card_facts.typed(form, rows=4)))
     try:
-        row = sessions.editable(sessions.get(swarm().db, current_tenant(), session_id))
+        row = sessions.editable(sessions.get(swarm().db, tenant(), session_id))
         base = base_of_form()
         card = sessions.current_card(row)
         if not isinstance(card, dict) or not isinstance(card.get("features"), list):
@@ -52,7 +52,7 @@ def edit_card(session_id: str) -> Response:
         base.check(swarm().db, row, None)
         edits = card_form.edits_of(form, card)
         if edits:
-            card_actions.edit_card(swarm().db, swarm().config, current_tenant(), session_id, edits, base, "page")
+            card_actions.edit_card(swarm().db, swarm().config, tenant(), session_id, edits, base, "page")
     except SwarmError as error:
         if error.status >= 500:
             raise
@@ -92,7 +92,7 @@ def _anchor(form: Any, edits: list[dict[str, Any]]) -> str:
 def save_card(session_id: str) -> Response:
     """The whole card, as JSON."""
     text = typed_text("spec_card")
-    return attempt(lambda: sessions.put_card(swarm().db, swarm().config, current_tenant(), session_id, parsed(text), "page", base_of_form()),
+    return attempt(lambda: sessions.put_card(swarm().db, swarm().config, tenant(), session_id, parsed(text), "page", base_of_form()),
                    f"/sessions/{session_id}", lambda error: json_page(session_id, error, text))
 
 
@@ -124,7 +124,7 @@ def import_card(session_id: str) -> Response:
 
     def do() -> None:
         card = parsed(text) if text.startswith("{") else drafting.import_markdown(facts.session(session_id)["project_name"], text)
-        sessions.put_card(swarm().db, swarm().config, current_tenant(), session_id, card, "import", base_of_form())
+        sessions.put_card(swarm().db, swarm().config, tenant(), session_id, card, "import", base_of_form())
 
     return attempt(do, f"/sessions/{session_id}", lambda error: json_page(session_id, error, markdown=text))
 
@@ -144,7 +144,7 @@ def _versions(session_id: str, error: SwarmError | None = None) -> str:
     changes: list[diff_in_words.Shown] = []
     more = 0
     if found:
-        changes, more = diff_in_words.shown(card_versions.diff_view(swarm().db, current_tenant(), session_id, earlier, later)["changes"])
+        changes, more = diff_in_words.shown(card_versions.diff_view(swarm().db, tenant(), session_id, earlier, later)["changes"])
     editable = values["session"]["state"] == "review"
     return render("card/versions.html", "session", **values, versions=found, earlier=earlier, later=later, changes=changes, more=more, editable=editable)
 
@@ -156,8 +156,8 @@ def restore(session_id: str) -> Response:
 
     def do() -> None:
         version = int(given) if given.isascii() and given.isdigit() and len(given) < 10 else 0
-        card = card_versions.version_view(swarm().db, current_tenant(), session_id, version)["spec_card"]
-        sessions.put_card(swarm().db, swarm().config, current_tenant(), session_id, card, "restore", base_of_form())
+        card = card_versions.version_view(swarm().db, tenant(), session_id, version)["spec_card"]
+        sessions.put_card(swarm().db, swarm().config, tenant(), session_id, card, "restore", base_of_form())
 
     return attempt(do, f"/sessions/{session_id}#card", lambda error: session_screen.session(session_id, error=error))
 

@@ -9,10 +9,9 @@ from hitl.drafting import draft as drafting
 from hitl.drafting import interview
 from hitl.pages import facts, session_screen
 from hitl.pages.card_facts import Typed
-from hitl.pages.frame import swarm
 from hitl.pages.page_card import base_of_form
+from hitl.web.context import swarm, tenant
 from hitl.web.forms import attempt, typed_text
-from hitl.web.guard import current_tenant
 
 interview_pages = Blueprint("interview_pages", __name__)
 TOLD = 600  # seconds for which the pages of that version tell how it was drafted
@@ -22,26 +21,26 @@ TOLD = 600  # seconds for which the pages of that version tell how it was drafte
 def say(session_id: str) -> Response:
     """text: the idea or a later thought. begin: the description is the idea."""
     text = None if "begin" in request.form else typed_text("text")
-    return attempt(lambda: interview.say(swarm().db, swarm().config, current_tenant(), session_id, text), f"/sessions/{session_id}#talk",
+    return attempt(lambda: interview.say(swarm().db, swarm().config, tenant(), session_id, text), f"/sessions/{session_id}#talk",
                    lambda error: _with(session_id, error, "say"))
 
 
 @interview_pages.post("/sessions/<session_id>/questions/<int(max=1000):number>/answer")
 def answer(session_id: str, number: int) -> Response:
     """choice: the number of an option; skip: 'one' or 'all'; else text."""
-    db, config, tenant = swarm().db, swarm().config, current_tenant()
+    db, config = swarm().db, swarm().config
     choice, skip = request.form.get("choice", ""), request.form.get("skip", "")
 
     def do() -> None:
         with db.transaction():
             if skip:
-                interview.answer(db, config, tenant, session_id, number, skip=True)
+                interview.answer(db, config, tenant(), session_id, number, skip=True)
             elif choice.isascii() and choice.isdigit():
-                interview.answer(db, config, tenant, session_id, number, choice=int(choice[:6]))
+                interview.answer(db, config, tenant(), session_id, number, choice=int(choice[:6]))
             else:
-                interview.answer(db, config, tenant, session_id, number, text=typed_text("text"))
+                interview.answer(db, config, tenant(), session_id, number, text=typed_text("text"))
             if skip == "all":
-                interview.skip_rest(db, config, tenant, session_id)
+                interview.skip_rest(db, config, tenant(), session_id)
 
     return attempt(do, f"/sessions/{session_id}#talk", lambda error: _with(session_id, error, "answer", str(number)))
 
@@ -60,7 +59,7 @@ def draft(session_id: str) -> Response:
     made: list[dict[str, Any]] = []
 
     def do() -> None:
-        made.append(drafting.draft(swarm().db, swarm().config, current_tenant(), session_id, request.form.get("drafter", "auto"), base_of_form()))
+        made.append(drafting.draft(swarm().db, swarm().config, tenant(), session_id, request.form.get("drafter", "auto"), base_of_form()))
 
     response = attempt(do, f"/sessions/{session_id}#card", lambda error: session_screen.session(session_id, error=error))
     if made:

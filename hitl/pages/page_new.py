@@ -9,11 +9,10 @@ from hitl.card import sample
 from hitl.card.text import shorten
 from hitl.drafting import interview
 from hitl.pages import screens
-from hitl.pages.frame import swarm
 from hitl.pages.page_card import parsed
 from hitl.session import sessions
+from hitl.web.context import swarm, tenant
 from hitl.web.forms import go, typed_text
-from hitl.web.guard import current_tenant
 
 new_pages = Blueprint("new_pages", __name__)
 FIELDS = ("kind", "project_name", "description", "markdown", "repository", "review", "spec_card")
@@ -24,7 +23,7 @@ NAME_LENGTH = 60  # of a name that is taken from the idea
 @new_pages.post("/sample")
 def build_sample() -> Response:
     card = sample.card()
-    session_id = sessions.create(swarm().db, swarm().config, current_tenant(), project_name=card["name"], description=card.get("description", ""),
+    session_id = sessions.create(swarm().db, swarm().config, tenant(), project_name=card["name"], description=card.get("description", ""),
                                  spec_card=card, source="sample")
     return go(f"/sessions/{session_id}")
 
@@ -43,7 +42,7 @@ def create_session() -> Response:
 
 def _create(typed: dict[str, str]) -> str:
     """-> its id. Words and Markdown begin the interview at once; a card is in review. Raises as sessions.create and interview.say do."""
-    db, config, tenant = swarm().db, swarm().config, current_tenant()
+    db, config = swarm().db, swarm().config
     kind = typed["kind"] if typed["kind"] in ("words", "markdown", "card") else ""
     with_card = kind == "card" or (not kind and bool(typed["spec_card"]))
     said = {"markdown": typed["markdown"], "card": ""}.get(kind, typed["description"] or typed["markdown"])
@@ -55,10 +54,10 @@ def _create(typed: dict[str, str]) -> str:
             card.setdefault("repository", typed["repository"])
     name = typed["project_name"] or _name_of(card, said)
     with db.transaction():
-        session_id = sessions.create(db, config, tenant, project_name=name, description=description, repository=typed["repository"] or None,
+        session_id = sessions.create(db, config, tenant(), project_name=name, description=description, repository=typed["repository"] or None,
                                      review=REVIEW.get(typed["review"], False), spec_card=card, source="page")
         if not with_card and said:
-            interview.say(db, config, tenant, session_id, typed["markdown"] if kind == "markdown" else None)
+            interview.say(db, config, tenant(), session_id, typed["markdown"] if kind == "markdown" else None)
     return session_id
 
 

@@ -8,10 +8,9 @@ from engine.tickets import review_comments as store
 from engine.tickets import steering
 from hitl.changes import change as review
 from hitl.pages import review_screen
-from hitl.pages.frame import swarm
 from hitl.pages.review_screen import Looking
+from hitl.web.context import swarm, tenant
 from hitl.web.forms import attempt, typed_text
-from hitl.web.guard import current_tenant
 
 review_pages = Blueprint("review", __name__)
 
@@ -35,7 +34,7 @@ def newer(ticket_id: str) -> str:
 def begin_comment(ticket_id: str) -> str:
     """A form for a comment on ?file=&side=&line=: nothing is saved yet."""
     tip, side = request.args.get("tip", ""), request.args.get("side", "")
-    store.in_review(swarm().db, current_tenant(), ticket_id, tip)
+    store.in_review(swarm().db, tenant(), ticket_id, tip)
     if side not in store.SIDES:
         raise BadRequest("side is L or R.")
     return review_screen.comment(ticket_id, Looking.of(request.args.get("look", "")), tip, {
@@ -49,7 +48,7 @@ def save_comment(ticket_id: str) -> Response:
     line, body = _whole(typed_text("line")), typed_text("text")
 
     def save() -> int:
-        return review.draft(swarm().db, swarm().config, current_tenant(), ticket_id, tip, name, side, line, body)
+        return review.draft(swarm().db, swarm().config, tenant(), ticket_id, tip, name, side, line, body)
 
     if _wants_part():
         seq = save()
@@ -61,7 +60,7 @@ def save_comment(ticket_id: str) -> Response:
 @review_pages.post("/tickets/<ticket_id>/comments/<int:seq>/discard")
 def discard_comment(ticket_id: str, seq: int) -> Response:
     def discard() -> None:
-        store.discard(swarm().db, current_tenant(), ticket_id, seq)
+        store.discard(swarm().db, tenant(), ticket_id, seq)
 
     if _wants_part():
         discard()
@@ -74,7 +73,7 @@ def mark_viewed(ticket_id: str) -> Response:
     looking, tip, name, viewed = _looking(), typed_text("tip"), request.form.get("file", ""), typed_text("viewed") == "yes"
 
     def mark() -> None:
-        review.set_viewed(swarm().db, swarm().config, current_tenant(), ticket_id, tip, name, viewed)
+        review.set_viewed(swarm().db, swarm().config, tenant(), ticket_id, tip, name, viewed)
 
     if _wants_part():
         mark()
@@ -89,8 +88,8 @@ def decide(ticket_id: str, verdict: str) -> Response:
 
     def send() -> Any:
         if verdict == "approve":
-            return steering.approve(swarm().db, current_tenant(), ticket_id, tip=tip)
-        return steering.request_changes(swarm().db, current_tenant(), ticket_id, text, tip=tip)
+            return steering.approve(swarm().db, tenant(), ticket_id, tip=tip)
+        return steering.request_changes(swarm().db, tenant(), ticket_id, text, tip=tip)
 
     def failed(error: SwarmError) -> str:
         return review_screen.page(ticket_id, _looking(), error, text)

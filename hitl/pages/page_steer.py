@@ -8,22 +8,21 @@ from engine.tickets import decisions
 from hitl.amend import ticket_edit
 from hitl.card.form import criteria
 from hitl.pages import screens
-from hitl.pages.frame import swarm
+from hitl.web.context import swarm, tenant
 from hitl.web.forms import attempt, typed_text
-from hitl.web.guard import current_tenant
 
 steer_pages = Blueprint("steer", __name__)
 
 
 @steer_pages.post("/tickets/<ticket_id>/<any(message, stop, waive, edit):what>")
 def steer(ticket_id: str, what: str) -> Response:
-    db, tenant = swarm().db, current_tenant()
+    db = swarm().db
     number = typed_text("criterion_number")
     does: dict[str, Callable[[], Any]] = {
-        "message": lambda: decisions.tell(db, tenant, ticket_id, typed_text("text")),
-        "stop": lambda: decisions.stop(db, tenant, ticket_id),
-        "waive": lambda: decisions.waive(db, tenant, ticket_id, int(number) if number.isdecimal() and len(number) < 6 else 0, typed_text("reason")),
-        "edit": lambda: ticket_edit.edit(db, swarm().config, tenant, ticket_id, _given()),
+        "message": lambda: decisions.tell(db, tenant(), ticket_id, typed_text("text")),
+        "stop": lambda: decisions.stop(db, tenant(), ticket_id),
+        "waive": lambda: decisions.waive(db, tenant(), ticket_id, int(number) if number.isdecimal() and len(number) < 6 else 0, typed_text("reason")),
+        "edit": lambda: ticket_edit.edit(db, swarm().config, tenant(), ticket_id, _given()),
     }
     return attempt(does[what], f"/tickets/{ticket_id}", lambda error: screens.ticket(ticket_id, error=error, said=typed_text("text"),
                                                                                    edited=_given() if what == "edit" else None))

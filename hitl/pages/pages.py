@@ -9,7 +9,7 @@ from flask.blueprints import BlueprintSetupState
 from engine import VERSION
 from engine.errors import BadRequest
 from hitl.pages import facts, screens, session_screen, ticket_facts
-from hitl.pages.frame import render, swarm
+from hitl.pages.frame import render
 from hitl.pages.page_actions import actions
 from hitl.pages.page_amend import amend_pages
 from hitl.pages.page_card import card_pages
@@ -19,6 +19,7 @@ from hitl.pages.page_notes import notes_pages
 from hitl.pages.page_review import review_pages
 from hitl.pages.page_steer import steer_pages
 from hitl.web import filters as formats
+from hitl.web.context import swarm
 
 pages = Blueprint("pages", __name__)
 for _part in (actions, amend_pages, card_pages, interview_pages, new_pages, notes_pages, review_pages, steer_pages):

@@ -13,9 +13,9 @@ from hitl.changes import change as review
 from hitl.changes import diff_html, diff_rows
 from hitl.changes import parse as diffs
 from hitl.pages import screens, ticket_facts
-from hitl.pages.frame import as_problem, journal_end, render, swarm
+from hitl.pages.frame import as_problem, journal_end, render
 from hitl.views import boards
-from hitl.web.guard import current_tenant
+from hitl.web.context import swarm, tenant
 
 MOST_FILES = 300  # of one page
 WHY_FOLDED = {"generated": "Generated", "binary": "Binary", "large": "Large"}
@@ -80,7 +80,7 @@ class Shown:
 
 
 def found_change(ticket_id: str, looking: Looking, only: str | None = None) -> review.Change:
-    return review.change(swarm().db, swarm().config, current_tenant(), ticket_id, looking.since, only if only is not None else looking.file or None,
+    return review.change(swarm().db, swarm().config, tenant(), ticket_id, looking.since, only if only is not None else looking.file or None,
                          looking.start, not looking.space)
 
 

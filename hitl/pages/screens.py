@@ -6,8 +6,9 @@ from flask import render_template, request
 from engine.errors import SwarmError
 from hitl.card import sample
 from hitl.pages import engine_facts, facts, ticket_facts, ticket_used
-from hitl.pages.frame import as_problem, journal_end, render, swarm
+from hitl.pages.frame import as_problem, journal_end, render
 from hitl.views import boards, views
+from hitl.web.context import swarm
 
 TYPED = dict.fromkeys(("kind", "project_name", "description", "markdown", "repository", "review", "spec_card"), "")
 

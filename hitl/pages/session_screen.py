@@ -8,10 +8,10 @@ from engine.errors import SwarmError
 from hitl.card.spec_card import normalise
 from hitl.pages import card_facts, engine_facts, facts, talk_facts, ticket_facts
 from hitl.pages.card_facts import Typed
-from hitl.pages.frame import as_problem, journal_end, render, swarm
+from hitl.pages.frame import as_problem, journal_end, render
 from hitl.views import boards, evidence, graph, views
 from hitl.views import usage as used
-from hitl.web.guard import current_tenant
+from hitl.web.context import swarm, tenant
 
 BEFORE = ("draft", "clarifying", "review")
 
@@ -36,7 +36,7 @@ def head(session_id: str, view: str, error: SwarmError | None = None) -> dict[st
     """What the frame of each of a session's pages shows. Raises NotFound."""
     journal_end()
     found = facts.session(session_id)
-    board = views.board_view(swarm().db, current_tenant(), session_id)
+    board = views.board_view(swarm().db, tenant(), session_id)
     built = board["epic"] is not None
     base, version = f"/sessions/{session_id}", found["spec_version"]
     own = "board" if built else ""
@@ -141,7 +141,7 @@ def _built(session_id: str, board: dict[str, Any], values: dict[str, Any]) -> st
         features = [card for column in cards for card in column["tickets"] if card["type"] != "epic"]
         values["graph"] = graph.layout(sorted(features, key=lambda card: card["seq"]))
     if view == "evidence":
-        values["evidence"] = evidence.evidence_view(swarm().db, current_tenant(), session_id, max(0, request.args.get("after", 0, int)))
+        values["evidence"] = evidence.evidence_view(swarm().db, tenant(), session_id, max(0, request.args.get("after", 0, int)))
         values |= {"evidence_text": evidence.in_words(values["evidence"]["counts"]), "used_table": used.table(found["usage"])}
     if view == "spec":
         card = facts.card(session_id)

@@ -7,14 +7,13 @@ from hitl.drafting import conversation
 from hitl.drafting import draft as drafting
 from hitl.drafting.drafters.model import ModelDrafter
 from hitl.pages.card_facts import Typed
-from hitl.pages.frame import swarm
-from hitl.web.guard import current_tenant
+from hitl.web.context import swarm, tenant
 
 
 def talk(found: dict[str, Any], kept: Typed | None = None) -> dict[str, Any]:
     """found: session_view's dict. -> {"entries": [{kind: idea, said, asked, …}] in order, "open": the question that waits or None,
     "assumed": [questions], "progress": '2 of at most 5', "answers": how many, "coverage"}. Raises NotFound."""
-    view = conversation.conversation_view(swarm().db, current_tenant(), found["id"])
+    view = conversation.conversation_view(swarm().db, tenant(), found["id"])
     asked = [_question(each, kept) for each in view["questions"]]
     entries = [{"kind": "idea", "text": found["description"], "at": found["created_at"]}] if found["description"].strip() else []
     entries += [{"kind": "said", "text": each["body"], "at": each["created_at"], **_changed(each)} for each in view["messages"]]

@@ -4,8 +4,6 @@ import re
 from itertools import pairwise
 from typing import Any, BinaryIO
 
-from flask import current_app
-
 from engine.run.output import TIMES
 from hitl.api.forge import delivery_line
 from hitl.pages import facts
@@ -14,31 +12,27 @@ from hitl.views import usage as used
 from hitl.views import views
 from hitl.views.ticket import run_of
 from hitl.web import filters as formats
-from hitl.web.guard import current_tenant
+from hitl.web.context import swarm, tenant
 
 SHOWN = 200_000         # bytes of a log that a page begins with
 PIECE = 300_000         # bytes that are read at a time
 LONGEST_LINE = 50_000
 
 
-def _swarm() -> Any:
-    return current_app.extensions["swarm"]
-
-
 def ticket(ticket_id: str) -> dict[str, Any]:
     """Raises NotFound."""
-    return views.ticket_view(_swarm().db, current_tenant(), ticket_id)
+    return views.ticket_view(swarm().db, tenant(), ticket_id)
 
 
 def runs(ticket_id: str) -> list[dict[str, Any]]:
     """Newest first, each with `shown` (its outcome, or its state), `length` and `used` in words."""
     return [{**each, "shown": _shown(each), "length": length(each), "used": used.brief(each["usage"])}
-            for each in views.runs_view(_swarm().db, current_tenant(), ticket_id)]
+            for each in views.runs_view(swarm().db, tenant(), ticket_id)]
 
 
 def run(ticket_id: str, run_id: str) -> dict[str, Any]:
     """Raises NotFound."""
-    found = run_of(_swarm().db, current_tenant(), ticket_id, run_id)
+    found = run_of(swarm().db, tenant(), ticket_id, run_id)
     assert found is not None
     return found
 
@@ -67,7 +61,7 @@ def log(each: dict[str, Any], after: int | None = None, line: int = 1) -> dict[s
     an unfinished last line is left for later while the run lives."""
     live, skipped = each["ended_at"] is None, 0
     try:
-        with open(_swarm().config.data / "runs" / each["id"] / "log", "rb") as file:
+        with open(swarm().config.data / "runs" / each["id"] / "log", "rb") as file:
             size = os.fstat(file.fileno()).st_size
             if after is None:
                 after, line = _near_the_end(file, size)
@@ -93,7 +87,7 @@ def log(each: dict[str, Any], after: int | None = None, line: int = 1) -> dict[s
 def _times(run_id: str) -> dict[int, float]:
     """{marker line: seconds until what came after it}, of the steps of a run's log that have ended; 0: until the first."""
     try:
-        with open(_swarm().config.data / "runs" / run_id / TIMES, encoding="ascii") as file:
+        with open(swarm().config.data / "runs" / run_id / TIMES, encoding="ascii") as file:
             found = [(int(line), float(seconds)) for line, seconds in re.findall(r"^(\d+) (\d+\.\d+)$", file.read(100_000), re.MULTILINE)]
     except FileNotFoundError:
         return {}
@@ -116,9 +110,9 @@ def _near_the_end(file: BinaryIO, size: int) -> tuple[int, int]:
 
 def last_line(run_id: str) -> str:
     """The last line with words in it of a live run's log."""
-    size = views.log_slice(_swarm().config, run_id, 0, 0)["size"]
-    text = views.log_slice(_swarm().config, run_id, max(0, size - 2000), 2000)["text"]
-    agent = _swarm().db.value("select agent from runs where id = ?", (run_id,))
+    size = views.log_slice(swarm().config, run_id, 0, 0)["size"]
+    text = views.log_slice(swarm().config, run_id, max(0, size - 2000), 2000)["text"]
+    agent = swarm().db.value("select agent from runs where id = ?", (run_id,))
     lines = (shown for each in reversed(text.split("\n")) if not each.startswith(log_steps.MARK) for shown in reversed(log_steps.readable(each, agent)))
     return next((each for each in lines if each.strip()), "")
 
@@ -159,11 +153,11 @@ def details(found: dict[str, Any], each: dict[str, Any] | None) -> list[tuple[st
         shown.append(("Branch", found["branch_name"], "mono"))
     if found["merged_sha"]:
         shown.append(("Merged as", found["merged_sha"][:12], "mono"))
-    delivered = delivery_line(_swarm().db, found["id"])
+    delivered = delivery_line(swarm().db, found["id"])
     if delivered:
         shown.append(("Delivery", delivered, "mono"))
     if found["pr_url"]:
-        link = formats.weblink(found["pr_url"], _swarm().config.repository_url)
+        link = formats.weblink(found["pr_url"], swarm().config.repository_url)
         shown.append(("Pull request", found["pr_url"], "link" if link else "mono"))
     if found["parent_id"]:
         shown.append(("Epic", [found["parent_id"]], "tickets"))

@@ -2,10 +2,9 @@
 from typing import Any
 
 from engine.job import usage
-from hitl.pages.frame import swarm
 from hitl.views import gateway_requests
 from hitl.views import usage as used
-from hitl.web.guard import current_tenant
+from hitl.web.context import swarm, tenant
 
 
 def used_by(found: dict[str, Any], each: dict[str, Any] | None) -> dict[str, Any]:
@@ -21,7 +20,7 @@ def used_by(found: dict[str, Any], each: dict[str, Any] | None) -> dict[str, Any
 
 def asked_of(each: dict[str, Any], after: int, refused: bool) -> dict[str, Any]:
     """What a run asked of its gateway, a page of it: gateway_requests.asked_view, and `more`: whether there may be more than was recorded."""
-    found = gateway_requests.asked_view(swarm().db, swarm().config, current_tenant(), each["ticket_id"], each["id"], max(0, after),
+    found = gateway_requests.asked_view(swarm().db, swarm().config, tenant(), each["ticket_id"], each["id"], max(0, after),
                                         gateway_requests.ROWS, refused)
     more = found["total"] > found["recorded"] or (each["ended_at"] is None and found["total"] >= gateway_requests.LINES)
     return {**found, "after": after, "only": refused, "more": more}

@@ -5,6 +5,8 @@ import sqlite3
 from dataclasses import dataclass
 from typing import Any
 
+from flask import request
+
 from engine.errors import BadRequest, WrongState
 from engine.store.db import Database
 from hitl.card import diff as card_diff
@@ -47,6 +49,11 @@ def base_of(version: Any, if_match: str | None) -> Base:
     if not all(re.fullmatch(r'\*|"[0-9a-f]{64}"', tag) for tag in tags):
         raise BadRequest('If-Match must be the ETag of the card that you changed: its hash in quotes, "…".')
     return Base(version, tuple(tag.strip('"') for tag in tags))
+
+
+def base(body: dict[str, Any]) -> Base:
+    """Which card the client of this request changed: base_version of its body, If-Match of its headers. Raises BadRequest."""
+    return base_of(body.get("base_version"), request.headers.get("If-Match"))
 
 
 def _parsed(text: str | None) -> Any:

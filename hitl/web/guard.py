@@ -12,6 +12,7 @@ from werkzeug.exceptions import HTTPException
 from engine.errors import BadRequest, Forbidden, NotFound, NotJson, SwarmError, TooLarge
 from engine.store.sqlite_errors import from_sqlite
 from hitl.web import strict_json
+from hitl.web.context import swarm
 
 BODY_LIMIT = 4_000_000    # bytes
 DRAIN_LIMIT = 64_000_000  # bytes that are read of a refused body, so that the client gets to read the answer
@@ -37,11 +38,6 @@ def install(app: Flask) -> None:
     app.register_error_handler(SwarmError, _swarm_error)
     app.register_error_handler(sqlite3.Error, _sqlite_error)
     app.register_error_handler(HTTPException, _http_error)
-
-
-def current_tenant() -> str:
-    """Whose data this request may see. Local mode knows one tenant."""
-    return "default"
 
 
 def check_request() -> None:
@@ -71,7 +67,7 @@ def _is_ours(host: str, default_port: str) -> bool:
     if match is None:
         return False
     name, port = match[1].lower(), match[2] or default_port
-    config = current_app.extensions["swarm"].config
+    config = swarm().config
     if name in LOCAL_NAMES and port in (str(config.port), request.environ.get("SERVER_PORT")):
         return True
     return name in config.allowed_hosts or f"{name}:{port}" in config.allowed_hosts

@@ -1,18 +1,12 @@
-"""What routes read of a request beside its body: the application's parts, numbers of the query, texts of the body, the card that was changed."""
+"""What routes read of a request beside its body: numbers of the query, texts of the body."""
 import re
 from typing import Any
 
-from flask import current_app, request
+from flask import request
 
 from engine.errors import BadRequest
-from hitl.session.seen_card import Base, base_of
 
 PAGE = 500  # entries in one answer
-
-
-def swarm() -> Any:
-    """app.Swarm: config, db, changes, engine."""
-    return current_app.extensions["swarm"]
 
 
 def number(name: str, default: int, most: int = 2**62, least: int = 0) -> int:
@@ -39,8 +33,3 @@ def whole(body: dict[str, Any], name: str) -> int:
     if not isinstance(value, int) or isinstance(value, bool):
         raise BadRequest(f"{name} must be a whole number.")
     return value
-
-
-def base(body: dict[str, Any]) -> Base:
-    """Which card the client changed: base_version of the body, If-Match of the headers. Raises BadRequest."""
-    return base_of(body.get("base_version"), request.headers.get("If-Match"))

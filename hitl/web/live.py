@@ -20,6 +20,7 @@ from engine.store import journal
 from engine.store.db import Database
 from hitl.web import guard
 from hitl.web.broadcast import Broadcast, Line, text
+from hitl.web.context import Swarm
 
 PING_SECONDS = 20
 SEND_SECONDS = 5    # a client that takes nothing for so long is dropped
@@ -31,7 +32,8 @@ def install(app: Flask) -> None:
     """Registers /ws?after=<seq>&session=<id>. Without `after` it begins now; without `session` it tells of all sessions."""
     app.config["LIVE_SEND_SECONDS"] = SEND_SECONDS
     app.config["SOCK_SERVER_OPTIONS"] = {"ping_interval": PING_SECONDS, "max_message_size": 1024}
-    sock, broadcast = Sock(), Broadcast(app.extensions["swarm"].db, app.extensions["swarm"].changes)
+    parts: Swarm = app.extensions["swarm"]
+    sock, broadcast = Sock(), Broadcast(parts.db, parts.changes)
 
     @app.before_request
     def before_the_handshake() -> None:
@@ -41,15 +43,14 @@ def install(app: Flask) -> None:
 
     @sock.route("/ws")
     def ws(client: Server) -> None:
-        swarm = current_app.extensions["swarm"]
         client.sock = Line(client.sock, current_app.config["LIVE_SEND_SECONDS"])
         try:
-            Feed(client, swarm.db, swarm.config, broadcast, request.args.get("session") or None).run(_cursor())
+            Feed(client, parts.db, parts.config, broadcast, request.args.get("session") or None).run(_cursor())
         except (OSError, LocalProtocolError):  # it reads nothing, or is gone: ending this thread's socket is all there is to do
             client.connected = False
             client.sock.shut()
         finally:
-            swarm.db.close()
+            parts.db.close()
 
     sock.init_app(app)
 
