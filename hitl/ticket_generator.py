@@ -10,16 +10,13 @@ from flask import current_app, has_app_context
 from engine.config import Config
 from engine.errors import NotApproved, NotConfirmed, WrongState
 from engine.store.db import Database, open_database
+from engine.tickets.new_tickets import create, depend
 from engine.times import NOW
 from hitl.card import sample
 from hitl.card.spec_card import Checked, normalise, validate
 from hitl.session import sessions
 from hitl.web.context import swarm
 from hitl.web.strict_json import as_given, canonical
-
-TICKETS = ("insert into tickets (id, session_id, tenant_id, type, title, description, acceptance_criteria, status, parent_id, position, priority,"
-            " agent, supplied, review, created_at, updated_at)")
-ROWS = 500  # of one insert
 
 
 def generate_tickets(session_id: str, spec_card: dict[str, Any], tenant_id: str, db: Database | None = None) -> dict[str, Any]:
@@ -79,36 +76,17 @@ def _build(db: Database, row: sqlite3.Row, checked: Checked, plan: dict[str, Any
     """Inside a transaction that has seen the session approved. plan: the normalised card."""
     _record_card(db, row, checked)
     db.execute(f"update hitl_sessions set state = 'building', paused = 0, reason = null, updated_at = {NOW} where id = ?", (row["id"],))
-    ids = allocate(db, 1 + len(plan["features"]))
-    now = db.value(f"select {NOW}")
-    supplied = int(checked.sha256 == sample.sha256() and row["repository"] is None)
+    supplied = checked.sha256 == sample.sha256() and row["repository"] is None
     checks = canonical([{"text": command, "check": command} for command in plan["checks"]])
-
-    same = (now, now)
-    session_id, tenant = row["id"], row["tenant_id"]
-    insert(db, TICKETS, [(ids[0], session_id, tenant, "epic", plan["name"], plan["description"], checks, "ready", None, 0, 0, None, supplied, 0, *same)])
-    insert(db, TICKETS, [
-        (ids[position], session_id, tenant, "feature", feature["title"], feature["description"],
-         as_given(criteria) if (criteria := feature["acceptance_criteria"]) else "[]", "blocked", ids[0], position,
-         feature["priority"], feature["agent"], supplied, int(feature["review"]), *same)
-        for position, feature in enumerate(plan["features"], 1)])
-    insert(db, "insert into ticket_dependencies (ticket_id, depends_on)", [
-        (ids[position], ids[1 + index]) for position, feature in enumerate(plan["features"], 1) for index in feature["depends_on"]])
-    return {"epicId": ids[0], "ticketIds": ids, "count": len(ids)}
-
-
-def insert(db: Database, into: str, rows: list[tuple[Any, ...]]) -> None:
-    """Many rows a statement: SQLite sets up the lists of the table's checks once for each, which costs more than a row."""
-    for start in range(0, len(rows), ROWS):
-        part = rows[start:start + ROWS]
-        places = "(" + ", ".join("?" * len(part[0])) + ")"
-        db.execute(f"{into} values {', '.join([places] * len(part))}", [value for row in part for value in row])
-
-
-def allocate(db: Database, count: int) -> list[str]:
-    """The next ids, from the one counter; they are used up only if the transaction commits."""
-    last = db.execute("update counters set value = value + ? where name = 'ticket' returning value", (count,)).fetchall()[0][0]
-    return [f"TKT-{number:03d}" for number in range(last - count + 1, last + 1)]
+    epic, = create(db, row["tenant_id"], row["id"], [
+        {"type": "epic", "title": plan["name"], "status": "ready", "description": plan["description"], "acceptance_criteria": checks, "supplied": supplied}])
+    features = create(db, row["tenant_id"], row["id"], [
+        {"title": feature["title"], "description": feature["description"], "position": position, "priority": feature["priority"],
+         "agent": feature["agent"], "review": feature["review"],
+         "acceptance_criteria": as_given(criteria) if (criteria := feature["acceptance_criteria"]) else "[]"}
+        for position, feature in enumerate(plan["features"], 1)], type="feature", status="blocked", parent_id=epic, supplied=supplied)
+    depend(db, [(features[place], features[index]) for place, feature in enumerate(plan["features"]) for index in feature["depends_on"]])
+    return {"epicId": epic, "ticketIds": [epic, *features], "count": 1 + len(features)}
 
 
 def _record_card(db: Database, row: sqlite3.Row, checked: Checked) -> None:

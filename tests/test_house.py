@@ -47,7 +47,6 @@ COMMANDS = {"hitl.demo": "engine.loop"}  # programs of their own, and what they 
 # Today's breaches: this may only shrink.
 BREACHES = {
     "engine.agents imports engine.runtimes.qemu.image",
-    "engine.delivery.feedback says: insert into tickets ",
     "engine.git.repository imports engine.run.outputs",
     "engine.tickets.reconcile says: update hitl_sessions set state",
     "engine.tickets.settle says: update hitl_sessions set state",
@@ -60,7 +59,6 @@ BREACHES = {
     "hitl.pages.ticket_used imports engine.job.usage",
     "hitl.session.questions imports hitl.drafting.topics",
     "hitl.session.sessions says: update hitl_sessions set state",
-    "hitl.ticket_generator says: insert into tickets ",
     "hitl.ticket_generator says: update hitl_sessions set state",
     "hitl.views.gateway_requests imports engine.gateway.record",
     "hitl.views.log imports engine.agents",

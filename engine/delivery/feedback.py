@@ -12,6 +12,7 @@ from engine.log import event
 from engine.store.db import Database
 from engine.tickets import deliveries, requests, settle
 from engine.tickets.delivery_answers import AGAIN, LEAVE, ONCE_MORE
+from engine.tickets.new_tickets import create
 from engine.times import NOW
 
 MOST_ROUNDS = 3           # runs that a failing CI starts
@@ -134,14 +135,11 @@ def _has_agent(config: Config) -> bool:
 
 def _further_ticket(db: Database, epic: Any, number: int, why: str) -> str:
     """Its description holds our own words alone. -> its id"""
-    counter = db.execute("update counters set value = value + 1 where name = 'ticket' returning value").fetchall()[0][0]
-    ticket_id = f"TKT-{counter:03d}"
-    db.execute("insert into tickets (id, session_id, tenant_id, type, title, description, status, parent_id, review, reason) values"
-               " (?, ?, ?, 'bug', ?, ?, 'blocked', ?, ?, ?)",
-               (ticket_id, epic["session_id"], epic["tenant_id"], f"Mend what came back on pull request #{number}",
-                f"What was built for {epic['id']} is in the pull request #{number}, and something there does not hold yet. What came back is in your prompt: "
-                "find the cause and mend it in the code. Do not weaken or remove a check to make it pass.", epic["id"], epic["review"], why))
-    return ticket_id
+    description = (f"What was built for {epic['id']} is in the pull request #{number}, and something there does not hold yet. What came back is in your "
+                   "prompt: find the cause and mend it in the code. Do not weaken or remove a check to make it pass.")
+    return create(db, epic["tenant_id"], epic["session_id"], [
+        {"type": "bug", "title": f"Mend what came back on pull request #{number}", "status": "blocked", "description": description,
+         "parent_id": epic["id"], "review": epic["review"], "reason": why}])[0]
 
 
 def _ticket(db: Database, row: Any) -> Any:

@@ -6,10 +6,10 @@ from typing import Any
 from engine.errors import WrongState
 from engine.store.db import Database
 from engine.tickets import requests
+from engine.tickets.new_tickets import create, depend
 from engine.tickets.states import change
 from engine.times import NOW
 from hitl.amend.delta import Delta
-from hitl.ticket_generator import TICKETS, allocate, insert
 from hitl.web.strict_json import as_given
 
 DROPPED = "Dropped by an amendment of the card."
@@ -77,20 +77,15 @@ def apply(db: Database, row: sqlite3.Row, plan: dict[str, Any], order: list[str]
                     int(feature["review"]), each["ticket"]))
         db.execute("delete from ticket_dependencies where ticket_id = ?", (each["ticket"],))
     fresh = [*(each["ticket"] for each in delta["change"]), *tickets[len(order):]]
-    edges = [(ticket, tickets[index]) for ticket in fresh for index in plan["features"][tickets.index(ticket)]["depends_on"]]
-    insert(db, "insert into ticket_dependencies (ticket_id, depends_on)", edges)
+    depend(db, [(ticket, tickets[index]) for ticket in fresh for index in plan["features"][tickets.index(ticket)]["depends_on"]])
     # What is built is no longer only what the product supplies, so nothing of it runs without isolation unasked.
     db.execute(f"update tickets set supplied = 0 where session_id = ? and supplied and (type = 'epic' or {UNSTARTED})", (row["id"],))
 
 
 def _add(db: Database, row: sqlite3.Row, plan: dict[str, Any], first: int) -> list[str]:
     """Tickets for the features from index `first` on -> their ids."""
-    added = plan["features"][first:]
-    if not added:
-        return []
     epic = db.value("select id from tickets where session_id = ? and type = 'epic' order by seq limit 1", (row["id"],))
-    ids, now = allocate(db, len(added)), db.value(f"select {NOW}")
-    insert(db, TICKETS, [
-        (ids[n], row["id"], row["tenant_id"], "feature", feature["title"], feature["description"], as_given(feature["acceptance_criteria"]),
-         "blocked", epic, first + n + 1, feature["priority"], feature["agent"], 0, int(feature["review"]), now, now) for n, feature in enumerate(added)])
-    return ids
+    return create(db, row["tenant_id"], row["id"], [
+        {"title": feature["title"], "description": feature["description"], "acceptance_criteria": as_given(feature["acceptance_criteria"]),
+         "position": position, "priority": feature["priority"], "agent": feature["agent"], "review": feature["review"]}
+        for position, feature in enumerate(plan["features"][first:], first + 1)], type="feature", status="blocked", parent_id=epic)
