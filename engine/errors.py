@@ -21,6 +21,7 @@
         │   └── TokenRefused      the forge does not take our token: a person must give another
         └── MergeConflict         back to ready with the conflict in the prompt
 """
+from typing import Literal
 
 
 class SwarmError(Exception):
@@ -81,11 +82,13 @@ class Refused(SwarmError):
 
 
 class RunFailure(SwarmError):
-    code, outcome = "run_failed", "failed"
+    code = "run_failed"
+    outcome: Literal["failed", "transient", "conflict"] = "failed"  # of the run, as its row records it
 
 
 class Transient(RunFailure):
-    code, outcome = "transient", "transient"
+    code = "transient"
+    outcome = "transient"
 
 
 class RateLimited(Transient):
@@ -111,4 +114,5 @@ class TokenRefused(Permanent):
 
 
 class MergeConflict(RunFailure):
-    code, outcome = "conflict", "conflict"
+    code = "conflict"
+    outcome = "conflict"

@@ -6,6 +6,7 @@ from engine.config import Config
 from engine.errors import Refused
 from engine.store.db import Database, open_database
 from engine.tickets import claims
+from engine.tickets.rows import RunRow
 
 WHY = "Draining: what runs goes on, nothing new starts."
 
@@ -14,7 +15,7 @@ def drain(db: Database, poll: float = 0.5) -> int:
     """Pauses the engine and waits. -> runs that were waited for. Resume with POST /api/engine/resume or on the page /engine."""
     claims.set_paused(db, True, WHY)
     waited: set[str] = set()
-    while live := [row["id"] for row in db.all("select id from runs where ended_at is null and state <> 'queued'")]:
+    while live := [row["id"] for row in db.all("select id from runs where ended_at is null and state <> 'queued'", (), RunRow)]:
         if set(live) - waited:
             print(f"Waiting for {', '.join(live)}", flush=True)
         waited |= set(live)

@@ -5,7 +5,6 @@ import sys
 import time
 import uuid
 from pathlib import Path
-from typing import Any
 
 from engine.config import Config
 from engine.errors import NotFound, Refused, SwarmError
@@ -14,10 +13,12 @@ from engine.loop import start_rechecks
 from engine.loop.dispatch import dispatch
 from engine.loop.launch import ProcessLauncher
 from engine.loop.owner_lock import OwnerLock
-from engine.loop.reap import LIVE, Reaper
+from engine.loop.reap import LIVE, LiveRun, Reaper
 from engine.runtimes import Choice, choose
 from engine.store.db import Database, open_database
 from engine.tickets import claims
+from engine.tickets.rows import DependencyRow, RunRow
+from engine.tickets.session_rows import SessionRow
 from engine.tickets.states import get
 from engine.times import utc
 
@@ -33,7 +34,7 @@ def run_ticket(db: Database, config: Config, ticket_id: str) -> int:
         run = _claim(db, config, owner, ticket_id, choice.most)
         print(f"{ticket_id}: run {run['run_no']} of kind {run['kind']}, {choice.runtime.name} ({choice.runtime.isolation})", flush=True)
         _follow(db, config, choice, run["id"])
-        ended = db.one("select outcome, reason from runs where id = ?", (run["id"],))
+        ended = db.one("select outcome, reason from runs where id = ?", (run["id"],), RunRow)
         ticket = get(db, "default", ticket_id)
         if ended is not None:
             print(f"{ticket_id}: {ended['outcome']}; the ticket is {ticket['status']}." + (f" {ended['reason']}" if ended["reason"] else ""))
@@ -57,15 +58,15 @@ def _claim(db: Database, config: Config, owner: str, ticket_id: str, most: int |
 
 
 def _why_not(db: Database, ticket: dict) -> str:
-    session = db.one("select state, paused from hitl_sessions where id = ?", (ticket["session_id"],))
-    live = db.one("select id, claimed_by from runs where ticket_id = ? and ended_at is null", (ticket["id"],))
+    session = db.one("select state, paused from hitl_sessions where id = ?", (ticket["session_id"],), SessionRow)
+    live = db.one("select id, claimed_by from runs where ticket_id = ? and ended_at is null", (ticket["id"],), RunRow)
     if live:
         return f"{ticket['id']} is being run already, as {live['id']}."
     if session and (session["state"] != "building" or session["paused"]):
         return f"{ticket['id']} belongs to a session that is {'paused' if session['paused'] else session['state']}: nothing of it runs now."
     if ticket["status"] == "blocked":
-        waits = [row[0] for row in db.all("select d.depends_on from ticket_dependencies d join tickets t on t.id = d.depends_on"
-                                          " where d.ticket_id = ? and t.status <> 'completed'", (ticket["id"],))]
+        waits = [row["depends_on"] for row in db.all("select d.depends_on from ticket_dependencies d join tickets t on t.id = d.depends_on"
+                                          " where d.ticket_id = ? and t.status <> 'completed'", (ticket["id"],), DependencyRow)]
         return f"{ticket['id']} waits for {', '.join(waits) or 'its epic ' + str(ticket['parent_id'])} to be merged first."
     if ticket["status"] == "ready":
         return f"{ticket['id']} may not start before {ticket['not_before']}."
@@ -76,10 +77,10 @@ def _follow(db: Database, config: Config, choice: Choice, run_id: str) -> None:
     """Launches the run and stays with it until it is recorded, its log on stdout. SIGINT leaves it to be adopted by the engine."""
     launcher = ProcessLauncher(config)
     reaper = Reaper(db, config, launcher, GitBranches(config))
-    own: Any = db.one("select * from runs where id = ?", (run_id,))
+    own = db.the("select * from runs where id = ?", (run_id,), RunRow)
     dispatch(db, config, launcher, choice, own)
     log, shown, began = launcher.folder(run_id) / "log", 0, time.monotonic()
-    while runs := db.all(LIVE + " and (r.id = ? or r.claimed_by = ?)", (run_id, own["claimed_by"])):
+    while runs := db.all(LIVE + " and (r.id = ? or r.claimed_by = ?)", (run_id, own["claimed_by"]), LiveRun):
         shown, steps = _show(log, shown), 0
         for run in runs:
             if run["state"] == "queued":  # an engine would begin its recheck run; there may be none

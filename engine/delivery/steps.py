@@ -4,7 +4,6 @@
 
 Steps run on threads of their own, never in a tick. Each looks first at what is there already, so it may be taken again after a crash."""
 from collections.abc import Callable
-from typing import Any
 
 from engine.config import Config
 from engine.crash import point
@@ -22,6 +21,7 @@ from engine.store.db import Database
 from engine.tickets import deliveries, requests
 from engine.tickets.approved_card import approved_card
 from engine.tickets.delivery_answers import APPROVE, NO_SECRET, RETRY, WITHOUT, complete
+from engine.tickets.rows import DeliveryRow, ForgeFactRow, TicketRow
 from engine.tickets.states import get
 from engine.times import NOW, delay, utc
 
@@ -38,17 +38,18 @@ class Deliverer:
 
     def __init__(self, db: Database, config: Config) -> None:
         self.db, self.config = db, config
-        self._steps: dict[str, Callable[[Any], Any | None]] = {
+        self._steps: dict[str, Callable[[DeliveryRow], DeliveryRow | None]] = {
             "intended": self._push, "pushed": self._open, "opened": self._complete, "delivered": self._ready, "watched": self._look}
 
-    def step(self, row: Any) -> None:
+    def step(self, row: DeliveryRow) -> None:
         """As far as it goes now: until it waits for something, or for somebody. Raises for bugs and for storage that fails.
 
         row: as it was seen. Where it has moved on meanwhile nothing is done: a step of the past could open a second pull request."""
-        row = deliveries.still(self.db, row)
-        while row is not None and not deliveries.is_held(self.db, row):
+        now = deliveries.still(self.db, row)
+        while now is not None and not deliveries.is_held(self.db, now):
+            row = now
             try:
-                row = self._steps[row["state"]](row)
+                now = self._steps[row["state"]](row)
             except RateLimited as error:
                 self._wait(row, error, float(str(error.extra.get("wait", 0.0))), row["tries"])
                 return
@@ -61,7 +62,7 @@ class Deliverer:
 
     # The steps: each does one thing outside and records it -> the row then, or None where it goes no further now
 
-    def _push(self, row: Any) -> Any | None:
+    def _push(self, row: DeliveryRow) -> DeliveryRow | None:
         url, protocols = self._source(row)
         repository, ticket = Repository(repository_path(self.config, row["session_id"])), self._ticket(row)
         place, only_new = place_of(self.config, url), self._by_feature(row)
@@ -77,7 +78,7 @@ class Deliverer:
         point("after-pushed")
         return now
 
-    def _open(self, row: Any) -> Any | None:
+    def _open(self, row: DeliveryRow) -> DeliveryRow | None:
         """The pull request; a plain git remote has none."""
         place = self._place(row)
         if place is None:
@@ -101,7 +102,7 @@ class Deliverer:
         point("after-opened")
         return now
 
-    def _end_plain(self, row: Any, said: str) -> None:
+    def _end_plain(self, row: DeliveryRow, said: str) -> None:
         point("before-complete")
         with self.db.transaction():
             if deliveries.move(self.db, row, "done", reason=said):
@@ -110,7 +111,7 @@ class Deliverer:
         point("after-complete")
         event("delivered", ticket=row["ticket_id"], branch=row["branch"])
 
-    def _complete(self, row: Any) -> Any | None:
+    def _complete(self, row: DeliveryRow) -> DeliveryRow | None:
         """The last one that is opened completes the epic."""
         point("before-complete")
         with self.db.transaction():
@@ -121,13 +122,14 @@ class Deliverer:
         event("delivered", ticket=row["ticket_id"], branch=row["branch"], url=row["pr_url"])
         return now if now and self.db.value("select 1 from hitl_sessions where id = ? and state = 'completed'", (row["session_id"],)) else None
 
-    def _ready(self, row: Any) -> Any | None:
+    def _ready(self, row: DeliveryRow) -> DeliveryRow | None:
         """Ready for review, with its text as it is now; and people are told what came of what they wrote."""
         place = self._place(row)
         if place is not None and row["number"] is not None:
             forge, ticket = connect(self.config, place), self._ticket(row)
             forge.finish_draft(row["number"], title(self.config, ticket), body(self.db, self.config, ticket))
-            untold = self.db.all("select seq, kind from forge_facts where delivery = ? and ticket_id is not null and told_at is null", (row["seq"],))
+            untold = self.db.all("select seq, kind from forge_facts where delivery = ? and ticket_id is not null and told_at is null",
+                                 (row["seq"],), ForgeFactRow)
             if untold:
                 kinds = {"ci": "the failed checks", "remark": "the comments"}
                 about = " and ".join(dict.fromkeys(kinds.get(fact["kind"], fact["kind"]) for fact in untold))
@@ -137,16 +139,16 @@ class Deliverer:
         deliveries.move(self.db, row, "watched", not_before=utc(after=self.config.forge_poll_seconds))
         return None
 
-    def _look(self, row: Any) -> None:
+    def _look(self, row: DeliveryRow) -> None:
         place = self._place(row)
         if place is None:
             deliveries.move(self.db, row, "done", reason="No forge is configured any more that could be asked what became of it.")
-        elif self._by_feature(row) and row["number"] is None:
+        elif row["number"] is None:  # each feature had a pull request of its own
             self._open_whole(row, place)
         elif comeback.take_in(self.db, self.config, row, connect(self.config, place).check_state(row["number"])):
             self._wait(row, None, self.config.forge_poll_seconds, 0)
 
-    def _open_whole(self, row: Any, place: Place) -> None:
+    def _open_whole(self, row: DeliveryRow, place: Place) -> None:
         """All features' pull requests are merged into the integration branch there: now that branch can be merged, too."""
         if any(each["state"] != "merged" for each in deliveries.by_feature(self.db, row)):
             self._wait(row, None, self.config.forge_poll_seconds, 0)
@@ -161,29 +163,29 @@ class Deliverer:
 
     # What they need
 
-    def _ticket(self, row: Any) -> Any:
+    def _ticket(self, row: DeliveryRow) -> TicketRow:
         return get(self.db, row["tenant_id"], row["ticket_id"])
 
-    def _source(self, row: Any) -> tuple[str, tuple[str, ...]]:
+    def _source(self, row: DeliveryRow) -> tuple[str, tuple[str, ...]]:
         try:
             return validate_source(row["repository"], self.config.repository_roots, self.config.repository_url, self.config.repository_protocols)
         except BadRequest as error:
             raise Permanent(error.sentence) from error
 
-    def _place(self, row: Any) -> Place | None:
+    def _place(self, row: DeliveryRow) -> Place | None:
         return place_of(self.config, self._source(row)[0])
 
-    def _by_feature(self, row: Any) -> bool:
+    def _by_feature(self, row: DeliveryRow) -> bool:
         """An epic whose features have pull requests of their own: of itself only the branch's beginning is pushed."""
         card = approved_card(self.db, row["session_id"])
         return bool(card.get("pull_requests") == "feature" and self._ticket(row)["type"] == "epic" and place_of(self.config, self._source(row)[0]))
 
-    def _base_is_there(self, row: Any) -> bool:
+    def _base_is_there(self, row: DeliveryRow) -> bool:
         """A feature's pull request is onto the integration branch, which the epic's delivery makes."""
         epic = self._ticket(row)["parent_id"]
         return epic is None or self.db.value("select pushed_sha from deliveries where ticket_id = ?", (epic,)) is not None
 
-    def _look_through(self, row: Any, repository: Repository, ticket: Any) -> None:
+    def _look_through(self, row: DeliveryRow, repository: Repository, ticket: TicketRow) -> None:
         """Raises NeedsApproval, PolicyViolation: nothing leaves before a person has seen what steers the forge, and no secret at all."""
         base = ticket["base_sha"] or self.db.value("select base_sha from tickets where id = ?", (ticket["parent_id"],))
         tip = row["tip_sha"]
@@ -198,17 +200,17 @@ class Deliverer:
 
     # When it does not go on
 
-    def _wait(self, row: Any, why: RunFailure | None, seconds: float, tries: int) -> None:
+    def _wait(self, row: DeliveryRow, why: RunFailure | None, seconds: float, tries: int) -> None:
         deliveries.move(self.db, row, row["state"], tries=tries, not_before=utc(after=seconds), reason=why.sentence if why else None)
 
-    def _again(self, row: Any, error: RunFailure) -> None:
+    def _again(self, row: DeliveryRow, error: RunFailure) -> None:
         event("delivery_waits", ticket=row["ticket_id"], reason=error.sentence)
         if row["tries"] + 1 >= MOST_TRIES:
             self._ask(row, Permanent(f"{error.sentence} It was tried {MOST_TRIES} times."))
         else:
             self._wait(row, error, delay(row["tries"] + 1, self.config.backoff_seconds), row["tries"] + 1)
 
-    def _ask(self, row: Any, error: RunFailure) -> None:
+    def _ask(self, row: DeliveryRow, error: RunFailure) -> None:
         """A person decides: one request, with what they can do about it."""
         options = [RETRY, WITHOUT]
         if isinstance(error, NeedsApproval):

@@ -3,12 +3,12 @@ middle of a step is a crash like any other, and the next engine looks first at w
 import threading
 import time
 from collections.abc import Callable
-from typing import Any
 
 from engine.config import Config
 from engine.delivery.steps import Deliverer
 from engine.store.db import Database
 from engine.tickets import deliveries
+from engine.tickets.rows import DeliveryRow
 
 MOST = 3
 LAST_SECONDS = 3.0   # that a shutdown waits for steps that are under way
@@ -32,7 +32,7 @@ class Couriers:
                 self._threads[row["seq"]] = thread = threading.Thread(target=self._go, args=(row,), name="courier", daemon=True)
                 thread.start()
 
-    def _go(self, row: Any) -> None:
+    def _go(self, row: DeliveryRow) -> None:
         try:
             self._deliverer.step(row)
         except Exception as error:  # a thread's edge: the delivery stays as it is, and is looked at again

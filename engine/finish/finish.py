@@ -1,7 +1,6 @@
 """A finished run: harvest, policy, merge, record. Repeatable at every step: whoever dies here, the next one begins again at the top.
 
 The git ref is the point of commit and the database follows; `merging` is recorded before the merge, so that a cancel knows it is too late."""
-from typing import Any
 
 from engine.agents import NO_AGENT, RUNBOOK, has_commands
 from engine.config import Config
@@ -17,16 +16,15 @@ from engine.log import event
 from engine.store.db import Database
 from engine.tickets import claims, deliveries, requests, same_question
 from engine.tickets.approved_card import repository_of
+from engine.tickets.rows import RunRow, TicketRow
 
 FAILURES = {"transient": Transient, "rate_limited": RateLimited, "agent": AgentFailed, "permanent": Permanent}
 
 
-def finish(db: Database, config: Config, branches: Branches, run: Any, result: Result) -> None:
+def finish(db: Database, config: Config, branches: Branches, run: RunRow, result: Result) -> None:
     """Takes a run's result to where it belongs. run: its row. Raises for bugs, for storage that fails, and Transient where the merge was
     begun and nobody can say whether it is done: then it is tried again."""
-    ticket = db.one("select * from tickets where id = ?", (run["ticket_id"],))
-    if ticket is None:
-        raise LookupError(run["ticket_id"])
+    ticket = db.the("select * from tickets where id = ?", (run["ticket_id"],), TicketRow)
     try:
         if result.outcome == "failed":
             _keep_failed(db, branches, run, ticket, result)
@@ -38,7 +36,7 @@ def finish(db: Database, config: Config, branches: Branches, run: Any, result: R
         record_failure(db, config, run, ticket, failure, result)
 
 
-def _succeed(db: Database, config: Config, branches: Branches, run: Any, ticket: Any, result: Result) -> None:
+def _succeed(db: Database, config: Config, branches: Branches, run: RunRow, ticket: TicketRow, result: Result) -> None:
     if run["kind"] == "prepare":
         record(db, run, "prepared", "running", None, result, base_sha=result.base, branch_name=own_branch(ticket),
                 failures=0, transients=0)
@@ -58,7 +56,7 @@ def _succeed(db: Database, config: Config, branches: Branches, run: Any, ticket:
         _deliver(db, branches, run, ticket, result)
 
 
-def _integrated(db: Database, run: Any, ticket: Any, result: Result) -> None:
+def _integrated(db: Database, run: RunRow, ticket: TicketRow, result: Result) -> None:
     """The whole holds. A build of a repository that is somebody's goes there before its epic is completed."""
     if repository_of(db, ticket["session_id"]) is None:
         record(db, run, "integrated", "completed", None, result, merged_sha=result.base)
@@ -69,7 +67,7 @@ def _integrated(db: Database, run: Any, ticket: Any, result: Result) -> None:
         record(db, run, "integrated", "running", "It is being delivered.", result, merged_sha=result.base)
 
 
-def _deliver(db: Database, branches: Branches, run: Any, ticket: Any, result: Result) -> None:
+def _deliver(db: Database, branches: Branches, run: RunRow, ticket: TicketRow, result: Result) -> None:
     """A change that passed its checks: to the person who wants to see it first, or into the integration branch."""
     seen_first = bool(ticket["review"] and ticket["approved_tip"] != result.tip)
     work = _work(db, run, ticket, result, run["run_no"] if seen_first else None)
@@ -96,7 +94,7 @@ def _deliver(db: Database, branches: Branches, run: Any, ticket: Any, result: Re
     record(db, run, "merged", "completed", NO_AGENT if only_brief else None, result, merged_sha=merged, branch_name=work.branch, approved_tip=None)
 
 
-def _ask(db: Database, branches: Branches, run: Any, ticket: Any, result: Result) -> None:
+def _ask(db: Database, branches: Branches, run: RunRow, ticket: TicketRow, result: Result) -> None:
     request, branch = result.request or {}, _kept(db, branches, run, ticket, result)
     question, options = str(request.get("question", "")), [str(option) for option in request.get("options", [])]
     with db.transaction():
@@ -112,7 +110,7 @@ def _ask(db: Database, branches: Branches, run: Any, ticket: Any, result: Result
             requests.open_question(db, row, run["id"], question, options)
 
 
-def _over_budget(db: Database, branches: Branches, run: Any, ticket: Any, result: Result) -> None:
+def _over_budget(db: Database, branches: Branches, run: RunRow, ticket: TicketRow, result: Result) -> None:
     """No attempt is used up; a person decides about money."""
     reason, branch = result.reason or "The budget is used up.", _kept(db, branches, run, ticket, result)
     with db.transaction():
@@ -121,7 +119,7 @@ def _over_budget(db: Database, branches: Branches, run: Any, ticket: Any, result
             requests.open_budget(db, row, run["id"], reason)
 
 
-def _kept(db: Database, branches: Branches, run: Any, ticket: Any, result: Result) -> str | None:
+def _kept(db: Database, branches: Branches, run: RunRow, ticket: TicketRow, result: Result) -> str | None:
     """Keeps what a run has done so far, if anything. -> the ticket's branch, if it has one"""
     if not result.tip:
         return ticket["branch_name"]
@@ -130,18 +128,18 @@ def _kept(db: Database, branches: Branches, run: Any, ticket: Any, result: Resul
     return work.branch
 
 
-def _keep_failed(db: Database, branches: Branches, run: Any, ticket: Any, result: Result) -> None:
+def _keep_failed(db: Database, branches: Branches, run: RunRow, ticket: TicketRow, result: Result) -> None:
     """A check failed, or the provider had enough, but the work is there: the next run begins with it."""
     if run["kind"] == "feature" and result.tip and result.failure in ("agent", "rate_limited"):
         branches.keep(_work(db, run, ticket, result))
 
 
-def record_failure(db: Database, config: Config, run: Any, ticket: Any, failure: RunFailure, result: Result | None = None) -> None:
+def record_failure(db: Database, config: Config, run: RunRow, ticket: TicketRow, failure: RunFailure, result: Result | None = None) -> None:
     """What a failure means for the ticket, or for those that were checked together: again after a pause, or a person must decide."""
     (landing.refuse if run["kind"] == "recheck" else failed)(db, config, run, ticket, failure, result)
 
 
-def _work(db: Database, run: Any, ticket: Any, result: Result, reviewed: int | None = None) -> Work:
-    epic = db.one("select branch_name from tickets where id = ?", (ticket["parent_id"],))
-    return Work(run["id"], ticket["id"], ticket["title"], ticket["session_id"], own_branch(ticket), epic["branch_name"] if epic else "", result,
+def _work(db: Database, run: RunRow, ticket: TicketRow, result: Result, reviewed: int | None = None) -> Work:
+    epic = db.one("select branch_name from tickets where id = ?", (ticket["parent_id"],), TicketRow)
+    return Work(run["id"], ticket["id"], ticket["title"], ticket["session_id"], own_branch(ticket), str(epic["branch_name"]) if epic else "", result,
                 reviewed)

@@ -1,16 +1,17 @@
 """What a recheck run has found: its changes are merged, all of them or none; or they are checked in halves, until the one that breaks the
 others is alone and goes back. Repeatable at every step, as engine/finish/finish.py is: the branch moves in one step, and the database follows."""
-from typing import Any
 
 from engine.config import Config
 from engine.crash import point
 from engine.errors import AgentFailed, MergeConflict, Permanent, RunFailure
 from engine.finish.outcomes import MAX_TRANSIENTS, failed, record
+from engine.git.branch_names import own_branch
 from engine.git.branches import Branches
 from engine.jobs import Result
 from engine.store import disk
 from engine.store.db import Database
 from engine.tickets import claims
+from engine.tickets.rows import RunRow, TicketRow
 from engine.times import delay, utc
 
 # The plus has SQLite go by the index of live runs, and not through all runs there ever were.
@@ -18,19 +19,19 @@ WAITING = ("select r.* from runs r cross join tickets t on t.id = r.ticket_id wh
            f" and {claims.HOLDS} and t.parent_id = ? order by +r.seq")
 
 
-def land(db: Database, config: Config, branches: Branches, run: Any, epic: Any, result: Result) -> None:
+def land(db: Database, config: Config, branches: Branches, run: RunRow, epic: TicketRow, result: Result) -> None:
     """Everything passed on the merged head. run, epic: their rows. Raises Transient when the repository cannot be locked now."""
     merges = {each["run"]: each["merge"] for each in result.merged}
     with db.transaction():
-        members = [row for row in db.all(WAITING, (epic["id"],)) if row["id"] in merges]
+        members = [row for row in db.all(WAITING, (epic["id"],), RunRow) if row["id"] in merges]
         held = len(members) == len(merges) and claims.merging(db, run, str(result.tip))
         for member in members if held else []:
-            claims.merging(db, member, member["tip_sha"], checked_by=run["id"])
+            claims.merging(db, member, str(member["tip_sha"]), checked_by=run["id"])
     if not held:
         _release(db, run, "What it checked together has changed meanwhile. The rest is checked again.")
         return
     point("after-merging")
-    if not branches.advance(run["session_id"], epic["branch_name"], result):
+    if not branches.advance(run["session_id"], own_branch(epic), result):
         _release(db, run, "The branch moved while it was checked. It is checked again.")
         return
     with db.transaction():
@@ -40,7 +41,7 @@ def land(db: Database, config: Config, branches: Branches, run: Any, epic: Any, 
         record(db, run, "merged", "running", _landed(members), result, transients=0, not_before=None)
 
 
-def refuse(db: Database, config: Config, run: Any, epic: Any, failure: RunFailure, result: Result | None = None) -> None:
+def refuse(db: Database, config: Config, run: RunRow, epic: TicketRow, failure: RunFailure, result: Result | None = None) -> None:
     """It did not pass, or could not be tried. One change alone goes back with what failed; several are checked in halves."""
     if not isinstance(failure, (AgentFailed, Permanent)) and epic["transients"] < MAX_TRANSIENTS:
         times = epic["transients"] + (not disk.is_at_fault(failure.sentence))
@@ -51,7 +52,7 @@ def refuse(db: Database, config: Config, run: Any, epic: Any, failure: RunFailur
         return
     tried = [each["run"] for each in result.merged] if result else []
     with db.transaction():
-        members = [row for row in db.all(WAITING, (epic["id"],)) if row["id"] in tried or not tried]
+        members = [row for row in db.all(WAITING, (epic["id"],), RunRow) if row["id"] in tried or not tried]
         halves = isinstance(failure, AgentFailed) and len(members) > 1
         for number, member in enumerate(members):
             if halves:  # the numbers are those of no other run's halves
@@ -65,9 +66,9 @@ def refuse(db: Database, config: Config, run: Any, epic: Any, failure: RunFailur
         record(db, run, "failed", "running", reason, result, transients=0, not_before=None)
 
 
-def _send_back(db: Database, config: Config, member: Any, failure: RunFailure, result: Result | None) -> None:
+def _send_back(db: Database, config: Config, member: RunRow, failure: RunFailure, result: Result | None) -> None:
     """Its next run begins with its work and with the merged head, and is told what failed there."""
-    ticket: Any = db.one("select * from tickets where id = ?", (member["ticket_id"],))
+    ticket = db.the("select * from tickets where id = ?", (member["ticket_id"],), TicketRow)
     own = f"{ticket['id']}: "
     checks = [{**check, "text": str(check["text"]).removeprefix(own)} for check in result.checks] if result else []
     said = Result(member["id"], "failed", 0, checks=checks)
@@ -75,22 +76,22 @@ def _send_back(db: Database, config: Config, member: Any, failure: RunFailure, r
     failed(db, config, member, ticket, type(failure)(meanwhile + failure.sentence, **failure.extra), said)
 
 
-def _return_conflicts(db: Database, config: Config, epic: Any, result: Result) -> None:
+def _return_conflicts(db: Database, config: Config, epic: TicketRow, result: Result) -> None:
     found = {each["run"]: each for each in result.conflicts}
-    for member in db.all(WAITING, (epic["id"],)):
+    for member in db.all(WAITING, (epic["id"],), RunRow):
         if member["id"] in found:
             conflict = found[member["id"]]
-            ticket = db.one("select * from tickets where id = ?", (member["ticket_id"],))
+            ticket = db.the("select * from tickets where id = ?", (member["ticket_id"],), TicketRow)
             failed(db, config, member, ticket, MergeConflict(conflict["sentence"], detail=conflict.get("detail", "")))
 
 
-def _release(db: Database, run: Any, reason: str) -> None:
+def _release(db: Database, run: RunRow, reason: str) -> None:
     with db.transaction():
         _unmark(db, run)
         record(db, run, "stale", "running", reason, None, not_before=None)
 
 
-def _unmark(db: Database, run: Any) -> None:
+def _unmark(db: Database, run: RunRow) -> None:
     db.execute("update runs set state = 'queued', checked_by = null where checked_by = ? and ended_at is null", (run["id"],))
 
 
@@ -99,6 +100,6 @@ def _alone(result: Result) -> str:
     return "It was checked again on the merged head" + (f", together with {others} other {'change' if others == 1 else 'changes'}." if others else ".")
 
 
-def _landed(members: list[Any]) -> str:
-    names = ", ".join(str(member["ticket_id"]) for member in members)
+def _landed(members: list[RunRow]) -> str:
+    names = ", ".join(member["ticket_id"] for member in members)
     return f"Checked on the merged head, and merged: {names}." if names else "Nothing could be merged: what waited conflicts with the branch."

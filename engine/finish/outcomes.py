@@ -9,13 +9,14 @@ from engine.log import event
 from engine.store import disk
 from engine.store.db import Database
 from engine.tickets import claims, requests
+from engine.tickets.rows import Outcome, RunRow, Status, TicketRow
 from engine.times import delay, utc
 
 MAX_CONFLICTS = 2
 MAX_TRANSIENTS = 10  # in a row; then it counts as a failed attempt
 
 
-def record(db: Database, run: Any, outcome: str, status: str, reason: str | None, result: Result | None, **columns: Any) -> Any | None:
+def record(db: Database, run: RunRow, outcome: Outcome, status: Status, reason: str | None, result: Result | None, **columns: Any) -> TicketRow | None:
     """Ends a run and moves its ticket, as claims.finish() does. -> the ticket's row, or None if the claim was stale"""
     point("before-finish")
     row = claims.finish(db, run, outcome, status, reason, result, **columns)
@@ -24,12 +25,13 @@ def record(db: Database, run: Any, outcome: str, status: str, reason: str | None
     return row
 
 
-def failed(db: Database, config: Config, run: Any, ticket: Any, failure: RunFailure, result: Result | None = None) -> None:
+def failed(db: Database, config: Config, run: RunRow, ticket: TicketRow, failure: RunFailure, result: Result | None = None) -> None:
     """What a failure means for the ticket of a run: again after a pause, or a person must decide. run, ticket: their rows."""
-    reason, retry, columns = failure.sentence, True, {}
+    reason, retry = failure.sentence, True
+    columns: dict[str, int | str | None]
     if isinstance(failure, MergeConflict):
         columns = {"conflicts": ticket["conflicts"] + 1, "approved_tip": None}
-        retry = columns["conflicts"] <= MAX_CONFLICTS
+        retry = ticket["conflicts"] < MAX_CONFLICTS
     elif isinstance(failure, Transient) and disk.is_at_fault(failure.sentence):
         columns = {"not_before": utc(after=delay(1, config.backoff_seconds))}  # it says nothing about the ticket, however often it happens
     elif isinstance(failure, RateLimited):

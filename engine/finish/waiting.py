@@ -1,33 +1,33 @@
 """What a change that waits to be merged is asked: on which head its work began, whether others of its build wait, whether a second check could
 say anything."""
-from typing import Any
 
 from engine.jobs import Result, criteria_of
 from engine.store.db import Database
+from engine.tickets.rows import RunRow, TicketRow
 
 # Of a run r: the base of the first run of its ticket since the last merge that left work behind.
 BEGAN_ON = ("(select o.base_sha from runs o where o.ticket_id = r.ticket_id and o.seq <= r.seq and o.base_sha is not null and o.tip_sha is not null"
             " and o.seq > coalesce((select max(m.seq) from runs m where m.ticket_id = r.ticket_id and m.outcome = 'merged'), 0) order by o.seq limit 1)")
 
 
-def began_on(db: Database, run: Any, result: Result) -> str | None:
+def began_on(db: Database, run: RunRow, result: Result) -> str | None:
     """The head on which the work that `run` hands over was begun: by itself, or by an earlier run whose work it went on with."""
     return (db.value(f"select {BEGAN_ON} from runs r where r.id = ?", (run["id"],)) if run["run_no"] > 1 else None) or result.base
 
 
-def is_busy(db: Database, ticket: Any) -> bool:
+def is_busy(db: Database, ticket: TicketRow) -> bool:
     """Whether others of its build wait or are being checked: who goes past them would move the branch under their check, again and again."""
     return db.value("select 1 from runs where ended_at is null and session_id = ? and ticket_id <> ? and (state = 'queued' or checked_by is not null)"
                     " limit 1", (ticket["session_id"], ticket["id"])) is not None
 
 
-def has_checks(db: Database, ticket: Any) -> bool:
+def has_checks(db: Database, ticket: TicketRow) -> bool:
     """Whether a second look at its change could say anything: it has a check, or something that was merged before has one."""
-    texts = [ticket["acceptance_criteria"], *(row["acceptance_criteria"] for row in landed(db, ticket["parent_id"]))]
+    texts = [ticket["acceptance_criteria"], *(row["acceptance_criteria"] for row in landed(db, str(ticket["parent_id"])))]
     return any(criterion.check and not criterion.waived for text in texts for criterion in criteria_of(text))
 
 
-def landed(db: Database, epic_id: str) -> list[Any]:
+def landed(db: Database, epic_id: str) -> list[TicketRow]:
     """The merged tickets of a build that may have a check."""
     return db.all("select id, title, merged_sha, acceptance_criteria from tickets where parent_id = ? and status = 'completed' and merged_sha is not null"
-                  " and acceptance_criteria like '%\"check\"%' order by seq", (epic_id,))
+                  " and acceptance_criteria like '%\"check\"%' order by seq", (epic_id,), TicketRow)

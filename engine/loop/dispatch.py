@@ -1,6 +1,5 @@
 """A claimed run on its way to a process: choose the agent, see that there is isolation, write the job, start it."""
 import time
-from typing import Any
 
 from engine.agents import choose_agent
 from engine.config import Config
@@ -15,12 +14,14 @@ from engine.loop.launch import Launcher
 from engine.runtimes import Choice
 from engine.store.db import Database
 from engine.tickets import claims, requests
+from engine.tickets.rows import RunRow, TicketRow
+from engine.tickets.session_rows import SessionRow
 
 
-def dispatch(db: Database, config: Config, launcher: Launcher, choice: Choice, run: Any) -> None:
+def dispatch(db: Database, config: Config, launcher: Launcher, choice: Choice, run: RunRow) -> None:
     """Starts the run, or puts its ticket where it can wait. run: a row that claim() has just made."""
-    ticket = db.one("select * from tickets where id = ?", (run["ticket_id"],))
-    session = db.one("select id, project_name, repository, isolation, budget_raises from hitl_sessions where id = ?", (run["session_id"],))
+    ticket = db.one("select * from tickets where id = ?", (run["ticket_id"],), TicketRow)
+    session = db.one("select id, project_name, repository, isolation, budget_raises from hitl_sessions where id = ?", (run["session_id"],), SessionRow)
     if ticket is None or session is None:
         raise LookupError(run["ticket_id"])
     try:
@@ -47,7 +48,7 @@ def dispatch(db: Database, config: Config, launcher: Launcher, choice: Choice, r
     begin(db, launcher, run, choice.runtime.name, agent.name)
 
 
-def begin(db: Database, launcher: Launcher, run: Any, runtime: str, agent: str) -> None:
+def begin(db: Database, launcher: Launcher, run: RunRow, runtime: str, agent: str) -> None:
     """Records that a run was launched; one whose claim was taken back meanwhile is stopped."""
     point("before-begin")
     if claims.begin(db, run, runtime, agent):
@@ -57,7 +58,7 @@ def begin(db: Database, launcher: Launcher, run: Any, runtime: str, agent: str) 
         launcher.stop(run["id"])
 
 
-def _wait_for_isolation(db: Database, run: Any, choice: Choice) -> None:
+def _wait_for_isolation(db: Database, run: RunRow, choice: Choice) -> None:
     reasons = " ".join(reason for _, reason in choice.passed_over)
     with db.transaction():
         row = claims.finish(db, run, "void", "needs_input", "It waits for isolation, or for your word that none is needed.")
@@ -66,7 +67,7 @@ def _wait_for_isolation(db: Database, run: Any, choice: Choice) -> None:
     event("waits", ticket=run["ticket_id"], run=run["id"], why="isolation")
 
 
-def _wait_for_budget(db: Database, run: Any, reason: str) -> None:
+def _wait_for_budget(db: Database, run: RunRow, reason: str) -> None:
     with db.transaction():
         row = claims.finish(db, run, "void", "needs_input", f"{reason} It waits for your word.")
         if row:
@@ -74,8 +75,8 @@ def _wait_for_budget(db: Database, run: Any, reason: str) -> None:
     event("waits", ticket=run["ticket_id"], run=run["id"], why="budget")
 
 
-def _approved(db: Database, run: Any, ticket: Any) -> Result:
+def _approved(db: Database, run: RunRow, ticket: TicketRow) -> Result:
     """A person approved this commit: the run has nothing to do but to be merged."""
     seen = db.one("select base_sha, tip_sha from runs where ticket_id = ? and tip_sha = ? and outcome = 'in_review' order by seq desc limit 1",
-                  (ticket["id"], ticket["approved_tip"]))
+                  (ticket["id"], ticket["approved_tip"]), RunRow)
     return Result(run=run["id"], outcome="ok", at=int(time.time()), base=seen["base_sha"] if seen else None, tip=ticket["approved_tip"])

@@ -21,7 +21,7 @@ from engine.loop.clock import Clock
 from engine.loop.dispatch import dispatch
 from engine.loop.launch import Launcher, ProcessLauncher
 from engine.loop.owner_lock import OwnerLock, is_owned, sweep_owners
-from engine.loop.reap import LIVE, Reaper, Step
+from engine.loop.reap import LIVE, LiveRun, Reaper, Step
 from engine.loop.waker import Waker
 from engine.runtimes import Choice, choose
 from engine.store import disk
@@ -155,7 +155,7 @@ class SwarmEngine:
         return claims.busy_slots(self.db)
 
     def _reap(self) -> None:
-        live = self.db.all(LIVE + " order by r.seq")
+        live = self.db.all(LIVE + " order by r.seq", (), LiveRun)
         ids = {run["id"] for run in live}
         self._first_seen = {run_id: seen for run_id, seen in self._first_seen.items() if run_id in ids}
         with self._together():
@@ -166,7 +166,7 @@ class SwarmEngine:
     def _together(self) -> AbstractContextManager[Any]:
         return self.db.transaction() if self.launcher.in_memory else nullcontext()
 
-    def _look_after(self, run: Any) -> None:
+    def _look_after(self, run: LiveRun) -> None:
         look = self.launcher.look(run["id"])
         if run["id"] not in self._first_seen:
             self._first_seen[run["id"]] = time.monotonic()
@@ -177,7 +177,7 @@ class SwarmEngine:
         if step:
             self._hand_over(run, step)
 
-    def _hand_over(self, run: Any, step: Step) -> None:
+    def _hand_over(self, run: LiveRun, step: Step) -> None:
         """Has a worker do it; the run is left alone until then. Inline runs, and an engine without its thread, do it at once."""
         if self._workers is None or self.launcher.inline:
             step(run)
@@ -185,7 +185,7 @@ class SwarmEngine:
         self._busy[run["id"]] = run["session_id"]
         self._workers.submit(self._work, run, step)
 
-    def _work(self, run: Any, step: Step) -> None:
+    def _work(self, run: LiveRun, step: Step) -> None:
         try:
             step(run)
         except Exception as error:  # a worker's edge: the run stays as it is, and a later tick looks at it again

@@ -5,7 +5,6 @@ import os
 import shutil
 import time
 from pathlib import Path
-from typing import Any
 
 from engine.config import Config
 from engine.errors import Transient
@@ -13,11 +12,16 @@ from engine.git.branches import repository_path, reviewed_ref
 from engine.git.repository import Repository
 from engine.log import event
 from engine.store.db import BUSY_SECONDS, Database
+from engine.tickets.rows import RunRow
 
 EVERY = 600.0            # seconds between two looks
 KEEP_EVENTS = 200_000    # of the journal; history and notes do not depend on it
 WAL_BYTES = 32_000_000   # a write-ahead log that is larger is written back and cut
 TERMINAL = "('completed', 'failed', 'cancelled')"
+
+
+class _Ended(RunRow):
+    old: int  # it ended longer ago than keep_days
 
 
 def prune(db: Database, config: Config, wal_bytes: int = WAL_BYTES) -> int:
@@ -34,7 +38,7 @@ def _prune_runs(db: Database, config: Config) -> int:
     """Oldest first: all that ended longer ago than keep_days, and more while the rest is over keep_mb."""
     rows = db.all("select r.id, r.ticket_id, r.session_id, r.run_no, r.outcome, r.ended_at < strftime('%Y-%m-%dT%H:%M:%fZ', 'now', ?) as old"
                   " from runs r join tickets t on t.id = r.ticket_id"
-                  f" where r.ended_at is not null and t.status in {TERMINAL} order by r.seq", (f"-{config.keep_days} days",))
+                  f" where r.ended_at is not null and t.status in {TERMINAL} order by r.seq", (f"-{config.keep_days} days",), _Ended)
     sizes = {row["id"]: _size(config.data / "runs" / row["id"]) for row in rows}
     total, freed = sum(sizes.values()), 0
     for row in rows:
@@ -48,7 +52,7 @@ def _prune_runs(db: Database, config: Config) -> int:
     return freed
 
 
-def _forget_review(config: Config, row: Any) -> bool:
+def _forget_review(config: Config, row: _Ended) -> bool:
     """The commit that a person looked at goes with its run. False: the repository is busy, so another time."""
     repository = Repository(repository_path(config, row["session_id"]))
     if row["outcome"] == "in_review" and repository.path.is_dir():

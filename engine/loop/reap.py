@@ -1,6 +1,5 @@
 """What a live run needs now, decided by its locks; and the steps themselves. The engine has workers take them, `run-ticket` takes them itself."""
 from collections.abc import Callable
-from typing import Any
 
 from engine.config import Config
 from engine.errors import Transient
@@ -12,8 +11,17 @@ from engine.loop.launch import TEMPORARY, Launcher, Look
 from engine.run.output import backstop
 from engine.store.db import Database
 from engine.tickets import claims
+from engine.tickets.rows import RunRow, Status, TicketRow
 
-Step = Callable[[Any], None]
+
+class LiveRun(RunRow):
+    """A row of LIVE. wanted: whether its ticket is still held by it."""
+
+    ticket_status: Status
+    wanted: int
+
+
+Step = Callable[[LiveRun], None]
 
 LIVE = (f"select r.*, t.status as ticket_status, {claims.HOLDS} as wanted"
         " from runs r join tickets t on t.id = r.ticket_id where r.ended_at is null")
@@ -25,7 +33,7 @@ class Reaper:
     def __init__(self, db: Database, config: Config, launcher: Launcher, branches: Branches) -> None:
         self.db, self.config, self.launcher, self.branches = db, config, launcher, branches
 
-    def step(self, run: Any, look: Look, age: float) -> Step | None:
+    def step(self, run: LiveRun, look: Look, age: float) -> Step | None:
         """The step that this run needs, None if it should be left alone. age: seconds since this process first saw it."""
         if not run["wanted"] and run["state"] != "merging":
             return self.end_unwanted
@@ -37,22 +45,22 @@ class Reaper:
             return self.end_overdue if age > backstop(self.config.run_seconds) else None
         return {Look.ORPHAN: self.kill, Look.ENDED: self.finish, Look.LOST: self.end_lost, Look.VOID: self.end_void}[look]
 
-    def adopt(self, run: Any) -> None:
+    def adopt(self, run: LiveRun) -> None:
         """It was started, and whoever started it died before saying so."""
         job = self.launcher.job(run["id"])
         claims.begin(self.db, run, job.runtime, job.agent)
 
-    def kill(self, run: Any) -> None:
+    def kill(self, run: LiveRun) -> None:
         self.launcher.stop(run["id"])
 
-    def finish(self, run: Any) -> None:
+    def finish(self, run: LiveRun) -> None:
         self.launcher.stop(run["id"])  # whatever the run left running
         result = self.launcher.result(run["id"])
         if result is not None:
             finish(self.db, self.config, self.branches, run, result)
             self.launcher.discard(run["id"])
 
-    def end_unwanted(self, run: Any) -> None:
+    def end_unwanted(self, run: LiveRun) -> None:
         """Its ticket was cancelled, or changed by hand: gone first, then recorded, so that a ticket never has two live runs."""
         self.launcher.stop(run["id"])
         stopped = run["ticket_status"] == "failed"
@@ -62,7 +70,7 @@ class Reaper:
         self.launcher.discard(run["id"])
         event("finished", ticket=run["ticket_id"], run=run["id"], outcome=outcome, status=run["ticket_status"])
 
-    def end_void(self, run: Any) -> None:
+    def end_void(self, run: LiveRun) -> None:
         """Never began. What was launched and died before its first step is a failure of this machine: pause before the next."""
         if run["state"] != "intended":
             self._fail(run, "The run's process could not be started.")
@@ -73,15 +81,15 @@ class Reaper:
             event("finished", ticket=run["ticket_id"], run=run["id"], outcome="void", status=status)
         self.launcher.discard(run["id"])
 
-    def end_lost(self, run: Any) -> None:
+    def end_lost(self, run: LiveRun) -> None:
         self._fail(run, "The run's process is gone, and it left no result. It is started again.")
 
-    def end_overdue(self, run: Any) -> None:
+    def end_overdue(self, run: LiveRun) -> None:
         self._fail(run, f"The run did not end within its {self.config.run_seconds:g} seconds and was stopped.")
 
-    def _fail(self, run: Any, reason: str) -> None:
+    def _fail(self, run: LiveRun, reason: str) -> None:
         self.launcher.stop(run["id"])
-        ticket = self.db.one("select * from tickets where id = ?", (run["ticket_id"],))
+        ticket = self.db.the("select * from tickets where id = ?", (run["ticket_id"],), TicketRow)
         record_failure(self.db, self.config, run, ticket, Transient(reason, detail=self.launcher.last_words(run["id"])))
         usage.book(self.db, self.config.data, run)
         self.launcher.discard(run["id"])

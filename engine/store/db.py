@@ -81,6 +81,13 @@ class Database:
         """The first row, or None; row: as all() takes it."""
         return self.execute(sql, parameters).fetchone()
 
+    def the(self, sql: str, parameters: Parameters, row: type[Row]) -> Row:
+        """The first row, which must be there. Raises LookupError."""
+        found = self.one(sql, parameters, row)
+        if found is None:
+            raise LookupError(f"no row: {sql} {parameters}")
+        return found
+
     def pairs(self, sql: str, parameters: Parameters = ()) -> dict[Any, Any]:
         """The first column to the second."""
         return {row[0]: row[1] for row in self.execute(sql, parameters)}
