@@ -101,7 +101,7 @@ def engine() -> str:
 @pages.get("/help/keys")
 def keys() -> str:
     """The same table that keys.js works by."""
-    with open(f"{current_app.root_path}/static/keys.json", encoding="utf-8") as file:
+    with open(f"{current_app.root_path}/static/shared/keys.json", encoding="utf-8") as file:
         entries = json.load(file)
     scopes = dict.fromkeys(entry["scope"] for entry in entries)
     return render("help/keys.html", "keys", table=[(scope, [entry for entry in entries if entry["scope"] == scope]) for scope in scopes])

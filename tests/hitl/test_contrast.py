@@ -5,7 +5,7 @@ import pytest
 
 from engine.config import ROOT
 
-CSS = ROOT / "hitl" / "static" / "tokens.css"
+CSS = ROOT / "hitl" / "static" / "shared" / "tokens.css"
 PAIR = re.compile(r"--([\w-]+): light-dark\((#[0-9a-f]{6}), (#[0-9a-f]{6})\)")
 TOKENS = {name: {"light": light, "dark": dark} for name, light, dark in PAIR.findall(CSS.read_text(encoding="utf-8"))}
 STATES = ("queued", "running", "needs-you", "review", "done", "failed", "stopped")

@@ -36,7 +36,7 @@ def test_our_own_names_are_answered(client, host):
 
 @pytest.mark.parametrize("host", FOREIGN)
 def test_a_foreign_host_is_refused_as_json_on_every_path(client, host):
-    for path in ("/api/health", "/", "/nothing", "/static/app.css"):
+    for path in ("/api/health", "/", "/nothing", "/static/shared/app.css"):
         answer = client.get(path, headers={"Host": host})
         assert answer.status_code in (400, 403) and set(answer.json) >= {"error", "code"}, path
 
@@ -88,7 +88,7 @@ def test_every_answer_carries_the_security_headers(client, path):
 
 def test_a_refusal_carries_them_too_and_static_files_may_be_kept(client):
     assert "Content-Security-Policy" in client.get("/", headers={"Host": "evil.example"}).headers
-    with client.get("/static/app.css") as answer:
+    with client.get("/static/shared/app.css") as answer:
         assert answer.status_code == 200 and answer.headers.get("Cache-Control") != "no-store"
 
 

@@ -109,7 +109,7 @@ def test_notes_can_be_downloaded(client):
 
 
 def test_every_shortcut_of_the_table_is_on_its_page(client):
-    with client.get("/static/keys.json") as answer:
+    with client.get("/static/shared/keys.json") as answer:
         table = json.loads(answer.data)
     page = seen(client, "/help/keys")
     assert all(entry["label"] in page.text for entry in table)

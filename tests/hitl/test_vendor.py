@@ -28,3 +28,10 @@ def test_the_list_says_the_version_that_the_file_says():
 def test_nothing_is_fetched_from_elsewhere(path):
     own = path.read_text(encoding="utf-8").replace("http://www.w3.org/", "")
     assert not re.search(r"@import|url\(|(?:src|href)=[\"']https?:", own)
+
+
+def test_every_static_file_that_a_page_or_a_script_names_is_there():
+    sources = [*(ROOT / "hitl" / "templates").rglob("*.html"), *STATIC.rglob("*.js")]
+    named = [(path, name) for path in sources for name in re.findall(r"""(?:filename='|/static/)([a-z/_.-]+)""", path.read_text(encoding="utf-8"))]
+    assert len(named) > 20
+    assert [] == [(path.name, name) for path, name in named if not (STATIC / name).is_file()]

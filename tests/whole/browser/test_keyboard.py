@@ -41,5 +41,5 @@ def test_no_shortcut_fires_while_a_person_types(page: Page, server: Server) -> N
 
 def test_the_help_names_every_shortcut(page: Page, server: Server) -> None:
     page.goto(server.url + "/help/keys")
-    for shortcut in json.loads((ROOT / "hitl/static/keys.json").read_text()):
+    for shortcut in json.loads((ROOT / "hitl/static/shared/keys.json").read_text()):
         expect(page.get_by_text(re.compile(re.escape(shortcut["label"]))).first).to_be_visible()

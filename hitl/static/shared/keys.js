@@ -2,7 +2,7 @@
 (async () => {
   "use strict";
   if (document.documentElement.dataset.shortcuts === "off") return;
-  const table = await (await fetch("/static/keys.json")).json();
+  const table = await (await fetch("/static/shared/keys.json")).json();
   let first = null, timer = null;
 
   const typing = element => element.closest?.("input:not([type=checkbox], [type=radio]), textarea, select, [contenteditable]");
