@@ -82,10 +82,10 @@ class Access(NamedTuple):
     authorities: str = ""
 
 
-class Means(NamedTuple):
+class AgentSetup(NamedTuple):
     """What the agent of a run works with. tools: the folder of installed agents on the host. model: '' for the agent's own choice.
-    command: of the agent custom. session: of the agent, to go on in; home: the run whose session.tar has it. hooks: {name: shell text} of
-    the repository's WORKFLOW.md, hook_seconds: the longest of each."""
+    command: the operator's, for an agent that takes one. session: of the agent, to go on in; home: the run whose session.tar has it. hooks: {name: shell
+    text} of the repository's WORKFLOW.md, hook_seconds: the longest of each."""
 
     tools: str = ""
     model: str = ""
@@ -129,7 +129,7 @@ class Job(NamedTuple):
     source: Source | None = None
     machine: Machine | None = None
     access: Access | None = None   # None: no gateway is needed
-    means: Means = Means()
+    means: AgentSetup = AgentSetup()
     waiting: tuple[Change, ...] = ()   # of a recheck run: what is to be merged, in this order
     landed: tuple[Change, ...] = ()    # and what was before
 
@@ -142,7 +142,7 @@ class Job(NamedTuple):
         source, access, machine = values.pop("source"), values.pop("access", None), values.pop("machine", None)
         waiting, landed = (tuple(Change(criteria=_criteria(change.pop("criteria")), **change) for change in values.pop(name, ()))
                            for name in ("waiting", "landed"))
-        return cls(machine=Machine(**machine) if machine else None, means=Means(**values.pop("means", {})), limits=Limits(**values.pop("limits")),
+        return cls(machine=Machine(**machine) if machine else None, means=AgentSetup(**values.pop("means", {})), limits=Limits(**values.pop("limits")),
                    criteria=_criteria(values.pop("criteria")), waiting=waiting, landed=landed,
                    source=Source(source["url"], source["base_branch"], tuple(source["protocols"])) if source else None,
                    access=Access(hosts=tuple(access.pop("hosts")), budget=Budget(**access.pop("budget")), **access) if access else None, **values)

@@ -8,29 +8,30 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from engine.agents.aider import AIDER
-from engine.agents.base import KINDS, TOOLS, Agent, Grounds
+from engine.agents.base import KINDS, TOOLS, Agent, AgentInstallation
 from engine.agents.claude import CLAUDE
 from engine.agents.codex import CODEX
 from engine.agents.custom import CUSTOM
 from engine.agents.gemini import GEMINI
 from engine.agents.mini import MINI
 from engine.agents.opencode import OPENCODE
-from engine.agents.runbook import NO_AGENT, RUNBOOK, has_commands, shell_blocks
+from engine.agents.runbook import NO_AGENT, RUNBOOK
 from engine.errors import Permanent
 
 if TYPE_CHECKING:  # a run's own process has its job, and no need of settings
     from engine.config import Config
 
-__all__ = ["AGENTS", "NO_AGENT", "RUNBOOK", "Agent", "Grounds", "choose_agent", "grounds", "has_commands", "shell_blocks"]
+__all__ = ["AGENTS", "FALLBACK", "Agent", "AgentInstallation", "choose_agent", "installation", "is_configured", "why_unbuilt"]
 
 AGENTS: dict[str, Agent] = {agent.name: agent for agent in (CLAUDE, CODEX, OPENCODE, GEMINI, AIDER, MINI, CUSTOM, RUNBOOK)}
+FALLBACK = RUNBOOK  # works where no other is configured; runs that need no agent (a recheck) are its, too
 
 
-def grounds(config: "Config", runtime: str = "") -> Grounds:
+def installation(config: "Config", runtime: str = "") -> AgentInstallation:
     """What there is for agents on this installation, in the sandboxes of `runtime`."""
     models = {kind: str(getattr(config, f"{kind}_model")) for kind in KINDS if config.reaches(kind)}
     folder, absent = _tools(config, runtime)
-    return Grounds(folder, models, config.agent_command, absent)
+    return AgentInstallation(folder, models, config.agent_command, absent)
 
 
 def _tools(config: "Config", runtime: str) -> tuple[Path | None, str]:
@@ -49,15 +50,29 @@ def _tools(config: "Config", runtime: str) -> tuple[Path | None, str]:
 
 
 def choose_agent(config: "Config", wanted: str | None, agents: Mapping[str, Agent] | None = None, runtime: str = "") -> Agent:
-    """The agent that a ticket wants, else the installation's setting; 'auto' takes the first that can run, runbook last.
+    """The agent that a ticket wants, else the installation's setting; 'auto' takes the first that can run, FALLBACK last.
     Raises Permanent for a name that is not there, with the names that are, and for one that cannot run here."""
-    table, stands = AGENTS if agents is None else agents, grounds(config, runtime)
+    table, here = AGENTS if agents is None else agents, installation(config, runtime)
     name = wanted or config.agent
     if name == "auto":
-        return next((agent for agent in table.values() if agent.name != RUNBOOK.name and agent.available(stands) is None), RUNBOOK)
+        return next((agent for agent in table.values() if not agent.is_fallback and agent.available(here) is None), FALLBACK)
     if name not in table:
         raise Permanent(f"There is no agent {name!r}. The agents are: auto, {', '.join(table)}.")
-    reason = table[name].available(stands)
+    reason = table[name].available(here)
     if reason:
         raise Permanent(f"The agent {name} cannot run here. {reason}")
     return table[name]
+
+
+def is_configured(config: "Config") -> bool:
+    """Whether an agent that can build works where a card names none."""
+    try:
+        return not choose_agent(config, None).is_fallback
+    except Permanent:
+        return False
+
+
+def why_unbuilt(name: str | None, description: str) -> str | None:
+    """Why a run of this agent built nothing of a ticket so described, a sentence; None where it had something to do."""
+    agent = AGENTS.get(name or "")
+    return NO_AGENT if agent and not agent.has_work(description) else None

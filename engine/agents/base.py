@@ -15,7 +15,7 @@ _ID = r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}"
 Event = dict[str, Any]
 
 
-class Grounds(NamedTuple):
+class AgentInstallation(NamedTuple):
     """What agents stand on here. folder: where those are that make agents has installed, as the sandbox will see them, None where it sees
     none (absent says why). models: {kind of API: name of the model, '' for the agent's own default} of those configured. command: custom's."""
 
@@ -25,7 +25,7 @@ class Grounds(NamedTuple):
     absent: str = ""
 
 
-class Reading:
+class AgentReport:
     """What an agent's events said: nothing of it is believed further than it can harm the agent itself.
 
     session: to go on in it. tokens: as the agent counts them. error: why it gave up. limited: a provider asked it to wait. ended: it said
@@ -54,23 +54,23 @@ class Reading:
             self.message = text.strip()[:4000]
 
 
-def by_error(reading: Reading, code: int) -> str | None:
+def by_error(report: AgentReport, code: int) -> str | None:
     """Why an agent failed, a sentence; None where its events name no error: its exit code then says the rest."""
-    return f"The agent gave up: {reading.error}" if reading.error else None
+    return f"The agent gave up: {report.error}" if report.error else None
 
 
-def must_end(reading: Reading, code: int) -> str | None:
+def must_end(report: AgentReport, code: int) -> str | None:
     """For agents that say so at their end: several exit with 0 on a step limit, or when they are cut off."""
-    if code == 0 and not reading.error and not reading.ended:
+    if code == 0 and not report.error and not report.ended:
         return "The agent stopped before it said that it was done."
-    return by_error(reading, code)
+    return by_error(report, code)
 
 
-def if_permitted(reading: Reading, code: int) -> str | None:
+def if_permitted(report: AgentReport, code: int) -> str | None:
     """The same, for agents that have permissions: one that was refused ends with 0, and its model may have said that all is well."""
-    if reading.refused and not reading.error:
-        return f"The agent was not permitted to use {', '.join(dict.fromkeys(reading.refused[:5]))}."
-    return must_end(reading, code)
+    if report.refused and not report.error:
+        return f"The agent was not permitted to use {', '.join(dict.fromkeys(report.refused[:5]))}."
+    return must_end(report, code)
 
 
 class Agent(NamedTuple):
@@ -80,26 +80,29 @@ class Agent(NamedTuple):
     author: str                                  # of its commits: "Name <email>"
     description: str                             # for people
     resumes: bool
-    available: Callable[[Grounds], str | None]   # why it cannot run here, or None
+    available: Callable[[AgentInstallation], str | None]   # why it cannot run here, or None
     script: Callable[[Job], str | None]          # None: it has nothing to run for this ticket
     note: Callable[[Job], str] = lambda job: ""  # a paragraph for the commit message
     models: tuple[str, ...] = ()                 # kinds of model API that its client speaks: openai, anthropic, gemini; (): it needs none
-    take: Callable[[Reading, Event], None] = lambda reading, event: None  # one event of its log (a JSON line)
-    judge: Callable[[Reading, int], str | None] | None = None  # why it failed, by events and exit code; None: by_error
+    take: Callable[[AgentReport, Event], None] = lambda report, event: None  # one event of its log (a JSON line)
+    judge: Callable[[AgentReport, int], str | None] | None = None  # why it failed, by events and exit code; None: by_error
     shown: Callable[[Event], list[str]] | None = None  # an event in lines for people; None: it writes no events
     keeps: tuple[str, ...] = ()                  # in its home, what its session is; (): it has none to go on in
+    takes_command: bool = False                  # what it runs is the operator's setting agent_command
+    is_fallback: bool = False                    # auto takes it only where no other can run
+    has_work: Callable[[str], bool] = lambda description: True  # False: of a ticket so described it builds nothing, and runs nothing of it
 
 
-def installed(name: str, kind: str, needs_name: bool = False) -> Callable[[Grounds], str | None]:
+def installed(name: str, kind: str, needs_name: bool = False) -> Callable[[AgentInstallation], str | None]:
     """For an agent of make agents whose client speaks one kind of API. needs_name: it has no model of its own choice."""
-    def available(grounds: Grounds) -> str | None:
-        if grounds.folder is None:
-            return grounds.absent
-        if not (grounds.folder / name / "bin" / name).exists():
+    def available(here: AgentInstallation) -> str | None:
+        if here.folder is None:
+            return here.absent
+        if not (here.folder / name / "bin" / name).exists():
             return f"It is not installed: make agents AGENTS={name}"
-        if kind not in grounds.models:
+        if kind not in here.models:
             return f"There is no model for it: set SWARM_{kind.upper()}_KEY, or SWARM_{kind.upper()}_URL ({KINDS[kind]}'s kind of API)."
-        if needs_name and not grounds.models[kind]:
+        if needs_name and not here.models[kind]:
             return f"It must be told which model to use: set SWARM_{kind.upper()}_MODEL."
         return None
     return available

@@ -1,5 +1,5 @@
 """Claude Code: `claude -p`, events as stream-json, its session in ~/.claude."""
-from engine.agents.base import Agent, Event, Reading, at, brief, if_permitted, installed, items, program, tool_line
+from engine.agents.base import Agent, AgentReport, Event, at, brief, if_permitted, installed, items, program, tool_line
 from engine.jobs import Job
 from engine.text import quoted
 
@@ -13,20 +13,20 @@ export CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC=1 CLAUDE_CODE_MAX_RETRIES=2 DISA
 """
 
 
-def _take(reading: Reading, event: Event) -> None:
-    reading.named(event.get("session_id"))
+def _take(report: AgentReport, event: Event) -> None:
+    report.named(event.get("session_id"))
     if event.get("type") != "result":
         return
-    reading.said(event.get("result"))
+    report.said(event.get("result"))
     for kind, name in (("input", "input_tokens"), ("output", "output_tokens"), ("cache_read", "cache_read_input_tokens"),
                        ("cache_write", "cache_creation_input_tokens")):
-        reading.count(kind, at(event, "usage", name), add=False)
-    reading.refused = [brief(each.get("tool_name"), 40) for each in items(event, "permission_denials")]
+        report.count(kind, at(event, "usage", name), add=False)
+    report.refused = [brief(each.get("tool_name"), 40) for each in items(event, "permission_denials")]
     # An error of the API still says "subtype": "success"; a turn limit says error_max_turns.
     if event.get("is_error") or event.get("subtype") not in (None, "success"):
         status = f" (status {event['api_error_status']})" if event.get("api_error_status") else ""
-        reading.failed(f"{event.get('result') or event.get('subtype')}{status}")
-    reading.ended = not reading.error
+        report.failed(f"{event.get('result') or event.get('subtype')}{status}")
+    report.ended = not report.error
 
 
 def _shown(event: Event) -> list[str]:

@@ -1,5 +1,5 @@
 """OpenAI Codex: `codex exec --json`, its session (a thread) in ~/.codex."""
-from engine.agents.base import Agent, Event, Reading, at, brief, installed, items, must_end, program
+from engine.agents.base import Agent, AgentReport, Event, at, brief, installed, items, must_end, program
 from engine.agents.claude import result_lines
 from engine.jobs import Job
 from engine.text import quoted
@@ -18,18 +18,18 @@ provider="$provider"'request_max_retries=2,stream_max_retries=2}}'
 """
 
 
-def _take(reading: Reading, event: Event) -> None:
+def _take(report: AgentReport, event: Event) -> None:
     kind = event.get("type")
     if kind == "thread.started":
-        reading.named(event.get("thread_id"))
+        report.named(event.get("thread_id"))
     elif kind == "turn.completed":  # counts over the whole thread, earlier runs of it included
         for name, key in (("input", "input_tokens"), ("output", "output_tokens"), ("cache_read", "cached_input_tokens")):
-            reading.count(name, at(event, "usage", key), add=False)
-        reading.ended, reading.error = True, ""
+            report.count(name, at(event, "usage", key), add=False)
+        report.ended, report.error = True, ""
     elif kind == "turn.failed":
-        reading.failed(at(event, "error", "message"))
+        report.failed(at(event, "error", "message"))
     elif kind == "item.completed" and at(event, "item", "type") == "agent_message":
-        reading.said(at(event, "item", "text"))
+        report.said(at(event, "item", "text"))
 
 
 def _shown(event: Event) -> list[str]:

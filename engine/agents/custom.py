@@ -1,10 +1,10 @@
 """Any other agent: a shell command of the operator's, by the setting SWARM_AGENT_COMMAND. Its exit code says whether it gave up."""
-from engine.agents.base import Agent, Grounds
+from engine.agents.base import Agent, AgentInstallation
 from engine.jobs import Job
 
 
-def _available(grounds: Grounds) -> str | None:
-    return None if grounds.command else "There is no command for it: set SWARM_AGENT_COMMAND."
+def _available(here: AgentInstallation) -> str | None:
+    return None if here.command else "There is no command for it: set SWARM_AGENT_COMMAND."
 
 
 def _script(job: Job) -> str | None:
@@ -13,4 +13,4 @@ def _script(job: Job) -> str | None:
 
 CUSTOM = Agent(
     name="custom", author="Agent <agent@localhost>", resumes=True, description="The command of SWARM_AGENT_COMMAND, with every model that is configured.",
-    available=_available, script=_script, models=("openai", "anthropic", "gemini"))
+    available=_available, script=_script, models=("openai", "anthropic", "gemini"), takes_command=True)

@@ -1,5 +1,5 @@
 """Google's Gemini CLI: `gemini -o stream-json`, its session in ~/.gemini. A JavaScript program: it needs node in the sandbox."""
-from engine.agents.base import Agent, Event, Reading, at, brief, installed, must_end, program, tool_line
+from engine.agents.base import Agent, AgentReport, Event, at, brief, installed, must_end, program, tool_line
 from engine.agents.claude import result_lines
 from engine.jobs import Job
 from engine.text import quoted
@@ -17,19 +17,19 @@ mkdir -p "$HOME/.gemini" && printf %s {quoted(_SETTINGS)} > "$HOME/.gemini/setti
 """
 
 
-def _take(reading: Reading, event: Event) -> None:
+def _take(report: AgentReport, event: Event) -> None:
     kind = event.get("type")
     if kind == "init":
-        reading.named(event.get("session_id"))
+        report.named(event.get("session_id"))
     elif kind == "message" and event.get("role") == "assistant":
-        reading.said(event.get("content"))
+        report.said(event.get("content"))
     elif kind == "result":
-        reading.count("input", at(event, "stats", "input_tokens"), add=False)
-        reading.count("output", at(event, "stats", "output_tokens"), add=False)
-        reading.count("cache_read", at(event, "stats", "cached"), add=False)
-        reading.ended = event.get("status") == "success"
-        if not reading.ended:
-            reading.failed(at(event, "error", "message") or event.get("status"))
+        report.count("input", at(event, "stats", "input_tokens"), add=False)
+        report.count("output", at(event, "stats", "output_tokens"), add=False)
+        report.count("cache_read", at(event, "stats", "cached"), add=False)
+        report.ended = event.get("status") == "success"
+        if not report.ended:
+            report.failed(at(event, "error", "message") or event.get("status"))
 
 
 def _shown(event: Event) -> list[str]:

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from engine.agents.base import Agent, Event, Reading, by_error
+from engine.agents.base import Agent, AgentReport, Event, by_error
 
 BEGIN, NEXT = b"::phase agent ", b"::phase "
 LINE_BYTES = 4_000_000   # a longer line is no event that anybody needs
@@ -36,20 +36,20 @@ def events(path: Path) -> Iterator[Event]:
                     yield event
 
 
-def read(agent: Agent, path: Path) -> Reading:
+def read(agent: Agent, path: Path) -> AgentReport:
     """All that the events of a run's log said. Never raises for what is in them."""
-    reading = Reading()
+    report = AgentReport()
     for event in events(path):
-        agent.take(reading, event)
-    return reading
+        agent.take(report, event)
+    return report
 
 
-def why_failed(agent: Agent, reading: Reading, code: int) -> str | None:
+def why_failed(agent: Agent, report: AgentReport, code: int) -> str | None:
     """A sentence; None where the events name no failure."""
-    return (agent.judge or by_error)(reading, code)
+    return (agent.judge or by_error)(report, code)
 
 
-def described(reading: Reading) -> dict[str, Any]:
+def described(report: AgentReport) -> dict[str, Any]:
     """For result.json and the run's row: {session, tokens, message}, what there is of it."""
-    found = {"session": reading.session, "tokens": reading.tokens, "message": reading.message}
+    found = {"session": report.session, "tokens": report.tokens, "message": report.message}
     return {name: value for name, value in found.items() if value}

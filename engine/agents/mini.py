@@ -1,5 +1,5 @@
 """mini-swe-agent: a shell and a model. It exits with 0 on a step limit, so the end of its trajectory is read."""
-from engine.agents.base import Agent, Event, Reading, brief, installed, must_end, program
+from engine.agents.base import Agent, AgentReport, Event, brief, installed, must_end, program
 from engine.jobs import Job
 from engine.text import quoted
 
@@ -33,14 +33,14 @@ python3 -I -c {quoted(_SUMMARY)} "$SWARM_WORK/trajectory.json"
 """
 
 
-def _take(reading: Reading, event: Event) -> None:
+def _take(report: AgentReport, event: Event) -> None:
     if event.get("type") == "mini.ended":
-        reading.count("input", event.get("input"), add=False)
-        reading.count("output", event.get("output"), add=False)
-        reading.ended = event.get("exit_status") == "Submitted"
-        reading.said(event.get("submission"))
-        if not reading.ended:
-            reading.failed(": ".join(str(event[name]) for name in ("exit_status", "why") if event.get(name)))
+        report.count("input", event.get("input"), add=False)
+        report.count("output", event.get("output"), add=False)
+        report.ended = event.get("exit_status") == "Submitted"
+        report.said(event.get("submission"))
+        if not report.ended:
+            report.failed(": ".join(str(event[name]) for name in ("exit_status", "why") if event.get(name)))
 
 
 def _shown(event: Event) -> list[str]:

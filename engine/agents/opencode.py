@@ -1,7 +1,7 @@
 """opencode: `opencode run --format json`, any OpenAI-compatible model, its session in ~/.local/share/opencode."""
 import json
 
-from engine.agents.base import Agent, Event, Reading, at, brief, if_permitted, installed, program, tool_line
+from engine.agents.base import Agent, AgentReport, Event, at, brief, if_permitted, installed, program, tool_line
 from engine.agents.claude import result_lines
 from engine.jobs import Job
 from engine.text import quoted
@@ -20,20 +20,20 @@ printf %s {quoted(json.dumps(config))} > "$OPENCODE_CONFIG"
 """
 
 
-def _take(reading: Reading, event: Event) -> None:
+def _take(report: AgentReport, event: Event) -> None:
     kind = event.get("type")
-    reading.named(event.get("sessionID"))
+    report.named(event.get("sessionID"))
     if kind == "step_finish":
         for name, path in (("input", ("input",)), ("output", ("output",)), ("cache_read", ("cache", "read")), ("cache_write", ("cache", "write"))):
-            reading.count(name, at(event, "part", "tokens", *path))
-        reading.ended = at(event, "part", "reason") == "stop"
-        reading.error = ""
+            report.count(name, at(event, "part", "tokens", *path))
+        report.ended = at(event, "part", "reason") == "stop"
+        report.error = ""
     elif kind == "text":
-        reading.said(at(event, "part", "text"))
+        report.said(at(event, "part", "text"))
     elif kind == "error":
-        reading.failed(at(event, "error", "data", "message") or at(event, "error", "message") or at(event, "error", "name"))
+        report.failed(at(event, "error", "data", "message") or at(event, "error", "message") or at(event, "error", "name"))
     elif kind == "tool_use" and "permission" in str(at(event, "part", "state", "error") or ""):
-        reading.refused.append(brief(at(event, "part", "tool"), 40))
+        report.refused.append(brief(at(event, "part", "tool"), 40))
 
 
 def _shown(event: Event) -> list[str]:

@@ -1,12 +1,11 @@
 """What happens to a pull request comes back: merged, closed, a failed check, comments of people. Each fact is recorded and acted upon in
-one transaction, so once, over restarts too. What others wrote only ever gets into a prompt, never into a ticket's description, which a
-runbook would execute."""
+one transaction, so once, over restarts too. What others wrote only ever gets into a prompt, never into a ticket's description, which an
+agent may execute."""
 from typing import Any
 
-from engine.agents import RUNBOOK, choose_agent
+from engine.agents import is_configured
 from engine.config import Config
 from engine.crash import point
-from engine.errors import Permanent
 from engine.forge.base import State, clean
 from engine.log import event
 from engine.store.db import Database
@@ -113,7 +112,7 @@ def _start(db: Database, config: Config, row: Any, facts: list[int], why: str) -
     ticket = _ticket(db, row)
     features = deliveries.features(db, ticket["id"])
     target = ticket["id"] if ticket["type"] != "epic" else features[0]["id"] if len(features) == 1 else None
-    if target is None and not _has_agent(config):
+    if target is None and not is_configured(config):
         _ask(db, row, f"{why} No coding agent is configured that could mend it.")
         return
     settle.reopen(db, row["session_id"])
@@ -124,13 +123,6 @@ def _start(db: Database, config: Config, row: Any, facts: list[int], why: str) -
     db.execute(f"update forge_facts set ticket_id = ? where seq in ({', '.join('?' * len(facts))})", (target, *facts))
     settle.session(db, row["session_id"])
     event("came_back", ticket=target, why=why)
-
-
-def _has_agent(config: Config) -> bool:
-    try:
-        return choose_agent(config, None).name != RUNBOOK.name
-    except Permanent:
-        return False
 
 
 def _further_ticket(db: Database, epic: Any, number: int, why: str) -> str:

@@ -2,7 +2,7 @@
 
 The git ref is the point of commit and the database follows; `merging` is recorded before the merge, so that a cancel knows it is too late."""
 
-from engine.agents import NO_AGENT, RUNBOOK, has_commands
+from engine.agents import why_unbuilt
 from engine.config import Config
 from engine.crash import point
 from engine.errors import AgentFailed, Permanent, RateLimited, RunFailure, Transient
@@ -90,8 +90,8 @@ def _deliver(db: Database, branches: Branches, run: RunRow, ticket: TicketRow, r
         event("waits", ticket=ticket["id"], run=run["id"], why="the merged head is checked")
         return
     merged = merged or branches.merge(work, tip)
-    only_brief = run["agent"] == RUNBOOK.name and not has_commands(ticket["description"])
-    record(db, run, "merged", "completed", NO_AGENT if only_brief else None, result, merged_sha=merged, branch_name=work.branch, approved_tip=None)
+    reason = why_unbuilt(run["agent"], ticket["description"])
+    record(db, run, "merged", "completed", reason, result, merged_sha=merged, branch_name=work.branch, approved_tip=None)
 
 
 def _ask(db: Database, branches: Branches, run: RunRow, ticket: TicketRow, result: Result) -> None:

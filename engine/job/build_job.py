@@ -3,7 +3,7 @@ import json
 from math import inf
 from typing import Any
 
-from engine.agents import Agent, grounds, has_commands
+from engine.agents import Agent, installation
 from engine.config import Config
 from engine.errors import BadRequest, Permanent
 from engine.git.branch_names import own_branch
@@ -12,7 +12,7 @@ from engine.git.source import validate_source
 from engine.job.access import access_for
 from engine.job.prompt import prompt
 from engine.job.workflow import LIMITS, Workflow, workflow_at
-from engine.jobs import Job, Limits, Means, Source, criteria_of
+from engine.jobs import AgentSetup, Job, Limits, Source, criteria_of
 from engine.runtimes.qemu import Qemu
 from engine.store.db import Database
 from engine.tickets.approved_card import approved_card, repository_of
@@ -34,23 +34,23 @@ def job_for(db: Database, config: Config, run: Any, ticket: Any, session: Any, r
 GOES_ON = ("needs_input", "over_budget", "transient")  # outcomes of runs that were cut off in the middle of what they were doing
 
 
-def means(db: Database, config: Config, run: Any, ticket: Any, runtime: str, agent: Agent, hooks: Workflow) -> Means:
+def means(db: Database, config: Config, run: Any, ticket: Any, runtime: str, agent: Agent, hooks: Workflow) -> AgentSetup:
     """The agent's session of the run before goes on where that run was cut off, by the same agent in the same kind of sandbox."""
     if run["kind"] != "feature":
-        return Means()
-    stands = grounds(config, runtime)
+        return AgentSetup()
+    here = installation(config, runtime)
     before = db.one("select id, outcome, agent, runtime, said from runs where ticket_id = ? and ended_at is not null and outcome <> 'void'"
                     " order by seq desc limit 1", (ticket["id"],)) if agent.keeps and runtime != "process" else None
     session = json.loads(before["said"] or "{}").get("session", "") if before and before["outcome"] in GOES_ON and \
         (before["agent"], before["runtime"]) == (agent.name, runtime) else ""
-    return Means(tools=str(stands.folder) if stands.folder and stands.folder.is_dir() and runtime != "qemu" else "",
-                 model=next((stands.models[kind] for kind in agent.models if kind in stands.models), ""),
-                 command=stands.command if agent.name == "custom" else "", session=session, home=before["id"] if session and before else "",
+    return AgentSetup(tools=str(here.folder) if here.folder and here.folder.is_dir() and runtime != "qemu" else "",
+                 model=next((here.models[kind] for kind in agent.models if kind in here.models), ""),
+                 command=here.command if agent.takes_command else "", session=session, home=before["id"] if session and before else "",
                  hooks=hooks.hooks, hook_seconds=hooks.timeout)
 
 
 def workflow_for(db: Database, config: Config, run: Any, ticket: Any) -> Workflow | None:
-    """The WORKFLOW.md of the commit that a feature's build stands on. Raises Permanent for one that cannot be used."""
+    """The WORKFLOW.md of the commit that a feature's build here on. Raises Permanent for one that cannot be used."""
     if run["kind"] != "feature":
         return None
     base, path = db.value("select base_sha from tickets where id = ?", (ticket["parent_id"],)), repository_path(config, ticket["session_id"])
@@ -86,4 +86,4 @@ def needs_isolation(run: Any, ticket: Any, agent: Agent) -> bool:
     if ticket["supplied"] or run["kind"] == "prepare":
         return False
     checks = any(criterion.check and not criterion.waived for criterion in criteria_of(ticket["acceptance_criteria"]))
-    return checks or (run["kind"] == "feature" and (agent.name != "runbook" or has_commands(ticket["description"])))
+    return checks or (run["kind"] == "feature" and agent.has_work(ticket["description"]))

@@ -2,7 +2,7 @@
 on the merged head, several changes together where several wait. What comes of that is in engine/finish/landing.py."""
 from typing import Any
 
-from engine.agents import RUNBOOK
+from engine.agents import FALLBACK
 from engine.config import Config
 from engine.crash import point
 from engine.finish.waiting import BEGAN_ON, landed
@@ -25,7 +25,7 @@ def start(db: Database, config: Config, launcher: Launcher, choice: Choice, owne
     for epic in _due(db, now, session_id)[:max(free, 0)]:
         session: Any = db.one("select id, project_name, repository, isolation, budget_raises from hitl_sessions where id = ?", (epic["session_id"],))
         changes = _changes(db, epic["id"])
-        if choice.fallback and session["isolation"] != "waived" and any(needs_isolation({"kind": "recheck"}, each, RUNBOOK) for each in changes):
+        if choice.fallback and session["isolation"] != "waived" and any(needs_isolation({"kind": "recheck"}, each, FALLBACK) for each in changes):
             with db.transaction():
                 requests.open_isolation(db, epic, " ".join(reason for _, reason in choice.passed_over))
             continue
@@ -44,7 +44,7 @@ def _launch(db: Database, config: Config, launcher: Launcher, choice: Choice, ru
         claims.finish(db, run, "transient", "running", f"The run could not be started: {error.strerror or error}.",
                       not_before=utc(after=delay(1, config.backoff_seconds)))
         return
-    begin(db, launcher, run, choice.runtime.name, RUNBOOK.name)
+    begin(db, launcher, run, choice.runtime.name, FALLBACK.name)
 
 
 def _due(db: Database, now: str, session_id: str | None) -> list[Any]:
@@ -67,7 +67,7 @@ def _changes(db: Database, epic_id: str) -> list[Any]:
 
 
 def _job(db: Database, config: Config, run: Any, epic: Any, session: Any, choice: Choice, changes: list[Any]) -> Job:
-    job = job_for(db, config, run, epic, session, choice.runtime.name, RUNBOOK)
+    job = job_for(db, config, run, epic, session, choice.runtime.name, FALLBACK)
     return job._replace(criteria=(), waiting=tuple(_change(row, row["run"], row["tip"], row["base"]) for row in changes),
                    landed=tuple(_change(row, "", str(row["merged_sha"]), "") for row in landed(db, epic["id"])))
 

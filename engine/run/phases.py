@@ -49,14 +49,14 @@ def work(run: Run) -> None:
         code = run_sandbox(run, "work.sh", inputs, run.folder / "out", environment, output, run.bounds(silence=job.limits.stall_seconds), agent=True)
     finally:
         run.timed("work", since)
-        reading = read(agent, run.folder / "log")
-        run.result.said = described(reading)
+        report = read(agent, run.folder / "log")
+        run.result.said = described(report)
     not_kept = session.keep(run.folder)
     if not_kept:
         run.log.write(f"The agent's session is not kept. {not_kept}\n".encode())
-    if reading.limited:
-        raise RateLimited(f"The model's provider asks to be left alone: {reading.error}")
-    _judge(code, output, job.limits, why_failed(agent, reading, code) if output.reached else None)
+    if report.limited:
+        raise RateLimited(f"The model's provider asks to be left alone: {report.error}")
+    _judge(code, output, job.limits, why_failed(agent, report, code) if output.reached else None)
 
 
 def _judge(code: int, output: Output, limits: Limits, why: str | None) -> None:

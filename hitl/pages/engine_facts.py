@@ -10,8 +10,6 @@ from hitl.views import views
 from hitl.web.context import swarm
 from hitl.web.filters import duration, number, size
 
-NO_AGENT = "runbook"
-
 
 def raw() -> dict[str, Any]:
     """views.engine_state, once a request."""
@@ -105,7 +103,7 @@ def installation() -> list[dict[str, str]]:
     found.append({"state": "failed" if why_git else "passed", "title": f"git {version}, SQLite {sqlite3.sqlite_version}",
                   "text": why_git or "Both new enough."})
     agent = _used(view["agents"])
-    if agent is None or agent["name"] == NO_AGENT:
+    if agent is None or agent["fallback"]:
         found.append({"state": "question", "title": "No coding agent configured",
                       "text": "The sample works without one. A ticket with fenced sh blocks runs them; any other gets its brief written down."})
     else:

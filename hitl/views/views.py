@@ -5,7 +5,7 @@ import sqlite3
 from functools import lru_cache
 from typing import Any
 
-from engine.agents import AGENTS, choose_agent, grounds
+from engine.agents import AGENTS, choose_agent, installation
 from engine.config import Config
 from engine.errors import BadRequest, Permanent, Unavailable
 from engine.git.branches import repository_path
@@ -177,10 +177,11 @@ def _runtimes(used: Any) -> list[dict[str, Any]]:
 
 def _agents(config: Config, used_runtime: Any) -> list[dict[str, Any]]:
     runtime = used_runtime["name"] if isinstance(used_runtime, dict) else ""
-    stands = grounds(config, runtime)
+    here = installation(config, runtime)
     try:
         used = choose_agent(config, None, runtime=runtime).name
     except Permanent:
         used = ""
-    return [{"name": agent.name, "description": agent.description, "in_use": agent.name == used, "why_not": agent.available(stands)}
+    return [{"name": agent.name, "description": agent.description, "in_use": agent.name == used, "why_not": agent.available(here),
+             "fallback": agent.is_fallback}
             for agent in AGENTS.values()]

@@ -7,19 +7,20 @@ from pathlib import Path
 import pytest
 from flask.testing import FlaskClient
 
-from engine.agents import AGENTS, RUNBOOK, choose_agent, grounds, has_commands, shell_blocks
+from engine.agents import AGENTS, choose_agent, installation
 from engine.agents.base import TOOLS
 from engine.agents.packages import PACKAGES
+from engine.agents.runbook import RUNBOOK, has_commands, shell_blocks
 from engine.config import ROOT, Config
 from engine.errors import InvalidCard, Permanent
-from engine.jobs import Criterion, Job, Limits, Means
+from engine.jobs import AgentSetup, Criterion, Job, Limits
 from engine.run.phases import message
 from engine.text import quoted
 from hitl.card import spec_card
 
 ASK = ROOT / "engine" / "run" / "scripts" / "swarm-ask"
-CODER = RUNBOOK._replace(name="coder", available=lambda grounds: None)
-ABSENT = RUNBOOK._replace(name="absent", available=lambda grounds: "It is not installed.")
+CODER = RUNBOOK._replace(name="coder", is_fallback=False)
+ABSENT = RUNBOOK._replace(name="absent", is_fallback=False, available=lambda here: "It is not installed.")
 
 
 def job(description: str, **values: object) -> Job:
@@ -153,7 +154,7 @@ def installed(folder: Path, *names: str) -> Path:
     ({}, "custom", "There is no command for it: set SWARM_AGENT_COMMAND."), ({"agent_command": "true"}, "custom", None), ({}, "runbook", None)])
 def test_an_agent_says_why_it_cannot_run(tmp_path: Path, settings: dict, name: str, reason: str | None) -> None:
     config = Config(agents=installed(tmp_path, "claude", "opencode"), **settings)
-    assert AGENTS[name].available(grounds(config)) == reason
+    assert AGENTS[name].available(installation(config)) == reason
 
 
 def test_auto_takes_an_installed_agent_that_has_a_model(tmp_path: Path) -> None:
@@ -178,14 +179,14 @@ def test_the_agent_of_the_card_is_for_the_features_that_name_none() -> None:
 @pytest.mark.parametrize("name", sorted(set(AGENTS) - {"runbook", "custom"}))
 @pytest.mark.parametrize("session", ["", "s-1"])
 def test_every_script_is_one_that_a_shell_can_read(name: str, session: str) -> None:
-    means = Means(model="it's a model", session=session)
+    means = AgentSetup(model="it's a model", session=session)
     script = AGENTS[name].script(job("x", means=means))
     assert script is not None and subprocess.run(["sh", "-n"], input=script, text=True, capture_output=True).stderr == ""
     assert "dummy" not in script and "api.openai.com" not in script
 
 
 def test_the_command_of_a_custom_agent_is_the_script(tmp_path: Path) -> None:
-    assert AGENTS["custom"].script(job("x", means=Means(command="my-agent < $SWARM_PROMPT"))) == "my-agent < $SWARM_PROMPT\n"
+    assert AGENTS["custom"].script(job("x", means=AgentSetup(command="my-agent < $SWARM_PROMPT"))) == "my-agent < $SWARM_PROMPT\n"
 
 
 def test_every_pinned_package_names_its_version() -> None:

@@ -1,7 +1,7 @@
 """What becomes of a ticket whose run is over budget or rate-limited, and of what runs have used."""
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ from conftest import build, state, statuses
 from flask.testing import FlaskClient
 from test_engine import TWO, drive, make_engine
 
-from engine.agents import AGENTS, RUNBOOK, Agent
+from engine.agents.runbook import RUNBOOK
 from engine.config import Config
 from engine.errors import BadRequest, Refused
 from engine.gateway.ledger import folder_of
@@ -27,13 +27,7 @@ USED = {"requests": 2, "input": 80, "output": 10, "cache_read": 10, "cache_write
         "egress": {"requests": 3, "refused": 1, "sent": 5, "received": 7, "hosts": []}}
 
 
-@pytest.fixture
-def modelled() -> Iterator[Agent]:
-    """An agent that needs a model, where any card can name it."""
-    agent = RUNBOOK._replace(name="test-modelled", models=("openai", "gemini"))
-    AGENTS[agent.name] = agent
-    yield agent
-    del AGENTS[agent.name]
+MODELLED = {"agent": "custom"}  # needs a model, and any command makes it one that can run
 
 
 def spending(title: str, outcome: str = "over_budget", **values: Any) -> Callable[[Job, int], Result]:
@@ -82,9 +76,9 @@ def test_to_stop_fails_what_waits_and_it_can_be_retried(db: Database, config: Co
     assert state(db, session) == "completed"
 
 
-def test_no_run_that_needs_a_model_begins_when_the_session_has_nothing_left(db: Database, config: Config, modelled: Agent) -> None:
-    config = replace(config, session_tokens=100, openai_key="sk-1")
-    session = build(db, config, {"name": "N", "features": [{"title": "A"}, {"title": "B", "depends_on": ["A"], "agent": modelled.name}]})
+def test_no_run_that_needs_a_model_begins_when_the_session_has_nothing_left(db: Database, config: Config) -> None:
+    config = replace(config, session_tokens=100, openai_key="sk-1", agent="runbook", agent_command="true")
+    session = build(db, config, {"name": "N", "features": [{"title": "A"}, {"title": "B", "depends_on": ["A"], **MODELLED}]})
     engine = make_engine(db, config, spending("-"))
     drive(engine)
     assert statuses(db, session) == {"TKT-001": "running", "TKT-002": "completed", "TKT-003": "needs_input"}
@@ -145,9 +139,9 @@ def test_a_budget_that_was_edited_by_hand_into_something_else_changes_nothing(co
     assert limits_of(config, "no card", 0) == (config.session_tokens, 0.0)
 
 
-def test_a_build_ends_at_the_budget_of_its_card(db: Database, config: Config, modelled: Agent) -> None:
-    config = replace(config, openai_key="sk-1")
-    session = build(db, config, {"name": "N", "features": [{"title": "A"}, {"title": "B", "depends_on": ["A"], "agent": modelled.name}],
+def test_a_build_ends_at_the_budget_of_its_card(db: Database, config: Config) -> None:
+    config = replace(config, openai_key="sk-1", agent="runbook", agent_command="true")
+    session = build(db, config, {"name": "N", "features": [{"title": "A"}, {"title": "B", "depends_on": ["A"], **MODELLED}],
                                  "budget": {"tokens": 100}})
     drive(make_engine(db, config, spending("-")))
     assert statuses(db, session)["TKT-003"] == "needs_input"
@@ -166,9 +160,9 @@ def test_what_a_lost_run_spent_is_taken_from_its_ledger(db: Database, config: Co
     assert usage.of_run(db.one("select * from runs where id = ?", (run["id"],))) == USED
 
 
-def test_access_is_what_the_agent_speaks_and_the_operator_has_configured(db: Database, config: Config, modelled: Agent) -> None:
+def test_access_is_what_the_agent_speaks_and_the_operator_has_configured(db: Database, config: Config) -> None:
     build(db, config, TWO)
-    session = db.one("select * from hitl_sessions")
+    session, modelled = db.one("select * from hitl_sessions"), RUNBOOK._replace(models=("openai", "gemini"))
     both = replace(config, openai_url="http://127.0.0.1:1/v1", anthropic_key="sk-a", gemini_key="sk-g", run_tokens=7, prices={"m": {"input": 1.0}})
     assert configured(both) == {"openai": "http://127.0.0.1:1/v1", "anthropic": "https://api.anthropic.com",
                                 "gemini": "https://generativelanguage.googleapis.com"}

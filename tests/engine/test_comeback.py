@@ -7,7 +7,6 @@ from delivery_side import PROJECT, Built, for_forge, served
 from forge_http import Server
 from github_double import GitHubDouble
 
-from engine.agents import AGENTS, RUNBOOK
 from engine.delivery.feedback import MOST_ROUNDS
 from engine.errors import BadRequest
 from engine.job.prompt import prompt
@@ -150,14 +149,9 @@ def test_comments_of_bots_strangers_and_ourselves_never_start_runs(built, double
 def test_what_is_about_several_features_becomes_a_further_ticket_or_where_nobody_could_do_it_a_request(db, config, double, tmp_path, agent):
     config = for_forge(config, double.url)
     built = Built(db, config, tmp_path, f"{double.url}/{PROJECT}.git", double.repository(PROJECT), features=2)
-    if agent:
-        AGENTS["tester"] = RUNBOOK._replace(name="tester")
-    try:
-        built.go()
-        double.check(built.tip, "build", "failure")
-        built.go()
-    finally:
-        AGENTS.pop("tester", None)
+    built.go()
+    double.check(built.tip, "build", "failure")
+    built.go(config=dataclasses.replace(config, agent_command="true") if agent else config)
     if agent:
         assert statuses(db, built.session) == {"TKT-001": "running", "TKT-002": "completed", "TKT-003": "completed", "TKT-004": "ready"}
         further = built.ticket("TKT-004")

@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.agents import AGENTS, session
-from engine.agents.base import Reading
+from engine.agents.base import AgentReport
 from engine.agents.log import events, read, why_failed
-from engine.jobs import Job, Limits, Means
+from engine.jobs import AgentSetup, Job, Limits
 from engine.run.output import Log, Output
 from hitl.views.log import fold
 
@@ -39,9 +39,9 @@ def written(folder: Path, lines: list, agent: str = "claude") -> Path:
 
 @pytest.mark.parametrize("agent, lines, named, message", [("claude", CLAUDE, "s-1", "Done."), ("codex", CODEX, "t-1", "Fixed.")])
 def test_the_session_the_tokens_and_the_last_words_are_read(tmp_path: Path, agent: str, lines: list, named: str, message: str) -> None:
-    reading = read(AGENTS[agent], written(tmp_path, lines, agent))
-    assert (reading.session, reading.message, reading.ended, reading.error) == (named, message, True, "")
-    assert reading.tokens["output"] in (3, 7) and why_failed(AGENTS[agent], reading, 0) is None
+    report = read(AGENTS[agent], written(tmp_path, lines, agent))
+    assert (report.session, report.message, report.ended, report.error) == (named, message, True, "")
+    assert report.tokens["output"] in (3, 7) and why_failed(AGENTS[agent], report, 0) is None
 
 
 def test_only_the_agents_own_part_of_the_log_is_read(tmp_path: Path) -> None:
@@ -60,8 +60,8 @@ HOSTILE = [
 @pytest.mark.parametrize("line", HOSTILE)
 @pytest.mark.parametrize("agent", ["claude", "codex", "opencode", "gemini", "mini"])
 def test_hostile_events_are_bounded_and_break_nothing(tmp_path: Path, agent: str, line: str) -> None:
-    reading = read(AGENTS[agent], written(tmp_path, [line], agent))
-    assert all(0 <= count < 10**12 for count in reading.tokens.values()) and len(reading.error) <= 300
+    report = read(AGENTS[agent], written(tmp_path, [line], agent))
+    assert all(0 <= count < 10**12 for count in report.tokens.values()) and len(report.error) <= 300
     fold(f"::phase agent {agent}\n{line}\n", agent=agent)
 
 
@@ -77,18 +77,18 @@ _TYPES = st.sampled_from(["system", "assistant", "user", "result", "thread.start
 @given(kind=_TYPES, event=st.dictionaries(_KEYS, _VALUES, max_size=6))
 def test_whatever_an_event_holds_it_is_read_and_shown(kind: str, event: dict) -> None:
     for agent in AGENTS.values():
-        reading = Reading()
-        agent.take(reading, {**event, "type": kind})
-        assert isinstance(why_failed(agent, reading, 0), str | None)
+        report = AgentReport()
+        agent.take(report, {**event, "type": kind})
+        assert isinstance(why_failed(agent, report, 0), str | None)
         if agent.shown:
             assert all(isinstance(line, str) for line in agent.shown({**event, "type": kind}))
 
 
 @pytest.mark.parametrize("name", ["../../etc", "-x", "a b", "", "x" * 101, "$(id)", None, 7])
 def test_a_session_that_is_no_plain_name_is_not_taken(name: object) -> None:
-    reading = Reading()
-    reading.named(name)
-    assert reading.session == ""
+    report = AgentReport()
+    report.named(name)
+    assert report.session == ""
 
 
 @pytest.mark.parametrize("agent, event, code, why", [
@@ -108,9 +108,9 @@ def test_an_exit_code_of_0_is_no_success_where_the_events_say_otherwise(tmp_path
 
 @pytest.mark.parametrize("text, limited", [("429 Too Many Requests", True), ("Overloaded", True), ("rate limit reached", True), ("boom", False)])
 def test_a_rate_limit_is_seen_in_an_agents_own_words(text: str, limited: bool) -> None:
-    reading = Reading()
-    reading.failed(text)
-    assert reading.limited is limited
+    report = AgentReport()
+    report.failed(text)
+    assert report.limited is limited
 
 
 def test_events_are_readable_lines_and_escaped() -> None:
@@ -142,10 +142,10 @@ def test_a_kept_session_is_given_to_the_run_that_goes_on_with_it(tmp_path: Path)
     (tmp_path / "run-2" / "in").mkdir(parents=True)
     (tmp_path / "run-1" / "out" / "session.tar").write_bytes(b"files")
     assert session.keep(tmp_path / "run-1") is None and not (tmp_path / "run-1" / "out" / "session.tar").exists()
-    job = Job("run-2", "feature", "T", "s", "", "", "", "", "", "", "bubblewrap", "codex", "", Limits(1, 1, 1, 1, 1, 1, 1), means=Means(home="run-1"))
+    job = Job("run-2", "feature", "T", "s", "", "", "", "", "", "", "bubblewrap", "codex", "", Limits(1, 1, 1, 1, 1, 1, 1), means=AgentSetup(home="run-1"))
     session.give(tmp_path / "run-2", job, tmp_path / "run-2" / "in")
     assert (tmp_path / "run-2" / "in" / "session.tar").read_bytes() == b"files"
-    session.give(tmp_path / "run-3", job._replace(means=Means(home="gone")), tmp_path)
+    session.give(tmp_path / "run-3", job._replace(means=AgentSetup(home="gone")), tmp_path)
     assert session.keep(tmp_path / "run-2") is None
 
 

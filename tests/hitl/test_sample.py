@@ -5,7 +5,7 @@ import subprocess
 import pytest
 from conftest import git
 
-from engine.agents import shell_blocks
+from engine.agents.runbook import shell_blocks
 from hitl.card import sample
 from hitl.card.spec_card import normalise, validate
 
