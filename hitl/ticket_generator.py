@@ -10,6 +10,7 @@ from flask import current_app, has_app_context
 from engine.config import Config
 from engine.errors import NotApproved, NotConfirmed, WrongState
 from engine.store.db import Database, open_database
+from engine.tickets import session_states
 from engine.tickets.new_tickets import create, depend
 from engine.times import NOW
 from hitl.card import sample
@@ -75,7 +76,7 @@ def _approved(db: Database, tenant: str, session_id: str) -> sqlite3.Row:
 def _build(db: Database, row: sqlite3.Row, checked: Checked, plan: dict[str, Any]) -> dict[str, Any]:
     """Inside a transaction that has seen the session approved. plan: the normalised card."""
     _record_card(db, row, checked)
-    db.execute(f"update hitl_sessions set state = 'building', paused = 0, reason = null, updated_at = {NOW} where id = ?", (row["id"],))
+    session_states.move(db, row["id"], "approved", "building", paused=0, reason=None)
     supplied = checked.sha256 == sample.sha256() and row["repository"] is None
     checks = canonical([{"text": command, "check": command} for command in plan["checks"]])
     epic, = create(db, row["tenant_id"], row["id"], [

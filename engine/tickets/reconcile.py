@@ -1,8 +1,7 @@
 """What was changed by other hands, the sqlite3 shell among them, brought to a state that the engine knows."""
 from engine.store.db import Database
-from engine.tickets import requests, settle, steering
+from engine.tickets import actions, requests, session_states, settle
 from engine.tickets.states import UNDONE, change
-from engine.times import NOW
 
 HELD = f"{UNDONE} and status in ('claimed', 'running')"
 OPEN = f"{UNDONE} and status <> 'failed'"
@@ -30,8 +29,8 @@ def _cancel_builds_of_cancelled_epics(db: Database) -> None:
     for row in db.all("select s.id from hitl_sessions s cross join tickets e on e.session_id = s.id and e.type = 'epic' and e.status = 'cancelled'"
                       " where s.state = 'building'"):
         reason = "Its epic was cancelled in the database."
-        db.execute(f"update hitl_sessions set state = 'cancelled', reason = ?, updated_at = {NOW} where id = ?", (reason, row["id"]))
-        steering.cancel_session(db, row["id"], reason)
+        session_states.move(db, row["id"], "building", "cancelled", reason=reason)
+        actions.cancel_session(db, row["id"], reason)
 
 
 def _close_tickets_of_cancelled(db: Database) -> None:

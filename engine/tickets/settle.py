@@ -4,9 +4,8 @@ Every path that ends or reopens a ticket calls session() in the same transaction
 from typing import Any
 
 from engine.store.db import Database
-from engine.tickets import deliveries
+from engine.tickets import deliveries, session_states
 from engine.tickets.states import UNDONE, change
-from engine.times import NOW
 
 # A ticket may be claimed: its session builds, and for a feature the epic runs and every dependency is merged.
 FREE = ("exists (select 1 from hitl_sessions s where s.id = tickets.session_id and s.state = 'building' and not s.paused)"
@@ -72,9 +71,11 @@ def drop_dependents(db: Database, epic_id: str) -> None:
 
 def reopen(db: Database, session_id: str) -> None:
     """A ticket of an ended build is open again: the epic goes on, and the session is building. Never a cancelled one."""
-    if db.value("select state from hitl_sessions where id = ?", (session_id,)) not in ("completed", "failed", "building"):
+    state = db.value("select state from hitl_sessions where id = ?", (session_id,))
+    if state in ("completed", "failed"):
+        session_states.move(db, session_id, state, "building", reason=None)
+    elif state != "building":
         return
-    db.execute(f"update hitl_sessions set state = 'building', reason = null, updated_at = {NOW} where id = ? and state <> 'building'", (session_id,))
     change(db, "running", "session_id = :session and type = 'epic' and status in ('completed', 'failed') and base_sha is not null",
            {"session": session_id})
     change(db, "blocked", "session_id = :session and type = 'epic' and status in ('completed', 'failed')", {"session": session_id})
@@ -87,11 +88,11 @@ def _moves(db: Database, epic_id: str) -> bool:
 def _close(db: Database, session_id: str, epic: Any, paused: bool) -> None:
     if epic["status"] == "completed":
         if db.value(f"select 1 from tickets where parent_id = ? and {UNDONE} limit 1", (epic["id"],)) is None:
-            _end(db, session_id, "completed", None)
+            session_states.end(db, session_id, "completed", None)
         return
     if epic["status"] == "failed":
         if not _moves(db, epic["id"]):
-            _end(db, session_id, "failed", epic["reason"])
+            session_states.end(db, session_id, "failed", epic["reason"])
         return
     if epic["status"] != "running" or epic["base_sha"] is None or epic["claim_token"] is not None or paused or _moves(db, epic["id"]):
         return
@@ -108,8 +109,4 @@ def _close(db: Database, session_id: str, epic: Any, paused: bool) -> None:
         change(db, "ready", "id = :id", {"id": epic["id"]}, reason="All features are closed.", not_before=None)
         return
     change(db, "failed", "id = :id", {"id": epic["id"]}, reason=why)
-    _end(db, session_id, "failed", why)
-
-
-def _end(db: Database, session_id: str, state: str, reason: str | None) -> None:
-    db.execute(f"update hitl_sessions set state = ?, reason = ?, updated_at = {NOW} where id = ? and state = 'building'", (state, reason, session_id))
+    session_states.end(db, session_id, "failed", why)

@@ -4,7 +4,7 @@ from typing import Any
 from engine.config import Config
 from engine.errors import BadRequest, InvalidCard
 from engine.store.db import Database
-from engine.tickets import decisions
+from engine.tickets import actions, steers
 from engine.tickets.approved_card import approved_card
 from engine.tickets.states import get
 from engine.times import NOW
@@ -27,7 +27,7 @@ def edit(db: Database, config: Config, tenant: str, ticket_id: str, given: dict[
         ticket = get(db, tenant, ticket_id)
         if ticket["type"] == "epic":
             raise BadRequest(f"{ticket_id} is the epic of a build: change its features, or amend the card.")
-        decisions.check_open(ticket)
+        actions.check_open(ticket)
         try:
             spec_card.validate({"name": "ticket", "features": [{"title": ticket["title"], **given}]}, config)
         except InvalidCard as invalid:
@@ -41,8 +41,8 @@ def edit(db: Database, config: Config, tenant: str, ticket_id: str, given: dict[
             db.execute(f"update tickets set {name} = ?, updated_at = {NOW} where id = ?", (values[name], ticket_id))
         # It is no longer what the product supplies, so nothing of it runs without isolation unasked.
         db.execute("update tickets set supplied = 0 where id = ?", (ticket_id,))
-        decisions.note(db, ticket, "edited", f"Changed: {', '.join(name.replace('_', ' ') for name in given)}.")
-        decisions.go_again(db, tenant, ticket)
+        steers.note(db, ticket, "edited", f"Changed: {', '.join(name.replace('_', ' ') for name in given)}.")
+        actions.go_again(db, tenant, ticket)
 
 
 def _review_asked(db: Database, tenant: str, ticket: Any) -> bool | str:

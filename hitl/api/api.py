@@ -7,7 +7,7 @@ from flask import Blueprint, Response, jsonify, request, send_file
 from engine.errors import NotFound
 from engine.git.branches import repository_path
 from engine.git.repository import Repository
-from engine.tickets import answers, claims, decisions, steering
+from engine.tickets import actions, answers, claims
 from hitl.amend import ticket_edit
 from hitl.api import openapi
 from hitl.api.card import card_api
@@ -141,17 +141,17 @@ def ticket_diff(ticket_id: str) -> Response:
 def steer_ticket(ticket_id: str, what: str) -> Response:
     body = json_body() if what in ("answer", "message", "waive", "edit") else optional_json_body()
     db = swarm().db
-    decide = {"message": lambda: decisions.tell(db, tenant(), ticket_id, body.get("text", "")),
-              "stop": lambda: decisions.stop(db, tenant(), ticket_id),
-              "waive": lambda: decisions.waive(db, tenant(), ticket_id, whole(body, "criterion"), body.get("reason", "")),
+    decide = {"message": lambda: actions.tell(db, tenant(), ticket_id, body.get("text", "")),
+              "stop": lambda: actions.stop(db, tenant(), ticket_id),
+              "waive": lambda: actions.waive(db, tenant(), ticket_id, whole(body, "criterion"), body.get("reason", "")),
               "edit": lambda: ticket_edit.edit(db, swarm().config, tenant(), ticket_id, body)}
     if what in decide:
         decide[what]()
         return jsonify(views.ticket_view(db, tenant(), ticket_id))
     if what == "retry":
-        steering.retry(db, tenant(), ticket_id)
+        actions.retry(db, tenant(), ticket_id)
     elif what == "cancel":
-        steering.cancel(db, tenant(), ticket_id, text_of(body, "reason", 1000, "Cancelled by a person."), go_on_without=body.get("go_on_without") is True)
+        actions.cancel(db, tenant(), ticket_id, text_of(body, "reason", 1000, "Cancelled by a person."), go_on_without=body.get("go_on_without") is True)
     else:
         answers.answer(db, tenant(), ticket_id, body.get("answer", ""))
     return jsonify(views.ticket_view(db, tenant(), ticket_id))

@@ -4,9 +4,9 @@ from typing import Any
 from flask import Blueprint, Response, jsonify, request
 
 from engine.errors import BadRequest
+from engine.tickets import actions
 from engine.tickets import review_comments as store
 from engine.tickets import states as tickets
-from engine.tickets import steering
 from hitl.changes import change as review
 from hitl.views import views
 from hitl.web.context import swarm, tenant
@@ -68,7 +68,7 @@ def approve(ticket_id: str) -> Response:
     """tip: the commit that was looked at. Another one is in review by now: 409."""
     body = optional_json_body()
     tickets.get(swarm().db, tenant(), ticket_id)
-    steering.approve(swarm().db, tenant(), ticket_id, tip=text_of(body, "tip", 64))
+    actions.approve(swarm().db, tenant(), ticket_id, tip=text_of(body, "tip", 64))
     return jsonify(views.ticket_view(swarm().db, tenant(), ticket_id))
 
 
@@ -77,5 +77,5 @@ def request_changes(ticket_id: str) -> Response:
     """comments on the whole, drafts on lines, or both."""
     body = json_body()
     comments = text_of(body, "comments", 20_000) if body.get("comments") != "" and "comments" in body else ""
-    steering.request_changes(swarm().db, tenant(), ticket_id, comments, tip=text_of(body, "tip", 64) if "tip" in body else None)
+    actions.request_changes(swarm().db, tenant(), ticket_id, comments, tip=text_of(body, "tip", 64) if "tip" in body else None)
     return jsonify(views.ticket_view(swarm().db, tenant(), ticket_id))

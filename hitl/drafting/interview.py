@@ -10,6 +10,7 @@ from typing import Any
 from engine.config import Config
 from engine.errors import BadRequest, WrongState
 from engine.store.db import Database
+from engine.tickets import session_states
 from hitl.card.coverage import lacking
 from hitl.card.spec_card import validate
 from hitl.drafting import topics as answers
@@ -112,9 +113,9 @@ def advance(db: Database, tenant: str, session_id: str) -> None:
     if row["state"] not in ("draft", "clarifying"):
         return
     if questions.open_number(db, session_id) is None and not _ask_next(db, row):
-        sessions.move(db, session_id, "review")
+        session_states.move(db, session_id, row["state"], "review")
     elif row["state"] == "draft":
-        sessions.move(db, session_id, "clarifying")
+        session_states.move(db, session_id, "draft", "clarifying")
 
 
 def _ask_next(db: Database, row: sqlite3.Row) -> bool:

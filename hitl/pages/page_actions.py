@@ -7,7 +7,8 @@ from typing import Any
 
 from flask import Blueprint, Response, request
 
-from engine.tickets import answers, claims, steering
+from engine.tickets import actions as ticket_actions
+from engine.tickets import answers, claims
 from hitl.pages import screens, session_screen
 from hitl.session import sessions
 from hitl.ticket_generator import start_build
@@ -35,14 +36,14 @@ def move_session(session_id: str, what: str) -> Response:
 
 @actions.post("/tickets/<ticket_id>/retry")
 def retry(ticket_id: str) -> Response:
-    return attempt(lambda: steering.retry(swarm().db, tenant(), ticket_id), f"/tickets/{ticket_id}",
+    return attempt(lambda: ticket_actions.retry(swarm().db, tenant(), ticket_id), f"/tickets/{ticket_id}",
                     lambda error: screens.ticket(ticket_id, error=error))
 
 
 @actions.post("/tickets/<ticket_id>/cancel")
 def cancel(ticket_id: str) -> Response:
     without = request.form.get("go_on_without") == "true"
-    return attempt(lambda: steering.cancel(swarm().db, tenant(), ticket_id, go_on_without=without), f"/tickets/{ticket_id}",
+    return attempt(lambda: ticket_actions.cancel(swarm().db, tenant(), ticket_id, go_on_without=without), f"/tickets/{ticket_id}",
                     lambda error: screens.ticket(ticket_id, error=error))
 
 

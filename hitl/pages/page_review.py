@@ -4,8 +4,8 @@ from typing import Any
 from flask import Blueprint, Response, make_response, request
 
 from engine.errors import BadRequest, SwarmError
+from engine.tickets import actions
 from engine.tickets import review_comments as store
-from engine.tickets import steering
 from hitl.changes import change as review
 from hitl.pages import review_screen
 from hitl.pages.review_screen import Looking
@@ -88,8 +88,8 @@ def decide(ticket_id: str, verdict: str) -> Response:
 
     def send() -> Any:
         if verdict == "approve":
-            return steering.approve(swarm().db, tenant(), ticket_id, tip=tip)
-        return steering.request_changes(swarm().db, tenant(), ticket_id, text, tip=tip)
+            return actions.approve(swarm().db, tenant(), ticket_id, tip=tip)
+        return actions.request_changes(swarm().db, tenant(), ticket_id, text, tip=tip)
 
     def failed(error: SwarmError) -> str:
         return review_screen.page(ticket_id, _looking(), error, text)

@@ -4,7 +4,7 @@ from typing import Any
 
 from flask import Blueprint, Response, request
 
-from engine.tickets import decisions
+from engine.tickets import actions
 from hitl.amend import ticket_edit
 from hitl.card.form import criteria
 from hitl.pages import screens
@@ -19,9 +19,9 @@ def steer(ticket_id: str, what: str) -> Response:
     db = swarm().db
     number = typed_text("criterion_number")
     does: dict[str, Callable[[], Any]] = {
-        "message": lambda: decisions.tell(db, tenant(), ticket_id, typed_text("text")),
-        "stop": lambda: decisions.stop(db, tenant(), ticket_id),
-        "waive": lambda: decisions.waive(db, tenant(), ticket_id, int(number) if number.isdecimal() and len(number) < 6 else 0, typed_text("reason")),
+        "message": lambda: actions.tell(db, tenant(), ticket_id, typed_text("text")),
+        "stop": lambda: actions.stop(db, tenant(), ticket_id),
+        "waive": lambda: actions.waive(db, tenant(), ticket_id, int(number) if number.isdecimal() and len(number) < 6 else 0, typed_text("reason")),
         "edit": lambda: ticket_edit.edit(db, swarm().config, tenant(), ticket_id, _given()),
     }
     return attempt(does[what], f"/tickets/{ticket_id}", lambda error: screens.ticket(ticket_id, error=error, said=typed_text("text"),

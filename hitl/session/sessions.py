@@ -11,7 +11,8 @@ from engine.config import Config
 from engine.errors import BadRequest, NotFound, WrongState
 from engine.git.source import validate_source
 from engine.store.db import Database
-from engine.tickets import steering
+from engine.tickets import actions, session_states
+from engine.tickets.session_states import EDITABLE, OPEN
 from engine.times import NOW
 from hitl.card import sample
 from hitl.card.coverage import lacking
@@ -22,8 +23,6 @@ from hitl.session.seen_card import Base, present_sha256
 from hitl.web import strict_json
 
 NAME_LIMIT, DESCRIPTION_LIMIT = 200, 100_000
-EDITABLE = ("draft", "clarifying", "review")
-OPEN = (*EDITABLE, "approved", "building")
 BY_HAND = "approved in the database"
 
 
@@ -84,7 +83,7 @@ def put_card(db: Database, config: Config, tenant: str, session_id: str, card: A
         row = editable(get(db, tenant, session_id))
         (base or Base()).check(db, row, card)
         version = store_card(db, row, checked, source)
-        move(db, session_id, "review")
+        session_states.move(db, session_id, row["state"], "review")
     return {"version": version, "sha256": checked.sha256, "warnings": checked.warnings}
 
 
@@ -148,8 +147,7 @@ def approve(db: Database, tenant: str, session_id: str, spec_sha256: Any) -> Non
         check_hash(row, current_sha256(row), spec_sha256)
         if row["spec_sha256"] != spec_sha256:  # edited with the sqlite3 shell while in review
             record_version(db, session_id, strict_json.canonical(current_card(row)), spec_sha256, BY_HAND)
-        db.execute(f"update hitl_sessions set approved_sha256 = ?, approved_at = {NOW} where id = ?", (spec_sha256, session_id))
-        move(db, session_id, "approved")
+        session_states.move(db, session_id, "review", "approved", approved_sha256=spec_sha256, approved_at=db.value(f"select {NOW}"))
 
 
 def check_hash(row: sqlite3.Row, present: str, given: Any) -> None:
@@ -163,8 +161,7 @@ def reopen(db: Database, tenant: str, session_id: str) -> None:
     """approved → review. Raises NotFound, WrongState."""
     with db.transaction():
         _expect(get(db, tenant, session_id), ("approved",), "Only an approved session can be reopened")
-        db.execute("update hitl_sessions set approved_sha256 = null, approved_at = null where id = ?", (session_id,))
-        move(db, session_id, "review")
+        session_states.move(db, session_id, "approved", "review", approved_sha256=None, approved_at=None)
 
 
 def cancel(db: Database, tenant: str, session_id: str, reason: str = "Cancelled by a person.") -> None:
@@ -175,10 +172,9 @@ def cancel(db: Database, tenant: str, session_id: str, reason: str = "Cancelled 
         if row["state"] == "cancelled":
             return
         _expect(row, OPEN, "A session that has ended cannot be cancelled")
-        db.execute("update hitl_sessions set reason = ? where id = ?", (reason, session_id))
-        move(db, session_id, "cancelled")
+        session_states.move(db, session_id, row["state"], "cancelled", reason=reason)
         questions.withdraw(db, session_id)
-        steering.cancel_session(db, session_id, reason)
+        actions.cancel_session(db, session_id, reason)
 
 
 def pause(db: Database, tenant: str, session_id: str) -> None:
@@ -187,7 +183,7 @@ def pause(db: Database, tenant: str, session_id: str) -> None:
         row = get(db, tenant, session_id)
         _expect(row, ("building",), "Only a build can be paused")
         if not row["paused"]:
-            steering.pause_session(db, session_id)
+            actions.pause_session(db, session_id)
 
 
 def resume(db: Database, tenant: str, session_id: str) -> None:
@@ -196,14 +192,9 @@ def resume(db: Database, tenant: str, session_id: str) -> None:
         row = get(db, tenant, session_id)
         _expect(row, ("building",), "Only a build can be resumed")
         if row["paused"]:
-            steering.resume_session(db, session_id)
+            actions.resume_session(db, session_id)
 
 
 def _expect(row: sqlite3.Row, states: tuple[str, ...], sentence: str) -> None:
     if row["state"] not in states:
         raise WrongState(f"{sentence}: this one is {row['state']} since {row['updated_at']}.", currentState=row["state"], since=row["updated_at"])
-
-
-def move(db: Database, session_id: str, state: str) -> None:
-    """Inside the transaction that has looked at the state."""
-    db.execute(f"update hitl_sessions set state = ?, updated_at = {NOW} where id = ?", (state, session_id))

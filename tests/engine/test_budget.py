@@ -21,7 +21,7 @@ from engine.job.access import access_for, budget, configured, keys_file, limits_
 from engine.jobs import Budget, Job, Limits, Result
 from engine.loop.fakes import fake_result
 from engine.store.db import Database
-from engine.tickets import answers, requests, steering
+from engine.tickets import actions, answers, requests
 
 USED = {"requests": 2, "input": 80, "output": 10, "cache_read": 10, "cache_write": 0, "total": 100, "money": 0.25, "estimated": 1, "models": {},
         "egress": {"requests": 3, "refused": 1, "sent": 5, "received": 7, "hosts": []}}
@@ -71,7 +71,7 @@ def test_to_stop_fails_what_waits_and_it_can_be_retried(db: Database, config: Co
     drive(engine)
     assert statuses(db, session)["TKT-002"] == "failed" and state(db, session) == "failed"
     assert "a person chose to stop" in db.value("select reason from tickets where id = 'TKT-002'")
-    steering.retry(db, "default", "TKT-002")
+    actions.retry(db, "default", "TKT-002")
     drive(engine)
     assert state(db, session) == "completed"
 

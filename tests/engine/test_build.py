@@ -18,7 +18,7 @@ from engine.git.branches import repository_path
 from engine.host.processes import members
 from engine.loop.loop import SwarmEngine
 from engine.store.db import Database
-from engine.tickets import answers, claims, steering
+from engine.tickets import actions, answers, claims
 from hitl.card import sample
 
 
@@ -191,7 +191,7 @@ def test_cancel_ends_a_run_within_two_seconds_and_leaves_no_process(db: Database
         folder = real.data / "runs" / run
         until(lambda: (folder / "log").exists() and b"begun" in (folder / "log").read_bytes(), what="the agent has begun")
         began = time.monotonic()
-        steering.cancel(db, "default", "TKT-002")
+        actions.cancel(db, "default", "TKT-002")
         until(lambda: db.value("select outcome from runs where id = ?", (run,)) == "cancelled", 5)
         assert time.monotonic() - began < 2.0
         assert list(members(run, folder)) == []

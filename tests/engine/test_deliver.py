@@ -13,7 +13,7 @@ from github_double import GitHubDouble
 from engine.delivery.steps import Deliverer
 from engine.errors import BadRequest, WrongState
 from engine.loop.loop import SwarmEngine
-from engine.tickets import answers, deliveries, settle, steering
+from engine.tickets import actions, answers, deliveries, settle
 from engine.tickets.approved_card import repository_of
 from engine.tickets.delivery_answers import APPROVE, NO_SECRET, RETRY, WITHOUT
 
@@ -294,11 +294,11 @@ def test_a_feature_that_is_opened_again_overtakes_the_delivery(plain):
 
 
 def test_a_cancelled_or_paused_build_is_not_delivered(plain):
-    steering.pause_session(plain.db, plain.session)
+    actions.pause_session(plain.db, plain.session)
     plain.go()
     assert plain.remote_head() is None
-    steering.resume_session(plain.db, plain.session)
-    steering.cancel_session(plain.db, plain.session, "No more.")
+    actions.resume_session(plain.db, plain.session)
+    actions.cancel_session(plain.db, plain.session, "No more.")
     plain.go()
     assert plain.remote_head() is None and plain.ticket()["status"] == "cancelled"
 

@@ -12,7 +12,7 @@ from engine.loop.fakes import FakeBranches, FakeLauncher, fake_result
 from engine.loop.loop import SwarmEngine
 from engine.runtimes import Choice, Fake, FakeOutcome
 from engine.store.db import Database
-from engine.tickets import answers, claims, requests, steering
+from engine.tickets import actions, answers, claims, requests
 
 CHAIN = {"name": "Chain", "features": [{"title": "A"}, {"title": "B", "depends_on": ["A"]}, {"title": "C", "depends_on": ["B"]}]}
 TWO = {"name": "Two", "features": [{"title": "A"}, {"title": "B"}]}
@@ -111,7 +111,7 @@ def test_retrying_a_failed_ticket_reopens_its_build_which_then_completes(db: Dat
     engine = make_engine(db, config, failing("A", failure="permanent", times=1))
     drive(engine)
     assert state(db, session) == "failed"
-    assert steering.retry(db, "default", "TKT-002") == "ready"
+    assert actions.retry(db, "default", "TKT-002") == "ready"
     assert state(db, session) == "building"
     drive(engine)
     assert state(db, session) == "completed"
@@ -211,8 +211,8 @@ def test_a_reviewed_change_is_merged_only_after_a_person_approved_it(db: Databas
     drive(engine)
     assert statuses(db, session) == {"TKT-001": "running", "TKT-002": "in_review", "TKT-003": "in_review"}
     assert branches.merged == []
-    steering.request_changes(db, "default", "TKT-002", "Name it otherwise.")
-    steering.approve(db, "default", "TKT-003")
+    actions.request_changes(db, "default", "TKT-002", "Name it otherwise.")
+    actions.approve(db, "default", "TKT-003")
     drive(engine)
     assert statuses(db, session) == {"TKT-001": "running", "TKT-002": "in_review", "TKT-003": "completed"}
     approved = db.value("select tip_sha from runs where ticket_id = 'TKT-003' and outcome = 'in_review'")
@@ -224,8 +224,8 @@ def test_a_cancelled_ticket_takes_its_dependents_with_it_and_the_rest_completes(
     engine = make_engine(db, config, script=lambda job: FakeOutcome(seconds=60 if job.command[1] == "TKT-002" else 0))
     drive(engine, 6)
     assert statuses(db, session)["TKT-002"] == "running"
-    steering.cancel(db, "default", "TKT-002")
-    assert steering.cancel(db, "default", "TKT-002") == "cancelled"
+    actions.cancel(db, "default", "TKT-002")
+    assert actions.cancel(db, "default", "TKT-002") == "cancelled"
     drive(engine)
     assert statuses(db, session) == {"TKT-001": "completed", "TKT-002": "cancelled", "TKT-003": "cancelled", "TKT-004": "completed"}
     assert (state(db, session), db.value("select outcome from runs where ticket_id = 'TKT-002'")) == ("completed", "cancelled")
@@ -236,7 +236,7 @@ def test_a_dependent_goes_on_without_a_cancelled_ticket_if_the_person_says_so(db
     engine = make_engine(db, config, failing("A", failure="permanent"))
     drive(engine)
     assert state(db, session) == "failed"
-    steering.cancel(db, "default", "TKT-002", go_on_without=True)
+    actions.cancel(db, "default", "TKT-002", go_on_without=True)
     assert state(db, session) == "building"
     drive(engine)
     assert statuses(db, session) == {"TKT-001": "completed", "TKT-002": "cancelled", "TKT-003": "completed", "TKT-004": "completed"}
@@ -245,11 +245,11 @@ def test_a_dependent_goes_on_without_a_cancelled_ticket_if_the_person_says_so(db
 def test_pausing_a_session_starts_nothing_new_and_resuming_goes_on(db: Database, config: Config) -> None:
     session = build(db, config, CHAIN)
     engine = make_engine(db, config)
-    steering.pause_session(db, session)
+    actions.pause_session(db, session)
     drive(engine)
     assert set(statuses(db, session).values()) == {"blocked"}
     assert db.value("select count(*) from runs") == 0
-    steering.resume_session(db, session)
+    actions.resume_session(db, session)
     drive(engine)
     assert state(db, session) == "completed"
 
@@ -313,7 +313,7 @@ def test_a_ticket_of_a_cancelled_session_cannot_be_revived(db: Database, config:
     sessions.cancel(db, "default", session)
     assert set(statuses(db, session).values()) == {"cancelled"}
     with pytest.raises(WrongState):
-        steering.retry(db, "default", "TKT-002")
+        actions.retry(db, "default", "TKT-002")
     by_hand(config, "update tickets set status = 'ready' where id = 'TKT-002'")
     drive(make_engine(db, config), 5)
     assert statuses(db, session)["TKT-002"] == "cancelled" and state(db, session) == "cancelled"
@@ -324,7 +324,7 @@ def test_a_late_result_of_a_cancelled_run_changes_nothing(db: Database, config: 
     engine = make_engine(db, config, script=lambda job: FakeOutcome(seconds=60 if job.command[1] == "TKT-002" else 0))
     drive(engine, 6)
     run = db.one("select * from runs where ticket_id = 'TKT-002'")
-    steering.cancel(db, "default", "TKT-002")
+    actions.cancel(db, "default", "TKT-002")
     assert claims.finish(db, run, "merged", "completed", None) is None
     assert statuses(db, session)["TKT-002"] == "cancelled"
     assert not claims.merging(db, run, "tip")
@@ -336,7 +336,7 @@ def test_cancel_comes_too_late_once_the_merge_has_begun(db: Database, config: Co
     drive(engine, 6)
     assert claims.merging(db, db.one("select * from runs where ticket_id = 'TKT-002'"), "tip")
     with pytest.raises(WrongState):
-        steering.cancel(db, "default", "TKT-002")
+        actions.cancel(db, "default", "TKT-002")
 
 
 def test_without_isolation_commands_of_a_card_wait_for_the_persons_word(db: Database, config: Config) -> None:

@@ -10,7 +10,7 @@ from test_build import completed, feature, integration, running
 from engine.commands.drain import drain
 from engine.config import Config
 from engine.store.db import Database
-from engine.tickets import claims, steering
+from engine.tickets import actions, claims
 from hitl.views.evidence import evidence_view
 
 
@@ -107,11 +107,11 @@ def test_those_that_wait_are_checked_together_and_in_halves_where_that_fails(
     with running(db, config):
         until(lambda: merged(db, "TKT-002"), 30)
         until(lambda: db.value("select count(*) from runs where state = 'running'") == 4, 30)
-        steering.pause_session(db, session)  # nothing new begins, a recheck neither; what runs goes on
+        actions.pause_session(db, session)  # nothing new begins, a recheck neither; what runs goes on
         go.touch()
         until(waiting(db, "TKT-003", "TKT-004", "TKT-005", "TKT-006"), 30, "all four wait")
         assert rechecks(db) == []
-        steering.resume_session(db, session)
+        actions.resume_session(db, session)
         until(lambda: state(db, session) != "building", 60)
     assert files(db, config, session) >= {"a", "b", "c", "d", "e"} - lost and not files(db, config, session) & lost
     assert [outcome for outcome, _ in rechecks(db)] == outcomes
@@ -138,12 +138,12 @@ def test_a_ticket_that_waits_to_be_merged_can_be_cancelled_and_the_rest_lands(db
     session = build(db, several, {"name": "Three", "features": [made("a", checks=("test -e a",)), *others]})
     with running(db, several):
         until(lambda: merged(db, "TKT-002"), 30)
-        steering.pause_session(db, session)
+        actions.pause_session(db, session)
         go.touch()
         until(waiting(db, "TKT-003", "TKT-004"), 30)
-        steering.resume_session(db, session)
+        actions.resume_session(db, session)
         until(lambda: db.value("select 1 from runs where kind = 'recheck' and state = 'running'"), 30, "both are checked")
-        steering.cancel(db, "default", "TKT-003")
+        actions.cancel(db, "default", "TKT-003")
         completed(db, session)
     assert statuses(db, session)["TKT-003"] == "cancelled" and "b" not in files(db, several, session) and "c" in files(db, several, session)
     assert [outcome for outcome, _ in rechecks(db)] == ["stale", "merged"]
@@ -167,11 +167,11 @@ def test_a_waiting_ticket_holds_no_slot(db: Database, several: Config, tmp_path:
     session = start_two(db, config, go)
     with running(db, config) as engine:
         until(lambda: merged(db, "TKT-002"), 30)
-        steering.pause_session(db, session)
+        actions.pause_session(db, session)
         go.touch()
         until(waiting(db, "TKT-003"), 30)
         assert engine.busy_slots() == 0 and not claims.is_paused(db)
         assert drain(db, 0.05) == 0, "nothing runs: whoever shuts down need not wait for a merge"
         claims.set_paused(db, False)
-        steering.resume_session(db, session)
+        actions.resume_session(db, session)
         completed(db, session)

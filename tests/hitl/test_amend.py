@@ -3,7 +3,7 @@ import pytest
 from conftest import build, statuses
 
 from engine.errors import BadRequest, InvalidCard, NotFound, WrongState
-from engine.tickets import claims, settle, steering
+from engine.tickets import actions, claims, settle
 from hitl.amend import proposals
 from hitl.session import sessions
 from hitl.web.strict_json import sha256
@@ -164,7 +164,7 @@ def test_in_a_paused_session_what_is_added_waits(db, config, session):
 
 
 def test_a_feature_that_would_wait_for_a_dropped_one_is_refused(db, config, session):
-    steering.cancel(db, TENANT, A, go_on_without=True)
+    actions.cancel(db, TENANT, A, go_on_without=True)
     with pytest.raises(WrongState, match="was dropped"):
         proposed(db, config, session, add=[{"title": "D", "depends_on": ["A"]}])
     approved(db, config, session, add=[{"title": "D", "depends_on": ["B"]}])

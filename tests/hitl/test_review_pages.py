@@ -14,7 +14,7 @@ from reviewing import SHOP
 from engine.git.branches import repository_path
 from engine.job.prompt import prompt
 from engine.loop.loop import SwarmEngine
-from engine.tickets import review_comments, steering
+from engine.tickets import actions, review_comments
 from hitl.changes import parse as diffs
 
 PATH = "/tickets/TKT-002/changes"
@@ -64,7 +64,7 @@ def test_a_comment_that_is_refused_keeps_its_words(client, tip, work):
     work.hand_over()
     answer = client.post("/tickets/TKT-002/comments", data=sent)
     assert answer.status_code == 409 and "a long thought" in checked(answer).text and "has moved on" in checked(answer).text
-    steering.cancel(work.db, "default", "TKT-002")
+    actions.cancel(work.db, "default", "TKT-002")
     answer = client.post("/tickets/TKT-002/request-changes", data={"tip": "x", "text": "a long thought"})
     assert answer.status_code == 409 and "a long thought" in checked(answer).text
 
@@ -196,7 +196,7 @@ def test_parts_of_the_page_come_alone_for_the_script(client, tip, db):
 
 
 def test_a_ticket_that_is_not_in_review_is_read_only(client, tip, db):
-    steering.approve(db, "default", "TKT-002", tip=tip)
+    actions.approve(db, "default", "TKT-002", tip=tip)
     page = seen(client, PATH)
     assert not [form for form in page.all("form") if "/tickets/" in form.get("action", "") and not form["action"].endswith("/cancel")]
     assert not [attrs for attrs in page.all("a") if "data-comment" in attrs] and "Decimal" in page.text

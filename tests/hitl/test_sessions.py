@@ -6,7 +6,7 @@ import pytest
 
 from engine.config import Config
 from engine.errors import BadRequest, InvalidCard, NotFound, WrongState
-from engine.tickets import steering
+from engine.tickets import actions
 from hitl.card import sample
 from hitl.session import sessions
 from hitl.ticket_generator import start_build
@@ -210,7 +210,7 @@ def test_a_failed_session_builds_again_when_its_ticket_is_retried(db, config, ne
     session_id = building(db, config, new())
     db.execute("update tickets set status = 'failed' where session_id = ?", (session_id,))
     db.execute("update hitl_sessions set state = 'failed' where id = ?", (session_id,))
-    steering.retry(db, TENANT, db.value("select id from tickets where type = 'epic'"))
+    actions.retry(db, TENANT, db.value("select id from tickets where type = 'epic'"))
     assert state(db, session_id) == "building"
 
 

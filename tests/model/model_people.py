@@ -8,7 +8,7 @@ from model_truths import Truths
 
 from engine.errors import SwarmError
 from engine.store.db import Database
-from engine.tickets import answers, claims, steering
+from engine.tickets import actions, answers, claims
 from hitl.session import sessions
 
 BY_HAND = ("ready", "completed", "cancelled", "claimed", "running", "blocked")
@@ -25,14 +25,14 @@ class People(RuleBasedStateMachine):
     @precondition(lambda self: self._tickets())
     @rule(which=number, go_on_without=st.booleans())
     def cancel(self, which: int, go_on_without: bool) -> None:
-        ticket = self._ask(which, self._tickets(), lambda t: steering.cancel(self.web, t["tenant_id"], t["id"], go_on_without=go_on_without))
+        ticket = self._ask(which, self._tickets(), lambda t: actions.cancel(self.web, t["tenant_id"], t["id"], go_on_without=go_on_without))
         if ticket:
             self.truths.steered.add(ticket["id"])
 
     @precondition(lambda self: self._tickets("failed", "completed"))
     @rule(which=number)
     def retry(self, which: int) -> None:
-        ticket = self._ask(which, self._tickets("failed", "completed"), lambda t: steering.retry(self.web, t["tenant_id"], t["id"]))
+        ticket = self._ask(which, self._tickets("failed", "completed"), lambda t: actions.retry(self.web, t["tenant_id"], t["id"]))
         if ticket:
             self.truths.steered.add(ticket["parent_id"] or ticket["id"])  # the integrate run that was under way is in vain
 
@@ -45,14 +45,14 @@ class People(RuleBasedStateMachine):
     @rule(which=number)
     def approve(self, which: int) -> None:
         def approve(ticket: Any) -> None:
-            steering.approve(self.web, ticket["tenant_id"], ticket["id"])
+            actions.approve(self.web, ticket["tenant_id"], ticket["id"])
             self.truths.approved.add(self.eye.value("select approved_tip from tickets where id = ?", (ticket["id"],)))
         self._ask(which, self._tickets("in_review"), approve)
 
     @precondition(lambda self: self._tickets("in_review"))
     @rule(which=number)
     def request_changes(self, which: int) -> None:
-        self._ask(which, self._tickets("in_review"), lambda t: steering.request_changes(self.web, t["tenant_id"], t["id"], "Name it otherwise."))
+        self._ask(which, self._tickets("in_review"), lambda t: actions.request_changes(self.web, t["tenant_id"], t["id"], "Name it otherwise."))
 
     @precondition(lambda self: self.truths.sizes)
     @rule(which=number, what=st.sampled_from(("pause", "pause_engine", "resume", "resume_engine", "cancel_session")))

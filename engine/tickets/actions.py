@@ -1,11 +1,17 @@
-"""What a person does to tickets and builds: retry, cancel, pause, resume."""
+"""What a person does to the tickets of a build: retry, cancel, stop, tell, waive, approve, ask for changes; and to the build: pause, resume, cancel."""
+import json
 from typing import Any
 
 from engine.errors import BadRequest, WrongState
+from engine.jobs import criteria_of
 from engine.store.db import Database
 from engine.tickets import requests, review_comments, settle
 from engine.tickets.states import UNDONE, change, get, is_merging
+from engine.tickets.steers import note
 from engine.times import NOW
+
+REASON_LIMIT, MESSAGE_LIMIT = 1000, 20_000  # characters
+STOPPED = "A person stopped its run. What it had not handed over is gone, its log is kept: retry it, change it, or drop it."
 
 
 def retry(db: Database, tenant: str, ticket_id: str) -> str:
@@ -46,6 +52,69 @@ def cancel(db: Database, tenant: str, ticket_id: str, reason: str = "Cancelled b
             settle.reopen(db, ticket["session_id"])  # what kept the build from ending well is gone
         settle.session(db, ticket["session_id"])
     return "cancelled"
+
+
+def stop(db: Database, tenant: str, ticket_id: str) -> None:
+    """Ends the run of a ticket, which then waits for a person. Raises NotFound; WrongState where nothing runs, or the merge has begun."""
+    with db.transaction():
+        ticket = get(db, tenant, ticket_id)
+        if ticket["type"] == "epic":
+            raise WrongState(f"{ticket_id} is the epic of a build: pause or cancel the session instead.", currentState=ticket["status"])
+        if ticket["status"] not in ("claimed", "running") or is_merging(db, ticket_id):
+            why = "its merge has begun" if is_merging(db, ticket_id) else f"it is {ticket['status'].replace('_', ' ')}"
+            raise WrongState(f"{ticket_id} has no run that could be stopped: {why}.", currentState=ticket["status"], since=ticket["updated_at"])
+        run = db.value("select id from runs where ticket_id = ? and ended_at is null", (ticket_id,))
+        change(db, "failed", "id = :id", {"id": ticket_id}, reason=STOPPED)
+        requests.open_failed(db, ticket, run, STOPPED)
+        note(db, ticket, "stopped", STOPPED)
+        settle.session(db, ticket["session_id"])
+
+
+def tell(db: Database, tenant: str, ticket_id: str, text: str) -> None:
+    """A message for the ticket's next attempt, which has it in its prompt. Raises NotFound, BadRequest, WrongState for a ticket that is done
+    and for an epic, whose runs have no agent."""
+    text = _text(text, MESSAGE_LIMIT, "Say something")
+    with db.transaction():
+        ticket = get(db, tenant, ticket_id)
+        if ticket["type"] == "epic":
+            raise WrongState(f"{ticket_id} is the epic of a build: no agent works on it. Tell one of its features.", currentState=ticket["status"])
+        if ticket["status"] in ("completed", "cancelled"):
+            raise WrongState(f"{ticket_id} is {ticket['status']}: there is no attempt that could be told.", currentState=ticket["status"],
+                             since=ticket["updated_at"])
+        note(db, ticket, "message", text)
+
+
+def waive(db: Database, tenant: str, ticket_id: str, number: int, reason: str) -> None:
+    """The check of criterion `number` (from 1) is not run any more; the reason is kept with it, for the notes. A failed ticket goes again.
+
+    Raises NotFound, BadRequest, WrongState while a run is under way or when it is merged or dropped."""
+    reason = _text(reason, REASON_LIMIT, "Say why the criterion is waived")
+    with db.transaction():
+        ticket = get(db, tenant, ticket_id)
+        check_open(ticket)
+        criteria = criteria_of(ticket["acceptance_criteria"])
+        if not 1 <= number <= len(criteria):
+            raise BadRequest(f"{ticket_id} has {len(criteria)} criteria: there is no number {number}.")
+        items = json.loads(ticket["acceptance_criteria"])
+        items = [item for item in items if isinstance(item, (str, dict))]  # as criteria_of counts them
+        item = items[number - 1]
+        items[number - 1] = {**(item if isinstance(item, dict) else {"text": item}), "waived": reason}
+        db.execute(f"update tickets set acceptance_criteria = ?, updated_at = {NOW} where id = ?", (json.dumps(items, ensure_ascii=False), ticket_id))
+        note(db, ticket, "waived", f"{criteria[number - 1].text}: {reason}")
+        go_again(db, tenant, ticket)
+
+
+def check_open(ticket: Any) -> None:
+    """Raises WrongState for a ticket that cannot be changed now."""
+    if ticket["status"] in ("claimed", "running", "completed", "cancelled", "in_review"):
+        why = "stop its run first" if ticket["status"] in ("claimed", "running") else "it is too late to change it"
+        raise WrongState(f"{ticket['id']} is {ticket['status'].replace('_', ' ')}: {why}.", currentState=ticket["status"], since=ticket["updated_at"])
+
+
+def go_again(db: Database, tenant: str, ticket: Any) -> None:
+    """What was changed about a failed ticket was changed so that it is tried again."""
+    if ticket["status"] == "failed":
+        retry(db, tenant, ticket["id"])
 
 
 def approve(db: Database, tenant: str, ticket_id: str, by: str = "you", tip: str | None = None) -> str:
@@ -103,3 +172,10 @@ def resume_session(db: Database, session_id: str) -> None:
 
 def _wrong(ticket: Any, sentence: str) -> WrongState:
     return WrongState(sentence, currentState=ticket["status"], since=ticket["updated_at"])
+
+
+def _text(text: object, most: int, ask: str) -> str:
+    found = text.strip() if isinstance(text, str) else ""
+    if not found or len(found) > most:
+        raise BadRequest(f"{ask}, in 1 to {most:,} characters.")
+    return found

@@ -16,7 +16,7 @@ from engine.job.prompt import prompt
 from engine.jobs import criteria_of
 from engine.runtimes import FakeOutcome
 from engine.store.db import Database
-from engine.tickets import decisions, steering
+from engine.tickets import actions, steers
 from engine.tickets.states import change
 from hitl.views.notes import notes_markdown
 
@@ -44,7 +44,7 @@ def test_a_waived_check_is_not_run_and_the_reason_is_in_the_notes(db: Database, 
     session = build(db, bubble, CARD)
     with running(db, bubble):
         until(lambda: ticket(db)["status"] == "failed")
-        decisions.waive(db, "default", TICKET, 1, "The word does not matter.")
+        actions.waive(db, "default", TICKET, 1, "The word does not matter.")
         until(lambda: ticket(db)["status"] == "completed")
     runs = db.all("select outcome, checks from runs where ticket_id = ? order by seq", (TICKET,))
     assert [(run["outcome"], len(json.loads(run["checks"]))) for run in runs] == [("failed", 1), ("merged", 0)]
@@ -83,7 +83,7 @@ def test_a_ticket_of_the_product_that_a_person_edited_is_no_longer_the_products(
 @pytest.mark.parametrize("what, body", [("waive", {"criterion": 1, "reason": "x"}), ("edit", {"title": "x"}), ("stop", {})])
 def test_what_is_done_is_not_decided_again(db: Database, config: Config, client: FlaskClient, what: str, body: dict) -> None:
     build(db, config, CARD)
-    steering.cancel(db, "default", TICKET)
+    actions.cancel(db, "default", TICKET)
     assert client.post(f"/api/tickets/{TICKET}/{what}", json=body).status_code == 409
     assert client.post(f"/api/tickets/{TICKET}/message", json={"text": "hello"}).status_code == 409
 
@@ -104,7 +104,7 @@ def test_a_stopped_run_is_gone_within_two_seconds_and_its_log_is_kept(db: Databa
         log = bubble.data / "runs" / run["id"] / "log"
         until(lambda: log.exists() and b"\nbegun" in log.read_bytes())
         began = time.monotonic()
-        decisions.stop(db, "default", TICKET)
+        actions.stop(db, "default", TICKET)
         until(lambda: db.value("select ended_at from runs where id = ?", (run["id"],)), 2.0, "the run ends")
         assert time.monotonic() - began < 2.0
     assert b"begun" in log.read_bytes() and subprocess.run(["pgrep", "-f", "sleep 987654"], capture_output=True).returncode == 1
@@ -117,7 +117,7 @@ def test_a_stopped_run_is_gone_within_two_seconds_and_its_log_is_kept(db: Databa
 def test_what_does_not_run_cannot_be_stopped(db: Database, config: Config) -> None:
     build(db, config, CARD)
     with pytest.raises(WrongState, match="has no run that could be stopped: it is blocked"):
-        decisions.stop(db, "default", TICKET)
+        actions.stop(db, "default", TICKET)
 
 
 def test_a_message_is_in_the_next_prompt_and_says_to_which_run_it_was_told(db: Database, config: Config, client: FlaskClient) -> None:
@@ -129,9 +129,9 @@ def test_a_message_is_in_the_next_prompt_and_says_to_which_run_it_was_told(db: D
     time.sleep(0.002)
     db.execute("insert into runs (id, ticket_id, session_id, kind, claim_token, claimed_by, run_no) select 'r', id, session_id, 'feature', 't', 'e', 1"
                " from tickets where id = ?", (TICKET,))
-    assert decisions.steers(db, TICKET)[0]["told"] is None, "it may still come to nothing"
+    assert steers.of_ticket(db, TICKET)[0]["told"] is None, "it may still come to nothing"
     db.execute("update runs set started_at = created_at")
-    assert (decisions.steers(db, TICKET)[0]["told"], decisions.steers(db, TICKET)[0]["note"]) == (1, "told to run 1")
+    assert (steers.of_ticket(db, TICKET)[0]["told"], steers.of_ticket(db, TICKET)[0]["note"]) == (1, "told to run 1")
     assert client.post(f"/api/tickets/{TICKET}/message", json={"text": " "}).status_code == 400
 
 
@@ -153,11 +153,11 @@ def test_what_a_run_that_ends_well_did_not_hear_is_marked_and_told_when_it_runs_
     assert "it came too late, the ticket was merged" in client.get(f"/tickets/{TICKET}/history").text
     assert "(read by no run: it came too late, the ticket was merged)" in notes_markdown(db, "default", session)
     assert client.post(f"/tickets/{TICKET}/retry").status_code == 303
-    assert not decisions.steers(db, TICKET)[0]["late"] and "What you said came" not in client.get(f"/tickets/{TICKET}").text
+    assert not steers.of_ticket(db, TICKET)[0]["late"] and "What you said came" not in client.get(f"/tickets/{TICKET}").text
     assert "Use <b>tabs</b>." in prompt(db, ticket(db))
     time.sleep(0.002)
     until(lambda: engine.tick() or ticket(db)["status"] == "completed")
-    assert decisions.steers(db, TICKET)[0]["told"] == 2 and ticket(db)["status"] == "completed"
+    assert steers.of_ticket(db, TICKET)[0]["told"] == 2 and ticket(db)["status"] == "completed"
 
 
 def test_a_run_that_only_merges_what_was_approved_reads_no_message(db: Database, config: Config) -> None:
@@ -165,13 +165,13 @@ def test_a_run_that_only_merges_what_was_approved_reads_no_message(db: Database,
     engine = make_engine(db, config)
     drive(engine)
     assert ticket(db)["status"] == "in_review"
-    decisions.tell(db, "default", TICKET, "And tabs.")
-    assert decisions.steers(db, TICKET)[0]["note"].endswith("if you ask for changes")
+    actions.tell(db, "default", TICKET, "And tabs.")
+    assert steers.of_ticket(db, TICKET)[0]["note"].endswith("if you ask for changes")
     time.sleep(0.002)
-    steering.approve(db, "default", TICKET)
+    actions.approve(db, "default", TICKET)
     drive(engine)
     assert ticket(db)["status"] == "completed" and db.value("select count(*) from runs where ticket_id = ?", (TICKET,)) == 2
-    assert decisions.steers(db, TICKET)[0]["late"]
+    assert steers.of_ticket(db, TICKET)[0]["late"]
 
 
 def test_nobody_works_on_an_epic_that_could_be_told(db: Database, config: Config, client: FlaskClient) -> None:
