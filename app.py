@@ -54,7 +54,7 @@ def start_engine(app: Flask, where: str | None = None) -> bool:
     why_not = check_git()
     if why_not:
         raise Refused(why_not)
-    choose(swarm.config.runtime, swarm.config.machine)  # says now, and not in a thread, that a runtime asked for cannot run
+    choose(swarm.config.runtime, swarm.config.vm)  # says now, and not in a thread, that a runtime asked for cannot run
     return swarm.slot.start(where or f"{swarm.config.host}:{swarm.config.port}")
 
 

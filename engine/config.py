@@ -9,7 +9,7 @@ from typing import Any
 from engine import crash
 from engine import setting_values as values
 from engine.errors import Refused
-from engine.jobs import Machine
+from engine.jobs import VmSpec
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -129,8 +129,8 @@ class Config:
         return self.data / "images" / self.vm_image
 
     @property
-    def machine(self) -> Machine:
-        return Machine(str(self.image), self.vm_memory_mb, self.vm_cpus, self.vm_disk_mb, self.vm_templates == "on", self.vm_boot_seconds)
+    def vm(self) -> VmSpec:
+        return VmSpec(str(self.image), self.vm_memory_mb, self.vm_cpus, self.vm_disk_mb, self.vm_templates == "on", self.vm_boot_seconds)
 
     def described(self, env: Mapping[str, str] = os.environ) -> list[dict]:
         """For people: [{name, value, source, meaning}], in the order of this file. Of a secret only whether it is set."""

@@ -29,7 +29,7 @@ class Limits(NamedTuple):
     processes: int
 
 
-class Machine(NamedTuple):
+class VmSpec(NamedTuple):
     """The virtual machine that a run gets where it gets one. image: the folder of its image. disk_mb: swap space, on the host's disk.
     templates: whether it may be a clone of one that was booted before."""
 
@@ -127,7 +127,7 @@ class Job(NamedTuple):
     limits: Limits
     criteria: tuple[Criterion, ...] = ()
     source: Source | None = None
-    machine: Machine | None = None
+    vm: VmSpec | None = None
     access: Access | None = None   # None: no gateway is needed
     means: AgentSetup = AgentSetup()
     waiting: tuple[Change, ...] = ()   # of a recheck run: what is to be merged, in this order
@@ -139,10 +139,10 @@ class Job(NamedTuple):
     @classmethod
     def read(cls, folder: Path) -> "Job":
         values = json.loads((folder / "job.json").read_text(encoding="utf-8"))
-        source, access, machine = values.pop("source"), values.pop("access", None), values.pop("machine", None)
+        source, access, vm = values.pop("source"), values.pop("access", None), values.pop("vm", None)
         waiting, landed = (tuple(Change(criteria=_criteria(change.pop("criteria")), **change) for change in values.pop(name, ()))
                            for name in ("waiting", "landed"))
-        return cls(machine=Machine(**machine) if machine else None, means=AgentSetup(**values.pop("means", {})), limits=Limits(**values.pop("limits")),
+        return cls(vm=VmSpec(**vm) if vm else None, means=AgentSetup(**values.pop("means", {})), limits=Limits(**values.pop("limits")),
                    criteria=_criteria(values.pop("criteria")), waiting=waiting, landed=landed,
                    source=Source(source["url"], source["base_branch"], tuple(source["protocols"])) if source else None,
                    access=Access(hosts=tuple(access.pop("hosts")), budget=Budget(**access.pop("budget")), **access) if access else None, **values)
@@ -172,7 +172,7 @@ class Result:
         self.phases: dict[str, float] = {}
         self.said: dict[str, Any] = {}  # by the agent, of itself: session, tokens, message; {}: nothing
         self.usage: dict[str, Any] = {}  # of models and of the network, as engine/gateway/serving.py has it; {}: no gateway
-        self.machine: dict[str, Any] = {}  # {accelerator, memory_mb, cpus, clone, boots, boot_ms: the longest}; {}: no VM
+        self.vm: dict[str, Any] = {}  # {accelerator, memory_mb, cpus, clone, boots, boot_ms: the longest}; {}: no VM
         self.wait: float = 0.0  # seconds that a model's provider asks to be left alone
         self.merged: list[dict[str, str]] = []  # of a recheck run: [{run, merge: the merge commit}], from base to tip
         self.conflicts: list[dict[str, Any]] = []  # [{run, sentence, paths, detail}], with the base

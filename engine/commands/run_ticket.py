@@ -27,7 +27,7 @@ COMPLETED, FAILED, REFUSED = 0, 1, 2
 
 def run_ticket(db: Database, config: Config, ticket_id: str) -> int:
     """Claims and runs the ticket, once. -> exit code. Raises Refused with the reason why it may not run now, NotFound."""
-    choice = choose(config.runtime, config.machine)
+    choice = choose(config.runtime, config.vm)
     owner = f"cli-{uuid.uuid4().hex[:12]}"
     lock = OwnerLock(config, owner)
     try:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from engine.errors import Refused, RunFailure
-from engine.jobs import Limits, Machine
+from engine.jobs import Limits, VmSpec
 from engine.runtimes.base import SandboxJob
 from engine.runtimes.qemu import Qemu
 from engine.runtimes.qemu.image import Image
@@ -47,11 +47,11 @@ def attempt(image: Image, patience: float) -> tuple[str | None, float]:
         fcntl.flock(lock, fcntl.LOCK_EX)
         limits = Limits(patience, patience, patience, 1, 64, 512, 64)
         job = SandboxJob(f"trial-{os.getpid()}", ("/bin/sh", "-c", COMMAND), places["in"], places["out"], places["work"], {}, limits, log, lock)
-        runtime = Qemu(Machine(str(image.folder), templates=False))
+        runtime = Qemu(VmSpec(str(image.folder), templates=False))
         handle = None
         try:
             handle = runtime.start(job)
-            code, seconds = _end(runtime, handle, patience), handle["machine"].get("boot_ms", 0) / 1000
+            code, seconds = _end(runtime, handle, patience), handle["vm"].get("boot_ms", 0) / 1000
             said = Path(folder, "log").read_text(errors="replace").strip()[-200:]
         except RunFailure as failure:
             said = Path(folder, "log").read_text(errors="replace").strip()[-200:]

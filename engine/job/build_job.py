@@ -27,7 +27,7 @@ def job_for(db: Database, config: Config, run: Any, ticket: Any, session: Any, r
         integration=own_branch(epic), branch=own_branch(ticket), runtime=runtime, agent=agent.name,
         prompt=prompt(db, ticket, workflow) if run["kind"] == "feature" else "", criteria=criteria_of(ticket["acceptance_criteria"]),
         limits=limits(config, workflow), source=_source(db, config, session) if run["kind"] == "prepare" else None,
-        machine=config.machine if runtime == Qemu.name else None, access=access_for(db, config, session, run["kind"], agent),
+        vm=config.vm if runtime == Qemu.name else None, access=access_for(db, config, session, run["kind"], agent),
         means=means(db, config, run, ticket, runtime, agent, hooks_of(config, session, runtime, workflow)))
 
 

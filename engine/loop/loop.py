@@ -40,7 +40,7 @@ class SwarmEngine:
         self.id = uuid.uuid4().hex[:12]
         self.launcher = launcher or ProcessLauncher(config)
         self.reaper = Reaper(db, config, self.launcher, branches or GitBranches(config))
-        self.choice = choice or choose(config.runtime, config.machine)
+        self.choice = choice or choose(config.runtime, config.vm)
         self._may_choose = choice is None
         self.waker = Waker(db, self.launcher)
         self.couriers = Couriers(db, config, self._note, self.waker.wake)
@@ -138,7 +138,7 @@ class SwarmEngine:
             return
         point("after-claim")
         if self.choice.fallback and self._may_choose:
-            self.choice = choose(self.config.runtime, self.config.machine)  # isolation may have been installed meanwhile
+            self.choice = choose(self.config.runtime, self.config.vm)  # isolation may have been installed meanwhile
         with self._together():
             for run in claimed:
                 event("claimed", ticket=run["ticket_id"], run=run["id"], attempt=run["run_no"], kind=run["kind"])

@@ -42,7 +42,7 @@ class Gauge:
             raise self._too_much_memory()
 
     def _look_at_processes(self) -> None:
-        if "machine" in self.handle:  # a virtual machine has the memory that it was given, and counts its own processes
+        if "vm" in self.handle:  # a virtual machine has the memory that it was given, and counts its own processes
             return
         table = self._table()
         if sum(one.threads for one in table.values()) > self.limits.processes:

@@ -60,16 +60,16 @@ class Run:
         if self.handle is not None:
             cgroups.kill(self.job.run)  # at once, and no more forks
             self.runtime.stop(self.handle)
-            self._note_machine(self.handle)
+            self._note_vm(self.handle)
             self.handle = None
 
-    def _note_machine(self, handle: Handle) -> None:
+    def _note_vm(self, handle: Handle) -> None:
         """What the virtual machine was, and how long it took to come up: of several, the longest; phases: all of that."""
-        if "machine" in handle:
-            before, took = self.result.machine, handle["machine"].get("boot_ms", 0)
+        if "vm" in handle:
+            before, took = self.result.vm, handle["vm"].get("boot_ms", 0)
             self.result.phases["boot"] = self.result.phases.get("boot", 0.0) + took
-            self.result.machine = {**handle["machine"], "boots": before.get("boots", 0) + 1, "boot_ms": max(took, before.get("boot_ms", 0)),
-                                   "clone": handle["machine"]["clone"] and before.get("clone", True)}
+            self.result.vm = {**handle["vm"], "boots": before.get("boots", 0) + 1, "boot_ms": max(took, before.get("boot_ms", 0)),
+                                   "clone": handle["vm"]["clone"] and before.get("clone", True)}
 
 
 def run_sandbox(run: Run, script: str, inputs: Path, outputs: Path, environment: dict[str, str], output: Output, bounds: Bounds,
@@ -116,9 +116,9 @@ def run_sandbox(run: Run, script: str, inputs: Path, outputs: Path, environment:
 
 def _outer(job: Job) -> Limits:
     """What the kernel holds the sandbox to from outside. A virtual machine has what it was given; QEMU needs some threads of its own."""
-    if job.machine is None:
+    if job.vm is None:
         return job.limits
-    return job.limits._replace(memory_mb=max(job.limits.memory_mb, job.machine.memory_mb), processes=max(job.limits.processes, QEMU_THREADS))
+    return job.limits._replace(memory_mb=max(job.limits.memory_mb, job.vm.memory_mb), processes=max(job.limits.processes, QEMU_THREADS))
 
 
 def _take_lock(path: Path) -> int:

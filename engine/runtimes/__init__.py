@@ -3,7 +3,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from engine.errors import Refused
-from engine.jobs import Machine
+from engine.jobs import VmSpec
 from engine.runtimes.base import Handle, Runtime, SandboxJob
 from engine.runtimes.bubblewrap import Bubblewrap
 from engine.runtimes.fake import Fake, FakeOutcome
@@ -30,17 +30,17 @@ class Choice(NamedTuple):
         return self.runtime.most() if isinstance(self.runtime, Qemu) else None
 
 
-def make(name: str, machine: Machine | None = None) -> Runtime:
-    """machine: what a virtual machine is like here; the other runtimes need none."""
-    return Qemu(machine) if name == Qemu.name else RUNTIMES[name]()
+def make(name: str, vm: VmSpec | None = None) -> Runtime:
+    """vm: what a virtual machine is like here; the other runtimes need none."""
+    return Qemu(vm) if name == Qemu.name else RUNTIMES[name]()
 
 
-def choose(setting: str, machine: Machine | None = None) -> Choice:
+def choose(setting: str, vm: VmSpec | None = None) -> Choice:
     """The runtime for a setting: a name, or 'auto'. Raises Refused when the named one, or none at all, can run here."""
     if setting != "auto":
         if setting not in RUNTIMES:
             raise Refused(f"There is no runtime {setting!r}. The runtimes are: auto, {', '.join(RUNTIMES)}.")
-        runtime = make(setting, machine)
+        runtime = make(setting, vm)
         reason = runtime.probe()
         if reason:
             raise Refused(f"The runtime {setting} cannot run here. {reason}")
@@ -48,7 +48,7 @@ def choose(setting: str, machine: Machine | None = None) -> Choice:
     passed_over: list[tuple[str, str]] = []
     for name in BEST_FIRST:
         if name in RUNTIMES:
-            runtime = make(name, machine)
+            runtime = make(name, vm)
             reason = runtime.probe()
             if reason is None:
                 return Choice(runtime, passed_over, fallback=name == FALLBACK)

@@ -88,7 +88,7 @@ def limited(command: tuple[str, ...], limits: Limits, processes: int) -> list[st
             str(processes + SPARE), *command]
 
 
-def places(job: SandboxJob, inputs: str, outputs: str, work: str, gateway: str = "") -> dict[str, str]:
+def sandbox_paths(job: SandboxJob, inputs: str, outputs: str, work: str, gateway: str = "") -> dict[str, str]:
     """The environment inside, but for PATH, HOME and TMPDIR: what the host has set does not reach the sandbox. gateway: as relay.py
     takes it, for a sandbox that has one."""
     return {"LANG": "C.UTF-8", "TERM": "dumb", "TZ": "UTC", "GIT_TERMINAL_PROMPT": "0", "GIT_PAGER": "cat", "GIT_CONFIG_NOSYSTEM": "1",

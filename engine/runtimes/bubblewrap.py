@@ -10,7 +10,7 @@ from typing import ClassVar
 from engine.errors import Transient
 from engine.host.processes import RUN_VARIABLE, sweep
 from engine.jobs import Limits
-from engine.runtimes.base import TOOLS, Children, Handle, SandboxJob, kill_process, limited, places, start_time
+from engine.runtimes.base import TOOLS, Children, Handle, SandboxJob, kill_process, limited, sandbox_paths, start_time
 
 IN, OUT, WORK, HOME, GATEWAY = "/in", "/out", "/work", "/home/agent", "/gateway.sock"
 ETC = {"passwd": "root:x:0:0:root:/:/bin/sh\nagent:x:1000:1000:agent:/home/agent:/bin/sh\n",
@@ -57,7 +57,7 @@ class Bubblewrap:
             status = os.readlink(f"/proc/self/fd/{job.lock}")
             argv = _argv(program, job, files)
             # The environment goes by the process, not by --setenv: argv is for everybody to read.
-            environment = {**places(job, IN, OUT, WORK, f"unix:{GATEWAY}"), "HOME": HOME, "TMPDIR": "/tmp", "USER": "agent", "LOGNAME": "agent",
+            environment = {**sandbox_paths(job, IN, OUT, WORK, f"unix:{GATEWAY}"), "HOME": HOME, "TMPDIR": "/tmp", "USER": "agent", "LOGNAME": "agent",
                            "PATH": "/usr/local/bin:/usr/bin:/bin"}
             handle = self._children.spawn(argv, job, environment, (*files, job.lock))
         finally:

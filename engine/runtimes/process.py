@@ -9,7 +9,7 @@ from engine.errors import Transient
 from engine.host.folders import measure
 from engine.host.proc import pids, usage
 from engine.host.processes import sweep
-from engine.runtimes.base import Children, Handle, SandboxJob, limited, places
+from engine.runtimes.base import Children, Handle, SandboxJob, limited, sandbox_paths
 
 PR_SET_CHILD_SUBREAPER = 36
 LOOK_FILES = 1_000_000  # beyond that, the work tree is full
@@ -34,7 +34,7 @@ class Process:
         home, temporary, work = (job.work / name for name in ("home", "tmp", "tree"))
         for folder in (home, temporary, work):
             folder.mkdir(parents=True, exist_ok=True)
-        environment = {**places(job, str(job.inputs), str(job.outputs), str(work), f"unix:{job.gateway}"), "HOME": str(home), "TMPDIR": str(temporary),
+        environment = {**sandbox_paths(job, str(job.inputs), str(job.outputs), str(work), f"unix:{job.gateway}"), "HOME": str(home), "TMPDIR": str(temporary),
                        "SWARM_TOOLS": str(job.tools or ""), "PATH": os.environ.get("PATH", "/usr/local/bin:/usr/bin:/bin")}
         self._others = _children_of_this_process()
         argv = limited(job.command, job.limits, job.limits.processes + _tasks_of_this_user())

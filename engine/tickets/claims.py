@@ -183,7 +183,7 @@ def _said(result: Result | None) -> tuple[str | None, ...]:
     if result is None:
         return (None,) * len(_COLUMNS)
     return (result.base, result.tip, encode(result.checks), encode(result.phases),
-            *(encode(value) if value else None for value in (result.usage, result.machine, result.said)))
+            *(encode(value) if value else None for value in (result.usage, result.vm, result.said)))
 
 
 def busy_slots(db: Database) -> int:

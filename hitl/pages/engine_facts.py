@@ -65,7 +65,7 @@ def runtimes() -> list[dict[str, Any]]:
 
 def image() -> dict[str, Any]:
     """The virtual machines' image: {name, facts: [(name, value)], packages: [(name, version)], why_not}."""
-    found = described(swarm().config.machine)
+    found = described(swarm().config.vm)
     if found["why_not"]:
         return {"name": found["name"], "facts": [], "packages": [], "why_not": found["why_not"]}
     layered = [("Laid over it", found["layered"])] if found["layered"] else []
@@ -73,8 +73,8 @@ def image() -> dict[str, Any]:
     return {"name": found["name"], "why_not": None, "packages": sorted(found["packages"].items()), "facts": [
         ("Age", f"{duration(found['age'])}, built {found['built']}"), ("Accelerator", f"{found['accelerator']}: {found['why']}"),
         ("Test boot", f"{found['boot_seconds']:.1f} s"), ("System", f"Debian {found['suite']}, kernel {found['kernel']}, {size(found['bytes'])}"), *layered,
-        ("Each machine", each), ("At once", f"{number(found['most'], 'machine')} at most, by this host's memory"),
-        ("Start", "clones of a booted machine" if found["templates"] else "each boots")]}
+        ("Each VM", each), ("At once", f"{number(found['most'], 'VM')} at most, by this host's memory"),
+        ("Start", "clones of a booted VM" if found["templates"] else "each boots")]}
 
 
 def agents() -> list[dict[str, Any]]:

@@ -132,9 +132,9 @@ def is_stoppable(found: dict[str, Any]) -> bool:
     return found["type"] != "epic" and found["status"] in ("claimed", "running")
 
 
-def machine(each: dict[str, Any]) -> list[str]:
+def vm(each: dict[str, Any]) -> list[str]:
     """Of a run in virtual machines, once it has ended: what they were."""
-    of = each["machine"]
+    of = each["vm"]
     if not of:
         return []
     how = "cloned" if of.get("clone") else "booted"
@@ -146,7 +146,7 @@ def details(found: dict[str, Any], each: dict[str, Any] | None) -> list[tuple[st
     """The facts beside a ticket: [(name, value, kind)]."""
     shown: list[tuple[str, Any, str]] = []
     if each:
-        shown += [("Sandbox", " ".join([each["runtime"] or "–", *machine(each)]), ""), ("Agent", each["agent"] or "–", "")]
+        shown += [("Sandbox", " ".join([each["runtime"] or "–", *vm(each)]), ""), ("Agent", each["agent"] or "–", "")]
     elif found["agent"]:
         shown.append(("Agent", found["agent"], ""))
     if found["branch_name"]:

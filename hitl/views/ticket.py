@@ -68,7 +68,7 @@ def ticket_dict(row: sqlite3.Row) -> dict[str, Any]:
 
 
 def run_dict(row: sqlite3.Row) -> dict[str, Any]:
-    return {**_visible(row), "checks": parsed(row["checks"], []), "phases": parsed(row["phases"], {}), "machine": parsed(row["machine"], {}),
+    return {**_visible(row), "checks": parsed(row["checks"], []), "phases": parsed(row["phases"], {}), "vm": parsed(row["machine"], {}),
             "said": parsed(row["said"], {}), "usage": used.told(parsed(row["usage"], {})) if row["usage"] else None}
 
 

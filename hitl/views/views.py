@@ -145,7 +145,7 @@ def health_view(swarm: Any) -> dict[str, Any]:
 
 def engine_view(swarm: Any) -> dict[str, Any]:
     """engine_state, the image and the settings."""
-    return {**engine_state(swarm), "image": described(swarm.config.machine), "settings": settings_view(swarm.config)}
+    return {**engine_state(swarm), "image": described(swarm.config.vm), "settings": settings_view(swarm.config)}
 
 
 def settings_view(config: Config) -> list[dict[str, Any]]:

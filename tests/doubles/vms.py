@@ -15,7 +15,7 @@ from engine.errors import Refused
 from engine.host.processes import take_lock
 from engine.image.build import Plan, build
 from engine.image.initrd import GUEST, archive
-from engine.jobs import Machine
+from engine.jobs import VmSpec
 from engine.runtimes.qemu.image import INITRD, Image
 
 FOLDER = "VM_TEST_IMAGES"  # where images are kept between runs of the tests; default: data/images of this checkout
@@ -51,9 +51,9 @@ def vm_image() -> Path:
     return folder
 
 
-def machine(templates: bool = True) -> Machine:
+def vm_spec(templates: bool = True) -> VmSpec:
     """A small one."""
-    return Machine(str(vm_image()), memory_mb=512, disk_mb=512, templates=templates)
+    return VmSpec(str(vm_image()), memory_mb=512, disk_mb=512, templates=templates)
 
 
 def furnish(config: Config) -> Config:
@@ -63,7 +63,7 @@ def furnish(config: Config) -> Config:
     return replace(config, runtime="qemu", vm_memory_mb=512, vm_disk_mb=512, slots=2, synchronous="NORMAL", poll_seconds=0.5)
 
 
-def hostile(folder: Path, change: Callable[[str], str]) -> Machine:
+def hostile(folder: Path, change: Callable[[str], str]) -> VmSpec:
     """A machine of an image whose own system is not ours any more: `change` rewrites what PID 1 does."""
     folder.mkdir()
     image = Image.read(vm_image())
@@ -76,4 +76,4 @@ def hostile(folder: Path, change: Callable[[str], str]) -> Machine:
     initrd = (image.folder / INITRD).read_bytes() + archive([("main", 0o100644, changed.encode(), (0, 0))])
     (folder / INITRD).write_bytes(initrd)
     replace(image, folder=folder, files={**image.files, INITRD: {"sha256": "", "bytes": len(initrd)}}).write()
-    return Machine(str(folder), memory_mb=512, disk_mb=512, templates=False)
+    return VmSpec(str(folder), memory_mb=512, disk_mb=512, templates=False)

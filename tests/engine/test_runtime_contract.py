@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from conftest import require, until
-from vms import machine
+from vms import vm_spec
 
 from engine.config import ROOT
 from engine.errors import Refused
@@ -36,7 +36,7 @@ class Bench:
 
     def __post_init__(self) -> None:
         self.runtime: Runtime = (Fake(lambda job: self.script(job)) if self.name == "fake"
-                                 else make(self.name, machine() if self.name == "qemu" else None))
+                                 else make(self.name, vm_spec() if self.name == "qemu" else None))
         self.inputs, self.outputs, self.lock = self.folder / "in", self.folder / "out", self.folder / "sandbox.lock"
         for folder in (self.inputs, self.outputs):
             folder.mkdir()

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 from test_runtime_contract import Bench
-from vms import machine
+from vms import vm_spec
 
 from engine.runtimes import make
 
@@ -15,7 +15,7 @@ def bench(tmp_path: Path) -> Bench:
 
 
 def test_a_machine_boots_and_runs_a_job_as_an_unprivileged_user_without_a_network(bench: Bench) -> None:
-    bench.runtime = make("qemu", machine(templates=False))
+    bench.runtime = make("qemu", vm_spec(templates=False))
     (bench.inputs / "question").write_text("six by nine")
     before = time.time()
     code, said = bench.run('id -u; cd; pwd; tail -n +3 /proc/net/dev | cut -d: -f1; date +%s; cat "$SWARM_IN/question" > "$SWARM_OUT/answer"; exit 7')
@@ -34,7 +34,7 @@ def test_clones_of_one_machine_have_the_right_time_and_random_numbers_of_their_o
         seconds, random, uuid = bench.said().split()[-3:]
         assert before < float(seconds) < time.time()
         numbers |= {random, uuid}
-        clones.append(handle["machine"]["clone"])
+        clones.append(handle["vm"]["clone"])
     assert (len(numbers), clones) == (4, [True, True])
 
 

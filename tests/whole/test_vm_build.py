@@ -36,9 +36,9 @@ def test_the_sample_project_is_built_checked_and_merged_in_machines(db: Database
     subprocess.run(["python3", "-m", "unittest", "discover"], cwd=tmp_path / "clone", check=True, capture_output=True)
     run = db.one("select * from runs where ticket_id = 'TKT-002'")
     assert run is not None
-    machine = json.loads(run["machine"])
-    assert (run["runtime"], machine["memory_mb"], machine["boots"]) == ("qemu", 512, 3)
-    assert machine["accelerator"] in ("kvm", "tcg") and machine["boot_ms"] > 0 and json.loads(run["phases"])["boot"] >= machine["boot_ms"]
+    vm = json.loads(run["machine"])
+    assert (run["runtime"], vm["memory_mb"], vm["boots"]) == ("qemu", 512, 3)
+    assert vm["accelerator"] in ("kvm", "tcg") and vm["boot_ms"] > 0 and json.loads(run["phases"])["boot"] >= vm["boot_ms"]
 
 
 def test_a_ticket_is_run_in_a_machine_by_the_command(db: Database, vms: Config, capsys: pytest.CaptureFixture[str]) -> None:
@@ -60,14 +60,14 @@ def test_a_machine_outlives_the_server_and_the_next_one_adopts_its_run(db: Datab
     log = until(lambda: next((path for path in (vms.data / "runs").glob("TKT-002*/log") if b"began" in path.read_bytes()), None), PATIENCE)
     server.kill()
     server.wait()
-    assert any(PROGRAM in line for line in machines_of(log.parent.name)), "the machine is still there"
+    assert any(PROGRAM in line for line in vms_of(log.parent.name)), "the machine is still there"
     with running(db, vms):
         run = ended(db, "TKT-002", PATIENCE)
     assert (run["outcome"], run["run_no"], run["id"]) == ("merged", 1, log.parent.name)
-    until(lambda: not machines_of(log.parent.name))
+    until(lambda: not vms_of(log.parent.name))
 
 
-def machines_of(run: str) -> list[str]:
+def vms_of(run: str) -> list[str]:
     found = []
     for path in Path("/proc").glob("[0-9]*"):
         try:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from conftest import until
 from test_runtime_contract import PATIENCE, Bench
-from vms import hostile, machine, vm_image
+from vms import hostile, vm_image, vm_spec
 
 from engine.errors import AgentFailed, RunFailure, Transient
 from engine.run.outputs import take_bundle
@@ -88,7 +88,7 @@ def test_a_fork_bomb_stays_inside_and_stop_ends_it(bench: Bench) -> None:
 
 
 def test_a_machine_that_runs_out_of_memory_says_so_and_its_agent_alone_is_ended(bench: Bench) -> None:
-    bench.runtime = make("qemu", machine()._replace(disk_mb=64, templates=False))
+    bench.runtime = make("qemu", vm_spec()._replace(disk_mb=64, templates=False))
     handle = bench.start("python3 -c 'x = [bytes([i]) * 10_000_000 for i in range(95)]'")
     try:
         until(lambda: bench.runtime.poll(handle) is not None, PATIENCE)
@@ -164,7 +164,7 @@ def test_a_bundle_that_is_none_is_a_named_failure(bench: Bench, tmp_path: Path) 
 def clone(bench: Bench) -> bool:
     handle = bench.start("echo fine")
     assert bench.end(handle) == 0
-    return bool(handle["machine"]["clone"])
+    return bool(handle["vm"]["clone"])
 
 
 def template() -> Path:
@@ -215,7 +215,7 @@ def test_many_clones_at_once_all_work_and_share_the_memory_that_they_do_not_writ
     def one(number: int) -> None:
         handle = benches[number].start("head -c 16 /dev/urandom | od -An -tx1; echo up; sleep 20", run=f"run-{number}")
         benches[number].hear("up")
-        said[number] = (handle["machine"]["clone"], benches[number].said().split("up")[0], proportional(handle["pid"]))
+        said[number] = (handle["vm"]["clone"], benches[number].said().split("up")[0], proportional(handle["pid"]))
         benches[number].runtime.stop(handle)
 
     threads = [threading.Thread(target=one, args=(number,)) for number in range(1, 6)]

@@ -12,7 +12,7 @@ from engine.config import ROOT, Config
 from engine.errors import Refused, Transient
 from engine.image import needs
 from engine.image.initrd import initrd
-from engine.jobs import Limits, Machine
+from engine.jobs import Limits, VmSpec
 from engine.runtimes import Choice, choose, make
 from engine.runtimes.base import SandboxJob
 from engine.runtimes.qemu import Qemu, memory
@@ -96,7 +96,7 @@ def an_image(folder: Path) -> Image:
 
 
 def why_not(image: Path) -> str:
-    return Qemu(Machine(str(image))).probe() or ""
+    return Qemu(VmSpec(str(image))).probe() or ""
 
 
 def test_an_image_that_is_missing_broken_or_of_another_version_is_not_used(tmp_path: Path) -> None:
@@ -120,7 +120,7 @@ def test_an_image_that_is_missing_broken_or_of_another_version_is_not_used(tmp_p
 def test_auto_takes_virtual_machines_first_where_there_is_an_image(tmp_path: Path) -> None:
     require("qemu-system-x86_64")
     an_image(tmp_path / "images" / "default")
-    choice = choose("auto", Config(data=tmp_path).machine)
+    choice = choose("auto", Config(data=tmp_path).vm)
     assert (choice.runtime.name, choice.passed_over, choice.fallback) == ("qemu", [], False)
 
 
@@ -131,10 +131,10 @@ def test_an_image_that_was_tested_with_kvm_runs_without_it_where_there_is_none(t
 
 
 def test_no_more_machines_at_once_than_the_memory_of_the_host_holds() -> None:
-    one = Machine("", memory_mb=256)
-    half = Machine("", memory_mb=round(memory._read("MemTotal") * 0.4))
-    assert (memory.most_machines(half), memory.most_machines(Machine("", memory_mb=10**6))) == (2, 0)
-    assert memory.most_machines(one) > memory.most_machines(Machine("", memory_mb=512)) > 2
+    one = VmSpec("", memory_mb=256)
+    half = VmSpec("", memory_mb=round(memory._read("MemTotal") * 0.4))
+    assert (memory.most_vms(half), memory.most_vms(VmSpec("", memory_mb=10**6))) == (2, 0)
+    assert memory.most_vms(one) > memory.most_vms(VmSpec("", memory_mb=512)) > 2
     assert (Choice(make("qemu", half)).most, Choice(make("process")).most) == (2, None)
 
 
@@ -142,21 +142,21 @@ def test_a_machine_that_does_not_fit_now_is_tried_again_later(tmp_path: Path) ->
     require("qemu-system-x86_64")
     an_image(tmp_path / "default")
     total = round(memory._read("MemTotal"))
-    machine = Machine(str(tmp_path / "default"), memory_mb=round(total * 0.9) - 201)  # the host holds one, if nothing else ran
-    sentence = memory.shortage(Machine("", memory_mb=total))
+    spec = VmSpec(str(tmp_path / "default"), memory_mb=round(total * 0.9) - 201)  # the host holds one, if nothing else ran
+    sentence = memory.shortage(VmSpec("", memory_mb=total))
     assert sentence and "A virtual machine needs" in sentence and "SWARM_VM_MEMORY_MB" in sentence
     with pytest.raises(Transient):
         limits = Limits(1, 1, 1, 1, 1, 1, 1)
-        too_large = Machine(machine.image, memory_mb=total)
+        too_large = VmSpec(spec.image, memory_mb=total)
         Qemu(too_large).start(SandboxJob("r", ("true",), tmp_path, tmp_path, tmp_path / "work", {}, limits, 1, 1))
 
 
 def test_what_is_shown_of_an_image_has_its_age_packages_and_accelerator(tmp_path: Path) -> None:
     an_image(tmp_path / "images" / "default")
-    shown = described(Config(data=tmp_path).machine)
+    shown = described(Config(data=tmp_path).vm)
     assert (shown["name"], shown["accelerator"], shown["packages"], shown["why_not"]) == ("default", "tcg", {"git": "1:2.39"}, None)
     assert shown["age"] > 0
-    assert "make vm-image" in described(Config(data=tmp_path / "none").machine)["why_not"]
+    assert "make vm-image" in described(Config(data=tmp_path / "none").vm)["why_not"]
 
 
 def test_the_swap_disk_is_sparse_and_one_that_linux_knows(tmp_path: Path) -> None:

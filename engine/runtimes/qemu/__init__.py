@@ -2,11 +2,11 @@
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from engine.jobs import Machine
+from engine.jobs import VmSpec
 from engine.runtimes.base import Handle, SandboxJob
 
 if TYPE_CHECKING:
-    from engine.runtimes.qemu.machines import Machines
+    from engine.runtimes.qemu.vms import Vms
 
 
 class Qemu:
@@ -14,31 +14,31 @@ class Qemu:
     isolation = "Each command runs in a virtual machine of its own, which is thrown away: its own kernel, no network, no files of the host."
     in_process = False
 
-    def __init__(self, machine: Machine | None = None) -> None:
-        """Without a machine it can look after those that are there, and start none."""
-        self._machine = machine
+    def __init__(self, vm: VmSpec | None = None) -> None:
+        """Without it, it can look after the VMs that are there, and start none."""
+        self._spec = vm
 
     @cached_property
-    def machines(self) -> "Machines":
-        from engine.runtimes.qemu.machines import Machines  # here alone: the process of a run in another sandbox starts sooner without it
+    def vms(self) -> "Vms":
+        from engine.runtimes.qemu.vms import Vms  # here alone: the process of a run in another sandbox starts sooner without it
 
-        return Machines(self._machine)
+        return Vms(self._spec)
 
     def probe(self) -> str | None:
-        return self.machines.probe()
+        return self.vms.probe()
 
     def most(self) -> int:
-        """So many machines fit into the host's memory at the same time."""
-        return self.machines.most()
+        """So many VMs fit into the host's memory at the same time."""
+        return self.vms.most()
 
     def start(self, job: SandboxJob) -> Handle:
-        return self.machines.start(job)
+        return self.vms.start(job)
 
     def full(self, handle: Handle) -> str | None:
-        return self.machines.full(handle)
+        return self.vms.full(handle)
 
     def poll(self, handle: Handle) -> int | None:
-        return self.machines.poll(handle)
+        return self.vms.poll(handle)
 
     def stop(self, handle: Handle) -> None:
-        self.machines.stop(handle)
+        self.vms.stop(handle)

@@ -1,4 +1,4 @@
-"""How long a machine may take to come up, on a host that may be busy."""
+"""How long a VM may take to come up, on a host that may be busy."""
 import os
 
 MOST_FACTOR = 4.0

@@ -1,9 +1,9 @@
-"""The command line of QEMU: one fixed machine, so that saved device states fit. Everything goes by descriptor or by path, nothing by network."""
+"""The command line of QEMU: one fixed VM, so that saved device states fit. Everything goes by descriptor or by path, nothing by network."""
 import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from engine.jobs import Machine
+from engine.jobs import VmSpec
 from engine.runtimes.qemu.image import BASE, INITRD, KERNEL, Image
 
 PROGRAM = "qemu-system-x86_64"
@@ -17,7 +17,7 @@ OVERHEAD_MB = 200  # what QEMU itself takes besides the guest's memory
 
 @dataclass(frozen=True)
 class Parts:
-    """What differs between machines. ends: descriptors of the ports. memory: the file that backs the guest's: written (shared) for a
+    """What differs between VMs. ends: descriptors of the ports. memory: the file that backs the guest's: written (shared) for a
     template, copied on write in a clone, which then waits for its device state. monitor: descriptor of a socket. gateway: whether
     there is one behind port 4; its socket is made in QEMU's working folder, for its whole path might be too long for a socket's."""
 
@@ -34,10 +34,10 @@ class Parts:
         return (*self.ends.values(), self.log, *((self.monitor,) if self.monitor is not None else ()))
 
 
-def arguments(program: str, image: Image, machine: Machine, accelerator: str, parts: Parts) -> list[str]:
-    mebibytes = machine.memory_mb * 1_000_000 >> 20
+def arguments(program: str, image: Image, spec: VmSpec, accelerator: str, parts: Parts) -> list[str]:
+    mebibytes = spec.memory_mb * 1_000_000 >> 20
     argv = [program, "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot", "-sandbox", SANDBOX, "-name", "swarm", "-rtc", "base=utc",
-            "-accel", f"tcg,tb-size={TCG_CACHE_MB}" if accelerator == "tcg" else "kvm", "-cpu", "max", "-smp", str(machine.cpus), "-m", f"{mebibytes}M",
+            "-accel", f"tcg,tb-size={TCG_CACHE_MB}" if accelerator == "tcg" else "kvm", "-cpu", "max", "-smp", str(spec.cpus), "-m", f"{mebibytes}M",
             "-M", "q35,usb=off,vmport=off,sata=off,smbus=off,i8042=off" + (",memory-backend=ram" if parts.memory else ""),
             "-kernel", str(image.folder / KERNEL), "-initrd", str(image.folder / INITRD), "-append", LINE + (WARM if parts.shared else "")]
     if parts.memory:
@@ -59,9 +59,9 @@ def arguments(program: str, image: Image, machine: Machine, accelerator: str, pa
     return argv
 
 
-def needed_mb(machine: Machine) -> int:
-    """Of the host's memory, at most, while such a machine lives."""
-    return machine.memory_mb + OVERHEAD_MB
+def needed_mb(spec: VmSpec) -> int:
+    """Of the host's memory, at most, while such a VM lives."""
+    return spec.memory_mb + OVERHEAD_MB
 
 
 def _escaped(path: Path) -> str:

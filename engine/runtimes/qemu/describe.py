@@ -1,20 +1,20 @@
-"""The image and its machines, for people."""
+"""The image and its VMs, for people."""
 import time
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from engine.jobs import Machine
+from engine.jobs import VmSpec
 from engine.runtimes.qemu.image import Image
-from engine.runtimes.qemu.memory import most_machines
+from engine.runtimes.qemu.memory import most_vms
 
 
-def described(machine: Machine) -> dict[str, Any]:
-    """{name, memory_mb, cpus, disk_mb, templates, most (machines that the host's memory holds), why_not} and, where why_not is None, of the
+def described(spec: VmSpec) -> dict[str, Any]:
+    """{name, memory_mb, cpus, disk_mb, templates, most (VMs that the host's memory holds), why_not} and, where why_not is None, of the
     image {built, age (seconds), suite, kernel, qemu, accelerator, why, boot_seconds, bytes, packages: {name: version}, added, layered}."""
-    folder = Path(machine.image)
-    found: dict[str, Any] = {"name": folder.name, "memory_mb": machine.memory_mb, "cpus": machine.cpus, "disk_mb": machine.disk_mb,
-                             "templates": machine.templates, "most": most_machines(machine), "why_not": None}
+    folder = Path(spec.image)
+    found: dict[str, Any] = {"name": folder.name, "memory_mb": spec.memory_mb, "cpus": spec.cpus, "disk_mb": spec.disk_mb,
+                             "templates": spec.templates, "most": most_vms(spec), "why_not": None}
     try:
         image = Image.read(folder)
         age = time.time() - datetime.fromisoformat(image.built).timestamp()

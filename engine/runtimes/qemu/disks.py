@@ -1,4 +1,4 @@
-"""The disks of one machine: the inputs as a tar, and swap space. Sparse, of sizes that never change: a clone gets others in their place."""
+"""The disks of one VM: the inputs as a tar, and swap space. Sparse, of sizes that never change: a clone gets others in their place."""
 import os
 import shutil
 import struct
@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from engine.errors import Permanent
-from engine.runtimes.base import SandboxJob, limited, places
+from engine.runtimes.base import SandboxJob, limited, sandbox_paths
 from engine.runtimes.qemu.result import BLOCK
 from engine.text import quoted
 
@@ -48,7 +48,7 @@ def write_swap(path: Path, megabytes: int) -> None:
 
 def _command(job: SandboxJob) -> str:
     """What the agent's shell runs: the environment, then the command under its limits."""
-    environment = {**places(job, IN, OUT, WORK, f"port:{PORT}"), "HOME": HOME, "TMPDIR": "/tmp", "USER": "agent", "LOGNAME": "agent",
+    environment = {**sandbox_paths(job, IN, OUT, WORK, f"port:{PORT}"), "HOME": HOME, "TMPDIR": "/tmp", "USER": "agent", "LOGNAME": "agent",
                    "PATH": "/usr/local/bin:/usr/bin:/bin"}
     lines = [f"export {name}={quoted(value)}" for name, value in environment.items()]
     return "\n".join([*lines, "exec " + " ".join(map(quoted, limited(job.command, job.limits, job.limits.processes))), ""])

@@ -1,4 +1,4 @@
-"""QEMU's monitor (QMP), as far as templates need it: to save the state of a machine's devices, and to go on from it."""
+"""QEMU's monitor (QMP), as far as templates need it: to save the state of a VM's devices, and to go on from it."""
 import json
 import os
 import socket
@@ -22,7 +22,7 @@ class Monitor:
         self.ask("migrate-set-capabilities", APART)
 
     def save(self, state: Path) -> None:
-        """Writes the state of the machine's devices and stops it at the end; its memory is in its file already. Raises Transient when that
+        """Writes the state of the VM's devices and stops it at the end; its memory is in its file already. Raises Transient when that
         fails. It is not stopped before: the state says so, and a clone would wait for a word to go on."""
         self._give(state, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
         self.ask("migrate", {"uri": "fd:state"})
@@ -33,7 +33,7 @@ class Monitor:
             time.sleep(0.01)
 
     def go_on(self, state: Path) -> None:
-        """The machine takes that state and runs, soon after this returns. Raises Transient where QEMU refuses it at once."""
+        """The VM takes that state and runs, soon after this returns. Raises Transient where QEMU refuses it at once."""
         self._give(state, os.O_RDONLY)
         self.ask("migrate-incoming", {"uri": "fd:state"})
 

@@ -1,7 +1,7 @@
 """The lines between the host and a guest, on the host's side: a thread for each virtual machine, which believes nothing it hears.
 
 Three socket pairs: `talk` carries lines both ways (what they mean is said in engine/image/guest/main), `console` is the guest's kernel,
-`out` is the tar with the outputs. What comes is bounded: a guest that says too much loses its machine."""
+`out` is the tar with the outputs. What comes is bounded: a guest that says too much loses its VM."""
 import os
 import secrets
 import select
@@ -36,7 +36,7 @@ class Heard:
 
 
 class Ports:
-    """Made before the machine is started; `ends` are the machine's descriptors, to be closed here with close_ends() once it has them."""
+    """Made before the VM is started; `ends` are the VM's descriptors, to be closed here with close_ends() once it has them."""
 
     def __init__(self, store: Path, answer: bool = True) -> None:
         """store: where the tar goes. answer: False for a template, which is to go on waiting."""
@@ -55,18 +55,18 @@ class Ports:
             end.close()
 
     def close(self) -> None:
-        """For a machine that was never started."""
+        """For a VM that was never started."""
         self.close_ends()
         for own, _ in self._pairs.values():
             own.close()
 
     def serve(self, child: subprocess.Popen) -> None:
-        """From now on the lines are read, until the machine's end. It is ended here when the guest is done, or says what no guest says."""
+        """From now on the lines are read, until the VM's end. It is ended here when the guest is done, or says what no guest says."""
         self._child = child
         self._thread.start()
 
     def wait(self, word: str, seconds: float) -> bool:
-        """True once the guest has said `word` (an attribute of Heard); False after `seconds`, or when the machine ended before."""
+        """True once the guest has said `word` (an attribute of Heard); False after `seconds`, or when the VM ended before."""
         end = time.monotonic() + seconds
         with self._changed:
             while getattr(self.heard, word) is None and self._thread.is_alive() and time.monotonic() < end:
@@ -74,7 +74,7 @@ class Ports:
         return getattr(self.heard, word) is not None
 
     def join(self) -> None:
-        """Waits until all that the ended machine has said is taken in."""
+        """Waits until all that the ended VM has said is taken in."""
         self._thread.join(10.0)
 
     def _serve(self) -> None:

@@ -1,4 +1,4 @@
-"""Templates: one machine is booted to the point where it waits for a job, and saved; every later one goes on from there, copy on write.
+"""Templates: one VM is booted to the point where it waits for a job, and saved; every later one goes on from there, copy on write.
 
     data/images/<name>/templates/<key>/  memory  state  template.json       never changed once it is there
                                  <key>.lock  <key>.failed                   who makes it; how often going on from it has failed
@@ -17,7 +17,7 @@ from pathlib import Path
 from engine.errors import Transient
 from engine.files import fsync_folder, write_json
 from engine.host.processes import take_lock
-from engine.jobs import Machine
+from engine.jobs import VmSpec
 from engine.runtimes.qemu.boot import patience
 from engine.runtimes.qemu.command import Parts, arguments
 from engine.runtimes.qemu.disks import write_inputs, write_swap
@@ -44,11 +44,11 @@ class Template:
         return self.folder / "state"
 
 
-def key(program: str, image: Image, machine: Machine, accelerator: str) -> str:
+def key(program: str, image: Image, spec: VmSpec, accelerator: str) -> str:
     """Of QEMU, its command line, kernel, initrd and base, and the processor; not of the place where they are."""
     status = os.stat(os.path.realpath(program))
     cpu = [line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith(("model name", "flags"))][:2]
-    parts = [arguments(program, replace(image, folder=Path()), machine, accelerator, NOWHERE), [status.st_size, status.st_mtime_ns], image.files, cpu]
+    parts = [arguments(program, replace(image, folder=Path()), spec, accelerator, NOWHERE), [status.st_size, status.st_mtime_ns], image.files, cpu]
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:24]
 
 
@@ -66,7 +66,7 @@ def find(image: Image, name: str) -> Template | None:
 
 
 def failed(image: Image, name: str) -> None:
-    """It could not be gone on from: away with it. The next machine makes another."""
+    """It could not be gone on from: away with it. The next VM makes another."""
     folder = image.folder / "templates" / name
     count = failures(image, name) + 1
     write_json(folder.with_name(name + ".failed"), count)
@@ -89,8 +89,8 @@ def failures(image: Image, name: str) -> int:
         return 0
 
 
-def make(program: str, image: Image, machine: Machine, accelerator: str, name: str, environment: dict[str, str]) -> Template | None:
-    """Makes the template; None if somebody else is at it. Raises Transient when the machine does not come up."""
+def make(program: str, image: Image, spec: VmSpec, accelerator: str, name: str, environment: dict[str, str]) -> Template | None:
+    """Makes the template; None if somebody else is at it. Raises Transient when the VM does not come up."""
     folder = image.folder / "templates" / name
     folder.parent.mkdir(exist_ok=True)
     lock = take_lock(folder.with_name(name + ".lock"))
@@ -103,7 +103,7 @@ def make(program: str, image: Image, machine: Machine, accelerator: str, name: s
             return ready
         shutil.rmtree(temporary, ignore_errors=True)
         temporary.mkdir(mode=0o700)
-        _boot_and_save(program, image, machine, accelerator, temporary, environment, lock)
+        _boot_and_save(program, image, spec, accelerator, temporary, environment, lock)
         os.rename(temporary, folder)
         fsync_folder(folder.parent)
         _forget_old(folder.parent)
@@ -114,26 +114,26 @@ def make(program: str, image: Image, machine: Machine, accelerator: str, name: s
 
 
 def _forget_old(parent: Path) -> None:
-    """Of settings or programs that are not any more. A machine that goes on from one keeps what it has open."""
+    """Of settings or programs that are not any more. A VM that goes on from one keeps what it has open."""
     made = sorted((path for path in parent.iterdir() if (path / "template.json").exists()), key=lambda path: path.stat().st_mtime)
     for path in made[:-KEPT]:
         shutil.rmtree(path, ignore_errors=True)
 
 
-def _boot_and_save(program: str, image: Image, machine: Machine, accelerator: str, folder: Path, environment: dict[str, str], lock: int) -> None:
+def _boot_and_save(program: str, image: Image, spec: VmSpec, accelerator: str, folder: Path, environment: dict[str, str], lock: int) -> None:
     write_inputs(folder / "inputs", None)
-    write_swap(folder / "swap", machine.disk_mb)
+    write_swap(folder / "swap", spec.disk_mb)
     ports, (own, end), log = Ports(folder / "out", answer=False), socket.socketpair(), os.open("/dev/null", os.O_WRONLY | os.O_CLOEXEC)
     child = None
     try:
         parts = Parts(folder / "inputs", folder / "swap", ports.ends, log, folder / "memory", shared=True, monitor=end.fileno())
-        argv = arguments(program, image, machine, accelerator, parts)
+        argv = arguments(program, image, spec, accelerator, parts)
         with open(folder / "said", "wb") as said:
             child = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=said, stderr=said, pass_fds=(*parts.descriptors(), lock), env=environment,
                                      start_new_session=True)
         ports.close_ends()
         ports.serve(child)
-        if not ports.wait("ready", patience(machine.boot_seconds)):
+        if not ports.wait("ready", patience(spec.boot_seconds)):
             told = (folder / "said").read_text(errors="replace").strip()[-200:] or "no message"
             raise Transient(f"The virtual machine that was to become a template did not come up ({told}).")
         Monitor(own).save(folder / "state")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from engine.errors import AgentFailed, RunFailure, Transient
 from engine.host.processes import RUN_VARIABLE, sweep
-from engine.jobs import Machine
+from engine.jobs import VmSpec
 from engine.runtimes.base import TOO_MUCH, Children, Handle, SandboxJob
 from engine.runtimes.bubblewrap import find
 from engine.runtimes.qemu import template as templates
@@ -16,7 +16,7 @@ from engine.runtimes.qemu.boot import RESUME_SECONDS, patience
 from engine.runtimes.qemu.command import GATEWAY, PROGRAM, Parts, arguments
 from engine.runtimes.qemu.disks import write_inputs, write_swap
 from engine.runtimes.qemu.image import MAKE, Image
-from engine.runtimes.qemu.memory import most_machines, shortage
+from engine.runtimes.qemu.memory import most_vms, shortage
 from engine.runtimes.qemu.monitor import Monitor
 from engine.runtimes.qemu.ports import Ports
 from engine.runtimes.qemu.result import unpack
@@ -29,7 +29,7 @@ LAYER_MB = 1000  # for the home folder, /tmp and whatever else is written outsid
 
 @dataclass
 class Vm:
-    """A machine that this process started. until: by when, on the monotonic clock, its command has to begin. bridge: to the run's gateway.
+    """A VM that this process started. until: by when, on the monotonic clock, its command has to begin. bridge: to the run's gateway.
     ended: how, once known."""
 
     ports: Ports
@@ -40,13 +40,13 @@ class Vm:
     ended: int | RunFailure | None = None
 
 
-class Machines:
-    """What a runtime has to do (see engine/runtimes/base.py), for machines of one kind."""
+class Vms:
+    """What a runtime has to do (see engine/runtimes/base.py), for VMs of one kind."""
 
-    def __init__(self, machine: Machine | None) -> None:
-        self.machine = machine
+    def __init__(self, spec: VmSpec | None) -> None:
+        self.spec = spec
         self._children = Children()
-        self._machines: dict[int, Vm] = {}
+        self._vms: dict[int, Vm] = {}
 
     def probe(self) -> str | None:
         try:
@@ -56,42 +56,42 @@ class Machines:
         return None
 
     def most(self) -> int:
-        return most_machines(self.machine) if self.machine else 0
+        return most_vms(self.spec) if self.spec else 0
 
     def start(self, job: SandboxJob) -> Handle:
         """A clone of the template where there is one, or one can be made; else a cold boot, which needs nothing but the image."""
         if job.lock is None or job.log is None:
             raise Transient("A sandbox needs a log and a lock.")
-        program, image, machine = self._image()
-        short = shortage(machine)
+        program, image, spec = self._image()
+        short = shortage(spec)
         if short:
             raise Transient(short)
         accelerator = image.usable_accelerator()
         job.work.mkdir(mode=0o700, parents=True, exist_ok=True)
         write_inputs(job.work / "inputs", job)
-        write_swap(job.work / "swap", machine.disk_mb)
-        if machine.templates:
-            name = templates.key(program, image, machine, accelerator)
-            handle = self._clone(program, image, machine, accelerator, name, job)
+        write_swap(job.work / "swap", spec.disk_mb)
+        if spec.templates:
+            name = templates.key(program, image, spec, accelerator)
+            handle = self._clone(program, image, spec, accelerator, name, job)
             if handle is not None:
                 return handle
-        return self._spawn(program, image, machine, accelerator, job, None)
+        return self._spawn(program, image, spec, accelerator, job, None)
 
     def full(self, handle: Handle) -> str | None:
         """What the guest says of itself: it can harm but its own run by that."""
-        vm = self._machines.get(handle["pid"])
+        vm = self._vms.get(handle["pid"])
         sentences = {"work": f"The work tree is full ({handle['work_mb']} MB).", "out": TOO_MUCH,
                      "layer": f"The virtual machine's disk is full ({LAYER_MB} MB for home folder, /tmp and system).",
-                     "memory": f"The virtual machine ran out of its {handle['machine']['memory_mb']} MB of memory."}
+                     "memory": f"The virtual machine ran out of its {handle['vm']['memory_mb']} MB of memory."}
         return next((sentences[place] for place in (vm.ports.heard.full if vm else ()) if place in sentences), None)
 
     def poll(self, handle: Handle) -> int | None:
-        exit_code, vm = self._children.poll(handle), self._machines.get(handle["pid"])
+        exit_code, vm = self._children.poll(handle), self._vms.get(handle["pid"])
         if vm is None:
             return exit_code
         heard = vm.ports.heard
         if heard.begun is not None:
-            handle["machine"]["boot_ms"] = round((heard.begun - vm.began) * 1000)
+            handle["vm"]["boot_ms"] = round((heard.begun - vm.began) * 1000)
         if exit_code is None:
             if heard.begun is None and time.monotonic() > vm.until:
                 self._children.kill(handle)
@@ -108,7 +108,7 @@ class Machines:
 
     def stop(self, handle: Handle) -> None:
         self._children.kill(handle)
-        vm = self._machines.get(handle["pid"])
+        vm = self._vms.get(handle["pid"])
         if vm is not None:
             vm.ports.join()
             if vm.bridge:
@@ -117,55 +117,55 @@ class Machines:
             vm.ended = self._children.poll(handle) if vm.ended is None and vm.ports.heard.code is None else vm.ended
         sweep(handle["run"], Path(handle["folder"]))
 
-    def _image(self) -> tuple[str, Image, Machine]:
+    def _image(self) -> tuple[str, Image, VmSpec]:
         """Raises Transient with what is missing."""
         program = find(PROGRAM)
         if program is None:
             raise Transient("QEMU is not installed. Install the package qemu-system-x86 (make system-deps).")
-        if self.machine is None:
+        if self.spec is None:
             raise Transient(f"No VM image is set up. {MAKE}")
         try:
-            image = Image.read(Path(self.machine.image))
+            image = Image.read(Path(self.spec.image))
         except ValueError as why:
             raise Transient(str(why)) from None
-        if not most_machines(self.machine):
-            raise Transient(f"This host's memory does not hold one virtual machine of {self.machine.memory_mb} MB. Lower SWARM_VM_MEMORY_MB.")
-        return program, image, self.machine
+        if not most_vms(self.spec):
+            raise Transient(f"This host's memory does not hold one virtual machine of {self.spec.memory_mb} MB. Lower SWARM_VM_MEMORY_MB.")
+        return program, image, self.spec
 
-    def _clone(self, program: str, image: Image, machine: Machine, accelerator: str, name: str, job: SandboxJob) -> Handle | None:
+    def _clone(self, program: str, image: Image, spec: VmSpec, accelerator: str, name: str, job: SandboxJob) -> Handle | None:
         """None where the template is not to be had, or could not be gone on from: a cold boot does."""
         try:
             if templates.failures(image, name) >= templates.MOST_FAILURES:
                 return None
-            template = templates.find(image, name) or templates.make(program, image, machine, accelerator, name, _environment(job))
+            template = templates.find(image, name) or templates.make(program, image, spec, accelerator, name, _environment(job))
             if template is None:
                 return None
-            handle = self._spawn(program, image, machine, accelerator, job, template)
+            handle = self._spawn(program, image, spec, accelerator, job, template)
         except Transient:
             templates.failed(image, name)
             return None
         except OSError:  # the image belongs to somebody else, or there is no room beside it
             return None
-        if self._machines[handle["pid"]].ports.wait("awake", patience(RESUME_SECONDS)):
+        if self._vms[handle["pid"]].ports.wait("awake", patience(RESUME_SECONDS)):
             if templates.failures(image, name):
                 templates.worked(image, name)
             return handle
         self._children.kill(handle)
-        vm = self._machines.pop(handle["pid"])
+        vm = self._vms.pop(handle["pid"])
         vm.ports.join()
         if vm.bridge:
             vm.bridge.stop()
         templates.failed(image, name)
         return None
 
-    def _spawn(self, program: str, image: Image, machine: Machine, accelerator: str, job: SandboxJob, template: templates.Template | None) -> Handle:
+    def _spawn(self, program: str, image: Image, spec: VmSpec, accelerator: str, job: SandboxJob, template: templates.Template | None) -> Handle:
         """Raises Transient when QEMU does not start; a clone may still fail to go on, which is seen by its silence."""
         assert job.log is not None and job.lock is not None
         began, ports, (own, end) = time.monotonic(), Ports(job.work / "result"), socket.socketpair()
         parts = Parts(job.work / "inputs", job.work / "swap", ports.ends, job.log, template.memory if template else None,
                       monitor=end.fileno() if template else None, gateway=job.gateway is not None)
         try:
-            handle = self._children.spawn(arguments(program, image, machine, accelerator, parts), job, _environment(job),
+            handle = self._children.spawn(arguments(program, image, spec, accelerator, parts), job, _environment(job),
                                           (*parts.descriptors(), job.lock), job.work)
         except Transient:
             ports.close()
@@ -175,7 +175,7 @@ class Machines:
             end.close()
         ports.close_ends()
         ports.serve(self._children.child(handle))
-        self._machines[handle["pid"]] = Vm(ports, job, began, began + patience(machine.boot_seconds), _bridge(job))
+        self._vms[handle["pid"]] = Vm(ports, job, began, began + patience(spec.boot_seconds), _bridge(job))
         if template:
             try:
                 Monitor(own).go_on(template.state)
@@ -183,7 +183,7 @@ class Machines:
                 self._children.kill(handle)  # its silence is noticed at once then
         own.close()
         return {**handle, "work_mb": job.limits.work_mb,
-                "machine": {"accelerator": accelerator, "memory_mb": machine.memory_mb, "cpus": machine.cpus, "clone": template is not None}}
+                "vm": {"accelerator": accelerator, "memory_mb": spec.memory_mb, "cpus": spec.cpus, "clone": template is not None}}
 
 
 def _bridge(job: SandboxJob) -> "Bridge | None":
