@@ -4,7 +4,7 @@ from typing import Any
 from engine.config import Config
 from engine.errors import BadRequest, InvalidCard
 from engine.store.db import Database
-from engine.tickets import actions, steers
+from engine.tickets import actions
 from engine.tickets.approved_card import approved_card
 from engine.tickets.states import get
 from engine.times import NOW
@@ -41,7 +41,7 @@ def edit(db: Database, config: Config, tenant: str, ticket_id: str, given: dict[
             db.execute(f"update tickets set {name} = ?, updated_at = {NOW} where id = ?", (values[name], ticket_id))
         # It is no longer what the product supplies, so nothing of it runs without isolation unasked.
         db.execute("update tickets set supplied = 0 where id = ?", (ticket_id,))
-        steers.note(db, ticket, "edited", f"Changed: {', '.join(name.replace('_', ' ') for name in given)}.")
+        actions.note(db, ticket, "edited", f"Changed: {', '.join(name.replace('_', ' ') for name in given)}.")
         actions.go_again(db, tenant, ticket)
 
 

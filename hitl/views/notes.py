@@ -6,7 +6,7 @@ from typing import Any
 
 from engine.job import usage
 from engine.store.db import Database
-from engine.tickets import steers
+from engine.tickets import actions
 from hitl.card.coverage import LABELS
 from hitl.session import questions, sessions
 from hitl.views import usage as used
@@ -28,7 +28,7 @@ def notes_markdown(db: Database, tenant: str, session_id: str) -> str:
     steered = {row[0] for row in db.all("select s.ticket_id from ticket_steers s join tickets t on t.id = s.ticket_id where t.session_id = ?", (session_id,))}
     spent = usage.of_tickets(db, session_id)
     for ticket in tickets:
-        told = steers.of_ticket(db, ticket["id"]) if ticket["id"] in steered else []
+        told = actions.steers(db, ticket["id"]) if ticket["id"] in steered else []
         parts.append(_ticket(ticket, spent.get(ticket["id"]), runs.get(ticket["id"], []), told))
     parts += _requests(db, session_id)
     return "\n\n".join(parts) + "\n"

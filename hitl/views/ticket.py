@@ -11,8 +11,8 @@ from engine.git.branches import repository_path
 from engine.git.repository import Repository
 from engine.job import usage
 from engine.store.db import Database
+from engine.tickets import actions
 from engine.tickets import states as tickets
-from engine.tickets import steers
 from hitl.session import sessions
 from hitl.views import usage as used
 
@@ -42,7 +42,7 @@ def ticket_view(db: Database, tenant: str, ticket_id: str) -> dict[str, Any]:
         "project_name": db.value("select project_name from hitl_sessions where id = ?", (row["session_id"],)),
         "depends_on": _ids(db, "join tickets t on t.id = d.depends_on where d.ticket_id = ?", ticket_id),
         "dependents": dependents(db, ticket_id),
-        "steers": steers.of_ticket(db, ticket_id), "usage": used.told(usage.of_ticket(db, ticket_id)),
+        "steers": actions.steers(db, ticket_id), "usage": used.told(usage.of_ticket(db, ticket_id)),
         "requests": [request_dict(each) for each in db.all("select * from requests where ticket_id = ? order by seq", (ticket_id,))],
     }
 

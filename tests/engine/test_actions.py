@@ -16,7 +16,7 @@ from engine.job.prompt import prompt
 from engine.jobs import criteria_of
 from engine.runtimes import FakeOutcome
 from engine.store.db import Database
-from engine.tickets import actions, steers
+from engine.tickets import actions
 from engine.tickets.states import change
 from hitl.views.notes import notes_markdown
 
@@ -129,9 +129,9 @@ def test_a_message_is_in_the_next_prompt_and_says_to_which_run_it_was_told(db: D
     time.sleep(0.002)
     db.execute("insert into runs (id, ticket_id, session_id, kind, claim_token, claimed_by, run_no) select 'r', id, session_id, 'feature', 't', 'e', 1"
                " from tickets where id = ?", (TICKET,))
-    assert steers.of_ticket(db, TICKET)[0]["told"] is None, "it may still come to nothing"
+    assert actions.steers(db, TICKET)[0]["told"] is None, "it may still come to nothing"
     db.execute("update runs set started_at = created_at")
-    assert (steers.of_ticket(db, TICKET)[0]["told"], steers.of_ticket(db, TICKET)[0]["note"]) == (1, "told to run 1")
+    assert (actions.steers(db, TICKET)[0]["told"], actions.steers(db, TICKET)[0]["note"]) == (1, "told to run 1")
     assert client.post(f"/api/tickets/{TICKET}/message", json={"text": " "}).status_code == 400
 
 
@@ -153,11 +153,11 @@ def test_what_a_run_that_ends_well_did_not_hear_is_marked_and_told_when_it_runs_
     assert "it came too late, the ticket was merged" in client.get(f"/tickets/{TICKET}/history").text
     assert "(read by no run: it came too late, the ticket was merged)" in notes_markdown(db, "default", session)
     assert client.post(f"/tickets/{TICKET}/retry").status_code == 303
-    assert not steers.of_ticket(db, TICKET)[0]["late"] and "What you said came" not in client.get(f"/tickets/{TICKET}").text
+    assert not actions.steers(db, TICKET)[0]["late"] and "What you said came" not in client.get(f"/tickets/{TICKET}").text
     assert "Use <b>tabs</b>." in prompt(db, ticket(db))
     time.sleep(0.002)
     until(lambda: engine.tick() or ticket(db)["status"] == "completed")
-    assert steers.of_ticket(db, TICKET)[0]["told"] == 2 and ticket(db)["status"] == "completed"
+    assert actions.steers(db, TICKET)[0]["told"] == 2 and ticket(db)["status"] == "completed"
 
 
 def test_a_run_that_only_merges_what_was_approved_reads_no_message(db: Database, config: Config) -> None:
@@ -166,12 +166,12 @@ def test_a_run_that_only_merges_what_was_approved_reads_no_message(db: Database,
     drive(engine)
     assert ticket(db)["status"] == "in_review"
     actions.tell(db, "default", TICKET, "And tabs.")
-    assert steers.of_ticket(db, TICKET)[0]["note"].endswith("if you ask for changes")
+    assert actions.steers(db, TICKET)[0]["note"].endswith("if you ask for changes")
     time.sleep(0.002)
     actions.approve(db, "default", TICKET)
     drive(engine)
     assert ticket(db)["status"] == "completed" and db.value("select count(*) from runs where ticket_id = ?", (TICKET,)) == 2
-    assert steers.of_ticket(db, TICKET)[0]["late"]
+    assert actions.steers(db, TICKET)[0]["late"]
 
 
 def test_nobody_works_on_an_epic_that_could_be_told(db: Database, config: Config, client: FlaskClient) -> None:
