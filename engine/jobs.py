@@ -15,6 +15,9 @@ from typing import Any, NamedTuple
 from engine.files import write_json
 
 NOTHING: Mapping[str, Any] = MappingProxyType({})
+TIMES = "log.times"      # beside a run's log: when each of its steps began
+RECORDED = 10_000        # requests of a run to its gateway that have a line in its requests.jsonl; after that only sums go on
+NOTICE = 0.8             # the part of a budget from which people are told
 
 
 class Limits(NamedTuple):
@@ -190,6 +193,11 @@ class Result:
             return cls(**json.loads((folder / "result.json").read_text(encoding="utf-8")))
         except FileNotFoundError:
             return None
+
+
+def ledgers_of(data: Path, session: str) -> Path:
+    """The folder in the data folder in which each run of a session has its ledger: <run id>.json."""
+    return data / "budgets" / session
 
 
 def criteria_of(text: str) -> tuple[Criterion, ...]:

@@ -4,9 +4,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from engine.agents import AGENTS
 from engine.agents.base import Agent, AgentReport, Event, by_error
 
 BEGIN, NEXT = b"::phase agent ", b"::phase "
+CUT = 500                # characters that are shown of an event that is not whole
 LINE_BYTES = 4_000_000   # a longer line is no event that anybody needs
 
 
@@ -34,6 +36,15 @@ def events(path: Path) -> Iterator[Event]:
                 event = event_of(line)
                 if event is not None:
                     yield event
+
+
+def readable(line: str, agent: str | None) -> list[str]:
+    """A line of a log as people read it: what an event of the agent says, in lines, none where it says nothing to them. Anything else as it is."""
+    profile = AGENTS.get(agent or "")
+    if profile is None or profile.shown is None or not line.startswith("{"):
+        return [line]
+    event = event_of(line)
+    return [line[:CUT]] if event is None else profile.shown(event)
 
 
 def read(agent: Agent, path: Path) -> AgentReport:

@@ -16,9 +16,8 @@ from typing import Any, NamedTuple
 from engine.gateway.http1 import Refusal
 from engine.gateway.prices import Prices, cost, price_of
 from engine.gateway.shapes import Tokens
-from engine.jobs import Budget
+from engine.jobs import NOTICE, Budget
 
-NOTICE = 0.8
 UNTOLD_OUTPUT = 4096     # tokens reserved for a reply whose request does not say how long it may be
 MODELS = 50              # told apart in the usage; what comes then is summed as one
 
@@ -181,11 +180,6 @@ class Ledger:
         temporary = self.folder / f"{self.run}.tmp"
         temporary.write_text(json.dumps(held), encoding="utf-8")
         os.rename(temporary, self.folder / f"{self.run}.json")
-
-
-def folder_of(data: Path, session: str) -> Path:
-    """Of a session's ledgers, in the data folder."""
-    return data / "budgets" / session
 
 
 def read_held(path: Path) -> Amount | None:

@@ -3,7 +3,7 @@
     {"at", "side": "model" | "egress", "method", "host", "path", "allowed", "status", "why", "sent", "received", "seconds", "model", "tokens",
      "number", "refused"}
 
-number: how many there were with this one; refused: how many of them were. Bounded: after LINES only the sums go on. No query string, no
+number: how many there were with this one; refused: how many of them were. Bounded: after RECORDED only the sums go on. No query string, no
 header and no body is in it."""
 import json
 import os
@@ -13,9 +13,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from engine.jobs import RECORDED
 from engine.times import utc
 
-LINES, HOSTS, TEXT = 10_000, 200, 300
+HOSTS, TEXT = 200, 300
 
 
 @dataclass
@@ -52,7 +53,7 @@ class Record:
             self._count += 1
             self._refused += not asked.allowed
             line |= {"number": self._count, "refused": self._refused}
-            if self._count <= LINES:
+            if self._count <= RECORDED:
                 os.write(self._descriptor, json.dumps(line).encode() + b"\n")
             if asked.side == "egress":
                 self._sum(asked)
@@ -71,7 +72,7 @@ class Record:
     def counts(self) -> dict[str, int]:
         """Of models and of the network together: {requests, refused, recorded: those that have a line}."""
         with self._lock:
-            return {"requests": self._count, "refused": self._refused, "recorded": min(self._count, LINES)}
+            return {"requests": self._count, "refused": self._refused, "recorded": min(self._count, RECORDED)}
 
     def as_json(self) -> dict[str, Any]:
         """{requests, refused, sent, received, hosts: [{host, …the same}]}, the busiest hosts first."""

@@ -9,11 +9,11 @@ from typing import Any
 from engine.errors import Permanent, RateLimited, RunFailure, Transient
 from engine.gateway.addresses import Resolve, expanded, resolve
 from engine.gateway.egress import Egress
-from engine.gateway.ledger import Ledger, folder_of
+from engine.gateway.ledger import Ledger
 from engine.gateway.model import Models
 from engine.gateway.record import Record
 from engine.gateway.server import Gateway, tls_context
-from engine.jobs import Access, Job
+from engine.jobs import Access, Job, ledgers_of
 
 KEYS_BYTES = 65_536
 GRACE_SECONDS = 20.0      # for an agent to end by itself once the budget is used up
@@ -27,7 +27,7 @@ class Service:
         self.token = secrets.token_urlsafe(32)
         self._agent_door, self._check_door = folder / "agent.sock", folder / "checks.sock"
         self._record = Record(folder / "requests.jsonl")
-        self._ledger = Ledger(access.budget, access.prices, folder_of(folder.parent.parent, job.session), job.run)
+        self._ledger = Ledger(access.budget, access.prices, ledgers_of(folder.parent.parent, job.session), job.run)
         self._models = Models(access.models, keys, self.token, self._ledger, tls_context(access.authorities)) if access.models else None
         self._gateway = Gateway(self._models, Egress(expanded(access.hosts), access.megabytes, names), self._record)
         self._told = 0

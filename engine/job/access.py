@@ -7,10 +7,10 @@ from engine.agents import Agent
 from engine.config import Config
 from engine.forge import login_of
 from engine.gateway.shapes import SHAPES
-from engine.job.usage import spent
 from engine.jobs import Access, Budget, Job
 from engine.store.db import Database
-from engine.tickets.approved_card import approved_card
+from engine.tickets.approved_card import approved_card, limits_of
+from engine.tickets.usage import spent
 
 
 def configured(config: Config) -> dict[str, str]:
@@ -34,21 +34,6 @@ def budget(db: Database, config: Config, session: Any) -> Budget:
     tokens, money = spent(db, session["id"])
     return Budget(config.run_tokens * times, config.run_money * times, *limits_of(config, approved_card(db, session["id"]), session["budget_raises"]),
                   tokens, money, getattr(config.prices, "currency", ""))
-
-
-def limits_of(config: Config, card: Any, raises: int) -> tuple[int, float]:
-    """(tokens, money) that a session may use; 0: no limit. What its card says holds where it is less than the operator's settings."""
-    given = card.get("budget") if isinstance(card, dict) else None
-    tokens, money = (given.get("tokens"), given.get("money")) if isinstance(given, dict) else (None, None)
-    times = 1 + raises
-    return int(_smaller(config.session_tokens, tokens)) * times, _smaller(config.session_money, money) * times
-
-
-def _smaller(setting: float, own: Any) -> float:
-    """own: as a card has it, which may have been edited by hand into anything."""
-    if isinstance(own, bool) or not isinstance(own, int | float) or not own > 0:
-        return setting
-    return min(setting, own) if setting else own
 
 
 def used_up(limits: Budget) -> str | None:

@@ -5,12 +5,11 @@ from engine.config import Config
 from engine.errors import Transient
 from engine.finish.finish import finish, record_failure
 from engine.git.branches import Branches
-from engine.job import usage
 from engine.log import event
 from engine.loop.launch import TEMPORARY, Launcher, Look
 from engine.run.output import backstop
 from engine.store.db import Database
-from engine.tickets import claims
+from engine.tickets import claims, usage
 from engine.tickets.rows import RunRow, Status, TicketRow
 
 

@@ -1,5 +1,11 @@
-"""What the application knows of its engine: whether it runs here, and what it says of itself."""
+"""What the application knows of its engine: whether it runs here, what it says of itself, and what it can run with."""
 from typing import Any, Protocol
+
+from engine.agents import AGENTS, choose_agent, installation
+from engine.config import Config
+from engine.errors import Permanent
+from engine.host.processes import is_held
+from engine.runtimes import RUNTIMES
 
 
 class RunningEngine(Protocol):
@@ -24,3 +30,44 @@ class Slot(Protocol):
 
     def stop(self) -> None:
         """Stops the engine if it runs here, and lets go of the lock. Live runs go on."""
+
+
+def where(config: Config, slot: Slot) -> str:
+    """'here', 'elsewhere' (another process has the engine of this data folder) or 'off'."""
+    if slot.engine is not None:
+        return "here"
+    return "elsewhere" if is_held(config.data / "engine.lock") else "off"
+
+
+def shown(config: Config, slot: Slot) -> dict[str, Any]:
+    """What a page may show of the engine, of runtimes and of agents, and why some cannot be used: its status() where it runs here, with `engine`
+    (see where), `elsewhere` ({pid, where} of its process), `runtimes` [{name, isolation, in_use, why_not}], best first, and `agents`
+    [{name, description, in_use, why_not, fallback}]."""
+    status = {} if slot.engine is None else slot.engine.status()
+    runtime = status.get("runtime") or {}
+    return {"slots": config.slots, "last_tick_age": None, "errors": [], **status,
+            "engine": where(config, slot), "elsewhere": {} if status else slot.elsewhere(),
+            "runtimes": _runtimes(runtime), "agents": _agents(config, runtime.get("name", ""))}
+
+
+def agent_names() -> list[str]:
+    """All that a ticket may ask for."""
+    return list(AGENTS)
+
+
+def _runtimes(used: dict[str, Any]) -> list[dict[str, Any]]:
+    """why_not is known where the engine runs here and passed it over."""
+    passed_over = {each["name"]: each["reason"] for each in used.get("passed_over", ())}
+    return [{"name": name, "isolation": runtime.isolation, "in_use": name == used.get("name"), "why_not": passed_over.get(name)}
+            for name, runtime in RUNTIMES.items() if name != "fake" or name == used.get("name")]
+
+
+def _agents(config: Config, runtime: str) -> list[dict[str, Any]]:
+    here = installation(config, runtime)
+    try:
+        used = choose_agent(config, None, runtime=runtime).name
+    except Permanent:
+        used = ""
+    return [{"name": agent.name, "description": agent.description, "in_use": agent.name == used, "why_not": agent.available(here),
+             "fallback": agent.is_fallback}
+            for agent in AGENTS.values()]

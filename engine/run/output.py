@@ -9,12 +9,12 @@ from typing import NamedTuple
 
 from engine.errors import AgentFailed
 from engine.host.processes import open_pidfd
+from engine.jobs import TIMES
 from engine.run.limits import Gauge
 
 LOOK_SECONDS = 0.5          # between two looks at what the sandbox uses, and at one whose end cannot be waited for
 TAIL = 4096                 # bytes of a command's output that are kept beside the log
 PHASE = b"::phase "
-TIMES = "log.times"
 MARKS = 200                 # marker lines of a run whose time is kept: a sandbox may write as many as it likes
 SECRET_BYTES, HIDDEN = 8, b"[secret]"  # what is shorter than that would black out common words
 _CONTROL = r"\x1b\[[0-9;?]*[ -/]*[@-~]|[\x00-\x08\x0b-\x1f\x7f]"  # compiled when it is needed: a run does not wait for it at its start

@@ -1,7 +1,9 @@
 """The approved card as the engine sees it: a few keys of a JSON object that hitl has validated."""
 import json
 from functools import lru_cache
+from typing import Any
 
+from engine.config import Config
 from engine.store.db import Database
 
 
@@ -16,6 +18,21 @@ def repository_of(db: Database, session_id: str) -> str | None:
     """The repository that the card names, or its session; None for a fresh one, of which there is nothing to deliver."""
     given = db.value("select repository from hitl_sessions where id = ?", (session_id,))
     return approved_card(db, session_id).get("repository") or given or None
+
+
+def limits_of(config: Config, card: Any, raises: int) -> tuple[int, float]:
+    """(tokens, money) that a session may use; 0: no limit. What its card says holds where it is less than the operator's settings."""
+    given = card.get("budget") if isinstance(card, dict) else None
+    tokens, money = (given.get("tokens"), given.get("money")) if isinstance(given, dict) else (None, None)
+    times = 1 + raises
+    return int(_smaller(config.session_tokens, tokens)) * times, _smaller(config.session_money, money) * times
+
+
+def _smaller(setting: float, own: Any) -> float:
+    """own: as a card has it, which may have been edited by hand into anything."""
+    if isinstance(own, bool) or not isinstance(own, int | float) or not own > 0:
+        return setting
+    return min(setting, own) if setting else own
 
 
 @lru_cache(maxsize=8)

@@ -15,8 +15,9 @@ from hitl.changes import files as change_files
 from hitl.changes import parse as diffs
 from hitl.changes.line_moves import Moves
 from hitl.changes.names import path_of
-from hitl.views.ticket import parsed, span
+from hitl.changes.span import span
 from hitl.web import filters as formats
+from hitl.web.strict_json import stored
 
 
 @dataclass
@@ -114,7 +115,7 @@ def _will(db: Database, found: Change) -> str:
     """What approving does, in one sentence."""
     run = db.one("select checks, ended_at from runs where ticket_id = ? and tip_sha = ? and ended_at is not null and checks is not null"
                  " order by seq desc limit 1", (found.ticket["id"], found.tip))
-    checks = parsed(run["checks"], []) if run else []
+    checks = stored(run["checks"], []) if run else []
     passed = sum(bool(each.get("passed")) for each in checks if isinstance(each, dict))
     ended = formats.parse(run["ended_at"]) if run else None
     said = f"{formats.number(passed, 'check')} passed" + (f" at {ended:%H:%M}" if ended else "") if checks else "no check ran"

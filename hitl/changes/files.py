@@ -5,7 +5,7 @@ from engine.git.repository import PLAIN_DIFF, Repository
 from hitl.changes import parse as diffs
 from hitl.changes.diff_text import visible
 from hitl.changes.names import name_of, path_of, shown
-from hitl.views.ticket import DIFF_LIMIT
+from hitl.changes.span import DIFF_LIMIT
 
 NO_SPACE = ("--ignore-all-space",)
 

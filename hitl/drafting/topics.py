@@ -2,13 +2,13 @@
 import copy
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 from engine.errors import BadRequest
 from hitl.card import coverage
 from hitl.card.coverage import GOAL, RISKS, SCOPE
 from hitl.card.text import key
+from hitl.session.questions import Question
 
 Card = dict[str, Any]
 ONE = "One feature that does all of it"
@@ -18,14 +18,6 @@ FRESH = "A fresh repository of its own"
 OWN_CHECKS = "No further command: the features' own criteria are enough"
 _EACH = {EXAMPLE: "An example that is run shows that “{title}” works.", TESTED: "Automated tests cover “{title}”, and they pass."}
 MOST_ENTRIES = 100  # of one answer
-
-
-@dataclass(frozen=True)
-class Question:
-    """options: the recommended answer first. An option is an answer: choosing it or typing it is the same."""
-
-    body: str
-    options: tuple[str, ...]
 
 
 def question(topic: str, card: Card) -> Question:

@@ -3,7 +3,6 @@ import re
 from dataclasses import dataclass, field
 from typing import Any
 
-from engine.agents import AGENTS
 from engine.errors import SwarmError
 from hitl.card import diff as card_diff
 from hitl.card import diff_in_words
@@ -146,10 +145,6 @@ def filled(values: dict[str, Any], kept: Typed) -> dict[str, Any]:
     """The same with what was typed in their place."""
     return {**values, "title": kept.values["title"], "description": kept.values["description"], "rows": kept.values["rows"],
             "after": set(kept.values["after"]), "priority": kept.values["priority"], "agent": kept.values["agent"]}
-
-
-def agents() -> list[str]:
-    return list(AGENTS)
 
 
 def versions(session_id: str) -> list[dict[str, Any]]:

@@ -5,7 +5,7 @@ from typing import Any
 from flask import g
 
 from engine.git.call import check_git, git_version
-from engine.runtimes.qemu.describe import described
+from engine.runtimes.described import described
 from hitl.views import views
 from hitl.web.context import swarm
 from hitl.web.filters import duration, number, size

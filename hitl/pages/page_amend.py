@@ -5,6 +5,7 @@ from typing import Any
 from flask import Blueprint, Response, make_response, request
 
 from engine.errors import BadRequest, SwarmError, WrongState
+from engine.loop.status import agent_names
 from hitl.amend import proposals
 from hitl.amend.delta import Delta
 from hitl.card import form as card_form
@@ -42,7 +43,7 @@ def page(session_id: str, error: SwarmError | None = None, kept: Typed | None = 
         form = card_facts.filled(form, kept) if kept.what else form
     if kept.problems or kept.rest:
         values["error"] = {"error": "This is not valid yet.", "means": "Nothing was changed. What you typed is kept below."}
-    return render("session/amend.html", "session", **values | {"live": form is None}, **found, form=form, kept=kept, agents=card_facts.agents(),
+    return render("session/amend.html", "session", **values | {"live": form is None}, **found, form=form, kept=kept, agents=agent_names(),
                   seen=made.seen if made else "")
 
 

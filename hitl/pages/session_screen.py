@@ -5,6 +5,7 @@ from typing import Any
 from flask import request
 
 from engine.errors import SwarmError
+from engine.loop.status import agent_names
 from hitl.card.spec_card import normalise
 from hitl.pages import card_facts, engine_facts, facts, talk_facts, ticket_facts
 from hitl.pages.card_facts import Typed
@@ -81,7 +82,7 @@ def _draft(card: facts.Card, kept: Typed | None, error: SwarmError | None, value
         reason = "Let it ask you, or draft the card." if found["description"].strip() else "Say what is to be built first."
     if kept.what and kept.what not in ("answer", "say"):
         reason = "What you typed is not saved yet: save it or leave it first."
-    values |= {"live": False, "talk": talk, "kept": kept, "drafters": talk_facts.drafters(), "agents": card_facts.agents(),
+    values |= {"live": False, "talk": talk, "kept": kept, "drafters": talk_facts.drafters(), "agents": agent_names(),
                "approvable": found["state"] == "review" and not reason, "approve_reason": reason,
                "marks": card_facts.marks(found["id"], found["spec_version"]), "drafted": _drafted(found["spec_version"])}
     if kept.conflict or (kept.rest and kept.what in ("answer", "say")):

@@ -4,12 +4,13 @@ import re
 from itertools import pairwise
 from typing import Any, BinaryIO
 
-from engine.run.output import TIMES
-from hitl.api.forge import delivery_line
+from engine.agents.log import readable
+from engine.jobs import TIMES
 from hitl.pages import facts
 from hitl.views import log as log_steps
 from hitl.views import usage as used
 from hitl.views import views
+from hitl.views.deliveries import delivery_line
 from hitl.views.ticket import run_of
 from hitl.web import filters as formats
 from hitl.web.context import swarm, tenant
@@ -113,7 +114,7 @@ def last_line(run_id: str) -> str:
     size = views.log_slice(swarm().config, run_id, 0, 0)["size"]
     text = views.log_slice(swarm().config, run_id, max(0, size - 2000), 2000)["text"]
     agent = swarm().db.value("select agent from runs where id = ?", (run_id,))
-    lines = (shown for each in reversed(text.split("\n")) if not each.startswith(log_steps.MARK) for shown in reversed(log_steps.readable(each, agent)))
+    lines = (shown for each in reversed(text.split("\n")) if not each.startswith(log_steps.MARK) for shown in reversed(readable(each, agent)))
     return next((each for each in lines if each.strip()), "")
 
 

@@ -1,7 +1,8 @@
 """What the page of a ticket shows of its models and its network: what was used, and what was asked of the gateway."""
 from typing import Any
 
-from engine.job import usage
+from engine.jobs import RECORDED
+from engine.tickets import usage
 from hitl.views import gateway_requests
 from hitl.views import usage as used
 from hitl.web.context import swarm, tenant
@@ -22,7 +23,7 @@ def asked_of(each: dict[str, Any], after: int, refused: bool) -> dict[str, Any]:
     """What a run asked of its gateway, a page of it: gateway_requests.asked_view, and `more`: whether there may be more than was recorded."""
     found = gateway_requests.asked_view(swarm().db, swarm().config, tenant(), each["ticket_id"], each["id"], max(0, after),
                                         gateway_requests.ROWS, refused)
-    more = found["total"] > found["recorded"] or (each["ended_at"] is None and found["total"] >= gateway_requests.LINES)
+    more = found["total"] > found["recorded"] or (each["ended_at"] is None and found["total"] >= RECORDED)
     return {**found, "after": after, "only": refused, "more": more}
 
 

@@ -1,14 +1,22 @@
 """The rows of the interview: a question is opened, then answered, assumed or withdrawn. Nothing here looks at the session's state."""
 import json
 import sqlite3
+from dataclasses import dataclass
 from typing import Any
 
 from engine.errors import NotFound
 from engine.store.db import Database
 from engine.times import NOW
-from hitl.drafting.topics import Question
 
 MOST = 5  # of one session
+
+
+@dataclass(frozen=True)
+class Question:
+    """options: the recommended answer first. An option is an answer: choosing it or typing it is the same."""
+
+    body: str
+    options: tuple[str, ...]
 
 
 def open_number(db: Database, session_id: str) -> int | None:

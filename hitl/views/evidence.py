@@ -5,7 +5,7 @@ from typing import Any
 from engine.store.db import Database
 from hitl.session import sessions
 from hitl.views import boards
-from hitl.views.ticket import parsed
+from hitl.web.strict_json import stored
 
 STATES = ("passed", "failed", "waiting", "waived", "unchecked")
 _OF_CRITERION = ("number", "text", "command", "state", "exit", "seconds", "waived")
@@ -25,7 +25,7 @@ def evidence_view(db: Database, tenant: str, session_id: str, after: int = 0, li
                   " and t.acceptance_criteria <> '[]' order by t.seq", (session_id,))
     counts, shown, following = Counter[str](), list[dict[str, Any]](), False
     for row in rows:
-        found = boards.evidence(_criteria(row), [each for each in parsed(row["checks"], []) if isinstance(each, dict)])
+        found = boards.evidence(_criteria(row), [each for each in stored(row["checks"], []) if isinstance(each, dict)])
         counts.update(each["state"] for each in found)
         if row["seq"] > after and found and not following:
             following = len(shown) == limit
@@ -35,7 +35,7 @@ def evidence_view(db: Database, tenant: str, session_id: str, after: int = 0, li
 
 
 def _criteria(row: Any) -> list[Any]:
-    return [item for item in parsed(row["acceptance_criteria"], []) if isinstance(item, str | dict)]
+    return [item for item in stored(row["acceptance_criteria"], []) if isinstance(item, str | dict)]
 
 
 def unchecked(db: Database, session_id: str) -> int:

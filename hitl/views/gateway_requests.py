@@ -6,14 +6,13 @@ import os
 from typing import Any
 
 from engine.config import Config
-from engine.gateway.record import LINES
 from engine.store.db import Database
-from hitl.views.ticket import parsed, run_of
+from hitl.views.ticket import run_of
 from hitl.web.filters import whole
+from hitl.web.strict_json import stored
 
 PIECE, LINE = 1_000_000, 20_000   # bytes of the record that are read at a time; no line of it is as long as the second
 ROWS, MOST = 50, 500              # requests on a page, and in an answer
-__all__ = ["LINES", "MOST", "ROWS", "asked_view"]
 _TEXTS, _NUMBERS = ("at", "side", "method", "host", "path", "why", "model"), ("status", "sent", "received", "tokens")
 
 
@@ -26,7 +25,7 @@ def asked_view(db: Database, config: Config, tenant: str, ticket_id: str, run_id
     run = run_of(db, tenant, ticket_id, run_id)
     if run is None:
         return {"run": None, "requests": [], "next": None, "total": 0, "refused": 0, "recorded": 0}
-    counts = parsed(db.value("select json_extract(usage, '$.asked') from runs where id = ? and json_valid(usage)", (run["id"],)), {})
+    counts = stored(db.value("select json_extract(usage, '$.asked') from runs where id = ? and json_valid(usage)", (run["id"],)), {})
     try:
         with open(config.data / "runs" / run["id"] / "requests.jsonl", "rb") as file:
             size = os.fstat(file.fileno()).st_size

@@ -4,11 +4,9 @@ from typing import Any
 
 from markupsafe import Markup
 
-from engine.agents import AGENTS
-from engine.agents.log import event_of
+from engine.agents.log import readable
 from hitl.web import ansi
 
-CUT = 500  # characters of an event that is not whole
 MARK = "::phase "
 TITLES = {"clone": "Check out the branch", "commit": "Commit the work"}
 _BAD = ("FAILED ", "ERROR ", "error:", "Error:", "fatal:", "FATAL", "Traceback ", "E  ")
@@ -42,15 +40,6 @@ def fold(text: str, first_line: int = 1, checks: list[dict[str, Any]] | None = N
                 steps[-1].lines.append((number, _tone(shown[0]), Markup("\n").join(ansi.line(each) for each in shown)))
         number += 1
     return steps, number
-
-
-def readable(line: str, agent: str | None) -> list[str]:
-    """A line of a log as people read it: what an event of the agent says, in lines, none where it says nothing to them. Anything else as it is."""
-    profile = AGENTS.get(agent or "")
-    if profile is None or profile.shown is None or not line.startswith("{"):
-        return [line]
-    event = event_of(line)
-    return [line[:CUT]] if event is None else profile.shown(event)
 
 
 def _title(name: str, checks: list[dict[str, Any]]) -> str:

@@ -4,13 +4,12 @@ import sqlite3
 from datetime import datetime
 from typing import Any
 
-from engine.job import usage
 from engine.store.db import Database
-from engine.tickets import actions
+from engine.tickets import actions, usage
 from hitl.card.coverage import LABELS
 from hitl.session import questions, sessions
 from hitl.views import usage as used
-from hitl.views.ticket import parsed
+from hitl.web.strict_json import stored
 
 
 def notes_markdown(db: Database, tenant: str, session_id: str) -> str:
@@ -74,7 +73,7 @@ def _amendments(db: Database, session_id: str) -> list[str]:
         when = f"{row['state']} {_time(row['decided_at'])} by {row['decided_by']}" if row["decided_at"] else "waits for approval"
         made = f", version {row['version']}" if row["version"] else ""
         lines.append(f"- Proposed {_time(row['created_at'])}, {when}{made}: `{row['sha256']}`")
-        delta = parsed(row["delta"], {})
+        delta = stored(row["delta"], {})
         lines += [f"  - added: {_line(each.get('title', ''))}" for each in delta.get("add", [])]
         lines += [f"  - changed: {_line(each['ticket'])} ({_line(', '.join(each['set']))})" for each in delta.get("change", [])]
         lines += [f"  - dropped: {_line(each)}" for each in delta.get("drop", [])]
@@ -103,10 +102,10 @@ def _ticket(ticket: sqlite3.Row, spent: dict[str, Any] | None, runs: list[sqlite
         what = (run["outcome"] or run["state"]).replace("_", " ")
         by = f" in {run['runtime']} by {run['agent']}" if run["runtime"] and run["agent"] else ""
         took = _seconds(run["started_at"], run["ended_at"])
-        cost = used.brief(parsed(run["usage"], {}))
+        cost = used.brief(stored(run["usage"], {}))
         lines.append(f"- Run {run['run_no']} ({run['kind']}{by}): {what}{took}{f', {_line(cost)}' if cost else ''}"
                      + (f". {_line(run['reason'])}" if run["reason"] else ""))
-        lines += [_check(check) for check in parsed(run["checks"], []) if isinstance(check, dict)]
+        lines += [_check(check) for check in stored(run["checks"], []) if isinstance(check, dict)]
     lines += [f"- Not checked by a command: {_line(text)}" for text in _unchecked(ticket)]
     lines += [f"- {each['kind'].capitalize()} by a person, {_time(each['created_at'])}: {_line(each['body'])}"
               + (f" ({each['note']})" if each["note"] else "") for each in steers]
@@ -114,7 +113,7 @@ def _ticket(ticket: sqlite3.Row, spent: dict[str, Any] | None, runs: list[sqlite
 
 
 def _unchecked(ticket: sqlite3.Row) -> list[str]:
-    items = parsed(ticket["acceptance_criteria"], [])
+    items = stored(ticket["acceptance_criteria"], [])
     return [item if isinstance(item, str) else str(item.get("text", "")) for item in items if isinstance(item, str) or
             (isinstance(item, dict) and not item.get("check"))]
 

@@ -1,23 +1,19 @@
 """What tickets, runs, logs and changes look like: plain dicts, the same for JSON and for pages."""
 import codecs
-import json
 import re
 import sqlite3
 from typing import Any
 
 from engine.config import Config
-from engine.errors import NotFound, RunFailure
-from engine.git.branches import repository_path
-from engine.git.repository import Repository
-from engine.job import usage
+from engine.errors import NotFound
 from engine.store.db import Database
-from engine.tickets import actions
+from engine.tickets import actions, usage
 from engine.tickets import states as tickets
 from hitl.session import sessions
 from hitl.views import usage as used
+from hitl.web.strict_json import stored
 
 LOG_LIMIT = 256_000     # bytes of a log in one answer
-DIFF_LIMIT = 2_000_000  # bytes of a diff
 _SECRET = {"claim_token"}
 
 
@@ -63,30 +59,21 @@ def _ids(db: Database, which: str, ticket_id: str) -> list[str]:
 
 def ticket_dict(row: sqlite3.Row) -> dict[str, Any]:
     """All columns that a person may see; criteria parsed."""
-    return {**_visible(row), "acceptance_criteria": parsed(row["acceptance_criteria"], []), "supplied": bool(row["supplied"]),
+    return {**_visible(row), "acceptance_criteria": stored(row["acceptance_criteria"], []), "supplied": bool(row["supplied"]),
             "review": bool(row["review"])}
 
 
 def run_dict(row: sqlite3.Row) -> dict[str, Any]:
-    return {**_visible(row), "checks": parsed(row["checks"], []), "phases": parsed(row["phases"], {}), "vm": parsed(row["machine"], {}),
-            "said": parsed(row["said"], {}), "usage": used.told(parsed(row["usage"], {})) if row["usage"] else None}
+    return {**_visible(row), "checks": stored(row["checks"], []), "phases": stored(row["phases"], {}), "vm": stored(row["machine"], {}),
+            "said": stored(row["said"], {}), "usage": used.told(stored(row["usage"], {})) if row["usage"] else None}
 
 
 def request_dict(row: sqlite3.Row) -> dict[str, Any]:
-    return {**_visible(row), "options": parsed(row["options"], [])}
+    return {**_visible(row), "options": stored(row["options"], [])}
 
 
 def _visible(row: sqlite3.Row) -> dict[str, Any]:
     return {name: value for name, value in zip(row.keys(), row, strict=True) if name not in _SECRET}  # dict(row) is six times slower
-
-
-def parsed(text: str | None, default: Any) -> Any:
-    """JSON of a column; `default` where it is empty, or was edited by hand into something of another kind."""
-    try:
-        value = json.loads(text or "null")
-    except ValueError:
-        return default
-    return value if isinstance(value, type(default)) else default
 
 
 def run_of(db: Database, tenant: str, ticket_id: str, run_id: str | None = None) -> dict[str, Any] | None:
@@ -118,41 +105,3 @@ def log_slice(config: Config, run_id: str, after: int = 0, limit: int = LOG_LIMI
     if held == len(data):  # all that is left is a piece of a character
         text, held = text + decoder.decode(b"", True), 0
     return {"text": text, "size": size, "next": min(after, size) + len(data) - held}
-
-
-def diff_view(db: Database, config: Config, tenant: str, ticket_id: str, run_id: str | None = None) -> dict[str, Any]:
-    """{"base", "tip", "diff", "files": [{path, added, removed}]} of what a ticket changed; an epic's: the whole build.
-
-    With a run: its own part, which began where an earlier one had stopped. base None: there is no change yet. Raises NotFound."""
-    row = tickets.get(db, tenant, ticket_id)
-    repository = Repository(repository_path(config, row["session_id"]))
-    try:
-        base, tip = span(db, repository, row, run_id)
-        if base is None or tip is None:
-            return {"ticket": ticket_id, "base": None, "tip": None, "diff": "", "files": []}
-        files = [each._asdict() for each in repository.changed_files(base, tip)]
-        return {"ticket": ticket_id, "base": base, "tip": tip, "diff": repository.diff(base, tip, DIFF_LIMIT), "files": files}
-    except RunFailure as failure:
-        raise NotFound(f"The change cannot be shown. {failure.sentence}") from failure
-
-
-def span(db: Database, repository: Repository, ticket: sqlite3.Row, run_id: str | None = None) -> tuple[str | None, str | None]:
-    """(base, tip) of what a ticket, or one run of it, changed. Raises RunFailure."""
-    if not repository.path.is_dir():
-        return None, None
-    if ticket["type"] == "epic" and run_id is None:
-        return ticket["base_sha"], repository.head(f"refs/heads/{ticket['branch_name']}") if ticket["branch_name"] else None
-    run = db.one("select base_sha, tip_sha from runs where ticket_id = :ticket and tip_sha is not null and base_sha is not null"
-                 " and (:run is null or id = :run) order by seq desc limit 1", {"ticket": ticket["id"], "run": run_id})
-    if run is None:
-        return None, None
-    return (run["base_sha"] if run_id else _whole_base(db, repository, ticket, run)), run["tip_sha"]
-
-
-def _whole_base(db: Database, repository: Repository, ticket: sqlite3.Row, run: sqlite3.Row) -> str:
-    """Where all of a ticket's work leaves the integration branch, whichever run did it: what a merge brings is what differs from there."""
-    branch = db.value("select branch_name from tickets where id = ?", (ticket["parent_id"],))
-    onto = f"{ticket['merged_sha']}^1" if ticket["merged_sha"] else f"refs/heads/{branch}" if branch else None
-    head = repository.head(onto) if onto else None
-    found = repository.merge_base(head, run["tip_sha"]) if head else None
-    return str(run["base_sha"] if found in (None, run["tip_sha"]) else found)

@@ -1,12 +1,11 @@
-"""What was used of models, for pages, notes and JSON: sums of engine/job/usage.py and single runs, in numbers and in words."""
+"""What was used of models, for pages, notes and JSON: sums of engine/tickets/usage.py and single runs, in numbers and in words."""
 from typing import Any
 
 from engine.config import Config
-from engine.gateway.ledger import NOTICE
-from engine.job import usage
-from engine.job.access import limits_of
+from engine.jobs import NOTICE
 from engine.store.db import Database
-from engine.tickets.approved_card import approved_card
+from engine.tickets import usage
+from engine.tickets.approved_card import approved_card, limits_of
 from hitl.web.filters import number, whole
 
 KINDS = (("input", "In"), ("output", "Out"), ("cache_read", "From cache"), ("cache_write", "Into cache"))

@@ -5,22 +5,22 @@ import sqlite3
 from functools import lru_cache
 from typing import Any
 
-from engine.agents import AGENTS, choose_agent, installation
 from engine.config import Config
-from engine.errors import BadRequest, Permanent, Unavailable
+from engine.errors import BadRequest, Unavailable
 from engine.git.branches import repository_path
-from engine.host.processes import is_held
-from engine.runtimes import RUNTIMES
-from engine.runtimes.qemu.describe import described
+from engine.loop.status import shown, where
+from engine.runtimes.described import described
 from engine.store import journal
 from engine.store.db import Database
 from hitl.card.spec_card import warnings_of
+from hitl.changes.span import diff_view
 from hitl.session import questions, sessions
 from hitl.views import usage as used
 from hitl.views.board import board_view
 from hitl.views.notes import notes_markdown
-from hitl.views.ticket import diff_view, log_slice, request_dict, run_dict, runs_view, ticket_view, tickets_view
+from hitl.views.ticket import log_slice, request_dict, run_dict, runs_view, ticket_view, tickets_view
 from hitl.web import strict_json
+from hitl.web.context import Swarm
 
 STALLED_SECONDS = 60.0  # a tick takes milliseconds, and failing ones are at most 30 s apart
 
@@ -124,14 +124,7 @@ def events_view(db: Database, tenant: str, session_id: str, after: int = 0, limi
     return {"events": found, "next": found[-1]["seq"] if found else after, "oldest": oldest, "newest": newest}
 
 
-def where_engine(swarm: Any) -> str:
-    """'here', 'elsewhere' (another process of this data folder has it) or 'off'."""
-    if swarm.engine is not None:
-        return "here"
-    return "elsewhere" if is_held(swarm.config.data / "engine.lock") else "off"
-
-
-def health_view(swarm: Any) -> dict[str, Any]:
+def health_view(swarm: Swarm) -> dict[str, Any]:
     """{"status", "engine", "last_tick_age"}; seconds, None where the engine is not here. Raises Unavailable when its ticks have stopped."""
     swarm.db.value("select 1 from counters")
     status = swarm.engine.status() if swarm.engine is not None else {}
@@ -140,10 +133,10 @@ def health_view(swarm: Any) -> dict[str, Any]:
     if silent > STALLED_SECONDS:
         raise Unavailable(f"The engine has not looked at its tickets for {silent:.0f} seconds. Its last errors are on the page /engine; "
                           "if they do not explain it, start the server again: runs go on meanwhile.", code="engine_stalled", last_tick_age=age)
-    return {"status": "ok", "engine": where_engine(swarm), "last_tick_age": age}
+    return {"status": "ok", "engine": where(swarm.config, swarm.slot), "last_tick_age": age}
 
 
-def engine_view(swarm: Any) -> dict[str, Any]:
+def engine_view(swarm: Swarm) -> dict[str, Any]:
     """engine_state, the image and the settings."""
     return {**engine_state(swarm), "image": described(swarm.config.vm), "settings": settings_view(swarm.config)}
 
@@ -153,35 +146,12 @@ def settings_view(config: Config) -> list[dict[str, Any]]:
     return [setting for setting in config.described() if not setting["name"].endswith(("_KEY", "_TOKEN"))]
 
 
-def engine_state(swarm: Any) -> dict[str, Any]:
-    """The engine's own status, live runs, runtimes, agents and why not: what any page may show of it."""
-    db, config = swarm.db, swarm.config
+def engine_state(swarm: Swarm) -> dict[str, Any]:
+    """The engine's own status (see engine.loop.status.shown), whether it is paused and why, live runs: what any page may show of it."""
+    db = swarm.db
     pause = db.one("select paused, reason from engine_state")
-    status = swarm.engine.status() if swarm.engine is not None else {}
     live = db.all("select r.*, t.title from runs r join tickets t on t.id = r.ticket_id where r.ended_at is null order by r.seq")
     return {
-        "slots": config.slots, "busy": sum(row["state"] not in ("queued", "merging") for row in live), "last_tick_age": None, "errors": [],
-        **status, "engine": where_engine(swarm), "elsewhere": {} if status else swarm.slot.elsewhere(),
-        "paused": bool(pause and pause["paused"]), "reason": pause["reason"] if pause else None,
-        "runs": [run_dict(row) for row in live], "runtimes": _runtimes(status.get("runtime")), "agents": _agents(config, status.get("runtime")),
+        "busy": sum(row["state"] not in ("queued", "merging") for row in live), **shown(swarm.config, swarm.slot),
+        "paused": bool(pause and pause["paused"]), "reason": pause["reason"] if pause else None, "runs": [run_dict(row) for row in live],
     }
-
-
-def _runtimes(used: Any) -> list[dict[str, Any]]:
-    """[{name, isolation, in_use, why_not}], best first. why_not is known where the engine runs here and passed it over."""
-    name = used["name"] if isinstance(used, dict) else None
-    passed_over = {each["name"]: each["reason"] for each in used["passed_over"]} if isinstance(used, dict) else {}
-    return [{"name": each, "isolation": runtime.isolation, "in_use": each == name, "why_not": passed_over.get(each)}
-            for each, runtime in RUNTIMES.items() if each != "fake" or each == name]
-
-
-def _agents(config: Config, used_runtime: Any) -> list[dict[str, Any]]:
-    runtime = used_runtime["name"] if isinstance(used_runtime, dict) else ""
-    here = installation(config, runtime)
-    try:
-        used = choose_agent(config, None, runtime=runtime).name
-    except Permanent:
-        used = ""
-    return [{"name": agent.name, "description": agent.description, "in_use": agent.name == used, "why_not": agent.available(here),
-             "fallback": agent.is_fallback}
-            for agent in AGENTS.values()]

@@ -53,6 +53,15 @@ def as_given(value: Any) -> str:
     return _AS_GIVEN(value)
 
 
+def stored(text: str | None, default: Any) -> Any:
+    """JSON of a column; `default` where it is empty, or was edited by hand into something of another kind."""
+    try:
+        value = json.loads(text or "null")
+    except ValueError:
+        return default
+    return value if isinstance(value, type(default)) else default
+
+
 def sha256(value: Any) -> str:
     """Of the canonical text in UTF-8, in hex."""
     return hashlib.sha256(canonical(value).encode("utf-8")).hexdigest()

@@ -14,20 +14,24 @@ from test_engine import TWO, drive, make_engine
 from engine.agents.runbook import RUNBOOK
 from engine.config import Config
 from engine.errors import BadRequest, Refused
-from engine.gateway.ledger import folder_of
 from engine.gateway.prices import parse_prices
-from engine.job import usage
-from engine.job.access import access_for, budget, configured, keys_file, limits_of, used_up
-from engine.jobs import Budget, Job, Limits, Result
+from engine.job.access import access_for, budget, configured, keys_file, used_up
+from engine.jobs import Budget, Job, Limits, Result, ledgers_of
 from engine.loop.fakes import fake_result
 from engine.store.db import Database
-from engine.tickets import actions, answers, requests
+from engine.tickets import actions, answers, requests, usage
+from engine.tickets.approved_card import limits_of
 
 USED = {"requests": 2, "input": 80, "output": 10, "cache_read": 10, "cache_write": 0, "total": 100, "money": 0.25, "estimated": 1, "models": {},
         "egress": {"requests": 3, "refused": 1, "sent": 5, "received": 7, "hosts": []}}
 
 
 MODELLED = {"agent": "custom"}  # needs a model, and any command makes it one that can run
+
+
+def own(run: Any) -> Any:
+    """What a run has used, by its row."""
+    return run["usage"] and json.loads(run["usage"])
 
 
 def spending(title: str, outcome: str = "over_budget", **values: Any) -> Callable[[Job, int], Result]:
@@ -117,7 +121,7 @@ def test_what_runs_used_is_summed_by_ticket_and_session(db: Database, config: Co
     assert (of_session["runs"], of_session["total"], of_session["money"]) == (2, 200, 0.5)
     assert usage.of_tickets(db, session) == {"TKT-002": of_ticket, "TKT-003": usage.of_ticket(db, "TKT-003")}
     assert usage.spent(db, session) == (200, 0.5) and usage.spent(db, "another") == (0, 0.0)
-    assert usage.of_run(db.one("select * from runs where ticket_id = 'TKT-002'")) == USED
+    assert own(db.one("select * from runs where ticket_id = 'TKT-002'")) == USED
 
 
 def test_what_a_card_allows_holds_where_it_is_less_than_the_settings_and_grows_with_them(db: Database, config: Config) -> None:
@@ -153,11 +157,11 @@ def test_what_a_lost_run_spent_is_taken_from_its_ledger(db: Database, config: Co
     drive(make_engine(db, config))
     run = db.one("select * from runs where kind = 'feature'")
     usage.book(db, config.data, run)
-    assert usage.of_run(db.one("select * from runs where id = ?", (run["id"],))) is None
-    folder_of(config.data, session).mkdir(parents=True)
-    (folder_of(config.data, session) / f"{run['id']}.json").write_text(json.dumps({**USED, "held_tokens": 900, "held_money": 9.0}))
+    assert own(db.one("select * from runs where id = ?", (run["id"],))) is None
+    ledgers_of(config.data, session).mkdir(parents=True)
+    (ledgers_of(config.data, session) / f"{run['id']}.json").write_text(json.dumps({**USED, "held_tokens": 900, "held_money": 9.0}))
     usage.book(db, config.data, run)
-    assert usage.of_run(db.one("select * from runs where id = ?", (run["id"],))) == USED
+    assert own(db.one("select * from runs where id = ?", (run["id"],))) == USED
 
 
 def test_access_is_what_the_agent_speaks_and_the_operator_has_configured(db: Database, config: Config) -> None:

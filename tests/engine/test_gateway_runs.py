@@ -15,11 +15,11 @@ from test_runner import Bench, log_of
 
 from engine.config import ROOT, Config
 from engine.host.processes import RUN_VARIABLE, take_lock
-from engine.job import usage
 from engine.job.access import keys_file
 from engine.jobs import Access, Budget, Job, Result
 from engine.run.runner import command
 from engine.store.db import Database
+from engine.tickets import usage
 
 CLIENT = '''
 cat > client.py <<'END'
@@ -200,5 +200,5 @@ def test_the_engine_gives_runs_and_checks_their_way_to_the_listed_hosts_and_book
         completed(db, session)
     used = usage.of_session(db, session)
     assert (used["runs"], used["refused"], used["requests"], used["total"]) == (2, 3, 0, 0)
-    hosts = usage.of_run(db.one("select * from runs where kind = 'feature'"))["egress"]["hosts"]
+    hosts = json.loads(db.value("select usage from runs where kind = 'feature'"))["egress"]["hosts"]
     assert [(each["host"], each["refused"]) for each in hosts] == [("evil.example", 2), ("localhost.localdomain", 1)]

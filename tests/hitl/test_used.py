@@ -12,8 +12,8 @@ from test_budget import USED, spending
 from test_engine import TWO, drive, make_engine
 
 from engine.config import Config
-from engine.gateway.ledger import folder_of
 from engine.gateway.prices import parse_prices
+from engine.jobs import ledgers_of
 from engine.store.db import Database
 from hitl.views import usage as used
 
@@ -96,8 +96,8 @@ def test_the_notes_tell_it_of_the_session_each_ticket_and_each_run(client: Flask
 def test_a_run_that_lives_is_counted_by_its_ledger(client: FlaskClient, db: Database, config: Config, session: str) -> None:
     db.execute("update runs set usage = null, state = 'running', ended_at = null, outcome = null where ticket_id = 'TKT-003'")
     run = db.value("select id from runs where ticket_id = 'TKT-003'")
-    folder_of(config.data, session).mkdir(parents=True)
-    (folder_of(config.data, session) / f"{run}.json").write_text(json.dumps({**PRICED, "total": 7, "held_tokens": 9, "held_money": 0.0}))
+    ledgers_of(config.data, session).mkdir(parents=True)
+    (ledgers_of(config.data, session) / f"{run}.json").write_text(json.dumps({**PRICED, "total": 7, "held_tokens": 9, "held_money": 0.0}))
     assert client.get(f"/api/hitl/{session}").json["usage"]["total"] == 207
     page = client.get("/tickets/TKT-003").text
     assert "so far" in page and '<th scope="row">Tokens</th><td class="num">7</td>' in page

@@ -15,8 +15,8 @@ from test_server import CARD
 from engine.commands.backup import backup, restore
 from engine.config import Config
 from engine.errors import Refused
-from engine.gateway.ledger import folder_of
 from engine.host.processes import take_lock
+from engine.jobs import ledgers_of
 from engine.loop.loop import prune
 from engine.store.db import Database, open_database
 
@@ -84,7 +84,7 @@ def test_the_oldest_folders_go_first_when_there_are_too_many_bytes(db: Database,
 def test_ledgers_go_with_the_age_of_their_session_once_it_has_ended(db: Database, config: Config) -> None:
     old, young, live = (build(db, config, CARD) for _ in range(3))
     for session in (old, young, live, "nobody's"):
-        folder = folder_of(config.data, session)
+        folder = ledgers_of(config.data, session)
         folder.mkdir(parents=True)
         (folder / "TKT-001-1-abc.json").write_text("{}")
         os.utime(folder, (1, 1))

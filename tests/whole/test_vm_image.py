@@ -15,8 +15,8 @@ from engine.image.initrd import initrd
 from engine.jobs import Limits, VmSpec
 from engine.runtimes import Choice, choose, make
 from engine.runtimes.base import SandboxJob
+from engine.runtimes.described import described
 from engine.runtimes.qemu import Qemu, memory
-from engine.runtimes.qemu.describe import described
 from engine.runtimes.qemu.disks import write_swap
 from engine.runtimes.qemu.image import Image
 

@@ -5,11 +5,11 @@ A sum is {"runs", "requests", "input", "output", "cache_read", "cache_write", "t
 estimated, runs that used a model without a price, what the table calls its money ('' where it does not say, or has said different things),
 requests to the network that were refused, bytes through the proxy."""
 import json
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
+from weakref import WeakKeyDictionary
 
-from engine.gateway.ledger import folder_of
+from engine.jobs import ledgers_of
 from engine.store.db import Database
 
 _MODELS = ("requests", "input", "output", "cache_read", "cache_write", "total", "money", "estimated")
@@ -19,18 +19,22 @@ _SUMS = ", ".join(["count(*) as runs", *(f"coalesce(sum(json_extract(usage, '$.{
                    "coalesce(iif(count(distinct json_extract(usage, '$.currency')) = 1, max(json_extract(usage, '$.currency')), ''), '') as currency",
                    *(f"coalesce(sum(json_extract(usage, '$.egress.{name}')), 0) as {name}" for name in _EGRESS)])
 
+# Kept, because pages ask more often than runs end; what a run has used is written once.
+_KEPT: WeakKeyDictionary[Database, dict[str, dict[str, Any]]] = WeakKeyDictionary()
+MOST_KEPT = 64  # sessions of a database
 _OF_SESSION = "session_id = ? and usage is not null"
 
 
 def of_session(db: Database, session_id: str) -> dict[str, Any]:
     """Not to be written to."""
-    return _of_session(db, session_id, db.value(f"select count(*) from runs where {_OF_SESSION}", (session_id,)))
-
-
-@lru_cache(maxsize=64)
-def _of_session(db: Database, session_id: str, _count: int) -> dict[str, Any]:
-    """Kept, because pages ask more often than runs end; what a run has used is written once."""
-    return dict(db.one(f"select {_SUMS} from runs where {_OF_SESSION}", (session_id,)) or {})
+    kept = _KEPT.setdefault(db, {})
+    count = int(db.value(f"select count(*) from runs where {_OF_SESSION}", (session_id,)))
+    known = kept.get(session_id)
+    if known is None or known["runs"] != count:
+        if len(kept) >= MOST_KEPT:
+            kept.clear()
+        known = kept[session_id] = dict(db.one(f"select {_SUMS} from runs where {_OF_SESSION}", (session_id,)) or {})
+    return known
 
 
 def of_ticket(db: Database, ticket_id: str) -> dict[str, Any]:
@@ -41,11 +45,6 @@ def of_tickets(db: Database, session_id: str) -> dict[str, dict[str, Any]]:
     """{ticket id: its sum} for the tickets of a session that have used something."""
     rows = db.all(f"select ticket_id, {_SUMS} from runs where {_OF_SESSION} group by ticket_id", (session_id,))
     return {row["ticket_id"]: {name: row[name] for name in row.keys() if name != "ticket_id"} for row in rows}  # noqa: SIM118
-
-
-def of_run(run: Any) -> dict[str, Any] | None:
-    """A run's own, in full: see engine/gateway/serving.py. run: its row. None where it had no gateway."""
-    return json.loads(run["usage"]) if run["usage"] else None
 
 
 def with_live(db: Database, data: Path, session_id: str, summed: dict[str, Any]) -> dict[str, Any]:
@@ -64,9 +63,10 @@ def plus(summed: dict[str, Any], used: dict[str, Any] | None) -> dict[str, Any]:
 
 
 def of_live(data: Path, run: Any) -> dict[str, Any] | None:
-    """What a run's ledger says while it lives: as of_run, without the network. run: its row; data: the data folder. None where it has none."""
+    """What a run's ledger says while it lives: as the column `usage` has it once it has ended (see
+    engine/gateway/serving.py), without the network. run: its row; data: the data folder. None where it has none."""
     try:
-        held = json.loads((folder_of(data, run["session_id"]) / f"{run['id']}.json").read_text(encoding="utf-8"))
+        held = json.loads((ledgers_of(data, run["session_id"]) / f"{run['id']}.json").read_text(encoding="utf-8"))
     except FileNotFoundError:
         return None
     return {name: value for name, value in held.items() if not name.startswith("held_")}

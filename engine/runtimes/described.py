@@ -1,4 +1,4 @@
-"""The image and its VMs, for people."""
+"""The virtual machines' image and the VMs that start from it, for people."""
 import time
 from datetime import datetime
 from pathlib import Path
