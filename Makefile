@@ -8,6 +8,9 @@ SYSTEM_PACKAGES := git sqlite3 openssl bubblewrap fiu-utils \
 
 NPM_PACKAGES := nodejs npm  # for agents; other builds of nodejs bring npm, and conflict with Debian's
 
+# Each run is a process of its own, which should not compile the program anew. `make clean` removes what is compiled.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .PHONY: help run demo test lint types check system-deps backup restore drain vendor chaos bench forge-live vm-image vm-test agents agents-test clean
 

@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
+from jinja2 import BytecodeCache
+from jinja2.bccache import Bucket
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
@@ -18,10 +20,27 @@ from app import create_app
 from engine.config import Config
 from engine.store.db import Database, open_database
 
+HANG = 120.0  # seconds: whoever waits gives up here, so that what hangs ends; how fast the product is on a busy machine is no test's subject
 GIT_ENV = {"PATH": os.environ["PATH"], "HOME": "/nonexistent", "GIT_CONFIG_NOSYSTEM": "1", "GIT_CONFIG_GLOBAL": "/dev/null",
            "GIT_AUTHOR_DATE": "1700000000 +0000", "GIT_COMMITTER_DATE": "1700000000 +0000",  # the same commit makes the same object
            "GIT_AUTHOR_NAME": "A Tester", "GIT_AUTHOR_EMAIL": "tester@localhost", "GIT_COMMITTER_NAME": "A Tester",
            "GIT_COMMITTER_EMAIL": "tester@localhost"}
+
+
+class CompiledTemplates(BytecodeCache):
+    """In memory, for all applications of this process: nearly every test makes one, and each would compile the same templates anew."""
+
+    def __init__(self) -> None:
+        self.code: dict[tuple[str, str], Any] = {}
+
+    def load_bytecode(self, bucket: Bucket) -> None:
+        bucket.code = self.code.get((bucket.key, bucket.checksum))
+
+    def dump_bytecode(self, bucket: Bucket) -> None:
+        self.code[bucket.key, bucket.checksum] = bucket.code
+
+
+Flask.jinja_options = {**Flask.jinja_options, "bytecode_cache": CompiledTemplates()}
 
 
 def require(program: str) -> None:
@@ -34,8 +53,8 @@ def require(program: str) -> None:
     pytest.skip(reason)
 
 
-def until(condition: Callable[[], Any], seconds: float = 20.0, what: str = "") -> Any:
-    """The first true value of condition(); fails the test after `seconds`."""
+def until(condition: Callable[[], Any], seconds: float = HANG, what: str = "") -> Any:
+    """The first true value of condition(). `seconds` only ends what hangs."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         value = condition()

@@ -72,7 +72,7 @@ class Side:
 
     def usage(self, settled: int = 1) -> dict:
         """Once as many requests are booked."""
-        until(lambda: self.service.usage()["requests"] >= settled, 5)
+        until(lambda: self.service.usage()["requests"] >= settled)
         return self.service.usage()
 
 

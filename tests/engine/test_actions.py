@@ -105,7 +105,7 @@ def test_a_stopped_run_is_gone_within_two_seconds_and_its_log_is_kept(db: Databa
         until(lambda: log.exists() and b"\nbegun" in log.read_bytes())
         began = time.monotonic()
         actions.stop(db, "default", TICKET)
-        until(lambda: db.value("select ended_at from runs where id = ?", (run["id"],)), 2.0, "the run ends")
+        until(lambda: db.value("select ended_at from runs where id = ?", (run["id"],)), what="the run ends")
         assert time.monotonic() - began < 2.0
     assert b"begun" in log.read_bytes() and subprocess.run(["pgrep", "-f", "sleep 987654"], capture_output=True).returncode == 1
     ended = db.one("select outcome, reason from runs where id = ?", (run["id"],))

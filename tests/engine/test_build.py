@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from conftest import build, by_hand, git, require, state, statuses, until
+from conftest import HANG, build, by_hand, git, require, state, statuses, until
 
 from engine.commands import run_ticket
 from engine.config import Config
@@ -43,12 +43,12 @@ def running(db: Database, config: Config) -> Iterator[SwarmEngine]:
         engine.stop()
 
 
-def completed(db: Database, session: str, seconds: float = 60.0) -> None:
+def completed(db: Database, session: str, seconds: float = HANG) -> None:
     until(lambda: state(db, session) in ("completed", "failed"), seconds, "the session ends")
     assert state(db, session) == "completed", [tuple(row) for row in db.all("select ticket_id, outcome, reason, detail from runs order by seq")]
 
 
-def ended(db: Database, ticket: str, seconds: float = 30.0) -> dict:
+def ended(db: Database, ticket: str, seconds: float = HANG) -> dict:
     """The latest run of a ticket, once it has ended."""
     return dict(until(lambda: db.one("select * from runs where ticket_id = ? and ended_at is not null order by seq desc limit 1", (ticket,)), seconds))
 
@@ -106,7 +106,7 @@ def test_a_repository_that_cannot_be_had_fails_the_build_with_a_clear_reason(db:
     real = dataclasses.replace(real, repository_roots=(tmp_path,))
     session = build(db, real, {"name": "None", "repository": str(tmp_path / "empty"), "features": [{"title": "F"}]})
     with running(db, real):
-        until(lambda: state(db, session) == "failed", 30)
+        until(lambda: state(db, session) == "failed")
     assert db.value("select kind from requests where ticket_id = 'TKT-001' and state = 'open'") == "failed"
     assert "The repository is empty" in db.value("select reason from runs")
 
@@ -126,7 +126,7 @@ def test_a_refused_result_names_the_path_and_the_engine_goes_on(db: Database, co
     real = dataclasses.replace(config, runtime="bubblewrap", slots=2)
     session = build(db, real, {"name": "Hostile", "features": [feature("Bad", command), feature("Good", "echo good > good.txt")]})
     with running(db, real):
-        until(lambda: state(db, session) == "failed", 60)
+        until(lambda: state(db, session) == "failed")
     assert statuses(db, session) == {"TKT-001": "failed", "TKT-002": "failed", "TKT-003": "completed"}
     assert path in db.value("select reason from tickets where id = 'TKT-002'")
     assert db.value("select run_no from tickets where id = 'TKT-002'") == 1, "no retry helps"
@@ -153,7 +153,7 @@ def test_nothing_that_an_agent_plants_in_its_work_tree_is_executed_on_the_host(d
 def test_a_check_that_fails_three_times_fails_the_ticket_and_keeps_the_branch(db: Database, real: Config) -> None:
     session = build(db, real, {"name": "T", "features": [feature("F", "echo x > x.txt", acceptance_criteria=[{"text": "y is there", "check": "ls y.txt"}])]})
     with running(db, real):
-        until(lambda: state(db, session) == "failed", 60)
+        until(lambda: state(db, session) == "failed")
     assert db.value("select failures from tickets where id = 'TKT-002'") == 3
     assert "ls y.txt" in db.value("select reason from tickets where id = 'TKT-002'")
     repository, _ = integration(db, real, session)
@@ -175,7 +175,7 @@ def test_a_question_is_asked_and_answered(db: Database, real: Config) -> None:
     commands = ["if grep -q '^A: blue' \"$SWARM_IN/prompt.md\"; then echo blue > colour.txt; else swarm-ask 'Which colour?' --option red --option blue; fi"]
     session = build(db, real, {"name": "Ask", "features": [feature("Colour", *commands)]})
     with running(db, real) as engine:
-        until(lambda: statuses(db, session)["TKT-002"] == "needs_input", 30)
+        until(lambda: statuses(db, session)["TKT-002"] == "needs_input")
         request = db.one("select body, options from requests where state = 'open'")
         assert request is not None and tuple(request) == ("Which colour?", '["red", "blue"]') and engine.busy_slots() == 0
         answers.answer(db, "default", "TKT-002", "blue")
@@ -192,7 +192,7 @@ def test_cancel_ends_a_run_within_two_seconds_and_leaves_no_process(db: Database
         until(lambda: (folder / "log").exists() and b"begun" in (folder / "log").read_bytes(), what="the agent has begun")
         began = time.monotonic()
         actions.cancel(db, "default", "TKT-002")
-        until(lambda: db.value("select outcome from runs where id = ?", (run,)) == "cancelled", 5)
+        until(lambda: db.value("select outcome from runs where id = ?", (run,)) == "cancelled")
         assert time.monotonic() - began < 2.0
         assert list(members(run, folder)) == []
 
@@ -237,8 +237,8 @@ def test_a_ticket_set_to_ready_by_hand_runs_again_and_stays_merged_once(db: Data
     with running(db, real):
         completed(db, session)
         by_hand(real, "update tickets set status = 'ready' where id = 'TKT-002'")
-        until(lambda: db.value("select run_no from tickets where id = 'TKT-002'") == 2, 5)
-        until(lambda: statuses(db, session)["TKT-002"] == "completed" and state(db, session) == "completed", 30)
+        until(lambda: db.value("select run_no from tickets where id = 'TKT-002'") == 2)
+        until(lambda: statuses(db, session)["TKT-002"] == "completed" and state(db, session) == "completed")
     repository, branch = integration(db, real, session)
     assert git(repository, "log", "--merges", "--format=%s", branch).count("Merge TKT-002") == 1
 

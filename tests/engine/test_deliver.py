@@ -317,14 +317,14 @@ def test_a_whole_build_ends_with_a_pull_request_that_holds_its_work(db, forge, d
     engine = SwarmEngine(db, forge)
     engine.start()
     try:
-        until(lambda: db.value("select state from hitl_sessions where id = ?", (session,)) in ("completed", "failed"), 60)
-        until(lambda: db.value("select state from deliveries") == "watched" or engine.errors, 20)
+        until(lambda: db.value("select state from hitl_sessions where id = ?", (session,)) in ("completed", "failed"))
+        until(lambda: db.value("select state from deliveries") == "watched" or engine.errors)
         assert list(engine.errors) == []
         assert set(statuses(db, session).values()) == {"completed"}, [tuple(row) for row in db.all("select ticket_id, outcome, reason from runs")]
         branch = double.pulls[0]["head"]["ref"]
         assert git(double.repository(PROJECT), "show", f"{branch}:new.txt") == "new\n" and not double.pulls[0]["draft"]
         double.merge(1)
-        until(lambda: db.value("select state from deliveries") == "merged", 20)
+        until(lambda: db.value("select state from deliveries") == "merged")
         assert "was merged" in db.value("select reason from hitl_sessions where id = ?", (session,))
     finally:
         engine.stop()
@@ -337,7 +337,7 @@ def test_a_slow_forge_holds_up_no_shutdown(db, forge, double, tmp_path):
     double.mood = lambda method, path: held.wait(20) and None
     engine = SwarmEngine(db, dataclasses.replace(forge, runtime="process"))
     engine.start()
-    until(lambda: double.seen, 10)
+    until(lambda: double.seen)
     began = time.monotonic()
     engine.stop()
     assert time.monotonic() - began < 8

@@ -26,11 +26,11 @@ def test_a_private_repository_is_fetched_once_the_token_is_there(db, config, dou
     engine = SwarmEngine(db, config)
     engine.start()
     try:
-        until(lambda: db.value("select count(*) from runs where outcome = 'transient' and reason like '%is empty%'"), 30)
+        until(lambda: db.value("select count(*) from runs where outcome = 'transient' and reason like '%is empty%'"))
         waiting = db.value("select id from runs where outcome = 'transient'")
         assert not is_held(config.data / "runs" / waiting / "lock")
         file.write_text(TOKEN)
-        until(lambda: db.value("select base_sha is not null from tickets where session_id = ? and type = 'epic'", (session,)), 30)
+        until(lambda: db.value("select base_sha is not null from tickets where session_id = ? and type = 'epic'", (session,)))
         assert db.value("select failures from tickets where session_id = ? and type = 'epic'", (session,)) == 0 and list(engine.errors) == []
     finally:
         engine.stop()

@@ -55,9 +55,9 @@ def test_two_changes_that_pass_alone_and_break_together_never_both_land(db: Data
     session = build(db, several, {"name": "Two", "features": [made("a", checks=("test -e a && ! test -e b",)),
                                                                 made("b", after(str(go)), checks=("test -e b",))]})
     with running(db, several):
-        until(lambda: merged(db, "TKT-002"), 30, "a is merged")
+        until(lambda: merged(db, "TKT-002"), what="a is merged")
         go.touch()
-        until(lambda: state(db, session) == "failed", 60, "b has used up its attempts")
+        until(lambda: state(db, session) == "failed", what="b has used up its attempts")
     assert statuses(db, session) == {"TKT-001": "failed", "TKT-002": "completed", "TKT-003": "failed"}
     assert "b" not in files(db, several, session) and "a" in files(db, several, session)
     runs = db.all("select * from runs where ticket_id = 'TKT-003' order by seq")
@@ -72,7 +72,7 @@ def test_what_holds_on_the_merged_head_lands_and_says_so(db: Database, several: 
     go = tmp_path / "go"
     session = start_two(db, several, go)
     with running(db, several):
-        until(lambda: merged(db, "TKT-002"), 30)
+        until(lambda: merged(db, "TKT-002"))
         go.touch()
         completed(db, session)
     assert rechecks(db) == [("merged", "Checked on the merged head, and merged: TKT-003.")]
@@ -105,14 +105,14 @@ def test_those_that_wait_are_checked_together_and_in_halves_where_that_fails(
     others = [made(name, after(str(go)), checks=(check,)) for name, check in zip("bcde", checks, strict=True)]
     session = build(db, config, {"name": "Five", "features": [made("a", checks=("test -e a",)), *others]})
     with running(db, config):
-        until(lambda: merged(db, "TKT-002"), 30)
-        until(lambda: db.value("select count(*) from runs where state = 'running'") == 4, 30)
+        until(lambda: merged(db, "TKT-002"))
+        until(lambda: db.value("select count(*) from runs where state = 'running'") == 4)
         actions.pause_session(db, session)  # nothing new begins, a recheck neither; what runs goes on
         go.touch()
-        until(waiting(db, "TKT-003", "TKT-004", "TKT-005", "TKT-006"), 30, "all four wait")
+        until(waiting(db, "TKT-003", "TKT-004", "TKT-005", "TKT-006"), what="all four wait")
         assert rechecks(db) == []
         actions.resume_session(db, session)
-        until(lambda: state(db, session) != "building", 60)
+        until(lambda: state(db, session) != "building")
     assert files(db, config, session) >= {"a", "b", "c", "d", "e"} - lost and not files(db, config, session) & lost
     assert [outcome for outcome, _ in rechecks(db)] == outcomes
     assert statuses(db, session)["TKT-005"] == ("failed" if lost else "completed")
@@ -125,11 +125,11 @@ def test_a_conflict_is_said_at_once_and_not_after_the_wait(db: Database, several
         feature("A", "echo one > same", acceptance_criteria=there),
         feature("B", f"test -e same || ({after(str(go))})", "test -e same || echo two > same", acceptance_criteria=there)]})
     with running(db, several):
-        until(lambda: merged(db, "TKT-002"), 30)
+        until(lambda: merged(db, "TKT-002"))
         go.touch()
-        until(lambda: db.value("select 1 from runs where ticket_id = 'TKT-003' and outcome = 'conflict'"), 30)
+        until(lambda: db.value("select 1 from runs where ticket_id = 'TKT-003' and outcome = 'conflict'"))
         assert rechecks(db) == []
-        until(lambda: state(db, session) != "building", 60)
+        until(lambda: state(db, session) != "building")
 
 
 def test_a_ticket_that_waits_to_be_merged_can_be_cancelled_and_the_rest_lands(db: Database, several: Config, tmp_path: Path) -> None:
@@ -137,12 +137,12 @@ def test_a_ticket_that_waits_to_be_merged_can_be_cancelled_and_the_rest_lands(db
     others = [made(name, after(str(go)), checks=(f"test -e {name} && sleep 1",)) for name in "bc"]
     session = build(db, several, {"name": "Three", "features": [made("a", checks=("test -e a",)), *others]})
     with running(db, several):
-        until(lambda: merged(db, "TKT-002"), 30)
+        until(lambda: merged(db, "TKT-002"))
         actions.pause_session(db, session)
         go.touch()
-        until(waiting(db, "TKT-003", "TKT-004"), 30)
+        until(waiting(db, "TKT-003", "TKT-004"))
         actions.resume_session(db, session)
-        until(lambda: db.value("select 1 from runs where kind = 'recheck' and state = 'running'"), 30, "both are checked")
+        until(lambda: db.value("select 1 from runs where kind = 'recheck' and state = 'running'"), what="both are checked")
         actions.cancel(db, "default", "TKT-003")
         completed(db, session)
     assert statuses(db, session)["TKT-003"] == "cancelled" and "b" not in files(db, several, session) and "c" in files(db, several, session)
@@ -153,7 +153,7 @@ def test_a_run_that_ended_before_its_engine_had_said_that_it_began_waits_and_lan
     go = tmp_path / "go"
     session = start_two(db, several, go)
     with running(db, several):
-        until(lambda: merged(db, "TKT-002"), 30)
+        until(lambda: merged(db, "TKT-002"))
         with db.transaction():  # as an engine leaves it that dies between the launch and its record
             db.execute("update tickets set status = 'claimed' where id = 'TKT-003'")
         go.touch()
@@ -166,10 +166,10 @@ def test_a_waiting_ticket_holds_no_slot(db: Database, several: Config, tmp_path:
     go = tmp_path / "go"
     session = start_two(db, config, go)
     with running(db, config) as engine:
-        until(lambda: merged(db, "TKT-002"), 30)
+        until(lambda: merged(db, "TKT-002"))
         actions.pause_session(db, session)
         go.touch()
-        until(waiting(db, "TKT-003"), 30)
+        until(waiting(db, "TKT-003"))
         assert engine.busy_slots() == 0 and not claims.is_paused(db)
         assert drain(db, 0.05) == 0, "nothing runs: whoever shuts down need not wait for a merge"
         claims.set_paused(db, False)

@@ -91,7 +91,7 @@ def test_a_git_that_takes_too_long_is_killed_with_its_children(tmp_path: Path) -
             engine_git.stream_git(repository.path, "-c", f"alias.wait=!sleep {mark} & wait", "wait", timeout=0.5) as stream:
         stream.read()
     assert time.monotonic() - started < 10
-    until(lambda: not any(mark.encode() in _command(pid) for pid in os.listdir("/proc") if pid.isdigit()), 5, "the children are gone")
+    until(lambda: not any(mark.encode() in _command(pid) for pid in os.listdir("/proc") if pid.isdigit()), what="the children are gone")
 
 
 def _command(pid: str) -> bytes:

@@ -34,7 +34,7 @@ def test_the_same_question_of_a_sibling_is_answered_from_the_first_answer(db: Da
     with running(db, bubble):
         until(lambda: list(statuses(db, session).values())[1:] == ["needs_input", "needs_input"])
         answers.answer(db, "default", "TKT-003", "Blue")
-        until(lambda: list(statuses(db, session).values())[1:] == ["completed", "completed"], 40)
+        until(lambda: list(statuses(db, session).values())[1:] == ["completed", "completed"])
     assert answered(db) == {"TKT-002": ("answered", "Blue", "the answer to TKT-003"), "TKT-003": ("answered", "Blue", "you")}
 
 
@@ -45,7 +45,7 @@ def test_a_question_that_was_answered_before_does_not_wait(db: Database, bubble:
     with running(db, bubble):
         until(lambda: statuses(db, session)["TKT-002"] == "needs_input")
         answers.answer(db, "default", "TKT-002", "Blue")
-        until(lambda: statuses(db, session)["TKT-003"] == "completed", 40)
+        until(lambda: statuses(db, session)["TKT-003"] == "completed")
     assert answered(db)["TKT-003"] == ("answered", "Blue", "the answer to TKT-002")
     assert [row[0] for row in db.all("select outcome from runs where ticket_id = 'TKT-003' order by seq")] == ["needs_input", "merged"]
 
@@ -63,7 +63,7 @@ def test_another_question_waits_for_a_person(db: Database, bubble: Config) -> No
 def test_after_the_set_time_the_first_option_is_taken_and_noted_as_an_assumption(db: Database, bubble: Config) -> None:
     session = build(db, bubble, card("Which shape?"))
     with running(db, replace(bubble, answer_seconds=0.5, poll_seconds=0.1)):
-        until(lambda: list(statuses(db, session).values())[1:] == ["completed", "completed"], 40)
+        until(lambda: list(statuses(db, session).values())[1:] == ["completed", "completed"])
     assert set(answered(db).values()) == {("answered", "Blue", "assumption")}
     assert "by assumption" in notes_markdown(db, "default", session)
 

@@ -33,7 +33,7 @@ def test_a_dead_thread_is_started_again_and_the_build_completes(db: Database, co
     session = build(db, config, {"name": "T", "features": [{"title": f"F{n}"} for n in range(12)]})
     slot = EngineSlot(config, lambda: Fragile(db, config, FakeLauncher(), FakeBranches(), Choice(Fake())))
     assert slot.start("here")
-    until(lambda: state(db, session) == "completed", 15)
+    until(lambda: state(db, session) == "completed")
     slot.stop()
     assert not any(thread.name in ("engine", "engine-slot") for thread in threading.enumerate())
 

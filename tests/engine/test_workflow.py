@@ -107,7 +107,7 @@ def built(db: Database, config: Config, theirs: Path, workflow: str, runtime: st
         "title": "Greet", "description": "```sh\ncp \"$SWARM_IN/prompt.md\" prompt.txt\n```", "acceptance_criteria": [
             {"text": "hooks ran", "check": "grep -c . made.txt | grep -qx 3"}]}]})
     with running(db, real):
-        until(lambda: db.value("select status from tickets where id = 'TKT-002'") in ("completed", "failed", "needs_input"), 40)
+        until(lambda: db.value("select status from tickets where id = 'TKT-002'") in ("completed", "failed", "needs_input"))
     return str(db.value("select reason from tickets where id = 'TKT-002'"))
 
 
@@ -146,5 +146,5 @@ def test_a_link_is_no_workflow(db: Database, config: Config, theirs: Path) -> No
     real = replace(config, runtime="bubblewrap", slots=1, synchronous="NORMAL", repository_roots=(theirs.parent,))
     build(db, real, {"name": "W", "repository": str(theirs), "features": [{"title": "F", "description": "x"}]})
     with running(db, real):
-        until(lambda: db.value("select status from tickets where id = 'TKT-002'") == "failed", 30)
+        until(lambda: db.value("select status from tickets where id = 'TKT-002'") == "failed")
     assert "is not a plain file" in db.value("select reason from tickets where id = 'TKT-002'")

@@ -98,12 +98,12 @@ def test_only_the_session_that_was_asked_for_is_told(app, port):
 def test_a_client_for_which_the_last_changes_were_not_meant_follows_like_any_other(app, port):
     one, other = session(app.test_client()), session(app.test_client())
     client = connected(port, f"?after=0&session={one['id']}")
-    until(lambda: "broadcast" in {thread.name for thread in threading.enumerate()}, 5, "it waits with the others, and does not look again and again")
+    until(lambda: "broadcast" in {thread.name for thread in threading.enumerate()}, what="it waits with the others, and does not look again and again")
     move(app, other["id"], "approved")
     move(app, one["id"], "approved")
-    until(lambda: heard(client)[0]["to"] == "approved", 5, "it is told of its own session")
+    until(lambda: heard(client)[0]["to"] == "approved", what="it is told of its own session")
     client.close()
-    until(lambda: "broadcast" not in {thread.name for thread in threading.enumerate()}, 5, "the last one gone, the thread goes")
+    until(lambda: "broadcast" not in {thread.name for thread in threading.enumerate()}, what="the last one gone, the thread goes")
 
 
 @pytest.mark.parametrize("place", ["pruned", "beyond"])
@@ -178,7 +178,7 @@ def test_a_client_that_does_not_read_blocks_nobody_and_is_dropped(app, db, port)
         db.connection.executemany("insert into events (kind, tenant_id, session_id, to_state) values ('session', 'default', ?, 'x')", [(made["id"],)] * 60_000)
     heard(listening, 60_000, 30)
     listening.close()
-    until(lambda: threading.active_count() <= before, 20, "the deaf client's threads are gone")
+    until(lambda: threading.active_count() <= before, what="the deaf client's threads are gone")
     deaf.close()
 
 
@@ -189,4 +189,4 @@ def test_a_client_that_leaves_is_forgotten(app, port):
     client.close()
     with pytest.raises(ConnectionClosed):
         client.receive()
-    until(lambda: threading.active_count() <= before, 10, "its threads are gone")
+    until(lambda: threading.active_count() <= before, what="its threads are gone")

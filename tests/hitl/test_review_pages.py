@@ -213,10 +213,10 @@ def test_a_change_goes_back_with_its_comments_and_is_merged_as_it_was_approved(c
     try:
         def in_review(rounds):
             return db.value("select status = 'in_review' and run_no = ? from tickets where id = 'TKT-002'", (rounds,))
-        until(lambda: in_review(1), 30)
+        until(lambda: in_review(1))
         client.post("/tickets/TKT-002/comments", data={**fields(client, PATH + "?at=1-R1", "/comments"), "text": "And a second line."})
         assert client.post("/tickets/TKT-002/request-changes", data=fields(client, PATH, "/request-changes")).status_code == 303
-        until(lambda: in_review(2), 30)
+        until(lambda: in_review(2))
         kept = git(repository_path(config, session), "for-each-ref", "--format=%(refname) %(objectname)", "refs/swarm/reviewed").split()
         assert kept[::2] == ["refs/swarm/reviewed/TKT-002/1", "refs/swarm/reviewed/TKT-002/2"]
         assert kept[1::2] == [row[0] for row in db.all("select tip_sha from runs where outcome = 'in_review' order by seq")]
@@ -227,7 +227,7 @@ def test_a_change_goes_back_with_its_comments_and_is_merged_as_it_was_approved(c
         assert "second" in page.text and "the line is as it was" in page.text
         seen_tip = review_comments.tip_of(db, "TKT-002")
         assert client.post("/tickets/TKT-002/approve", data=fields(client, PATH, "/request-changes")).status_code == 303
-        until(lambda: db.value("select status = 'completed' from tickets where id = 'TKT-002'"), 30)
+        until(lambda: db.value("select status = 'completed' from tickets where id = 'TKT-002'"))
     finally:
         engine.stop()
     repository = repository_path(config, session)

@@ -17,7 +17,7 @@ HELLO = [{"shell": "echo hello > hello.txt"}, {"say": "I wrote hello.txt."}]
 def test_codex_builds_a_ticket_which_is_checked_and_merged(db: Database, config: Config) -> None:
     with built(db, config, "codex", Script(HELLO), check="grep -q hello hello.txt") as build:
         build.wait("completed")
-        until(lambda: state(db, build.session) == "completed", 30)
+        until(lambda: state(db, build.session) == "completed")
         run = build.runs()[0]
         assert git(repository_path(build.config, build.session), "show", f"{run['tip_sha']}:hello.txt") == "hello\n"
         assert git(repository_path(build.config, build.session), "log", "-1", "--format=%an", run["tip_sha"]) == "Codex\n"

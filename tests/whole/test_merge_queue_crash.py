@@ -21,7 +21,7 @@ def test_a_change_that_passed_on_the_merged_head_lands_once(tmp_path: Path, poin
     settings = {"SWARM_RUNTIME": "process", "SWARM_SLOTS": "2"}
     server = Server(tmp_path / "data", SWARM_CRASH=point, **settings)
     session = server.session(card)
-    until(lambda: server.call("/api/tickets/TKT-002")[1]["status"] == "completed", 30)
+    until(lambda: server.call("/api/tickets/TKT-002")[1]["status"] == "completed")
     go.touch()
     assert server.process.wait(30) == -signal.SIGKILL, "the point is on the way"
     server.process.stdout.close()
@@ -29,7 +29,7 @@ def test_a_change_that_passed_on_the_merged_head_lands_once(tmp_path: Path, poin
     server.settings = settings
     server.start()
     try:
-        until(lambda: server.state(session) == "completed", 30)
+        until(lambda: server.state(session) == "completed")
         assert server.sqlite("select kind, outcome from runs order by seq") == [
             ["prepare", "prepared"], ["feature", "merged"], ["feature", "merged"], ["recheck", "merged"], ["integrate", "integrated"]]
         repository = tmp_path / "data" / "repos" / f"{session}.git"

@@ -41,7 +41,7 @@ def test_a_card_approved_in_the_sqlite_shell_is_built_and_a_websocket_sees_every
         == (200, True, "building", "TKT-001", ["TKT-001", "TKT-002"], 2)
     rows = server.sqlite(f"select id, type, title, parent_id from tickets where session_id = '{made['id']}'")
     assert rows == [["TKT-001", "epic", "Test", ""], ["TKT-002", "feature", "F1", "TKT-001"]]
-    until(lambda: server.state(made["id"]) == "completed", 30)
+    until(lambda: server.state(made["id"]) == "completed")
     seen: dict[str, list[str]] = {}
     while "completed" not in seen.get("session", []):
         message = json.loads(socket.receive(10))
@@ -59,7 +59,7 @@ def test_a_card_approved_in_the_sqlite_shell_is_built_and_a_websocket_sees_every
 
 def test_the_result_can_be_cloned_and_downloaded(server: Server, tmp_path: Path) -> None:
     session = server.session(CARD)
-    until(lambda: server.state(session) == "completed", 30)
+    until(lambda: server.state(session) == "completed")
     line = server.call(f"/api/hitl/{session}")[1]["repository"]["clone"]
     subprocess.run([*line.split(), str(tmp_path / "clone")], check=True, capture_output=True)
     assert (tmp_path / "clone/docs/tickets/TKT-002.md").exists(), "a plain clone gives the result"
@@ -72,10 +72,10 @@ def test_the_result_can_be_cloned_and_downloaded(server: Server, tmp_path: Path)
 def test_kill_minus_9_in_the_middle_of_a_build_loses_nothing_and_runs_nothing_twice(server: Server) -> None:
     session = server.session(SLOW)
     for _ in range(3):
-        until(lambda: server.sqlite("select 1 from runs where ended_at is null and kind = 'feature'"), 20)
+        until(lambda: server.sqlite("select 1 from runs where ended_at is null and kind = 'feature'"))
         server.stop(signal.SIGKILL)
         server.start()
-    until(lambda: server.state(session) in ("completed", "failed"), 60)
+    until(lambda: server.state(session) in ("completed", "failed"))
     assert server.state(session) == "completed"
     outcomes = server.sqlite("select ticket_id, group_concat(outcome) from runs where kind = 'feature' group by 1")
     assert all(row[1].split(",")[-1] == "merged" and row[1].count("merged") == 1 for row in outcomes), outcomes
@@ -86,11 +86,11 @@ def test_kill_minus_9_in_the_middle_of_a_build_loses_nothing_and_runs_nothing_tw
 
 def test_sigterm_stops_within_seconds_leaves_the_run_alive_and_the_next_start_adopts_it(server: Server) -> None:
     session = server.session(SLOW)
-    until(lambda: server.sqlite("select 1 from runs where state = 'running' and kind = 'feature'"), 20)
+    until(lambda: server.sqlite("select 1 from runs where state = 'running' and kind = 'feature'"))
     assert server.stop() == 0
     assert server.sqlite("select count(*) from runs where ended_at is null and kind = 'feature'")[0][0] != "0"
     server.start()
-    until(lambda: server.state(session) == "completed", 60)
+    until(lambda: server.state(session) == "completed")
     assert "event=adopted" in server.log.read_text()
     assert server.sqlite("select count(*) from runs where kind = 'feature'") == [["4"]]
 
@@ -103,16 +103,16 @@ def test_a_second_server_on_the_same_data_has_no_engine_and_takes_over_when_the_
         assert f"process {server.process.pid}, which serves {server.url}" in second.call("/engine")[1].decode()
         assert server.call("/api/health")[1]["engine"] == "here"
         server.stop(signal.SIGKILL)
-        until(lambda: second.call("/api/health")[1]["engine"] == "here", 10)
+        until(lambda: second.call("/api/health")[1]["engine"] == "here")
         session = second.session(CARD)
-        until(lambda: second.state(session) == "completed", 30)
+        until(lambda: second.state(session) == "completed")
     finally:
         second.stop()
 
 
 def test_run_ticket_is_refused_while_the_engine_has_the_ticket(server: Server) -> None:
     server.session({"name": "One", "features": [{"title": "F", "description": "```sh\nsleep 3\necho 1 > f\n```"}]})
-    until(lambda: server.sqlite("select 1 from runs where state = 'running' and kind = 'feature'"), 20)
+    until(lambda: server.sqlite("select 1 from runs where state = 'running' and kind = 'feature'"))
     refused = subprocess.run([sys.executable, "-m", "engine.commands.run_ticket", "TKT-002"], cwd=ROOT, capture_output=True, text=True,
                              env={**os.environ, "SWARM_DATA": str(server.data)})
     assert refused.returncode == 2 and "is being run already" in refused.stderr
@@ -159,13 +159,13 @@ def test_three_gunicorn_workers_have_one_engine_and_another_takes_over_when_it_d
         server.process = subprocess.Popen([sys.executable, "-m", "gunicorn", "-c", "gunicorn.conf.py", "app:create_app()"], cwd=ROOT, stdout=log,
                                           stderr=log, env=environment)
     try:
-        until(lambda: server.log.read_text().count("Booting worker") == 3 and (server.data / "engine.lock").exists(), 20)
-        until(lambda: (server.data / "engine.lock").read_text(), 20)
+        until(lambda: server.log.read_text().count("Booting worker") == 3 and (server.data / "engine.lock").exists())
+        until(lambda: (server.data / "engine.lock").read_text())
         first = json.loads((server.data / "engine.lock").read_text())["pid"]
         os.kill(first, signal.SIGKILL)
-        until(lambda: json.loads((server.data / "engine.lock").read_text() or '{"pid": 0}')["pid"] not in (0, first), 20)
+        until(lambda: json.loads((server.data / "engine.lock").read_text() or '{"pid": 0}')["pid"] not in (0, first))
         session = server.session(CARD)
-        until(lambda: server.state(session) == "completed", 30)
+        until(lambda: server.state(session) == "completed")
         assert server.sqlite("select count(*), count(distinct claimed_by) from runs") == [["3", "1"]]
     finally:
         server.process.terminate()
@@ -184,15 +184,15 @@ def test_under_the_reloader_there_is_one_engine_and_a_change_of_the_program_lose
         server.process = subprocess.Popen([sys.executable, "app.py", "--reload"], cwd=tmp_path / "program", stdout=log, stderr=log, start_new_session=True,
                                           env={**os.environ, "SWARM_DATA": str(server.data), "SWARM_PORT": str(port), "SWARM_SLOTS": "1"})
     try:
-        until(lambda: lock.exists() and lock.read_text() and "(data in" in server.log.read_text(), 20)
+        until(lambda: lock.exists() and lock.read_text() and "(data in" in server.log.read_text())
         first = json.loads(lock.read_text())["pid"]
         assert first != server.process.pid, "the process that only watches the files has no engine"
         session = server.session(SLOW)
-        until(lambda: server.sqlite("select count(*) from runs where kind = 'feature' and state = 'running'") == [["1"]], 30)
+        until(lambda: server.sqlite("select count(*) from runs where kind = 'feature' and state = 'running'") == [["1"]])
         os.utime(tmp_path / "program" / "engine" / "loop" / "loop.py")
-        until(lambda: json.loads(lock.read_text() or '{"pid": 0}')["pid"] not in (0, first), 30)
-        until(lambda: server.log.read_text().count("(data in") == 2, 20)
-        until(lambda: server.state(session) == "completed", 60)
+        until(lambda: json.loads(lock.read_text() or '{"pid": 0}')["pid"] not in (0, first))
+        until(lambda: server.log.read_text().count("(data in") == 2)
+        until(lambda: server.state(session) == "completed")
         assert server.sqlite("select distinct outcome from runs order by 1") == [["integrated"], ["merged"], ["prepared"]], "nothing was lost or begun again"
     finally:
         os.killpg(server.process.pid, signal.SIGTERM)

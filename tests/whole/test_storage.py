@@ -136,15 +136,15 @@ def test_a_full_disk_answers_503_reads_go_on_and_the_engine_resumes_by_itself(sm
         def refused() -> dict | None:
             status, body = server.call("/api/hitl", {"project_name": "Full", "description": "x" * 90_000})
             return body if status == 503 else None
-        answer = until(refused, 10)
+        answer = until(refused)
         assert answer["code"] == "storage_full" and "Free some space" in answer["error"]
         assert server.call(f"/api/hitl/{made['id']}")[1]["project_name"] == "Before"
-        waiting = until(lambda: (lambda e: e if e.get("trouble") else None)(server.call("/api/engine")[1]), 10)
+        waiting = until(lambda: (lambda e: e if e.get("trouble") else None)(server.call("/api/engine")[1]))
         assert "disk is full" in waiting["trouble"]
         filler.unlink()
         server.call(f"/api/hitl/{made['id']}/approve", {"spec_sha256": made["spec_sha256"]})
         assert server.call(f"/api/hitl/{made['id']}/start-build", {"confirmed": True})[0] == 200
-        until(lambda: server.state(made["id"]) == "completed", 30)
+        until(lambda: server.state(made["id"]) == "completed")
         assert server.sqlite("select count(*) from tickets where failures > 0") == [["0"]]
     finally:
         server.stop()

@@ -28,7 +28,7 @@ def places(server: Server) -> dict[str, str]:
     server.call(f"/api/hitl/{approved['id']}/approve", {"spec_sha256": approved["spec_sha256"]})
     found["session-approved"] = f"/sessions/{approved['id']}"
     build = server.session(SHOP)
-    until(lambda: len(server.sqlite("select 1 from requests where state = 'open'")) == 2, 90, "a question and a failure wait")
+    until(lambda: len(server.sqlite("select 1 from requests where state = 'open'")) == 2, what="a question and a failure wait")
     found |= {"session-board": f"/sessions/{build}", "session-graph": f"/sessions/{build}/graph", "session-evidence": f"/sessions/{build}/evidence",
               "session-spec": f"/sessions/{build}/spec", "session-notes": f"/sessions/{build}/notes", "session-amend": f"/sessions/{build}/amend"}
     tickets = {row[1]: row[0] for row in server.sqlite(f"select id, position from tickets where session_id = '{build}'")}

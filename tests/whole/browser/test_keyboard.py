@@ -14,7 +14,7 @@ ASKS = {"name": "Asks", "features": [{"title": "Ask", "description":
 
 def test_a_person_gets_about_and_answers_by_keys_alone(page: Page, server: Server) -> None:
     server.session(ASKS)
-    until(lambda: server.sqlite("select 1 from requests where state = 'open'"), 60)
+    until(lambda: server.sqlite("select 1 from requests where state = 'open'"))
     page.goto(server.url)
     page.keyboard.press("Tab")
     expect(page.get_by_text("Skip to content")).to_be_focused()
@@ -26,7 +26,7 @@ def test_a_person_gets_about_and_answers_by_keys_alone(page: Page, server: Serve
     page.goto(f"{server.url}/tickets/TKT-002")
     page.locator("html.has-keys").wait_for(state="attached")
     page.keyboard.press("2")
-    until(lambda: server.sqlite("select answer from requests order by seq limit 1") == [["Blue"]], 10, "the second option is the answer")
+    until(lambda: server.sqlite("select answer from requests order by seq limit 1") == [["Blue"]], what="the second option is the answer")
 
 
 def test_no_shortcut_fires_while_a_person_types(page: Page, server: Server) -> None:

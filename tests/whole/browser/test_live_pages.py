@@ -37,7 +37,7 @@ def test_after_a_restart_of_the_server_everything_catches_up(page: Page, tmp_pat
     server = Server(tmp_path / "data", SWARM_PORT=str(free_port()))
     try:
         session = server.session(CARD)
-        until(lambda: server.state(session) == "completed", 60)
+        until(lambda: server.state(session) == "completed")
         page.goto(server.url)
         badge = page.locator("#connection")
         expect(badge).to_have_text("live")
@@ -57,13 +57,13 @@ def test_a_log_of_ten_thousand_lines_has_each_once_over_a_restart(page: Page, tm
     script = "```sh\ni=0\nwhile [ $i -lt 10000 ]; do echo line-$i; i=$((i+1)); [ $((i % 500)) = 0 ] && sleep 0.2; done\necho x > x.txt\n```"
     try:
         session = server.session({"name": "Log", "features": [{"title": "Talk", "description": script}]})
-        until(lambda: server.sqlite("select 1 from runs where ticket_id = 'TKT-002' and state = 'running'"), 30)
+        until(lambda: server.sqlite("select 1 from runs where ticket_id = 'TKT-002' and state = 'running'"))
         page.goto(f"{server.url}/tickets/TKT-002")
         expect(page.get_by_text("line-600", exact=True)).to_be_attached(timeout=30_000)
         server.stop()
         expect(page.locator("#connection")).to_have_text("reconnecting")
         server.start()
-        until(lambda: server.state(session) == "completed", 60)
+        until(lambda: server.state(session) == "completed")
         expect(page.get_by_text("line-9999", exact=True)).to_be_attached(timeout=30_000)
         lines = page.evaluate("[...document.querySelectorAll('main *')].filter(e => !e.children.length).map(e => e.textContent)")
         numbers = [int(line[5:]) for line in lines if re.fullmatch(r"line-\d+", line)]

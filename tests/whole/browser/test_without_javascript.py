@@ -21,7 +21,7 @@ def test_the_sample_goes_from_the_first_screen_to_its_branch(plain: Page, server
     plain.get_by_role("button", name=re.compile("^Approve")).click()
     plain.get_by_role("button", name=re.compile("start", re.I)).first.click()
     session = plain.url.split("/sessions/")[1].split("/")[0]
-    until(lambda: server.state(session) == "completed", 60)
+    until(lambda: server.state(session) == "completed")
     plain.reload()
     expect(plain.locator("main")).to_contain_text("git clone")
     plain.locator("a[href^='/tickets/TKT-002']").first.click()
