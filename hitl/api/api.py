@@ -14,10 +14,16 @@ from hitl.api.card import card_api
 from hitl.api.evidence import evidence_api
 from hitl.api.interview import interview_api
 from hitl.api.review import review_api
+from hitl.changes.span import diff_view
 from hitl.session import sessions
 from hitl.ticket_generator import start_build
-from hitl.views import ticket as ticket_views
-from hitl.views import views
+from hitl.views.board import board_view
+from hitl.views.engine import engine_view, health_view
+from hitl.views.inbox import requests_view
+from hitl.views.news import events_view
+from hitl.views.notes import notes_markdown
+from hitl.views.session import session_list, session_view
+from hitl.views.ticket import log_slice, run_of, runs_view, ticket_view, tickets_view
 from hitl.web.context import swarm, tenant
 from hitl.web.guard import json_body, optional_json_body
 from hitl.web.input import PAGE, number, text_of, whole
@@ -30,7 +36,7 @@ api.register_blueprint(review_api)
 
 
 def _session(session_id: str) -> dict[str, Any]:
-    return views.session_view(swarm().db, swarm().config, tenant(), session_id)
+    return session_view(swarm().db, swarm().config, tenant(), session_id)
 
 
 @api.post("/hitl")
@@ -47,7 +53,7 @@ def create_session() -> tuple[Response, int]:
 @api.get("/hitl")
 def list_sessions() -> Response:
     after = number("after", -1)
-    return jsonify(views.session_list(swarm().db, tenant(), request.args.get("state"), number("limit", 50, PAGE, 1),
+    return jsonify(session_list(swarm().db, tenant(), request.args.get("state"), number("limit", 50, PAGE, 1),
                                       None if after < 0 else after))
 
 
@@ -82,22 +88,22 @@ def cancel_session(session_id: str) -> Response:
 
 @api.get("/hitl/<session_id>/tickets")
 def session_tickets(session_id: str) -> Response:
-    return jsonify(tickets=views.tickets_view(swarm().db, tenant(), session_id))
+    return jsonify(tickets=tickets_view(swarm().db, tenant(), session_id))
 
 
 @api.get("/hitl/<session_id>/board")
 def session_board(session_id: str) -> Response:
-    return jsonify(views.board_view(swarm().db, tenant(), session_id))
+    return jsonify(board_view(swarm().db, tenant(), session_id))
 
 
 @api.get("/hitl/<session_id>/events")
 def session_events(session_id: str) -> Response:
-    return jsonify(views.events_view(swarm().db, tenant(), session_id, number("after", 0), number("limit", PAGE, PAGE, 1)))
+    return jsonify(events_view(swarm().db, tenant(), session_id, number("after", 0), number("limit", PAGE, PAGE, 1)))
 
 
 @api.get("/hitl/<session_id>/notes")
 def session_notes(session_id: str) -> Response:
-    return Response(views.notes_markdown(swarm().db, tenant(), session_id), content_type="text/markdown; charset=utf-8")
+    return Response(notes_markdown(swarm().db, tenant(), session_id), content_type="text/markdown; charset=utf-8")
 
 
 @api.get("/hitl/<session_id>/archive.zip")
@@ -114,27 +120,27 @@ def archive(session_id: str) -> Response:
 
 @api.get("/tickets/<ticket_id>")
 def get_ticket(ticket_id: str) -> Response:
-    return jsonify(views.ticket_view(swarm().db, tenant(), ticket_id))
+    return jsonify(ticket_view(swarm().db, tenant(), ticket_id))
 
 
 @api.get("/tickets/<ticket_id>/runs")
 def ticket_runs(ticket_id: str) -> Response:
-    return jsonify(runs=views.runs_view(swarm().db, tenant(), ticket_id))
+    return jsonify(runs=runs_view(swarm().db, tenant(), ticket_id))
 
 
 @api.get("/tickets/<ticket_id>/log")
 def ticket_log(ticket_id: str) -> Response:
     """?after=<bytes>&run=<id>; without a run, the latest."""
     after = number("after", 0)
-    run = ticket_views.run_of(swarm().db, tenant(), ticket_id, request.args.get("run"))
+    run = run_of(swarm().db, tenant(), ticket_id, request.args.get("run"))
     if run is None:
         return jsonify(run=None, text="", size=0, next=0)
-    return jsonify(run=run["id"], **views.log_slice(swarm().config, run["id"], after))
+    return jsonify(run=run["id"], **log_slice(swarm().config, run["id"], after))
 
 
 @api.get("/tickets/<ticket_id>/diff")
 def ticket_diff(ticket_id: str) -> Response:
-    return jsonify(views.diff_view(swarm().db, swarm().config, tenant(), ticket_id, request.args.get("run")))
+    return jsonify(diff_view(swarm().db, swarm().config, tenant(), ticket_id, request.args.get("run")))
 
 
 @api.post("/tickets/<ticket_id>/<any(retry, cancel, answer, message, stop, waive, edit):what>")
@@ -147,36 +153,36 @@ def steer_ticket(ticket_id: str, what: str) -> Response:
               "edit": lambda: ticket_edit.edit(db, swarm().config, tenant(), ticket_id, body)}
     if what in decide:
         decide[what]()
-        return jsonify(views.ticket_view(db, tenant(), ticket_id))
+        return jsonify(ticket_view(db, tenant(), ticket_id))
     if what == "retry":
         actions.retry(db, tenant(), ticket_id)
     elif what == "cancel":
         actions.cancel(db, tenant(), ticket_id, text_of(body, "reason", 1000, "Cancelled by a person."), go_on_without=body.get("go_on_without") is True)
     else:
         answers.answer(db, tenant(), ticket_id, body.get("answer", ""))
-    return jsonify(views.ticket_view(db, tenant(), ticket_id))
+    return jsonify(ticket_view(db, tenant(), ticket_id))
 
 
 @api.get("/requests")
 def open_requests() -> Response:
-    return jsonify(requests=views.requests_view(swarm().db, tenant()))
+    return jsonify(requests=requests_view(swarm().db, tenant()))
 
 
 @api.get("/engine")
 def engine() -> Response:
-    return jsonify(views.engine_view(swarm()))
+    return jsonify(engine_view(swarm()))
 
 
 @api.post("/engine/<any(pause, resume):what>")
 def pause_engine(what: str) -> Response:
     reason = text_of(optional_json_body(), "reason", 1000, "Paused by a person.")
     claims.set_paused(swarm().db, what == "pause", reason)
-    return jsonify(views.engine_view(swarm()))
+    return jsonify(engine_view(swarm()))
 
 
 @api.get("/health")
 def health() -> Response:
-    return jsonify(views.health_view(swarm()))
+    return jsonify(health_view(swarm()))
 
 
 @api.get("/openapi.json")

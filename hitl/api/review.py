@@ -8,7 +8,7 @@ from engine.tickets import actions
 from engine.tickets import review_comments as store
 from engine.tickets import states as tickets
 from hitl.changes import change as review
-from hitl.views import views
+from hitl.views.ticket import ticket_view
 from hitl.web.context import swarm, tenant
 from hitl.web.guard import json_body, optional_json_body
 from hitl.web.input import text_of
@@ -69,7 +69,7 @@ def approve(ticket_id: str) -> Response:
     body = optional_json_body()
     tickets.get(swarm().db, tenant(), ticket_id)
     actions.approve(swarm().db, tenant(), ticket_id, tip=text_of(body, "tip", 64))
-    return jsonify(views.ticket_view(swarm().db, tenant(), ticket_id))
+    return jsonify(ticket_view(swarm().db, tenant(), ticket_id))
 
 
 @review_api.post("/tickets/<ticket_id>/request-changes")
@@ -78,4 +78,4 @@ def request_changes(ticket_id: str) -> Response:
     body = json_body()
     comments = text_of(body, "comments", 20_000) if body.get("comments") != "" and "comments" in body else ""
     actions.request_changes(swarm().db, tenant(), ticket_id, comments, tip=text_of(body, "tip", 64) if "tip" in body else None)
-    return jsonify(views.ticket_view(swarm().db, tenant(), ticket_id))
+    return jsonify(ticket_view(swarm().db, tenant(), ticket_id))

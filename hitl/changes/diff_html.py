@@ -1,4 +1,5 @@
 """A row of a diff as HTML: in Python, because a page has thousands and a template takes four times as long. All text is escaped here."""
+import re
 from dataclasses import dataclass
 from html import escape
 
@@ -72,3 +73,8 @@ def _side(line: Line, key: str, number: str, ids: Ids) -> str:
 
 def _text(pieces: list[Piece]) -> str:
     return "".join(f'<span class="diff-{kind}">{escape(text)}</span>' if kind else escape(text) for text, kind in pieces)
+
+
+def anchor(path: str, place: int) -> str:
+    """An id for a file of a diff: readable, and unique by its number."""
+    return f"f{place}-" + re.sub(r"[^A-Za-z0-9]+", "-", path)[-40:].strip("-")

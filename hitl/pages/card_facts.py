@@ -11,7 +11,7 @@ from hitl.card.graph import titles
 from hitl.card.spec_card import normalise
 from hitl.pages import facts
 from hitl.session import versions as card_versions
-from hitl.views.graph_small import small_layout
+from hitl.views.graph import small_layout
 from hitl.web.context import swarm, tenant
 
 MOST_FEATURES = 300  # of a card that one page shows

@@ -6,15 +6,15 @@ from flask import g
 
 from engine.git.call import check_git, git_version
 from engine.runtimes.described import described
-from hitl.views import views
+from hitl.views.engine import engine_state
 from hitl.web.context import swarm
 from hitl.web.filters import duration, number, size
 
 
 def raw() -> dict[str, Any]:
-    """views.engine_state, once a request."""
+    """views/engine.py: engine_state, once a request."""
     if "engine" not in g:
-        g.engine = views.engine_state(swarm())
+        g.engine = engine_state(swarm())
     found: dict[str, Any] = g.engine
     return found
 

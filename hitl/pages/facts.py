@@ -9,7 +9,10 @@ from engine.errors import InvalidCard, SwarmError
 from engine.store import journal
 from engine.tickets import review_comments
 from hitl.card.spec_card import validate
-from hitl.views import boards, views
+from hitl.views.board import counts
+from hitl.views.inbox import requests_view, waiting_count
+from hitl.views.news import event_text, is_news
+from hitl.views.session import session_list, session_view
 from hitl.views.ticket import dependents
 from hitl.web.context import swarm, tenant
 from hitl.web.filters import number, word
@@ -31,10 +34,10 @@ class Card:
 
 
 def session(session_id: str) -> dict[str, Any]:
-    """views.session_view, once a request. Raises NotFound."""
+    """views/session.py: session_view, once a request. Raises NotFound."""
     known: dict[str, dict[str, Any]] = g.setdefault("sessions", {})
     if session_id not in known:
-        known[session_id] = views.session_view(swarm().db, swarm().config, tenant(), session_id)
+        known[session_id] = session_view(swarm().db, swarm().config, tenant(), session_id)
     return known[session_id]
 
 
@@ -69,13 +72,13 @@ def starter_card(found: dict[str, Any]) -> str:
 def sessions(show: str, after: int | None) -> tuple[list[dict[str, Any]], int | None]:
     """A page of the sessions, newest first, and the cursor of the next one."""
     state = show if show in dict(FILTERS) and show else None
-    page = views.session_list(swarm().db, tenant(), state, _PAGE, after)
+    page = session_list(swarm().db, tenant(), state, _PAGE, after)
     return [_row(each) for each in page["sessions"]], page["next"]
 
 
 def _row(each: dict[str, Any]) -> dict[str, Any]:
     by_status: dict[str, int] = dict(each["tickets"]["by_status"])
-    bar, total, said = boards.counts(by_status, "ticket")
+    bar, total, said = counts(by_status, "ticket")
     text = {"draft": "an idea, no card yet", "clarifying": "questions to answer", "review": "a card to approve", "approved": "ready to start",
             "cancelled": "nothing was built"}.get(each["state"], "")
     shown = "paused" if each["paused"] and each["state"] == "building" else each["state"]
@@ -86,9 +89,9 @@ def _row(each: dict[str, Any]) -> dict[str, Any]:
 def needs() -> list[dict[str, Any]]:
     """All that waits for a person, oldest first: open requests, and sessions before their build."""
     if "needs" not in g:
-        found = [_of_request(each) for each in views.requests_view(swarm().db, tenant())]
+        found = [_of_request(each) for each in requests_view(swarm().db, tenant())]
         for state in WAITING:
-            found += [_of_session(each) for each in views.session_list(swarm().db, tenant(), state, _PAGE)["sessions"]]
+            found += [_of_session(each) for each in session_list(swarm().db, tenant(), state, _PAGE)["sessions"]]
         g.needs = sorted(found, key=lambda each: str(each["since"]))
     waiting: list[dict[str, Any]] = g.needs
     return waiting
@@ -96,7 +99,7 @@ def needs() -> list[dict[str, Any]]:
 
 def waiting() -> int:
     """As many as needs() lists; every page says it, and is not to wait for what each of them is."""
-    return views.waiting_count(swarm().db, tenant(), WAITING, _PAGE)
+    return waiting_count(swarm().db, tenant(), WAITING, _PAGE)
 
 
 def _of_request(each: dict[str, Any]) -> dict[str, Any]:
@@ -129,7 +132,7 @@ def request(each: dict[str, Any]) -> dict[str, Any]:
 
 def requests_of(session_id: str, *kinds: str) -> list[dict[str, Any]]:
     """What of these kinds waits for a person, oldest first."""
-    return [request(each) for each in views.requests_view(swarm().db, tenant(), session_id) if each["kind"] in kinds]
+    return [request(each) for each in requests_view(swarm().db, tenant(), session_id) if each["kind"] in kinds]
 
 
 def latest() -> list[dict[str, Any]]:
@@ -138,10 +141,10 @@ def latest() -> list[dict[str, Any]]:
     names = {each["id"]: each["project_name"] for each in sessions("", None)[0]}
     found = []
     for each in reversed(journal.since(swarm().db, max(0, newest - 100), tenant=tenant())):
-        if not boards.is_news(each):
+        if not is_news(each):
             continue
         href = f"/tickets/{each['ticket']}" if each["ticket"] else f"/sessions/{each['session']}" if each["session"] else "/engine"
-        found.append({"at": each["at"], "href": href, "text": boards.event_text(each),
+        found.append({"at": each["at"], "href": href, "text": event_text(each),
                       "subject": each["ticket"] or names.get(each["session"], "Session" if each["session"] else "Engine")})
     return found[:8]
 

@@ -14,7 +14,6 @@ from hitl.changes import diff_html, diff_rows
 from hitl.changes import parse as diffs
 from hitl.pages import screens, ticket_facts
 from hitl.pages.frame import as_problem, journal_end, render
-from hitl.views import boards
 from hitl.web.context import swarm, tenant
 
 MOST_FILES = 300  # of one page
@@ -104,7 +103,7 @@ def _facts(found: review.Change, looking: Looking) -> dict[str, Any]:
     folders: dict[str, list[tuple[int, diffs.File]]] = {}
     for place, file in list(enumerate(found.files, 1))[looking.page:looking.page + MOST_FILES]:
         folders.setdefault(file.path.rpartition("/")[0], []).append((place, file))
-    return {"found": found, "looking": looking, "folders": list(folders.items()), "anchor": boards.anchor,
+    return {"found": found, "looking": looking, "folders": list(folders.items()), "anchor": diff_html.anchor,
             "commented": {each["path"] for each in found.comments if each["state"] == "draft"}}
 
 
@@ -122,7 +121,7 @@ def _shown(found: review.Change, file: diffs.File, place: int, looking: Looking,
     wanted = looking.file == file.name or (begun is not None and begun[0] == file.name)
     shown = Shown(file, place, viewed, opened=bool(file.rows or file.notes) and (wanted or not viewed), why=WHY_FOLDED.get(file.folded, ""),
                   drafts=sum(each["state"] == "draft" for each in own),
-                  ids=diff_html.Ids(boards.anchor(file.path, place), f"?{looking.query(at=f'{place}-')}" if found.reviewable else None, not found.since),
+                  ids=diff_html.Ids(diff_html.anchor(file.path, place), f"?{looking.query(at=f'{place}-')}" if found.reviewable else None, not found.since),
                   lines=diff_rows.split(file.rows) if looking.view == "split" else diff_rows.unified(file.rows))
     there = {f"R{row.new}" for row in file.rows if row.new} | {f"L{row.old}" for row in file.rows if row.old and row.kind == "removed" and not found.since}
     for each in own:

@@ -7,7 +7,9 @@ from engine.errors import SwarmError
 from hitl.card import sample
 from hitl.pages import engine_facts, facts, ticket_facts, ticket_used
 from hitl.pages.frame import as_problem, journal_end, render
-from hitl.views import boards, views
+from hitl.views.engine import settings_view
+from hitl.views.evidence import evidence as evidence_of
+from hitl.views.evidence import evidence_text
 from hitl.web.context import swarm
 
 TYPED = dict.fromkeys(("kind", "project_name", "description", "markdown", "repository", "review", "spec_card"), "")
@@ -38,10 +40,10 @@ def ticket(ticket_id: str, error: SwarmError | None = None, kept: str = "", said
     found, runs = ticket_facts.ticket(ticket_id), ticket_facts.runs(ticket_id)
     wanted = request.args.get("run")
     run = ticket_facts.run(ticket_id, wanted) if wanted else (runs[0] if runs else None)
-    evidence = boards.evidence(found["acceptance_criteria"], next((each["checks"] for each in runs if each["checks"] and each["kind"] != "recheck"), []))
+    evidence = evidence_of(found["acceptance_criteria"], next((each["checks"] for each in runs if each["checks"] and each["kind"] != "recheck"), []))
     return render("ticket/ticket.html", "session", **about(found, run), view="run", runs=runs, error=as_problem(error), kept=kept,
                   request_open=ticket_facts.request_of(found), log=ticket_facts.log(run) if run else None, evidence=evidence,
-                  evidence_text=boards.evidence_text(evidence), waits=ticket_facts.waits(found), max_attempts=swarm().config.max_attempts,
+                  evidence_text=evidence_text(evidence), waits=ticket_facts.waits(found), max_attempts=swarm().config.max_attempts,
                   facts=ticket_facts.details(found, run), said=said, edited=edited, stoppable=ticket_facts.is_stoppable(found),
                   used=ticket_used.used_by(found, run), late=ticket_used.late(found),
                   asked=ticket_used.asked_of(run, request.args.get("asked", 0, int), request.args.get("only") == "refused") if run else None,
@@ -74,4 +76,4 @@ def engine_page(error: SwarmError | None = None) -> str:
     journal_end()
     return render("engine/engine.html", "engine", engine=engine_facts.engine(), running=engine_facts.raw()["runs"], runtimes=engine_facts.runtimes(),
                   agents=engine_facts.agents(), image=engine_facts.image(), errors=engine_facts.errors(),
-                  settings=views.settings_view(swarm().config), error=as_problem(error))
+                  settings=settings_view(swarm().config), error=as_problem(error))

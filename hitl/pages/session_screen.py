@@ -10,8 +10,11 @@ from hitl.card.spec_card import normalise
 from hitl.pages import card_facts, engine_facts, facts, talk_facts, ticket_facts
 from hitl.pages.card_facts import Typed
 from hitl.pages.frame import as_problem, journal_end, render
-from hitl.views import boards, evidence, graph, views
+from hitl.views import evidence, graph
 from hitl.views import usage as used
+from hitl.views.board import RUNNING, board_view, columns, counts
+from hitl.views.preview import preview
+from hitl.views.session import steps
 from hitl.web.context import swarm, tenant
 
 BEFORE = ("draft", "clarifying", "review")
@@ -28,7 +31,7 @@ def session(session_id: str, view: str = "", error: SwarmError | None = None, ke
     if found["state"] in BEFORE and view == "":
         return _draft(card, kept, error, values)
     if found["state"] == "approved" and view == "":
-        values["preview"], values["unchecked"] = boards.preview(normalise(card.card)) if card.card else ([], [])
+        values["preview"], values["unchecked"] = preview(normalise(card.card)) if card.card else ([], [])
         return render("session/approved.html", "session", **values)
     return render("session/spec.html", "session", **values)
 
@@ -37,14 +40,14 @@ def head(session_id: str, view: str, error: SwarmError | None = None) -> dict[st
     """What the frame of each of a session's pages shows. Raises NotFound."""
     journal_end()
     found = facts.session(session_id)
-    board = views.board_view(swarm().db, tenant(), session_id)
+    board = board_view(swarm().db, tenant(), session_id)
     built = board["epic"] is not None
     base, version = f"/sessions/{session_id}", found["spec_version"]
     own = "board" if built else ""
     values: dict[str, Any] = {
         "session": found, "session_id": session_id, "base": base, "error": as_problem(error), "live": True, "engine": engine_facts.engine(),
         "view": view or own, "title_word": facts.state_word(found), "approvable": False, "board_view": board, "mark": mark(found),
-        "steps": boards.steps(found["state"], "building" if built else "review" if version else "draft"), "tabs": _tabs(found, base, built)}
+        "steps": steps(found["state"], "building" if built else "review" if version else "draft"), "tabs": _tabs(found, base, built)}
     if built:
         values |= {"board": _progress(board), "unchecked": evidence.unchecked(swarm().db, session_id), "used": used.against(found["usage"]),
                    "used_notice": used.notice(found["usage"]) if found["state"] == "building" else ""}
@@ -121,11 +124,11 @@ def _open_form(card: facts.Card, kept: Typed) -> dict[str, Any]:
 
 def _progress(board: dict[str, Any]) -> dict[str, Any]:
     """The build in numbers, and its columns."""
-    bar, total, said = boards.counts(board["counts"])
-    cards = boards.columns(board["columns"], swarm().config.max_attempts)
+    bar, total, said = counts(board["counts"])
+    cards = columns(board["columns"], swarm().config.max_attempts)
     mine = sum(len(column["tickets"]) for column in cards if column["mine"] or column["key"] == "in_review")
     return {"counts": bar, "total": total, "counts_text": said, "done": board["counts"].get("completed", 0), "epic": board["epic"],
-            "running": sum(board["counts"].get(status, 0) for status in boards.RUNNING), "branch": board["branch"], "needs": mine,
+            "running": sum(board["counts"].get(status, 0) for status in RUNNING), "branch": board["branch"], "needs": mine,
             "started_at": board["epic"]["created_at"], "columns": cards}
 
 

@@ -9,9 +9,8 @@ from engine.jobs import TIMES
 from hitl.pages import facts
 from hitl.views import log as log_steps
 from hitl.views import usage as used
-from hitl.views import views
 from hitl.views.deliveries import delivery_line
-from hitl.views.ticket import run_of
+from hitl.views.ticket import log_slice, run_of, runs_view, ticket_view
 from hitl.web import filters as formats
 from hitl.web.context import swarm, tenant
 
@@ -22,13 +21,13 @@ LONGEST_LINE = 50_000
 
 def ticket(ticket_id: str) -> dict[str, Any]:
     """Raises NotFound."""
-    return views.ticket_view(swarm().db, tenant(), ticket_id)
+    return ticket_view(swarm().db, tenant(), ticket_id)
 
 
 def runs(ticket_id: str) -> list[dict[str, Any]]:
     """Newest first, each with `shown` (its outcome, or its state), `length` and `used` in words."""
     return [{**each, "shown": _shown(each), "length": length(each), "used": used.brief(each["usage"])}
-            for each in views.runs_view(swarm().db, tenant(), ticket_id)]
+            for each in runs_view(swarm().db, tenant(), ticket_id)]
 
 
 def run(ticket_id: str, run_id: str) -> dict[str, Any]:
@@ -111,8 +110,8 @@ def _near_the_end(file: BinaryIO, size: int) -> tuple[int, int]:
 
 def last_line(run_id: str) -> str:
     """The last line with words in it of a live run's log."""
-    size = views.log_slice(swarm().config, run_id, 0, 0)["size"]
-    text = views.log_slice(swarm().config, run_id, max(0, size - 2000), 2000)["text"]
+    size = log_slice(swarm().config, run_id, 0, 0)["size"]
+    text = log_slice(swarm().config, run_id, max(0, size - 2000), 2000)["text"]
     agent = swarm().db.value("select agent from runs where id = ?", (run_id,))
     lines = (shown for each in reversed(text.split("\n")) if not each.startswith(log_steps.MARK) for shown in reversed(readable(each, agent)))
     return next((each for each in lines if each.strip()), "")

@@ -1,9 +1,10 @@
-"""The board of a build: its tickets in columns by who acts next. Two queries, whatever the number of tickets."""
+"""The board of a build: its tickets in columns by who acts next, as cards that say what matters of each, and the progress in counts."""
 import sqlite3
 from typing import Any
 
 from engine.store.db import Database
 from hitl.session import sessions
+from hitl.web.filters import number
 
 COLUMNS = (  # key, title, who acts next, statuses
     ("queued", "Queued", "engine", ("pending", "blocked", "ready")),
@@ -13,11 +14,15 @@ COLUMNS = (  # key, title, who acts next, statuses
     ("done", "Done", "", ("completed", "cancelled")),
 )
 _OF = {status: key for key, _, _, statuses in COLUMNS for status in statuses}
+MOST = 60  # cards of a column that are shown at once
+QUEUED, RUNNING = ("pending", "blocked", "ready"), ("claimed", "running")
+_BAR = (("completed",), ("in_review",), RUNNING, ("needs_input",), ("failed",))  # the order of the progress bar
+_WORDS = {"completed": "done", "in_review": "in review", "claimed": "running", "needs_input": "question", "failed": "failed"}
 
 
 def board_view(db: Database, tenant: str, session_id: str) -> dict[str, Any]:
     """{"session_id", "epic": a card or None, "columns": [{key, title, who, mine, tickets: [cards]}], "counts": {status: features},
-    "total": features, "done": features that are closed, "branch"}. Raises NotFound.
+    "total": features, "done": features that are closed, "branch"}. Two queries, whatever the number of tickets. Raises NotFound.
 
     A card has what the board shows of a ticket: its columns, depends_on, waits_for (what of it is not merged), its latest run
     (run_id, run_state, run_kind, runtime, started_at, …) and request, the kind of its open request. The epic stands in a column
@@ -58,3 +63,44 @@ def _cards(rows: list[sqlite3.Row], edges: list[sqlite3.Row]) -> list[dict[str, 
             if status != "completed":
                 cards[ticket_id]["waits_for"].append(before)
     return list(cards.values())
+
+
+def counts(tickets: dict[str, int], what: str = "feature") -> tuple[list[tuple[str, int]], int, str]:
+    """From {status: how many}: (parts of the bar, how many count, the same in words). What was cancelled does not count."""
+    total = sum(count for status, count in tickets.items() if status != "cancelled")
+    bar = [(states[0], sum(tickets.get(status, 0) for status in states)) for states in _BAR]
+    waiting = sum(tickets.get(status, 0) for status in QUEUED)
+    said = [f"{count} {_WORDS[state]}" for state, count in bar[1:] if count] + ([f"{waiting} queued"] if waiting else [])
+    return bar, total, f"{bar[0][1]} of {number(total, what)} done" + "".join(", " + part for part in said)
+
+
+def columns(found: list[dict[str, Any]], max_attempts: int) -> list[dict[str, Any]]:
+    """The presenter's columns, with cards that say what matters about each ticket where it stands."""
+    return [{**column, "tickets": [card(ticket, max_attempts) for ticket in column["tickets"]], "most": MOST} for column in found]
+
+
+def card(ticket: dict[str, Any], max_attempts: int) -> dict[str, Any]:
+    """A ticket as its card shows it: what matters of it depends on where it stands."""
+    status = ticket["status"]
+    facts: list[str] = []
+    shown, shown_text, since = status, "", ticket["updated_at"]
+    if status in ("pending", "blocked"):
+        waiting = ticket.get("waits_for") or []
+        facts.append("after " + ", ".join(waiting[:4]) + (f" and {len(waiting) - 4} more" if len(waiting) > 4 else "") if waiting else
+                     ticket.get("reason") or "waits for the epic")
+        shown, since = "", ""
+    elif status == "ready":
+        shown, since = "", ""
+        facts.append("goes again soon" if ticket.get("not_before") else "waits for a free slot")
+    elif status in RUNNING:
+        at_merge = ticket.get("run_state") in ("queued", "merging")
+        facts.append("" if at_merge else f"attempt {ticket['failures'] + 1} of {max_attempts}")
+        shown, since = ticket["run_state"] if at_merge else status, since if at_merge else ticket.get("started_at") or since
+    elif status == "failed":
+        facts.append(f"attempt {ticket['failures']} of {max_attempts}" if ticket["failures"] else "")
+    elif status == "needs_input" and ticket.get("request") in ("isolation", "budget"):
+        shown = ticket["request"]
+    elif status == "completed":
+        shown_text = "Merged" if ticket["type"] != "epic" else "Done"
+    return {**ticket, "facts": [fact for fact in facts if fact], "shown": shown, "shown_text": shown_text, "since": since,
+            "mine": status in ("needs_input", "failed"), "last": ticket.get("last_line") if shown in RUNNING else ""}

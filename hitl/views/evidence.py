@@ -4,7 +4,7 @@ from typing import Any
 
 from engine.store.db import Database
 from hitl.session import sessions
-from hitl.views import boards
+from hitl.web.filters import number
 from hitl.web.strict_json import stored
 
 STATES = ("passed", "failed", "waiting", "waived", "unchecked")
@@ -25,13 +25,37 @@ def evidence_view(db: Database, tenant: str, session_id: str, after: int = 0, li
                   " and t.acceptance_criteria <> '[]' order by t.seq", (session_id,))
     counts, shown, following = Counter[str](), list[dict[str, Any]](), False
     for row in rows:
-        found = boards.evidence(_criteria(row), [each for each in stored(row["checks"], []) if isinstance(each, dict)])
+        found = evidence(_criteria(row), [each for each in stored(row["checks"], []) if isinstance(each, dict)])
         counts.update(each["state"] for each in found)
         if row["seq"] > after and found and not following:
             following = len(shown) == limit
             shown += [] if following else [{"seq": row["seq"], "ticket": row["id"], **{name: row[name] for name in ("type", "title", "status", "run")},
                                             "criteria": [{name: each[name] for name in _OF_CRITERION} for each in found]}]
     return {"counts": {state: counts[state] for state in STATES}, "tickets": shown, "next": shown[-1]["seq"] if following else None}
+
+
+def evidence(criteria: list[Any], checks: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Each criterion with what proves it: the check of the newest run that ran checks, 'unchecked' where there is no command."""
+    results = {(check.get("text"), check.get("command")): check for check in checks}
+    found = []
+    for place, item in enumerate(criteria, 1):
+        text, command = (item, "") if isinstance(item, str) else (str(item.get("text", "")), str(item.get("check", "")))
+        check = results.get((text, command)) if command else None
+        waived = "" if isinstance(item, str) else str(item.get("waived") or "")
+        state = "waived" if waived else "unchecked" if not command else "waiting" if check is None else "passed" if check.get("passed") else "failed"
+        found.append({"text": text, "command": command if command != text else "", "state": state, "number": place, "waived": waived,
+                      "exit": (check or {}).get("exit") if state == "failed" else None,
+                      "output": (check or {}).get("output") or "",
+                      "seconds": (check or {}).get("seconds")})
+    return found
+
+
+def evidence_text(found: list[dict[str, Any]]) -> str:
+    checked = [each for each in found if each["state"] not in ("unchecked", "waived")]
+    passed = sum(each["state"] == "passed" for each in checked)
+    if not checked:
+        return ""
+    return f"{passed} of {len(checked)} passed" if any(each["state"] != "waiting" for each in checked) else f"{number(len(checked), 'check')} to run"
 
 
 def _criteria(row: Any) -> list[Any]:

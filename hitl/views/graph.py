@@ -1,10 +1,15 @@
-"""The dependency graph as places and lines for an inline SVG. Layers go left to right: a ticket stands right of all that it waits for."""
+"""The dependency graph as places and lines for an inline SVG. Of tickets, layers go left to right: a ticket stands right of all that it waits
+for. Of a card's features it is small enough to stand beside the card: from top to bottom, two nodes in a row."""
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
+Name = TypeVar("Name", str, int)
 WIDTH, HEIGHT = 232, 64        # of a node
 ACROSS, DOWN = 320, 84         # from node to node
 LINE = 30                      # characters that fit into a node
+SMALL_WIDTH, SMALL_HEIGHT = 138, 32
+SMALL_ACROSS, SMALL_DOWN = 150, 56
+IN_A_ROW, LETTERS = 2, 17      # nodes, and characters of a node, of the small one
 
 
 @dataclass
@@ -28,6 +33,26 @@ class Graph:
     edges: list[tuple[str, bool]]
 
 
+@dataclass
+class SmallNode:
+    """feature is the dict that was given; text is its number and as much of its title as fits."""
+
+    feature: dict[str, Any]
+    x: int
+    y: int
+    text: str
+
+
+@dataclass
+class SmallGraph:
+    """edges: path data, in pixels."""
+
+    width: int
+    height: int
+    nodes: list[SmallNode]
+    edges: list[str]
+
+
 def layout(tickets: list[dict[str, Any]]) -> Graph:
     """tickets: dicts with id, title, status and depends_on (ids; those that are not among the tickets are left out)."""
     known = {ticket["id"]: ticket for ticket in tickets}
@@ -46,20 +71,24 @@ def layout(tickets: list[dict[str, Any]]) -> Graph:
                  nodes=list(nodes.values()), edges=edges)
 
 
-def layers(after: dict[str, list[str]]) -> dict[str, int]:
+def layers(after: dict[Name, list[Name]]) -> dict[Name, int]:
     """How many steps come before each. Rows edited by hand may hold a cycle: what stands in one goes into the last layer."""
-    found: dict[str, int] = {}
-    rest = dict(after)
-    while rest:
-        free = [name for name, before in rest.items() if all(other in found for other in before)]
-        if not free:
-            last = max(found.values(), default=-1) + 1
-            return {**found, **dict.fromkeys(rest, last)}
-        for name in free:
-            found[name] = max((found[other] for other in rest[name]), default=-1) + 1
-        for name in free:
-            del rest[name]
-    return found
+    left = {name: len(before) for name, before in after.items()}
+    followers: dict[Name, list[Name]] = {name: [] for name in after}
+    for name, before in after.items():
+        for other in before:
+            followers[other].append(name)
+    found: dict[Name, int] = {}
+    layer, free = 0, [name for name, count in left.items() if not count]
+    while free:
+        found.update(dict.fromkeys(free, layer))
+        following = []
+        for name in (follower for done in free for follower in followers[done]):
+            left[name] -= 1
+            if not left[name]:
+                following.append(name)
+        layer, free = layer + 1, following
+    return {name: found.get(name, layer) for name in after}
 
 
 def _middle(values: list[int]) -> float:
@@ -91,3 +120,33 @@ def wrap(title: str, width: int = LINE) -> list[str]:
     if len(lines) > 2 and not shown[1].endswith("…"):
         shown[1] = (shown[1] if len(shown[1]) <= width - 2 else shown[1][:width - 2].rpartition(" ")[0] or shown[1][:width - 2]) + " …"
     return shown
+
+
+def small_layout(features: list[dict[str, Any]]) -> SmallGraph:
+    """features: as normalise() gives them, with title and depends_on (indexes), in the card's order."""
+    found = layers({place: feature["depends_on"] for place, feature in enumerate(features)})
+    places: dict[int, tuple[int, int]] = {}
+    top = 1
+    for layer in range(max(found.values(), default=-1) + 1):
+        members = [place for place in range(len(features)) if found[place] == layer]
+        for start in range(0, len(members), IN_A_ROW):
+            row = members[start:start + IN_A_ROW]
+            left = 1 + (IN_A_ROW - len(row)) * SMALL_ACROSS // 2
+            for column, place in enumerate(row):
+                places[place] = (left + column * SMALL_ACROSS, top)
+            top += SMALL_DOWN
+    edges = [_small_curve(places[before], places[place]) for place, feature in enumerate(features) for before in feature["depends_on"]]
+    nodes = [SmallNode(feature, *places[place], _text(place + 1, feature["title"])) for place, feature in enumerate(features)]
+    return SmallGraph((IN_A_ROW - 1) * SMALL_ACROSS + SMALL_WIDTH + 2, max(top - SMALL_DOWN + SMALL_HEIGHT + 1, SMALL_HEIGHT), nodes, edges)
+
+
+def _text(number: int, title: str) -> str:
+    whole = f"{number} {title}"
+    return whole if len(whole) <= LETTERS else whole[:LETTERS - 1].rstrip() + "…"
+
+
+def _small_curve(start: tuple[int, int], end: tuple[int, int]) -> str:
+    x1, y1 = start[0] + SMALL_WIDTH // 2, start[1] + SMALL_HEIGHT
+    x2, y2 = end[0] + SMALL_WIDTH // 2, end[1] - 1
+    bend = (SMALL_DOWN - SMALL_HEIGHT) * 2 // 3
+    return f"M{x1} {y1}V{y2}" if x1 == x2 and y2 - y1 < SMALL_DOWN else f"M{x1} {y1}C{x1} {y1 + bend} {x2} {y2 - bend} {x2} {y2}"

@@ -10,7 +10,7 @@ from serving import CARD, session
 
 from engine.config import Config
 from engine.git.branches import repository_path
-from hitl.views import views
+from hitl.views.board import board_view
 from hitl.web.strict_json import sha256
 
 
@@ -158,7 +158,7 @@ def test_the_board_of_500_tickets_takes_two_queries(client, app, db):
     statements = []
     db.connection.set_trace_callback(statements.append)
     try:
-        board = views.board_view(db, "default", made["id"])
+        board = board_view(db, "default", made["id"])
     finally:
         db.connection.set_trace_callback(None)
     assert len(statements) == 2 and board["total"] == 500

@@ -1,4 +1,4 @@
-"""What sessions, requests, events and the engine look like: plain dicts, the same for JSON and for pages. Tickets: ticket_views, board."""
+"""What a session looks like, and where it stands on its way: plain dicts, the same for JSON and for pages."""
 import json
 import shlex
 import sqlite3
@@ -6,29 +6,18 @@ from functools import lru_cache
 from typing import Any
 
 from engine.config import Config
-from engine.errors import BadRequest, Unavailable
+from engine.errors import BadRequest
 from engine.git.branches import repository_path
-from engine.loop.status import shown, where
-from engine.runtimes.described import described
-from engine.store import journal
 from engine.store.db import Database
 from hitl.card.spec_card import warnings_of
-from hitl.changes.span import diff_view
 from hitl.session import questions, sessions
 from hitl.views import usage as used
-from hitl.views.board import board_view
-from hitl.views.notes import notes_markdown
-from hitl.views.ticket import log_slice, request_dict, run_dict, runs_view, ticket_view, tickets_view
 from hitl.web import strict_json
-from hitl.web.context import Swarm
-
-STALLED_SECONDS = 60.0  # a tick takes milliseconds, and failing ones are at most 30 s apart
-
-__all__ = ["board_view", "diff_view", "engine_state", "engine_view", "events_view", "health_view", "log_slice", "notes_markdown", "requests_view",
-           "run_dict", "runs_view", "session_list", "session_view", "settings_view", "ticket_view", "tickets_view", "waiting_count"]
 
 ON_THE_WAY = {"draft": 10, "clarifying": 30, "review": 60, "approved": 90}
 STATES = (*ON_THE_WAY, "building", "completed", "failed", "cancelled")
+_STEPS = (("Idea", ("draft",)), ("Questions", ("clarifying",)), ("Spec", ("review",)), ("Approved", ("approved",)),
+          ("Building", ("building",)), ("Done", ("completed",)))
 
 
 @lru_cache(maxsize=8)
@@ -100,58 +89,14 @@ def session_list(db: Database, tenant: str, state: str | None = None, limit: int
             "next": rows[-1]["seq"] if more else None}
 
 
-def requests_view(db: Database, tenant: str, session_id: str | None = None) -> list[dict[str, Any]]:
-    """What waits for a person, oldest first: across sessions, or of one."""
-    only = "" if session_id is None else " and q.session_id = :session"
-    return [request_dict(row) for row in db.all(
-        "select q.*, s.project_name, t.title from requests q join hitl_sessions s on s.id = q.session_id left join tickets t on t.id = q.ticket_id"
-        f" where q.tenant_id = :tenant and q.state = 'open'{only} order by q.seq", {"tenant": tenant, "session": session_id})]
-
-
-def waiting_count(db: Database, tenant: str, states: tuple[str, ...], most: int) -> int:
-    """How many requests are open, and how many sessions are in one of these states, at most `most` of each."""
-    sessions_of = db.pairs("select state, count(*) from hitl_sessions where tenant_id = ? and state in (select value from json_each(?)) group by state",
-                           (tenant, json.dumps(states)))
-    open_requests: int = db.value("select count(*) from requests where tenant_id = ? and state = 'open'", (tenant,))
-    return open_requests + sum(min(most, count) for count in sessions_of.values())
-
-
-def events_view(db: Database, tenant: str, session_id: str, after: int = 0, limit: int = 500) -> dict[str, Any]:
-    """{"events": [oldest first], "next": the cursor for `after`, "oldest", "newest"}. The journal is pruned: below `oldest` it is gone."""
-    sessions.get(db, tenant, session_id)
-    found = journal.since(db, after, limit, session_id, tenant)
-    oldest, newest = journal.bounds(db)
-    return {"events": found, "next": found[-1]["seq"] if found else after, "oldest": oldest, "newest": newest}
-
-
-def health_view(swarm: Swarm) -> dict[str, Any]:
-    """{"status", "engine", "last_tick_age"}; seconds, None where the engine is not here. Raises Unavailable when its ticks have stopped."""
-    swarm.db.value("select 1 from counters")
-    status = swarm.engine.status() if swarm.engine is not None else {}
-    age = status.get("last_tick_age")
-    silent = status.get("uptime", 0.0) if age is None else age
-    if silent > STALLED_SECONDS:
-        raise Unavailable(f"The engine has not looked at its tickets for {silent:.0f} seconds. Its last errors are on the page /engine; "
-                          "if they do not explain it, start the server again: runs go on meanwhile.", code="engine_stalled", last_tick_age=age)
-    return {"status": "ok", "engine": where(swarm.config, swarm.slot), "last_tick_age": age}
-
-
-def engine_view(swarm: Swarm) -> dict[str, Any]:
-    """engine_state, the image and the settings."""
-    return {**engine_state(swarm), "image": described(swarm.config.vm), "settings": settings_view(swarm.config)}
-
-
-def settings_view(config: Config) -> list[dict[str, Any]]:
-    """[{name, value, source, meaning}]. Never a secret."""
-    return [setting for setting in config.described() if not setting["name"].endswith(("_KEY", "_TOKEN"))]
-
-
-def engine_state(swarm: Swarm) -> dict[str, Any]:
-    """The engine's own status (see engine.loop.status.shown), whether it is paused and why, live runs: what any page may show of it."""
-    db = swarm.db
-    pause = db.one("select paused, reason from engine_state")
-    live = db.all("select r.*, t.title from runs r join tickets t on t.id = r.ticket_id where r.ended_at is null order by r.seq")
-    return {
-        "busy": sum(row["state"] not in ("queued", "merging") for row in live), **shown(swarm.config, swarm.slot),
-        "paused": bool(pause and pause["paused"]), "reason": pause["reason"] if pause else None, "runs": [run_dict(row) for row in live],
-    }
+def steps(state: str, reached: str) -> list[dict[str, Any]]:
+    """The stepper. `reached`: the state in which a cancelled or failed session stopped."""
+    at = next(place for place, (_, states) in enumerate(_STEPS) if (reached if state in ("cancelled", "failed") else state) in states)
+    found = []
+    for place, (title, _) in enumerate(_STEPS):
+        now, done = place == at and state != "completed", place < at or state == "completed"
+        glyph = "done" if done else "queued"
+        if now:
+            glyph = {"cancelled": "cancelled", "failed": "failed"}.get(state, "review")
+        found.append({"title": title, "now": now, "done": done, "glyph": glyph, "ended": now and state in ("cancelled", "failed")})
+    return found

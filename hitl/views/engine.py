@@ -1,0 +1,44 @@
+"""What the engine and this installation look like: plain dicts, the same for JSON and for pages."""
+from typing import Any
+
+from engine.config import Config
+from engine.errors import Unavailable
+from engine.loop.status import shown, where
+from engine.runtimes.described import described
+from hitl.views.ticket import run_dict
+from hitl.web.context import Swarm
+
+STALLED_SECONDS = 60.0  # a tick takes milliseconds, and failing ones are at most 30 s apart
+
+
+def health_view(swarm: Swarm) -> dict[str, Any]:
+    """{"status", "engine", "last_tick_age"}; seconds, None where the engine is not here. Raises Unavailable when its ticks have stopped."""
+    swarm.db.value("select 1 from counters")
+    status = swarm.engine.status() if swarm.engine is not None else {}
+    age = status.get("last_tick_age")
+    silent = status.get("uptime", 0.0) if age is None else age
+    if silent > STALLED_SECONDS:
+        raise Unavailable(f"The engine has not looked at its tickets for {silent:.0f} seconds. Its last errors are on the page /engine; "
+                          "if they do not explain it, start the server again: runs go on meanwhile.", code="engine_stalled", last_tick_age=age)
+    return {"status": "ok", "engine": where(swarm.config, swarm.slot), "last_tick_age": age}
+
+
+def engine_view(swarm: Swarm) -> dict[str, Any]:
+    """engine_state, the image and the settings."""
+    return {**engine_state(swarm), "image": described(swarm.config.vm), "settings": settings_view(swarm.config)}
+
+
+def settings_view(config: Config) -> list[dict[str, Any]]:
+    """[{name, value, source, meaning}]. Never a secret."""
+    return [setting for setting in config.described() if not setting["name"].endswith(("_KEY", "_TOKEN"))]
+
+
+def engine_state(swarm: Swarm) -> dict[str, Any]:
+    """The engine's own status (see engine.loop.status.shown), whether it is paused and why, live runs: what any page may show of it."""
+    db = swarm.db
+    pause = db.one("select paused, reason from engine_state")
+    live = db.all("select r.*, t.title from runs r join tickets t on t.id = r.ticket_id where r.ended_at is null order by r.seq")
+    return {
+        "busy": sum(row["state"] not in ("queued", "merging") for row in live), **shown(swarm.config, swarm.slot),
+        "paused": bool(pause and pause["paused"]), "reason": pause["reason"] if pause else None, "runs": [run_dict(row) for row in live],
+    }

@@ -1,0 +1,22 @@
+"""What waits for a person: open requests, and sessions that are at their turn."""
+import json
+from typing import Any
+
+from engine.store.db import Database
+from hitl.views.ticket import request_dict
+
+
+def requests_view(db: Database, tenant: str, session_id: str | None = None) -> list[dict[str, Any]]:
+    """What waits for a person, oldest first: across sessions, or of one."""
+    only = "" if session_id is None else " and q.session_id = :session"
+    return [request_dict(row) for row in db.all(
+        "select q.*, s.project_name, t.title from requests q join hitl_sessions s on s.id = q.session_id left join tickets t on t.id = q.ticket_id"
+        f" where q.tenant_id = :tenant and q.state = 'open'{only} order by q.seq", {"tenant": tenant, "session": session_id})]
+
+
+def waiting_count(db: Database, tenant: str, states: tuple[str, ...], most: int) -> int:
+    """How many requests are open, and how many sessions are in one of these states, at most `most` of each."""
+    sessions_of = db.pairs("select state, count(*) from hitl_sessions where tenant_id = ? and state in (select value from json_each(?)) group by state",
+                           (tenant, json.dumps(states)))
+    open_requests: int = db.value("select count(*) from requests where tenant_id = ? and state = 'open'", (tenant,))
+    return open_requests + sum(min(most, count) for count in sessions_of.values())

@@ -1,0 +1,44 @@
+"""What happened, from the journal: events as they are, which of them are news to people, and those in words."""
+from typing import Any
+
+from engine.store import journal
+from engine.store.db import Database
+from hitl.session import sessions
+from hitl.web.filters import word
+
+
+def events_view(db: Database, tenant: str, session_id: str, after: int = 0, limit: int = 500) -> dict[str, Any]:
+    """{"events": [oldest first], "next": the cursor for `after`, "oldest", "newest"}. The journal is pruned: below `oldest` it is gone."""
+    sessions.get(db, tenant, session_id)
+    found = journal.since(db, after, limit, session_id, tenant)
+    oldest, newest = journal.bounds(db)
+    return {"events": found, "next": found[-1]["seq"] if found else after, "oldest": oldest, "newest": newest}
+
+
+def is_news(event: dict[str, Any]) -> bool:
+    """Whether a person wants to read of it: not the steps between a ticket's start and its end."""
+    if event["kind"] == "ticket":
+        return event["from"] is not None and event["to"] not in ("blocked", "ready", "claimed")
+    return event["kind"] not in ("card", "message", "question", "run") or event["to"] in ("lost", "conflict", "transient")
+
+
+def event_text(event: dict[str, Any]) -> str:
+    """What an event of the journal says after its subject: 'started', 'is done'."""
+    kind, to = event["kind"], event["to"]
+    if kind == "ticket":
+        return "was created" if event["from"] is None else {
+            "ready": "may start", "claimed": "was claimed", "running": "is running", "blocked": "waits", "needs_input": "needs you",
+            "in_review": "waits for review", "completed": "is done", "failed": "failed", "cancelled": "was cancelled"}.get(to, to)
+    if kind == "run":
+        return {"running": "run began", "queued": "waits to be merged", "merging": "is being merged"}.get(to, "run ended: " + word(to).lower())
+    if kind == "request":
+        return {"open": "asks you", "answered": "was answered", "withdrawn": "asks no more"}.get(to, to)
+    if kind == "delivery":
+        return {"pushed": "was pushed", "opened": "has a pull request", "delivered": "was delivered", "watched": "is ready for review there",
+                "done": "was delivered", "merged": "was merged there", "closed": "was closed there", "dropped": "is not delivered now"}.get(to, to)
+    if kind == "amendment":
+        return {"proposed": "has an amendment to approve", "approved": "was amended", "discarded": "is not amended"}.get(to, to)
+    if kind == "session":
+        known = {"building": "is being built", "completed": "is done", "approved": "was approved", "failed": "failed", "cancelled": "was cancelled"}
+        return "was created" if event["from"] is None else known.get(to, "is now: " + word(to).lower())
+    return "paused" if to == "paused" else "goes on"
