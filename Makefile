@@ -12,7 +12,7 @@ NPM_PACKAGES := nodejs npm  # for agents; other builds of nodejs bring npm, and 
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test lint types check system-deps backup restore drain vendor chaos bench forge-live vm-image vm-test agents agents-test clean
+.PHONY: help run demo test test-quick lint types check system-deps backup restore drain vendor chaos bench forge-live vm-image vm-test agents agents-test clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 22
@@ -23,8 +23,11 @@ run: $(VENV)/.run  ## serve http://127.0.0.1:8080 (sets up .venv and data/ by it
 demo: $(VENV)/.run  ## build the sample project in the terminal, on a fresh data folder
 	@$(BIN)/python -m hitl.demo
 
-test: $(VENV)/.test  ## run the tests
+test: $(VENV)/.test  ## run the tests, all that need no virtual machine and no real coding agent
 	@$(BIN)/python -m pytest -n 3 --dist loadfile
+
+test-quick: $(VENV)/.test  ## the tests that need no server, no browser and no chaos (about two minutes)
+	@SWARM_MODEL_EXAMPLES=3 $(BIN)/python -m pytest -n 3 --dist loadfile tests/test_*.py tests/engine tests/hitl tests/model/test_engine_model.py
 
 lint: $(VENV)/.test  ## look for mistakes and bad style
 	@$(BIN)/ruff check --no-cache .
@@ -59,7 +62,7 @@ chaos: $(VENV)/.test  ## kill everything at every named point and at random, 200
 vm-image: $(VENV)/.run  ## build the image for virtual machines into data/images (as root; about a minute)
 	@$(BIN)/python -m engine.image
 
-vm-test: $(VENV)/.test  ## the tests that boot many virtual machines: every promise, hostile guests, a whole build (about 10 minutes)
+vm-test: $(VENV)/.test  ## the tests that boot virtual machines: every promise, hostile guests, a whole build (about 10 minutes)
 	@$(BIN)/python -m pytest -m vm
 
 forge-live: $(VENV)/.test  ## try a delivery on a real forge: see docs/delivery.md (asks for its own variables, else does nothing)

@@ -1,7 +1,8 @@
-"""One real coding agent, unmodified, from the button to the merge: Codex, the quickest to start. The others: make agents-test."""
+"""One real coding agent, unmodified, from the button to the merge: Codex, the quickest to start."""
 import json
 from pathlib import Path
 
+import pytest
 from agent_bench import built
 from agent_model import Script
 from conftest import git, state, until
@@ -11,6 +12,7 @@ from engine.config import Config
 from engine.git.branches import repository_path
 from engine.store.db import Database
 
+pytestmark = pytest.mark.agents
 HELLO = [{"shell": "echo hello > hello.txt"}, {"say": "I wrote hello.txt."}]
 
 

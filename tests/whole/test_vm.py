@@ -1,4 +1,4 @@
-"""Virtual machines, in a few boots: a cold one, one that becomes a template, clones of it. Tests that take many are marked vm (make vm-test)."""
+"""Virtual machines, in a few boots: a cold one, one that becomes a template, clones of it."""
 import time
 from pathlib import Path
 
@@ -7,6 +7,8 @@ from test_runtime_contract import Bench
 from vms import vm_spec
 
 from engine.runtimes import make
+
+pytestmark = pytest.mark.vm
 
 
 @pytest.fixture
