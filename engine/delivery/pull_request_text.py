@@ -1,13 +1,12 @@
 """What a pull request says: the card, each feature with what proves it, where to look, trailers. All of it for people, on a foreign page."""
-import json
 import re
 from typing import Any
 
 from engine.config import Config
 from engine.delivery.leaks import redacted
-from engine.jobs import criteria_of
 from engine.store.db import Database
 from engine.text import one_line
+from engine.tickets import evidence
 
 LONGEST = 60_000        # characters; forges take 65,536
 LONGEST_PART = 4000     # of one description
@@ -46,18 +45,18 @@ def body(db: Database, config: Config, ticket: Any) -> str:
 
 
 def _evidence(db: Database, ticket: Any) -> str:
-    """Each criterion, with what the newest run that checked anything says of it."""
-    found = db.value("select checks from runs where ticket_id = ? and checks is not null and checks <> '[]' and kind <> 'recheck'"
-                     " order by seq desc limit 1", (ticket["id"],))
-    results = {(check.get("text"), check.get("command")): check for check in json.loads(found or "[]") if isinstance(check, dict)}
-    lines = []
-    for criterion in criteria_of(ticket["acceptance_criteria"]):
-        check = results.get((criterion.text, criterion.check)) if criterion.check else None
-        box = "[x]" if check and check.get("passed") else "[ ]"
-        how = "not checked by a command" if not criterion.check else f"`{_line(criterion.check)[:300]}`" + (
-            f" {'passed' if check.get('passed') else 'failed'} in {float(check.get('seconds') or 0):.1f} s" if check else " was not run")
-        lines.append(f"- {box} {_line(criterion.text)[:1000]} ({how})")
-    return "\n".join(lines)
+    """Each criterion, with what proves it."""
+    return "\n".join(f"- {'[x]' if proof.state == 'passed' else '[ ]'} {_line(proof.text)[:1000]} ({_how(proof)})"
+                     for proof in evidence.of_ticket(db, ticket["id"]))
+
+
+def _how(proof: evidence.Proof) -> str:
+    command = f"`{_line(proof.command)[:300]}`" if proof.command else ""
+    if proof.state == "waived":
+        return f"{command} waived by a person: {_line(proof.waived)[:1000]}".strip()
+    if proof.state == "unchecked":
+        return "not checked by a command"
+    return f"{command} was not run" if proof.state == "waiting" else f"{command} {proof.state} in {proof.seconds or 0:.1f} s"
 
 
 def _trailers(db: Database, ticket: Any) -> str:

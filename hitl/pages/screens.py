@@ -4,12 +4,12 @@ from typing import Any
 from flask import render_template, request
 
 from engine.errors import SwarmError
+from engine.tickets import evidence
 from hitl.card import sample
 from hitl.pages import engine_facts, facts, ticket_facts, ticket_used
 from hitl.pages.frame import as_problem, journal_end, render
 from hitl.views.engine import settings_view
-from hitl.views.evidence import evidence as evidence_of
-from hitl.views.evidence import evidence_text
+from hitl.views.evidence import as_shown, brief
 from hitl.web.context import swarm
 
 TYPED = dict.fromkeys(("kind", "project_name", "description", "markdown", "repository", "review", "spec_card"), "")
@@ -40,10 +40,10 @@ def ticket(ticket_id: str, error: SwarmError | None = None, kept: str = "", said
     found, runs = ticket_facts.ticket(ticket_id), ticket_facts.runs(ticket_id)
     wanted = request.args.get("run")
     run = ticket_facts.run(ticket_id, wanted) if wanted else (runs[0] if runs else None)
-    evidence = evidence_of(found["acceptance_criteria"], next((each["checks"] for each in runs if each["checks"] and each["kind"] != "recheck"), []))
+    proofs = evidence.of_ticket(swarm().db, ticket_id)
     return render("ticket/ticket.html", "session", **about(found, run), view="run", runs=runs, error=as_problem(error), kept=kept,
-                  request_open=ticket_facts.request_of(found), log=ticket_facts.log(run) if run else None, evidence=evidence,
-                  evidence_text=evidence_text(evidence), waits=ticket_facts.waits(found), max_attempts=swarm().config.max_attempts,
+                  request_open=ticket_facts.request_of(found), log=ticket_facts.log(run) if run else None, evidence=[as_shown(proof) for proof in proofs],
+                  evidence_text=brief(proofs), waits=ticket_facts.waits(found), max_attempts=swarm().config.max_attempts,
                   facts=ticket_facts.details(found, run), said=said, edited=edited, stoppable=ticket_facts.is_stoppable(found),
                   used=ticket_used.used_by(found, run), late=ticket_used.late(found),
                   asked=ticket_used.asked_of(run, request.args.get("asked", 0, int), request.args.get("only") == "refused") if run else None,

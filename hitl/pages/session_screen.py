@@ -6,6 +6,7 @@ from flask import request
 
 from engine.errors import SwarmError
 from engine.loop.status import agent_names
+from engine.tickets.evidence import unchecked
 from hitl.card.spec_card import normalise
 from hitl.pages import card_facts, engine_facts, facts, talk_facts, ticket_facts
 from hitl.pages.card_facts import Typed
@@ -49,7 +50,7 @@ def head(session_id: str, view: str, error: SwarmError | None = None) -> dict[st
         "view": view or own, "title_word": facts.state_word(found), "approvable": False, "board_view": board, "mark": mark(found),
         "steps": steps(found["state"], "building" if built else "review" if version else "draft"), "tabs": _tabs(found, base, built)}
     if built:
-        values |= {"board": _progress(board), "unchecked": evidence.unchecked(swarm().db, session_id), "used": used.against(found["usage"]),
+        values |= {"board": _progress(board), "unchecked": unchecked(swarm().db, session_id), "used": used.against(found["usage"]),
                    "used_notice": used.notice(found["usage"]) if found["state"] == "building" else ""}
     return values
 
@@ -132,12 +133,21 @@ def _progress(board: dict[str, Any]) -> dict[str, Any]:
             "started_at": board["epic"]["created_at"], "columns": cards}
 
 
+def _prove(session_id: str, columns: list[dict[str, Any]]) -> None:
+    """Cards of tickets that came to an end, for now or for good, say what proves them."""
+    at_rest = {card["id"]: card for column in columns for card in column["tickets"][:column["most"]]
+               if card["status"] in ("needs_input", "in_review", "completed", "failed")}
+    for ticket, words in evidence.of_cards(swarm().db, session_id, list(at_rest)).items():
+        at_rest[ticket]["facts"] += [words] if words else []
+
+
 def _built(session_id: str, board: dict[str, Any], values: dict[str, Any]) -> str:
     view, found = values["view"], values["session"]
     cards = values["board"]["columns"]
     if view == "board":
         for card in (card for column in cards for card in column["tickets"]):
             card["last"] = ticket_facts.last_line(card["run_id"]) if card["shown"] == "running" and card["run_id"] else ""
+        _prove(session_id, cards)
         values["result"] = facts.result(found)
         values["isolation"] = facts.requests_of(session_id, "isolation", "budget", "delivery")
         values["proposed"] = swarm().db.value("select 1 from amendments where session_id = ? and state = 'proposed'", (session_id,)) is not None

@@ -5,10 +5,12 @@ from datetime import datetime
 from typing import Any
 
 from engine.store.db import Database
-from engine.tickets import actions, usage
+from engine.tickets import actions, evidence, usage
+from engine.tickets.evidence import Proof
 from hitl.card.coverage import LABELS
 from hitl.session import questions, sessions
 from hitl.views import usage as used
+from hitl.web.filters import word
 from hitl.web.strict_json import stored
 
 
@@ -25,10 +27,10 @@ def notes_markdown(db: Database, tenant: str, session_id: str) -> str:
     if tickets:
         parts.append("## Tickets")
     steered = {row[0] for row in db.all("select s.ticket_id from ticket_steers s join tickets t on t.id = s.ticket_id where t.session_id = ?", (session_id,))}
-    spent = usage.of_tickets(db, session_id)
+    spent, proofs = usage.of_tickets(db, session_id), evidence.of_tickets(db, "t.session_id = :session", {"session": session_id})
     for ticket in tickets:
         told = actions.steers(db, ticket["id"]) if ticket["id"] in steered else []
-        parts.append(_ticket(ticket, spent.get(ticket["id"]), runs.get(ticket["id"], []), told))
+        parts.append(_ticket(ticket, spent.get(ticket["id"]), runs.get(ticket["id"], []), proofs.get(ticket["id"], []), told))
     parts += _requests(db, session_id)
     return "\n\n".join(parts) + "\n"
 
@@ -89,7 +91,8 @@ def _card(db: Database, session: sqlite3.Row) -> list[str]:
     return ["## Spec card", "\n".join(lines)] if lines else []
 
 
-def _ticket(ticket: sqlite3.Row, spent: dict[str, Any] | None, runs: list[sqlite3.Row], steers: list[dict[str, Any]]) -> str:
+def _ticket(ticket: sqlite3.Row, spent: dict[str, Any] | None, runs: list[sqlite3.Row], proofs: list[Proof],
+            steers: list[dict[str, Any]]) -> str:
     lines = [f"### {ticket['id']} {_line(ticket['title'])}", "", f"- {ticket['type'].capitalize()}, {ticket['status'].replace('_', ' ')}"
              + (f": {_line(ticket['reason'])}" if ticket["reason"] else "")]
     if ticket["branch_name"]:
@@ -106,21 +109,24 @@ def _ticket(ticket: sqlite3.Row, spent: dict[str, Any] | None, runs: list[sqlite
         lines.append(f"- Run {run['run_no']} ({run['kind']}{by}): {what}{took}{f', {_line(cost)}' if cost else ''}"
                      + (f". {_line(run['reason'])}" if run["reason"] else ""))
         lines += [_check(check) for check in stored(run["checks"], []) if isinstance(check, dict)]
-    lines += [f"- Not checked by a command: {_line(text)}" for text in _unchecked(ticket)]
+    lines += [_criterion(proof) for proof in proofs]
     lines += [f"- {each['kind'].capitalize()} by a person, {_time(each['created_at'])}: {_line(each['body'])}"
               + (f" ({each['note']})" if each["note"] else "") for each in steers]
     return "\n".join(lines)
 
 
-def _unchecked(ticket: sqlite3.Row) -> list[str]:
-    items = stored(ticket["acceptance_criteria"], [])
-    return [item if isinstance(item, str) else str(item.get("text", "")) for item in items if isinstance(item, str) or
-            (isinstance(item, dict) and not item.get("check"))]
+def _criterion(proof: Proof) -> str:
+    """How it stands at the end, whichever run said so."""
+    command, why = f" (`{_code(proof.command)}`)" if proof.command else "", f", because: {_line(proof.waived)}" if proof.waived else ""
+    return f"- {word(proof.state).capitalize()}: {_line(proof.text)}{command}{why}"
 
 
 def _check(check: dict[str, Any]) -> str:
-    command = " ".join(str(check.get("command") or "").splitlines()).replace("`", "'")
-    return f"  - {'passed' if check.get('passed') else 'failed'}: {_line(check.get('text') or '')} (`{command}`)"
+    return f"  - {'passed' if check.get('passed') else 'failed'}: {_line(check.get('text') or '')} (`{_code(check.get('command') or '')}`)"
+
+
+def _code(command: object) -> str:
+    return " ".join(str(command).splitlines()).replace("`", "'")
 
 
 def _requests(db: Database, session_id: str) -> list[str]:
