@@ -22,8 +22,7 @@ from engine.loop.slot import EngineSlot
 from engine.runtimes import choose
 from engine.store.db import open_database
 from engine.store.journal import Changes
-from hitl.api.api import api
-from hitl.api.forge import deliveries_api
+from hitl.api import api
 from hitl.pages.pages import error_page, pages
 from hitl.web import guard, live
 from hitl.web.context import Swarm
@@ -40,7 +39,6 @@ def create_app(config: Config | None = None) -> Flask:
     app.extensions["error_page"] = error_page
     guard.install(app)
     app.register_blueprint(api)
-    app.register_blueprint(deliveries_api)
     app.register_blueprint(pages)
     live.install(app)
     return app

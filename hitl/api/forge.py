@@ -11,7 +11,7 @@ from hitl.views.deliveries import deliveries_view
 from hitl.web.context import swarm, tenant
 from hitl.web.guard import parse_object, read_body
 
-deliveries_api = Blueprint("deliveries_api", __name__, url_prefix="/api")
+deliveries_api = Blueprint("deliveries_api", __name__)
 
 @deliveries_api.get("/hitl/<session_id>/deliveries")
 def list_deliveries(session_id: str) -> Response:
