@@ -5,7 +5,7 @@ import os
 import shutil
 import subprocess
 from pathlib import Path
-from typing import ClassVar, Protocol
+from typing import Protocol
 
 from engine.config import ROOT, Config
 from engine.crash import inherited, point
@@ -55,10 +55,10 @@ class ProcessLauncher:
     """A run is a process of its own that outlives this one. Held lock = alive: see RUNS in docs/architecture.md."""
 
     inline = in_memory = False
-    _children: ClassVar[dict[str, subprocess.Popen[bytes]]] = {}  # run id -> child; this process's, whichever launcher started it
 
     def __init__(self, config: Config) -> None:
         self.config, self.runs = config, config.data / "runs"
+        self._children: dict[str, subprocess.Popen[bytes]] = {}  # by run; those of other launchers are known by started.json
 
     def folder(self, run_id: str) -> Path:
         return self.runs / run_id
