@@ -27,7 +27,7 @@ class Watched(FakeLauncher):
     """Notes when each run was launched."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__(FakeBranches())
         self.at: dict[str, float] = {}
 
     def launch(self, job: Job) -> None:
@@ -40,6 +40,7 @@ class Spawning(ProcessLauncher):
 
     def __init__(self, config: Config) -> None:
         super().__init__(config)
+        self.branches = FakeBranches()
         self.at: dict[str, float] = {}
 
     def launch(self, job: Job) -> None:
@@ -78,7 +79,7 @@ def _latencies(size: Size, config: Config, launcher: Watched | Spawning, release
     tickets = [row["id"] for row in db.all("select id from tickets where id like 'D%' order by seq")]
     commits: list[float] = []
     db.subscribe(lambda: commits.append(time.monotonic()))  # before the engine is told
-    engine = SwarmEngine(db, config, launcher, FakeBranches(), Choice(Fake()))
+    engine = SwarmEngine(db, config, launcher, launcher.branches, Choice(Fake()))
     engine.start()
     found = []
     try:

@@ -40,7 +40,8 @@ def _build(folder: Path, level: str, slots: int, tickets: int) -> float:
     config = Config(data=folder / f"{time.monotonic_ns()}", runtime="fake", slots=slots, synchronous=level)
     db = open_database(config.database, level)
     begin(db, config, tickets)
-    engine = SwarmEngine(db, config, FakeLauncher(), FakeBranches(), Choice(Fake()))
+    branches = FakeBranches()
+    engine = SwarmEngine(db, config, FakeLauncher(branches), branches, Choice(Fake()))
     since = time.perf_counter()
     while db.value("select state from hitl_sessions") == "building":
         engine.tick()
@@ -68,7 +69,8 @@ def main(data: str, tickets: str) -> None:
     db = open_database(config.database, "NORMAL")
     for _ in range(10):
         begin(db, config, int(tickets) // 10)
-    engine = SwarmEngine(db, config, FakeLauncher(), FakeBranches(), Choice(Fake()))
+    branches = FakeBranches()
+    engine = SwarmEngine(db, config, FakeLauncher(branches), branches, Choice(Fake()))
     for _ in range(20):
         engine.tick()
     pages = int(Path(f"/proc/{os.getpid()}/statm").read_text().split()[1])

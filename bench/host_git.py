@@ -8,7 +8,7 @@ from pathlib import Path
 from bench.rows import Row, interleaved
 from bench.sizes import Size
 from engine.config import Config
-from engine.git.branches import GitBranches, Work, repository_path
+from engine.git.branches import GitBranches, HandOver, repository_path
 from engine.git.repository import Repository
 from engine.jobs import Result
 
@@ -43,7 +43,7 @@ def _ours(config: Config, base: str, bundles: list[tuple[Path, str]], number: in
     os.replace(bundle, out / "out.bundle")
     branches = GitBranches(config)
     result = Result(f"r{number}", "ok", WHEN, base=base, tip=tip)
-    work = Work(f"r{number}", f"TKT-{number:03d}", "A small change", "s", f"swarm/t{number}", "ours", result)
+    work = HandOver(f"r{number}", f"TKT-{number:03d}", "A small change", "s", f"swarm/t{number}", "ours", result)
     since = time.perf_counter()
     branches.merge(work, branches.keep(work))
     return (time.perf_counter() - since) * 1000

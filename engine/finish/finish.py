@@ -9,7 +9,7 @@ from engine.errors import AgentFailed, Permanent, RateLimited, RunFailure, Trans
 from engine.finish import landing, waiting
 from engine.finish.outcomes import failed, record
 from engine.git.branch_names import own_branch
-from engine.git.branches import Branches, Work
+from engine.git.branches import Branches, HandOver
 from engine.git.repository import ZEROS
 from engine.jobs import Result
 from engine.log import event
@@ -139,7 +139,7 @@ def record_failure(db: Database, config: Config, run: RunRow, ticket: TicketRow,
     (landing.refuse if run["kind"] == "recheck" else failed)(db, config, run, ticket, failure, result)
 
 
-def _work(db: Database, run: RunRow, ticket: TicketRow, result: Result, reviewed: int | None = None) -> Work:
+def _work(db: Database, run: RunRow, ticket: TicketRow, result: Result, reviewed: int | None = None) -> HandOver:
     epic = db.one("select branch_name from tickets where id = ?", (ticket["parent_id"],), TicketRow)
-    return Work(run["id"], ticket["id"], ticket["title"], ticket["session_id"], own_branch(ticket), str(epic["branch_name"]) if epic else "", result,
+    return HandOver(run["id"], ticket["id"], ticket["title"], ticket["session_id"], own_branch(ticket), str(epic["branch_name"]) if epic else "", result,
                 reviewed)

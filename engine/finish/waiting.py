@@ -23,11 +23,15 @@ def is_busy(db: Database, ticket: TicketRow) -> bool:
 
 def has_checks(db: Database, ticket: TicketRow) -> bool:
     """Whether a second look at its change could say anything: it has a check, or something that was merged before has one."""
-    texts = [ticket["acceptance_criteria"], *(row["acceptance_criteria"] for row in landed(db, str(ticket["parent_id"])))]
-    return any(criterion.check and not criterion.waived for text in texts for criterion in criteria_of(text))
+    return _is_checked(ticket) or any(map(_is_checked, landed(db, ticket["session_id"])))
 
 
-def landed(db: Database, epic_id: str) -> list[TicketRow]:
-    """The merged tickets of a build that may have a check."""
-    return db.all("select id, title, merged_sha, acceptance_criteria from tickets where parent_id = ? and status = 'completed' and merged_sha is not null"
-                  " and acceptance_criteria like '%\"check\"%' order by seq", (epic_id,), TicketRow)
+def _is_checked(ticket: TicketRow) -> bool:
+    return any(criterion.check and not criterion.waived for criterion in criteria_of(ticket["acceptance_criteria"]))
+
+
+def landed(db: Database, session_id: str) -> list[TicketRow]:
+    """The merged tickets of a build that may have a check. Asked at many merges, of all the tickets of the build: what is quick to see comes first."""
+    return db.all("select id, title, merged_sha, acceptance_criteria from tickets where session_id = ? and acceptance_criteria <> '[]'"
+                  " and parent_id is not null and status = 'completed' and merged_sha is not null and acceptance_criteria like '%\"check\"%' order by seq",
+                  (session_id,), TicketRow)

@@ -13,7 +13,7 @@ from engine.jobs import Result
 
 
 @dataclass(frozen=True)
-class Work:
+class HandOver:
     """One run's result on its way into the repository. branch: the ticket's own; integration: the epic's.
     reviewed: the number of the run if a person looks at its commit, which is then kept whatever becomes of the branch."""
 
@@ -30,9 +30,14 @@ class Work:
 class Branches(Protocol):
     """All steps are repeatable: done twice, or again after a crash in between, they give the same commits."""
 
-    def keep(self, work: Work) -> str: ...
-    def merge(self, work: Work, tip: str, onto: str | None = None) -> str | None: ...
-    def advance(self, session: str, integration: str, result: Result) -> bool: ...
+    def keep(self, work: HandOver) -> str:
+        """Puts the ticket's own branch where its run ended. -> the tip. Raises PolicyViolation, Permanent (not what was checked), AgentFailed
+        (nothing new), Transient."""
+    def merge(self, work: HandOver, tip: str, onto: str | None = None) -> str | None:
+        """-> the head of the integration branch with `tip` in it; None, with nothing done, if the branch stands elsewhere than `onto` and the
+        tip is not in it. Raises MergeConflict, wherever the branch stands; Transient."""
+    def advance(self, session: str, integration: str, result: Result) -> bool:
+        """Puts the integration branch from a recheck run's base to its tip. False, with nothing done: it has moved meanwhile."""
 
 
 class GitBranches:
@@ -41,10 +46,8 @@ class GitBranches:
     def __init__(self, config: Config) -> None:
         self._config = config
 
-    def keep(self, work: Work) -> str:
-        """Harvests out.bundle through the quarantine and the policy and puts the ticket's branch there. -> the tip.
-
-        Raises PolicyViolation, Permanent (not a bundle; or not the commit that was checked), AgentFailed (nothing new), Transient."""
+    def keep(self, work: HandOver) -> str:
+        """Harvests out.bundle through the quarantine and the policy."""
         repository = Repository(repository_path(self._config, work.session))
         bundle = self._config.data / "runs" / work.run / "out" / "out.bundle"
         with repository.locked():
@@ -53,7 +56,7 @@ class GitBranches:
                 repository.git("update-ref", "--end-of-options", reviewed_ref(work.ticket, work.reviewed), tip)
             return tip
 
-    def _keep(self, repository: Repository, bundle: Path, work: Work) -> str:
+    def _keep(self, repository: Repository, bundle: Path, work: HandOver) -> str:
         if work.result.base is None:
             raise Permanent("The run does not say on which commit it stands.")
         before = repository.head(f"refs/heads/{work.branch}")
@@ -74,15 +77,13 @@ class GitBranches:
         point("after-harvest")
         return tip
 
-    def merge(self, work: Work, tip: str, onto: str | None = None) -> str | None:
-        """-> the head of the integration branch with `tip` in it; None if the branch has moved on from `onto`. Raises MergeConflict, Transient."""
+    def merge(self, work: HandOver, tip: str, onto: str | None = None) -> str | None:
         repository = Repository(repository_path(self._config, work.session))
         with repository.locked():
             merged = merge(repository, tip, work.integration, merge_message(work.ticket, work.title, work.session, work.run), work.result.at, onto)
         return merged.sha if merged else None
 
     def advance(self, session: str, integration: str, result: Result) -> bool:
-        """Puts the integration branch to the commit of several merges that a recheck run made and checked. False: it has moved meanwhile."""
         repository = Repository(repository_path(self._config, session))
         with repository.locked():
             return advance(repository, integration, str(result.tip), str(result.base))

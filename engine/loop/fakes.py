@@ -4,7 +4,8 @@ from collections.abc import Callable
 from hashlib import sha1
 from pathlib import Path
 
-from engine.git.branches import Work
+from engine.errors import AgentFailed, MergeConflict, Permanent
+from engine.git.branches import HandOver
 from engine.jobs import Job, Result
 from engine.loop.launch import Look
 from engine.runtimes.base import Handle, SandboxJob
@@ -17,26 +18,93 @@ def fake_result(job: Job, exit: int) -> Result:
     """What the default run says: exit 0 is a change (nothing but the check for an epic's runs), all else a failed attempt."""
     if exit:
         return Result(job.run, "failed", int(time.time()), failure="agent", reason=f"The script ended with exit code {exit}.")
-    return Result(job.run, "ok", int(time.time()), base=sha1(job.integration.encode()).hexdigest(), tip=sha1(job.run.encode()).hexdigest())
+    return Result(job.run, "ok", int(time.time()), tip=_sha(job.run))
+
+
+class FakeBranches:
+    """Branches of all repositories, with what was committed to them and in which order. A branch begins when it is first asked for; its
+    name holds its session's, so that no two repositories share one. conflict: a sentence where a change is to conflict with its branch."""
+
+    def __init__(self, conflict: Callable[[HandOver], str] = lambda work: "") -> None:
+        self.merged: list[tuple[str, str, str]] = []    # (integration branch, ticket, tip), in the order in which they landed
+        self._conflict = conflict
+        self._holds: dict[str, dict[str, None]] = {}    # branch: its commits, the head last
+        self._parents: dict[str, tuple[str, str]] = {}  # of a merge: the head that it stands on, the tip that it brings
+        self._tickets: dict[str, str] = {}              # of a tip
+
+    def head(self, branch: str) -> str:
+        return next(reversed(self._branch(branch)))
+
+    def _branch(self, name: str) -> dict[str, None]:
+        return self._holds.setdefault(name, {_sha(name): None})
+
+    def keep(self, work: HandOver) -> str:
+        if work.result.base is None:
+            raise Permanent("The run does not say on which commit it stands.")
+        if work.result.tip == work.result.base:
+            raise AgentFailed("The run handed over no commit of its own.")
+        tip = str(work.result.tip)
+        self._tickets[tip] = work.ticket
+        return tip
+
+    def combine(self, head: str, tip: str) -> str:
+        """A merge commit of the two, in no branch yet."""
+        merge = _sha(head + tip)
+        self._parents[merge] = head, tip
+        return merge
+
+    def merge(self, work: HandOver, tip: str, onto: str | None = None) -> str | None:
+        head = self.head(work.integration)
+        if tip in self._branch(work.integration):
+            return head
+        sentence = self._conflict(work)
+        if sentence:
+            raise MergeConflict(sentence, detail="<<<<<<<")
+        if onto not in (None, head):
+            return None
+        merge = self.combine(head, tip)
+        self._land(work.integration, merge)
+        return merge
+
+    def advance(self, session: str, integration: str, result: Result) -> bool:
+        holds, tip = self._branch(integration), str(result.tip)
+        if self.head(integration) != result.base:
+            return tip in holds
+        merges = [tip]
+        while self._parents[merges[-1]][0] != result.base:
+            merges.append(self._parents[merges[-1]][0])
+        for merge in reversed(merges):
+            self._land(integration, merge)
+        return True
+
+    def _land(self, branch: str, merge: str) -> None:
+        tip = self._parents[merge][1]
+        self._holds[branch].update({tip: None, merge: None})
+        self.merged.append((branch, self._tickets.get(tip, ""), tip))
 
 
 class FakeLauncher:
-    """Runs of the fake runtime. `results` turns the end of a run into its result; runs are gone with this process, as those of a lost host are."""
+    """Runs of the fake runtime. `results` turns the end of a run into its result; which commit it stood on is said here, and of a recheck run
+    what it merged. Runs are gone with this process, as those of a lost host are."""
 
     inline = in_memory = True
 
-    def __init__(self, runtime: Fake | None = None, results: Callable[[Job, int], Result] = fake_result) -> None:
-        self._runtime, self._results = runtime or Fake(), results
+    def __init__(self, branches: FakeBranches, runtime: Fake | None = None, results: Callable[[Job, int], Result] = fake_result) -> None:
+        self.branches, self._runtime, self._results = branches, runtime or Fake(), results
         self.jobs: dict[str, Job] = {}
         self._handles: dict[str, Handle] = {}
+        self._bases: dict[str, str] = {}
         self._ended: dict[str, Result] = {}
 
     def launch(self, job: Job) -> None:
+        if job.run in self.jobs:
+            raise OSError(f"{job.run} was launched before")
         self.jobs[job.run] = job
+        self._bases[job.run] = self.branches.head(job.integration)
         self._handles[job.run] = self._runtime.start(SandboxJob(job.run, ("fake", job.ticket), NOWHERE, NOWHERE, NOWHERE, {}, job.limits, None, None))
 
     def prepare_result(self, job: Job, result: Result) -> None:
-        self._ended[job.run] = result
+        self.jobs[job.run], self._ended[job.run] = job, result
 
     def look(self, run_id: str) -> Look:
         if run_id in self._ended:
@@ -46,8 +114,18 @@ class FakeLauncher:
         code = self._runtime.poll(self._handles[run_id])
         if code is None:
             return Look.ALIVE
-        self._ended[run_id] = self._results(self.jobs[run_id], code)
+        self._ended[run_id] = self._ended_with(self.jobs[run_id], code)
         return Look.ENDED
+
+    def _ended_with(self, job: Job, code: int) -> Result:
+        result, head = self._results(job, code), self._bases[job.run]
+        result.base = result.base or head
+        if job.kind == "recheck":
+            for change in job.waiting:
+                head = self.branches.combine(head, change.tip)
+                result.merged.append({"run": change.run, "merge": head})
+            result.tip = head
+        return result
 
     def job(self, run_id: str) -> Job:
         return self.jobs[run_id]
@@ -66,26 +144,9 @@ class FakeLauncher:
         return None
 
     def discard(self, run_id: str) -> None:
-        for table in (self.jobs, self._handles, self._ended):
+        for table in (self.jobs, self._handles, self._bases, self._ended):
             table.pop(run_id, None)
 
 
-class FakeBranches:
-    """Merges into a list: [(integration branch, ticket id, tip)], in order."""
-
-    def __init__(self) -> None:
-        self._merged: dict[tuple[str, str, str], None] = {}
-
-    @property
-    def merged(self) -> list[tuple[str, str, str]]:
-        return list(self._merged)
-
-    def keep(self, work: Work) -> str:
-        return str(work.result.tip)
-
-    def merge(self, work: Work, tip: str, onto: str | None = None) -> str | None:
-        self._merged[(work.integration, work.ticket, tip)] = None
-        return sha1(f"{work.integration}{tip}".encode()).hexdigest()
-
-    def advance(self, session: str, integration: str, result: Result) -> bool:
-        return True
+def _sha(text: str) -> str:
+    return sha1(text.encode()).hexdigest()

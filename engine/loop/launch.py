@@ -30,17 +30,20 @@ class Look(enum.Enum):
 
 class Launcher(Protocol):
     """How runs live. `inline`: a finished run may be finished in the tick itself, because nothing of it takes time; `in_memory`: nothing of
-    it is outside this process either, so that what a tick does to many runs may be one transaction."""
+    it is outside this process either, so that what a tick does to many runs may be one transaction. Called from the engine's thread and, but
+    for launch(), from its workers: at one time by one of them for each run."""
 
     inline: bool
     in_memory: bool
 
-    def launch(self, job: Job) -> None: ...
+    def launch(self, job: Job) -> None:
+        """Begins the run. Raises OSError where it cannot, for an id that was launched before too; RunFailure for a run that must not begin."""
     def look(self, run_id: str) -> Look: ...
     def job(self, run_id: str) -> Job: ...
-    def result(self, run_id: str) -> Result | None: ...
+    def result(self, run_id: str) -> Result | None:
+        """Once look() says ENDED, until discard()."""
     def stop(self, run_id: str) -> None:
-        """Ends the run; nothing of it is left when this returns."""
+        """Ends the run; nothing of it is left when this returns. May be called again, and for a run that never began."""
     def pidfd(self, run_id: str) -> int | None:
         """Becomes readable when the runner ends; the caller closes it. None: nothing to wait for."""
     def prepare_result(self, job: Job, result: Result) -> None:

@@ -5,7 +5,7 @@ import pytest
 from conftest import build, by_hand, state, statuses, until
 
 from engine.config import Config
-from engine.errors import MergeConflict, WrongState
+from engine.errors import WrongState
 from engine.jobs import Job, Result
 from engine.loop.clock import Clock
 from engine.loop.fakes import FakeBranches, FakeLauncher, fake_result
@@ -22,7 +22,8 @@ def make_engine(db: Database, config: Config, results: Callable[[Job, int], Resu
                 branches: FakeBranches | None = None, fallback: bool = False) -> SwarmEngine:
     runtime = Fake(script) if script else Fake()
     choice = Choice(runtime, [("bubblewrap", "bubblewrap is absent.")], fallback)
-    return SwarmEngine(db, config, FakeLauncher(runtime, results), branches or FakeBranches(), choice)
+    branches = branches or FakeBranches()
+    return SwarmEngine(db, config, FakeLauncher(branches, runtime, results), branches, choice)
 
 
 def drive(engine: SwarmEngine, ticks: int = 60) -> None:
@@ -133,21 +134,15 @@ def test_a_failed_ticket_waits_for_its_back_off(db: Database, tmp_path) -> None:
     assert row is not None and tuple(row) == ("ready", 1, 1)
 
 
-class Conflicting(FakeBranches):
-    def __init__(self, times: int) -> None:
-        super().__init__()
-        self.left = times
-
-    def merge(self, work, tip, onto=None):
-        if work.title == "A" and self.left:
-            self.left -= 1
-            raise MergeConflict("a.txt was changed on both sides.", detail="<<<<<<<")
-        return super().merge(work, tip)
+def conflicting(times: int) -> FakeBranches:
+    """The change of A conflicts so often."""
+    left = iter(["a.txt was changed on both sides."] * times)
+    return FakeBranches(lambda work: next(left, "") if work.title == "A" else "")
 
 
 def test_a_conflict_goes_back_with_the_conflict_in_its_prompt_and_uses_up_no_attempt(db: Database, config: Config) -> None:
     session = build(db, config, TWO)
-    engine = make_engine(db, config, branches=Conflicting(1))
+    engine = make_engine(db, config, branches=conflicting(1))
     drive(engine)
     assert state(db, session) == "completed"
     assert db.value("select failures from tickets where id = 'TKT-002'") == 0
@@ -165,7 +160,7 @@ def test_a_run_that_ended_before_it_was_recorded_as_begun_goes_to_review_all_the
 
 def test_the_third_conflict_asks_a_person(db: Database, config: Config) -> None:
     session = build(db, config, TWO)
-    drive(make_engine(db, config, branches=Conflicting(3)))
+    drive(make_engine(db, config, branches=conflicting(3)))
     assert statuses(db, session)["TKT-002"] == "failed"
     assert db.value("select count(*) from runs where ticket_id = 'TKT-002'") == 3
 
@@ -405,7 +400,8 @@ def test_a_jump_of_the_wall_clock_neither_frees_nor_delays_a_waiting_ticket(db: 
     moved = [0.0]
     config = dataclasses.replace(config, backoff_seconds=50.0)
     build(db, config, TWO)
-    engine = SwarmEngine(db, config, FakeLauncher(Fake(), failing("A", times=1)), FakeBranches(), Choice(Fake()), Clock(lambda: time.time() + moved[0]))
+    branches = FakeBranches()
+    engine = SwarmEngine(db, config, FakeLauncher(branches, results=failing("A", times=1)), branches, Choice(Fake()), Clock(lambda: time.time() + moved[0]))
     drive(engine, 10)
     assert db.value("select status from tickets where id = 'TKT-002'") == "ready"
     moved[0] = jump

@@ -31,7 +31,8 @@ class Fragile(SwarmEngine):
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 def test_a_dead_thread_is_started_again_and_the_build_completes(db: Database, config: Config) -> None:
     session = build(db, config, {"name": "T", "features": [{"title": f"F{n}"} for n in range(12)]})
-    slot = EngineSlot(config, lambda: Fragile(db, config, FakeLauncher(), FakeBranches(), Choice(Fake())))
+    branches = FakeBranches()
+    slot = EngineSlot(config, lambda: Fragile(db, config, FakeLauncher(branches), branches, Choice(Fake())))
     assert slot.start("here")
     until(lambda: state(db, session) == "completed")
     slot.stop()
@@ -40,10 +41,10 @@ def test_a_dead_thread_is_started_again_and_the_build_completes(db: Database, co
 
 def test_health_is_503_when_ticks_have_stopped(tmp_path: Path) -> None:
     app = create_app(Config(data=tmp_path, runtime="fake"))
-    swarm = app.extensions["swarm"]
+    swarm, branches = app.extensions["swarm"], FakeBranches()
     client = app.test_client()
     assert client.get("/api/health").json["engine"] == "off"
-    swarm.slot.engine = SwarmEngine(swarm.db, swarm.config, FakeLauncher(), FakeBranches(), Choice(Fake()))
+    swarm.slot.engine = SwarmEngine(swarm.db, swarm.config, FakeLauncher(branches), branches, Choice(Fake()))
     assert client.get("/api/health").status_code == 200
     swarm.slot.engine.started -= 100
     answer = client.get("/api/health")
@@ -57,7 +58,8 @@ def test_health_is_503_when_ticks_have_stopped(tmp_path: Path) -> None:
 def test_drain_waits_for_what_runs_and_starts_nothing_new(db: Database, config: Config) -> None:
     session = build(db, config, {"name": "T", "features": [{"title": "A"}, {"title": "B", "depends_on": ["A"]}]})
     runtime = Fake(lambda job: FakeOutcome(seconds=0.5 if job.command[1] == "TKT-002" else 0.0))
-    engine = SwarmEngine(db, config, FakeLauncher(runtime), FakeBranches(), Choice(runtime))
+    branches = FakeBranches()
+    engine = SwarmEngine(db, config, FakeLauncher(branches, runtime), branches, Choice(runtime))
     engine.start()
     until(lambda: db.value("select 1 from runs where ticket_id = 'TKT-002' and state = 'running'"))
     assert drain(db, 0.05) == 1

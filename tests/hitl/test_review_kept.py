@@ -5,7 +5,7 @@ import pytest
 from conftest import git
 from reviewing import SHOP
 
-from engine.git.branches import GitBranches, Work, reviewed_ref
+from engine.git.branches import GitBranches, HandOver, reviewed_ref
 from engine.git.repository import Repository
 from engine.jobs import Result
 from engine.loop.loop import prune
@@ -17,7 +17,7 @@ def reviewed(work, config, run, tip):
     """What finishing does with a run whose commit a person is to see."""
     result = Result(f"TKT-002-{run}-x", "ok", 0, base=work.base, tip=tip)
     branch = git(work.path, "for-each-ref", "--format=%(refname:lstrip=2)", "--points-at", tip, "refs/heads/swarm").split()[0]
-    kept = Work(result.run, "TKT-002", "F1", work.path.name.removesuffix(".git"), branch, "", result, reviewed=run)
+    kept = HandOver(result.run, "TKT-002", "F1", work.path.name.removesuffix(".git"), branch, "", result, reviewed=run)
     assert GitBranches(config).keep(kept) == GitBranches(config).keep(kept) == tip
 
 

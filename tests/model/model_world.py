@@ -11,7 +11,7 @@ from pathlib import Path
 
 from engine.config import Config
 from engine.errors import MergeConflict, Transient
-from engine.git.branches import Work
+from engine.git.branches import HandOver
 from engine.jobs import Job, Result
 from engine.loop.launch import Look
 from engine.loop.loop import SwarmEngine
@@ -162,12 +162,12 @@ class ModelBranches:
     def __init__(self, outside: Outside, db: Database) -> None:
         self.outside, self.db = outside, db
 
-    def keep(self, work: Work) -> str:
+    def keep(self, work: HandOver) -> str:
         assert not self.db.connection.in_transaction, "git work inside a transaction"
         self.outside.moment()
         return str(work.result.tip)
 
-    def merge(self, work: Work, tip: str, onto: str | None = None) -> str | None:
+    def merge(self, work: HandOver, tip: str, onto: str | None = None) -> str | None:
         """Every run begins at the same commit: the branch has moved when anything was merged."""
         assert not self.db.connection.in_transaction, "git work inside a transaction"
         assert work.integration, f"{work.run} has no branch to be merged into"
