@@ -12,11 +12,12 @@ from engine.store import disk
 from engine.store.db import Database
 from engine.tickets import claims
 from engine.tickets.rows import RunRow, TicketRow
+from engine.tickets.states import HOLDS
 from engine.times import delay, utc
 
 # The plus has SQLite go by the index of live runs, and not through all runs there ever were.
 WAITING = ("select r.* from runs r cross join tickets t on t.id = r.ticket_id where r.ended_at is null and r.state in ('queued', 'merging')"
-           f" and {claims.HOLDS} and t.parent_id = ? order by +r.seq")
+           f" and {HOLDS} and t.parent_id = ? order by +r.seq")
 
 
 def land(db: Database, config: Config, branches: Branches, run: RunRow, epic: TicketRow, result: Result) -> None:

@@ -11,6 +11,7 @@ from engine.run.output import backstop
 from engine.store.db import Database
 from engine.tickets import claims, usage
 from engine.tickets.rows import RunRow, Status, TicketRow
+from engine.tickets.states import HOLDS
 
 
 class LiveRun(RunRow):
@@ -22,7 +23,7 @@ class LiveRun(RunRow):
 
 Step = Callable[[LiveRun], None]
 
-LIVE = (f"select r.*, t.status as ticket_status, {claims.HOLDS} as wanted"
+LIVE = (f"select r.*, t.status as ticket_status, {HOLDS} as wanted"
         " from runs r join tickets t on t.id = r.ticket_id where r.ended_at is null")
 
 

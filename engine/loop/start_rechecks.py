@@ -14,6 +14,7 @@ from engine.loop.launch import Launcher
 from engine.runtimes import Choice
 from engine.store.db import Database
 from engine.tickets import claims, requests
+from engine.tickets.states import HOLDS
 from engine.times import delay, utc
 
 TOGETHER = 8  # changes in one recheck run, at most
@@ -51,7 +52,7 @@ def _due(db: Database, now: str, session_id: str | None) -> list[Any]:
     """Epics of which something waits and nothing is being checked, the longest wait first. Cross joins: few runs live, and tickets are many."""
     return db.all("select e.*, min(r.seq) as first from runs r cross join tickets t on t.id = r.ticket_id cross join tickets e on e.id = t.parent_id"
                   " join hitl_sessions s on s.id = e.session_id"
-                  f" where r.ended_at is null and r.state = 'queued' and {claims.HOLDS}"
+                  f" where r.ended_at is null and r.state = 'queued' and {HOLDS}"
                   " and e.status = 'running' and e.claim_token is null and (e.not_before is null or e.not_before <= ?)"
                   " and s.state = 'building' and not s.paused and e.session_id = coalesce(?, e.session_id) group by e.id order by first", (now, session_id))
 
@@ -60,7 +61,7 @@ def _changes(db: Database, epic_id: str) -> list[Any]:
     """The tickets that are checked together now, with run, tip and base: the half of a batch that did not pass, if there is one, else all."""
     rows = db.all(f"select t.*, r.id as run, r.tip_sha as tip, {BEGAN_ON} as base, r.merge_group as its_group"
                   " from runs r cross join tickets t on t.id = r.ticket_id"
-                  f" where r.ended_at is null and r.state = 'queued' and {claims.HOLDS}"
+                  f" where r.ended_at is null and r.state = 'queued' and {HOLDS}"
                   " and t.parent_id = ?"
                   " order by r.merge_group is null, r.merge_group, r.seq", (epic_id,))
     return [row for row in rows if row["its_group"] == rows[0]["its_group"]][:TOGETHER]

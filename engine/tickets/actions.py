@@ -6,7 +6,7 @@ from engine.errors import BadRequest, WrongState
 from engine.jobs import criteria_of
 from engine.store.db import Database
 from engine.tickets import requests, review_comments, settle
-from engine.tickets.states import UNDONE, change, get, is_merging
+from engine.tickets.states import HELD, NOT_MERGING, UNDONE, change, get, is_merging
 from engine.times import NOW
 
 REASON_LIMIT, MESSAGE_LIMIT = 1000, 20_000  # characters
@@ -59,7 +59,7 @@ def stop(db: Database, tenant: str, ticket_id: str) -> None:
         ticket = get(db, tenant, ticket_id)
         if ticket["type"] == "epic":
             raise WrongState(f"{ticket_id} is the epic of a build: pause or cancel the session instead.", currentState=ticket["status"])
-        if ticket["status"] not in ("claimed", "running") or is_merging(db, ticket_id):
+        if ticket["status"] not in HELD or is_merging(db, ticket_id):
             why = "its merge has begun" if is_merging(db, ticket_id) else f"it is {ticket['status'].replace('_', ' ')}"
             raise WrongState(f"{ticket_id} has no run that could be stopped: {why}.", currentState=ticket["status"], since=ticket["updated_at"])
         run = db.value("select id from runs where ticket_id = ? and ended_at is null", (ticket_id,))
@@ -105,8 +105,8 @@ def waive(db: Database, tenant: str, ticket_id: str, number: int, reason: str) -
 
 def check_open(ticket: Any) -> None:
     """Raises WrongState for a ticket that cannot be changed now."""
-    if ticket["status"] in ("claimed", "running", "completed", "cancelled", "in_review"):
-        why = "stop its run first" if ticket["status"] in ("claimed", "running") else "it is too late to change it"
+    if ticket["status"] in (*HELD, "completed", "cancelled", "in_review"):
+        why = "stop its run first" if ticket["status"] in HELD else "it is too late to change it"
         raise WrongState(f"{ticket['id']} is {ticket['status'].replace('_', ' ')}: {why}.", currentState=ticket["status"], since=ticket["updated_at"])
 
 
@@ -151,8 +151,7 @@ def _answer_review(db: Database, ticket_id: str, answer: str, by: str) -> None:
 def cancel_session(db: Database, session_id: str, reason: str) -> None:
     """Drops every open ticket of a session, but for one whose merge has begun: that one ends by itself."""
     with db.transaction():
-        change(db, "cancelled", "session_id = :session and status <> 'failed' and not exists"
-               " (select 1 from runs r where r.ticket_id = tickets.id and r.state = 'merging')", {"session": session_id}, reason=reason)
+        change(db, "cancelled", f"session_id = :session and status <> 'failed' and {NOT_MERGING}", {"session": session_id}, reason=reason)
         db.execute(f"update requests set state = 'withdrawn', answered_at = {NOW} where session_id = ? and state = 'open'", (session_id,))
 
 

@@ -6,14 +6,13 @@ from typing import Any
 from engine.jobs import Result
 from engine.store.db import Database
 from engine.tickets import settle
-from engine.tickets.states import Sql, change, change_rows
+from engine.tickets.states import HELD_BY, NO_LIVE_RUN, Sql, change, change_rows
 from engine.times import NOW
 
 encode = JSONEncoder(ensure_ascii=False).encode
-HOLDS = "t.status in ('claimed', 'running') and t.claim_token = r.claim_token"  # of a run r and its ticket t
 WAITS = "The branch has moved since its run began: it waits to be checked together with what was merged."
 CLAIMABLE = ("(not_before is null or not_before <= :now)"
-             " and not exists (select 1 from runs r where r.ticket_id = tickets.id and r.ended_at is null)"
+             f" and {NO_LIVE_RUN}"
              " and exists (select 1 from hitl_sessions s where s.id = tickets.session_id and s.state = 'building' and not s.paused)"
              " and (parent_id is null or exists (select 1 from tickets e where e.id = tickets.parent_id and e.base_sha is not null))")
 
@@ -113,7 +112,7 @@ def begin(db: Database, run: Any, runtime: str, agent: str) -> bool:
     Not durable: a power cut ends the run as well, and what it left is found by its folder."""
     with db.transaction(durable=False):
         status = "running" if run["kind"] == "recheck" else "claimed"
-        held = change(db, "running", f"id = :id and claim_token = :token and status = '{status}'", {"id": run["ticket_id"], "token": run["claim_token"]},
+        held = change(db, "running", f"id = :id and claim_token = :token and status = '{status}'", _held_by(run),
                       assigned_vm=f"{runtime}:{run['id']}")
         if held:
             db.execute(f"update runs set state = 'running', runtime = ?, agent = ?, started_at = {NOW} where id = ? and state = 'intended'",
@@ -124,16 +123,15 @@ def begin(db: Database, run: Any, runtime: str, agent: str) -> bool:
 def merging(db: Database, run: Any, tip: str, checked_by: str | None = None) -> bool:
     """From here on a cancel comes too late. checked_by: the recheck run that merges it. False: stale. Repeatable."""
     with db.transaction():
-        return db.execute("update runs set state = 'merging', tip_sha = ?, checked_by = ? where id = ? and ended_at is null and exists"
-                          " (select 1 from tickets where id = ? and claim_token = ? and status in ('claimed', 'running'))",
-                          (tip, checked_by, run["id"], run["ticket_id"], run["claim_token"])).rowcount == 1
+        return db.execute("update runs set state = 'merging', tip_sha = :tip, checked_by = :checked_by where id = :run and ended_at is null"
+                          f" and exists (select 1 from tickets where {HELD_BY})",
+                          {"tip": tip, "checked_by": checked_by, "run": run["id"], **_held_by(run)}).rowcount == 1
 
 
 def wait(db: Database, run: Any, branch: str, result: Result) -> bool:
     """Its change is kept as `branch`, and the integration branch has moved: it waits to be checked on the merged head. False: stale. Repeatable."""
     with db.transaction():
-        held = change(db, "running", "id = :id and claim_token = :token and status in ('claimed', 'running')",  # claimed: whoever launched it died at once
-                      {"id": run["ticket_id"], "token": run["claim_token"]}, reason=WAITS, branch_name=branch)
+        held = change(db, "running", HELD_BY, _held_by(run), reason=WAITS, branch_name=branch)  # claimed: whoever launched it died at once
         if held:
             db.execute(f"update runs set state = 'queued', {_SAID} where id = ? and ended_at is null", (*_said(result), run["id"]))
     return held == 1
@@ -145,14 +143,18 @@ def finish(db: Database, run: Any, outcome: str, status: str, reason: str | None
 
     A stale run ends as 'stale' and changes nothing else."""
     with db.transaction():
-        rows = change_rows(db, status, "id = :id and claim_token = :token and status in ('claimed', 'running')",
-                      {"id": run["ticket_id"], "token": run["claim_token"]}, reason=reason, **_unclaimed(status), **columns)
+        rows = change_rows(db, status, HELD_BY, _held_by(run), reason=reason, **_unclaimed(status), **columns)
         _end(db, run["id"], outcome if rows else "stale", reason, result, detail)
         if rows and status == "completed":
             settle.after(db, rows[0])
         elif rows:
             settle.session(db, run["session_id"])
     return rows[0] if rows else None
+
+
+def _held_by(run: Any) -> dict[str, str]:
+    """Parameters of HELD_BY."""
+    return {"id": run["ticket_id"], "token": run["claim_token"]}
 
 
 def _unclaimed(status: str) -> dict[str, None]:

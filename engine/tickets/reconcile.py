@@ -1,19 +1,17 @@
 """What was changed by other hands, the sqlite3 shell among them, brought to a state that the engine knows."""
 from engine.store.db import Database
 from engine.tickets import actions, requests, session_states, settle
-from engine.tickets.states import UNDONE, change
+from engine.tickets.states import IS_HELD, NO_LIVE_RUN, NOT_MERGING, UNDONE, change
 
-HELD = f"{UNDONE} and status in ('claimed', 'running')"
-OPEN = f"{UNDONE} and status <> 'failed'"
-NO_LIVE_RUN = "not exists (select 1 from runs r where r.ticket_id = tickets.id and r.ended_at is null)"
+UNDONE_HELD = f"{UNDONE} and {IS_HELD}"  # by the index of what is undone
 
 
 def reconcile(db: Database) -> None:
     """Idempotent, and cheap when there is nothing to do: it reads open tickets and building sessions only."""
     with db.transaction():
-        change(db, "ready", f"{HELD} and (type <> 'epic' or status = 'claimed' or base_sha is null) and {NO_LIVE_RUN}", {},
+        change(db, "ready", f"{UNDONE_HELD} and (type <> 'epic' or status = 'claimed' or base_sha is null) and {NO_LIVE_RUN}", {},
                reason="It was set by hand, and no run of it exists.")
-        change(db, "running", f"{HELD} and type = 'epic' and status = 'running' and claim_token is not null and {NO_LIVE_RUN}", {},
+        change(db, "running", f"{UNDONE_HELD} and type = 'epic' and status = 'running' and claim_token is not null and {NO_LIVE_RUN}", {},
                claim_token=None, claimed_by=None, assigned_vm=None)
         for row in db.all(f"select distinct t.session_id from tickets t join hitl_sessions s on s.id = t.session_id where t.{UNDONE}"
                           " and t.status <> 'failed' and (s.state = 'completed' or s.state = 'failed' and t.status <> 'blocked')"):
@@ -35,6 +33,5 @@ def _cancel_builds_of_cancelled_epics(db: Database) -> None:
 
 def _close_tickets_of_cancelled(db: Database) -> None:
     """But for one whose merge has begun: that one ends by itself."""
-    change(db, "cancelled", f"{OPEN} and exists"
-           " (select 1 from hitl_sessions s where s.id = tickets.session_id and s.state = 'cancelled')"
-           " and not exists (select 1 from runs r where r.ticket_id = tickets.id and r.state = 'merging')", {}, reason="Its session is cancelled.")
+    change(db, "cancelled", f"{UNDONE} and status <> 'failed' and {NOT_MERGING} and exists"
+           " (select 1 from hitl_sessions s where s.id = tickets.session_id and s.state = 'cancelled')", {}, reason="Its session is cancelled.")

@@ -16,20 +16,26 @@ from engine.times import NOW
 
 OPEN = ("pending", "blocked", "ready", "claimed", "running", "needs_input", "in_review")
 
+HELD = ("claimed", "running")  # by a run
+IS_HELD = "status in ('claimed', 'running')"
+HOLDS = f"t.{IS_HELD} and t.claim_token = r.claim_token"  # of a run r and its ticket t
+HELD_BY = f"id = :id and claim_token = :token and {IS_HELD}"  # the same of a ticket, with these parameters of its run
+NO_LIVE_RUN = "not exists (select 1 from runs r where r.ticket_id = tickets.id and r.ended_at is null)"
+NOT_MERGING = "not exists (select 1 from runs r where r.ticket_id = tickets.id and r.state = 'merging')"
+UNDONE = "status not in ('completed', 'cancelled')"  # word for word as the index tickets_undone has it, or SQLite does not use it
+
 # to -> from. Anything else changes no row.
 MOVES = {
     "blocked": ("pending", "ready", "failed", "completed", "needs_input", "in_review"),
     "ready": ("pending", "blocked", "claimed", "running", "needs_input", "in_review", "failed", "completed"),
     "claimed": ("ready",),
     "running": ("claimed", "running", "ready", "failed", "completed"),  # but from claimed: an epic that goes on as coordinator
-    "needs_input": ("claimed", "running"),
-    "in_review": ("claimed", "running"),
-    "completed": ("claimed", "running"),
+    "needs_input": HELD,
+    "in_review": HELD,
+    "completed": HELD,
     "failed": ("blocked", "ready", "claimed", "running", "needs_input"),
     "cancelled": (*OPEN, "failed"),
 }
-HELD = ("claimed", "running")
-UNDONE = "status not in ('completed', 'cancelled')"  # word for word as the index tickets_undone has it, or SQLite does not use it
 
 
 class Sql(str):

@@ -6,6 +6,7 @@ from typing import Any, BinaryIO
 
 from engine.agents.log import readable
 from engine.jobs import TIMES
+from engine.tickets.states import HELD
 from hitl.pages import facts
 from hitl.views import log as log_steps
 from hitl.views import usage as used
@@ -129,7 +130,7 @@ def waits(found: dict[str, Any]) -> str:
 
 
 def is_stoppable(found: dict[str, Any]) -> bool:
-    return found["type"] != "epic" and found["status"] in ("claimed", "running")
+    return found["type"] != "epic" and found["status"] in HELD
 
 
 def vm(each: dict[str, Any]) -> list[str]:

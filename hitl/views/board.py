@@ -3,19 +3,20 @@ import sqlite3
 from typing import Any
 
 from engine.store.db import Database
+from engine.tickets.states import HELD
 from hitl.session import sessions
 from hitl.web.filters import number
 
 COLUMNS = (  # key, title, who acts next, statuses
     ("queued", "Queued", "engine", ("pending", "blocked", "ready")),
-    ("running", "Running", "agent", ("claimed", "running")),
+    ("running", "Running", "agent", HELD),
     ("needs_you", "Needs you", "you", ("needs_input", "failed")),
     ("in_review", "In review", "you", ("in_review",)),
     ("done", "Done", "", ("completed", "cancelled")),
 )
 _OF = {status: key for key, _, _, statuses in COLUMNS for status in statuses}
 MOST = 60  # cards of a column that are shown at once
-QUEUED, RUNNING = ("pending", "blocked", "ready"), ("claimed", "running")
+QUEUED, RUNNING = ("pending", "blocked", "ready"), HELD
 _BAR = (("completed",), ("in_review",), RUNNING, ("needs_input",), ("failed",))  # the order of the progress bar
 _WORDS = {"completed": "done", "in_review": "in review", "claimed": "running", "needs_input": "question", "failed": "failed"}
 

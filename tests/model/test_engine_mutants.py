@@ -34,13 +34,14 @@ class Mutant(NamedTuple):
 MUTANTS = {
     "a stale run finishes its ticket": Mutant(
         "engine/tickets/claims.py",
-        "change_rows(db, status, \"id = :id and claim_token = :token and status in", "change_rows(db, status, \"id = :id and status in"),
+        "change_rows(db, status, HELD_BY, ", "change_rows(db, status, \"id = :id and status in ('claimed', 'running')\", "),
     "a stale run begins": Mutant(
         "engine/tickets/claims.py", "f\"id = :id and claim_token = :token and status = '{status}'\"", "f\"id = :id and status = '{status}'\""),
     "nothing is promoted": Mutant("engine/tickets/settle.py", "        promote(db, epic)\n", "        pass\n"),
     "start-build looks only before its transaction": Mutant(
         "hitl/ticket_generator.py", "        row = _approved(db, tenant, session_id)\n        if (row",
-        "        row = sessions.get(db, tenant, session_id)\n        if (row"),
+        "        row = sessions.get(db, tenant, session_id)\n"  # and neither does the move, which looks too
+        "        db.execute(\"update hitl_sessions set state = 'approved' where id = ?\", (session_id,))\n        if (row"),
     "an alive run of a dead owner is lost": Mutant(
         "engine/loop/loop.py", "        look = self.launcher.look(run[\"id\"])\n",
         "        look = self.launcher.look(run[\"id\"])\n        look = type(look).LOST if run[\"claimed_by\"] != self.id else look\n"),
