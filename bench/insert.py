@@ -58,7 +58,7 @@ def _ours(db: Database, config: Config, count: int) -> float:
     session = sessions.create(db, config, "default", project_name="Bench", spec_card=plan)
     sessions.approve(db, "default", session, db.value("select spec_sha256 from hitl_sessions where id = ?", (session,)))
     row, checked = sessions.get(db, "default", session), validate(plan, config)
-    normal = normalise(checked.card)
+    normal = normalise(checked.card, checked.meaning)
     since = time.perf_counter()
     with db.transaction():
         made = _build(db, row, checked, normal)

@@ -41,7 +41,7 @@ def generate_tickets(session_id: str, spec_card: dict[str, Any], tenant_id: str,
 def _generate(db: Database, config: Config, session_id: str, spec_card: dict[str, Any], tenant: str) -> dict[str, Any]:
     review = sessions.review_of(_approved(db, tenant, session_id))
     checked = validate(spec_card, config)
-    plan = normalise(checked.card, review)
+    plan = normalise(checked.card, checked.meaning, review)
     with db.transaction():
         return _build(db, _approved(db, tenant, session_id), checked, plan)
 
@@ -54,7 +54,7 @@ def start_build(db: Database, config: Config, tenant: str, session_id: str, body
     checked = validate(sessions.current_card(before), config)  # outside the transaction: a large card takes half a second
     if body.get("spec_sha256") is not None:
         sessions.check_hash(before, checked.sha256, body["spec_sha256"])
-    plan = normalise(checked.card, sessions.review_of(before))
+    plan = normalise(checked.card, checked.meaning, sessions.review_of(before))
     with db.transaction():
         row = _approved(db, tenant, session_id)
         if (row["spec_card"], row["review"]) != (before["spec_card"], before["review"]):

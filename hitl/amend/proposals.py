@@ -32,7 +32,7 @@ def propose(db: Database, config: Config, tenant: str, session_id: str, body: di
         delta = amendment.delta_of(body, tickets)
         amend_tickets.check_unstarted(db, row, amendment.touched(delta))
         checked = validate(amendment.amended(sessions.current_card(row), delta, tickets), config)
-        amend_tickets.check_dependencies(db, row, normalise(checked.card), amendment.order(delta, tickets))
+        amend_tickets.check_dependencies(db, row, normalise(checked.card, checked.meaning), amendment.order(delta, tickets))
         if checked.sha256 == row["approved_sha256"]:
             raise BadRequest("This changes nothing: the card with it is the card that is being built.")
         _discard(db, session_id)
@@ -58,7 +58,7 @@ def approve(db: Database, config: Config, tenant: str, session_id: str, sha256: 
         delta, tickets = json.loads(proposed["delta"]), amend_tickets.places(db, row)
         amend_tickets.check_unstarted(db, row, amendment.touched(delta))
         checked = validate(json.loads(proposed["card"]), config)
-        plan, order = normalise(checked.card, sessions.review_of(row)), amendment.order(delta, tickets)
+        plan, order = normalise(checked.card, checked.meaning, sessions.review_of(row)), amendment.order(delta, tickets)
         amend_tickets.check_dependencies(db, row, plan, order)
         db.execute(f"update hitl_sessions set spec_card = ?, approved_sha256 = ?, updated_at = {NOW} where id = ?",
                    (strict_json.as_given(checked.card), checked.sha256, session_id))

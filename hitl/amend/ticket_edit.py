@@ -29,12 +29,12 @@ def edit(db: Database, config: Config, tenant: str, ticket_id: str, given: dict[
             raise BadRequest(f"{ticket_id} is the epic of a build: change its features, or amend the card.")
         actions.check_open(ticket)
         try:
-            spec_card.validate({"name": "ticket", "features": [{"title": ticket["title"], **given}]}, config)
+            checked = spec_card.validate({"name": "ticket", "features": [{"title": ticket["title"], **given}]}, config)
         except InvalidCard as invalid:
             raise InvalidCard(str(invalid.sentence).replace("The spec card", "The ticket").replace("features[0].", ""), details=[
                 {**each, "path": each["path"].removeprefix("features[0].")} for each in _details(invalid)]) from None
         asked = _review_asked(db, tenant, ticket)
-        feature = spec_card.normalise({"name": "ticket", "features": [{"title": ticket["title"], **given, "review": asked}]})["features"][0]
+        feature = spec_card.normalise(checked.card, checked.meaning, asked)["features"][0]
         values = {"title": feature["title"], "description": feature["description"], "acceptance_criteria": as_given(feature["acceptance_criteria"]),
                   "review": int(feature["review"])}
         for name in [*given, *(["review"] if asked == "unchecked" and "acceptance_criteria" in given else [])]:

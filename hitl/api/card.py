@@ -6,7 +6,7 @@ from flask import Blueprint, Response, jsonify
 
 from engine.errors import NotFound
 from hitl.amend import proposals
-from hitl.card.spec_card import warnings_of
+from hitl.card.unknown_keys import warnings_of
 from hitl.drafting import draft as drafting
 from hitl.drafting import edit as card_actions
 from hitl.session import sessions

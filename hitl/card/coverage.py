@@ -3,7 +3,6 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from hitl.card import graph as card_graph
 from hitl.card.text import key
 
 LABELS = {
@@ -89,8 +88,3 @@ _COVERED: dict[str, Callable[[dict[str, Any], str | None], bool]] = {
     "risks": _risks,
 }
 assert list(_COVERED) == list(LABELS)
-
-
-def places(card: dict[str, Any], wanted: str) -> list[int]:
-    """The indexes of the features with this title."""
-    return [number for number, title in enumerate(card_graph.titles(card.get("features", []))) if title and key(title) == key(wanted)]

@@ -8,6 +8,7 @@ from hitl.card import diff as card_diff
 from hitl.card import diff_in_words
 from hitl.card.form import LISTS, text, texts
 from hitl.card.graph import titles
+from hitl.card.meaning import meaning_of
 from hitl.card.spec_card import normalise
 from hitl.pages import facts
 from hitl.session import versions as card_versions
@@ -115,7 +116,7 @@ def readable(card: dict[str, Any] | None) -> dict[str, Any] | None:
     """A valid card with its dependencies in words; `raw` holds each feature's own properties."""
     if card is None:
         return None
-    features = normalise(card)["features"]
+    features = normalise(card, meaning_of(card))["features"]
     names = [f"{place} {feature['title']}" for place, feature in enumerate(features, 1)]
     shown = [{**feature, "after": [names[index] for index in feature["depends_on"]]} for feature in features[:MOST_FEATURES]]
     return {**card, "features": shown, "count": len(features), "graph": small_layout(features) if 1 < len(features) <= MOST_FEATURES else None}
@@ -127,7 +128,7 @@ def feature_form(card: dict[str, Any], place: int | None) -> dict[str, Any]:
     if place is None:
         return {"place": None, "title": "", "description": "", "rows": [], "after": set(), "priority": "", "agent": "",
                 "others": _others(names, None, set())}
-    feature = normalise(card)["features"][place]
+    feature = normalise(card, meaning_of(card))["features"][place]
     after = set(feature["depends_on"])
     rows = [{"text": item, "check": ""} if isinstance(item, str) else item for item in feature["acceptance_criteria"]]
     return {"place": place, "title": feature["title"], "title_was": feature["title"], "description": feature["description"], "rows": rows,

@@ -7,6 +7,7 @@ from flask import request
 from engine.errors import SwarmError
 from engine.loop.status import agent_names
 from engine.tickets.evidence import unchecked
+from hitl.card.meaning import meaning_of
 from hitl.card.spec_card import normalise
 from hitl.pages import card_facts, engine_facts, facts, talk_facts, ticket_facts
 from hitl.pages.card_facts import Typed
@@ -32,7 +33,7 @@ def session(session_id: str, view: str = "", error: SwarmError | None = None, ke
     if found["state"] in BEFORE and view == "":
         return _draft(card, kept, error, values)
     if found["state"] == "approved" and view == "":
-        values["preview"], values["unchecked"] = preview(normalise(card.card)) if card.card else ([], [])
+        values["preview"], values["unchecked"] = preview(normalise(card.card, meaning_of(card.card))) if card.card else ([], [])
         return render("session/approved.html", "session", **values)
     return render("session/spec.html", "session", **values)
 

@@ -9,7 +9,7 @@ from engine.config import Config
 from engine.errors import BadRequest
 from engine.git.branches import repository_path
 from engine.store.db import Database
-from hitl.card.spec_card import warnings_of
+from hitl.card.unknown_keys import warnings_of
 from hitl.session import questions, sessions
 from hitl.views import usage as used
 from hitl.web import strict_json

@@ -17,6 +17,7 @@ from engine.jobs import AgentSetup, Criterion, Job, Limits
 from engine.run.phases import message
 from engine.text import quoted
 from hitl.card import spec_card
+from hitl.card.meaning import meaning_of
 
 ASK = ROOT / "engine" / "run" / "scripts" / "swarm-ask"
 CODER = RUNBOOK._replace(name="coder", is_fallback=False)
@@ -171,7 +172,7 @@ def test_the_engine_says_of_each_agent_whether_it_can_run(client: FlaskClient) -
 
 def test_the_agent_of_the_card_is_for_the_features_that_name_none() -> None:
     card = {"name": "X", "agent": "codex", "features": [{"title": "A"}, {"title": "B", "agent": "claude"}]}
-    assert [feature["agent"] for feature in spec_card.normalise(spec_card.validate(card).card)["features"]] == ["codex", "claude"]
+    assert [feature["agent"] for feature in spec_card.normalise(card, meaning_of(card))["features"]] == ["codex", "claude"]
     with pytest.raises(InvalidCard, match="An agent's name has small letters"):
         spec_card.validate({**card, "agent": "No Agent"})
 

@@ -8,7 +8,7 @@ import pytest
 from model_server import drips, fails, floods, hangs, model_server, raw, says
 
 from engine.errors import BadRequest, WrongState
-from hitl.card.spec_card import SCHEMA
+from hitl.card.shape import SCHEMA
 from hitl.drafting import draft as drafting
 from hitl.drafting.drafters import Brief
 from hitl.drafting.drafters.model import ModelDrafter

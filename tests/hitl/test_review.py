@@ -210,7 +210,8 @@ def test_a_card_or_a_feature_asks_for_review_or_only_where_checks_are_missing(ca
     own = card.pop("own", None)
     features = [{"title": "A", "acceptance_criteria": ["seen"]}, {"title": "B", "acceptance_criteria": ["seen", {"text": "run", "check": "true"}]},
                 {"title": "C", **({} if own is None else {"review": own})}]
-    plan = normalise(validate({"name": "T", "features": features, **card}).card)
+    checked = validate({"name": "T", "features": features, **card})
+    plan = normalise(checked.card, checked.meaning)
     assert [each["review"] for each in plan["features"]] == reviewed
 
 

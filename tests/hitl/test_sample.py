@@ -20,7 +20,7 @@ def shell(folder, script):
 
 @pytest.fixture
 def plan():
-    return normalise(validate(sample.card()).card)
+    return normalise(sample.card(), validate(sample.card()).meaning)
 
 
 def test_the_sample_is_valid_without_a_warning_and_its_hash_is_known():

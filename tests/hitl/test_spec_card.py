@@ -9,7 +9,8 @@ from jsonschema import Draft202012Validator
 
 from engine.config import ROOT, Config
 from engine.errors import InvalidCard
-from hitl.card.spec_card import SCHEMA, normalise, validate
+from hitl.card.shape import SCHEMA
+from hitl.card.spec_card import normalise, validate
 from hitl.web.strict_json import sha256
 
 SMALLEST = {"name": "Test", "features": [{"title": "F1", "description": "Feature 1"}]}
@@ -30,6 +31,12 @@ def problems(card, config=None):
 def features(*dependencies):
     """A card with features F1, F2, …; each argument is a depends_on."""
     return {"name": "Graph", "features": [{"title": f"F{n}", "depends_on": list(d)} for n, d in enumerate(dependencies, 1)]}
+
+
+def plan(card):
+    """What is built of a valid card."""
+    checked = validate(card)
+    return normalise(checked.card, checked.meaning)
 
 
 def changed(path, value):
@@ -147,21 +154,21 @@ def test_a_feature_that_depends_on_itself_is_refused():
 
 
 def test_a_diamond_is_no_cycle():
-    assert [f["depends_on"] for f in normalise(validate(features([], [1], [1], [2, 3, "F2"])).card)["features"]] == [[], [0], [0], [1, 2]]
+    assert [f["depends_on"] for f in plan(features([], [1], [1], [2, 3, "F2"]))["features"]] == [[], [0], [0], [1, 2]]
 
 
 def test_a_title_that_is_a_number_wins_over_the_number():
     card = {"name": "T", "features": [{"title": "2"}, {"title": "B"}, {"title": "C", "depends_on": ["2"]}, {"title": "D", "depends_on": [2]}]}
-    assert [f["depends_on"] for f in normalise(validate(card).card)["features"]] == [[], [], [0], [1]]
+    assert [f["depends_on"] for f in plan(card)["features"]] == [[], [], [0], [1]]
 
 
 def test_normalise_strips_titles_and_brings_criteria_into_one_form():
-    plan = normalise(RICH)
-    assert [f["title"] for f in plan["features"]] == ["F1", "F2", "3"] and [f["depends_on"] for f in plan["features"]] == [[], [0], [1, 0]]
-    assert plan["features"][0]["acceptance_criteria"] == ["plain", {"text": "tested", "check": "true"}]
-    assert plan["features"][2] == {"title": "3", "description": "", "depends_on": [1, 0], "acceptance_criteria": [], "priority": 0, "agent": None,
+    made = plan(RICH)
+    assert [f["title"] for f in made["features"]] == ["F1", "F2", "3"] and [f["depends_on"] for f in made["features"]] == [[], [0], [1, 0]]
+    assert made["features"][0]["acceptance_criteria"] == ["plain", {"text": "tested", "check": "true"}]
+    assert made["features"][2] == {"title": "3", "description": "", "depends_on": [1, 0], "acceptance_criteria": [], "priority": 0, "agent": None,
                                    "review": True}
-    assert (plan["checks"], plan["review"]) == (["make test"], True)
+    assert (made["checks"], made["review"]) == (["make test"], True)
 
 
 def test_unknown_keys_are_kept_with_a_warning_that_names_the_nearest():

@@ -4,7 +4,7 @@ from typing import Any
 from hitl.api.openapi.operations import ref
 from hitl.api.openapi.shapes import BOOLEAN, INTEGER, REVIEW, SHA256, TEXT, TIME, listed, maybe, one_of, open_shape, options, shape
 from hitl.card.coverage import LABELS
-from hitl.card.spec_card import SCHEMA
+from hitl.card.shape import SCHEMA
 
 SESSION_STATES = ("draft", "clarifying", "review", "approved", "building", "completed", "failed", "cancelled")
 TICKET_STATES = ("pending", "blocked", "ready", "claimed", "running", "needs_input", "in_review", "completed", "failed", "cancelled")

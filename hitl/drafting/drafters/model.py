@@ -12,7 +12,8 @@ from typing import Any
 
 from engine.config import Config
 from engine.errors import BadRequest, SwarmError
-from hitl.card.spec_card import SCHEMA, validate
+from hitl.card.shape import SCHEMA
+from hitl.card.spec_card import validate
 from hitl.drafting.drafters import Brief, Drafted
 from hitl.drafting.drafters.prompt import messages, repair
 from hitl.drafting.drafters.template import TemplateDrafter
