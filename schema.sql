@@ -177,7 +177,7 @@ create table runs (
   detail        text,                                     -- what the next prompt needs beside it: the conflict, the tail of the log
   checks        text,                                     -- JSON array, written by the runner
   phases        text,                                     -- JSON object: phase -> milliseconds
-  machine       text,                                     -- JSON object: what its virtual machines were; null: it had none
+  vm            text,                                     -- JSON object: what its virtual machines were; null: it had none
   said          text,                                     -- JSON object, what its agent said of itself: session, tokens, message
   usage         text,                                     -- JSON object, of models and of the network; null: it had no gateway
   created_at    text not null default (strftime('%Y-%m-%dT%H:%M:%fZ', 'now')),

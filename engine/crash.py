@@ -14,6 +14,8 @@ ENGINE_POINTS = ("after-claim", "after-folder", "after-lock", "after-spawn", "be
 # In the order in which a delivery passes them, from the branch to what comes back.
 DELIVERY_POINTS = ("before-push", "after-push", "after-pushed", "before-open", "after-open", "after-opened", "before-complete", "after-complete",
                    "after-ready", "before-act", "after-act")
+# In the order in which a database of an earlier version passes them on its way to this one.
+UPGRADE_POINTS = ("before-backup", "after-backup", "in-migration", "before-migrated", "after-migrated")
 RUNNER_POINTS = ("runner-started", "before-work", "after-work", "before-checks", "before-result", "after-result")
 
 

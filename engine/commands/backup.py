@@ -1,5 +1,6 @@
 """`make backup` and `make restore`: a copy of the database that is whole at every moment, while the server runs; and the way back."""
 import argparse
+import contextlib
 import os
 import sqlite3
 import sys
@@ -10,80 +11,61 @@ from engine.config import Config
 from engine.errors import Refused
 from engine.files import fsync_folder
 from engine.host.processes import take_lock
-from engine.store.db import open_database
+from engine.store.copies import check, copy_whole, sync
+from engine.store.look import look
 
 
 def backup(config: Config, target: Path | None = None) -> Path:
-    """VACUUM INTO a file beside the target, fsync, rename: the target is whole or not there. -> the target.
+    """A copy of the database that is whole or not there. -> the target.
 
     Default: data/backups/swarm-<UTC time>.db. The repositories under data/repos are not in it. Raises Refused."""
     target = target or config.data / "backups" / time.strftime("swarm-%Y%m%dT%H%M%SZ.db", time.gmtime())
     if not config.database.exists():
         raise Refused(f"There is no database at {config.database}.")
-    if target.exists():
-        raise Refused(f"{target} exists already.")
-    target.parent.mkdir(parents=True, exist_ok=True)
-    part = target.with_name(target.name + ".part")
-    part.unlink(missing_ok=True)
-    connection = sqlite3.connect(config.database, timeout=10)
-    try:
-        connection.execute("vacuum into ?", (str(part),))
-        check(part)
-        with open(part, "rb") as file:
-            os.fsync(file.fileno())
-        os.rename(part, target)
-        fsync_folder(target.parent)
-    except (sqlite3.Error, OSError) as error:
-        raise Refused(f"The backup could not be written: {error}. {target} was not made.") from error
-    finally:
-        connection.close()
-        part.unlink(missing_ok=True)
+    copy_whole(config.database, target)
     return target
 
 
 def restore(config: Config, source: Path) -> Path:
-    """Puts a backup in the place of the database; the old one is kept beside it. -> where it is kept. Raises Refused.
+    """Puts a backup in the place of the database; the old one, of whatever version, is kept beside it. -> where it is kept. Raises Refused.
 
-    No server may be running on the data folder. Runs that began after the backup are unknown afterwards; what they merged stays merged."""
+    No server may be running on the data folder. The backup stays of the version that it is of: the program of that version can open it,
+    and this one brings it to its own at the next start. Runs that began after the backup are unknown afterwards; what they merged stays merged."""
     lock = take_lock(config.data / "engine.lock")
     if lock is None:
         raise Refused(f"A server is running on {config.data}: stop it first.")
     try:
         check(source)
+        if look(source).form == "new":
+            raise Refused(f"{source} is empty.")
         kept = config.database.with_name(time.strftime("swarm-before-restore-%Y%m%dT%H%M%SZ.db", time.gmtime()))
         if config.database.exists():
-            open_database(config.database).execute("pragma wal_checkpoint(truncate)")
-            os.rename(config.database, kept)
-        for suffix in ("-wal", "-shm"):
-            config.database.with_name(config.database.name + suffix).unlink(missing_ok=True)
+            _write_back(config.database)
         part = config.database.with_name("swarm.db.part")
         part.write_bytes(source.read_bytes())
-        with open(part, "rb") as file:
-            os.fsync(file.fileno())
+        sync(part)
+        for suffix in ("", "-wal", "-shm"):
+            if _beside(config.database, suffix).exists():
+                os.rename(_beside(config.database, suffix), _beside(kept, suffix))
         os.rename(part, config.database)
         fsync_folder(config.data)
-        open_database(config.database).close()
         return kept
     finally:
         os.close(lock)
 
 
-def check(path: Path) -> None:
-    """Raises Refused unless the file is a sound SQLite database."""
-    try:
-        connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)
-        try:
-            answer = connection.execute("pragma integrity_check(1)").fetchone()[0]
-        finally:
-            connection.close()
-    except sqlite3.Error as error:
-        answer = str(error)
-    if answer != "ok":
-        raise Refused(f"{path} is not sound: {answer}.")
+def _write_back(database: Path) -> None:
+    """The write-ahead log into the file, so that it can be moved as one; of a damaged database they are moved as two."""
+    with contextlib.suppress(sqlite3.Error), contextlib.closing(sqlite3.connect(database)) as connection:
+        connection.execute("pragma wal_checkpoint(truncate)")
+
+
+def _beside(path: Path, suffix: str) -> Path:
+    return path.with_name(path.name + suffix)
 
 
 def main(argv: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m engine.backup", description="Backs up the database, or restores it with --restore.")
+    parser = argparse.ArgumentParser(prog="python -m engine.commands.backup", description="Backs up the database, or restores it with --restore.")
     parser.add_argument("file", nargs="?", type=Path, help="where to write it; default: data/backups/swarm-<time>.db")
     parser.add_argument("--restore", action="store_true", help="put FILE in the place of the database; the old one is kept")
     arguments = parser.parse_args(argv)

@@ -13,13 +13,10 @@ from pathlib import Path
 from typing import Any, TypeVar, overload
 
 from engine.errors import Refused
-from engine.store.columns import missing, schema_sql
-from engine.store.older_form import OLD_TABLES, is_older_form, take_over
+from engine.store.look import look
+from engine.store.upgrade import upgrade
 
-APPLICATION_ID = 0x48495453  # "HITS", in the file's header: this file is ours
-VERSION = 1                  # of schema.sql, in user_version
 BUSY_SECONDS = 10.0
-CHECKED_BYTES = 1_000_000_000  # a larger file is not read through at each start: that would take many seconds
 
 
 Parameters = Sequence[Any] | Mapping[str, Any]
@@ -140,71 +137,13 @@ def open_database(path: Path, synchronous: str = "FULL") -> Database:
     if sqlite3.sqlite_version_info < (3, 37):
         raise Refused(f"SQLite {sqlite3.sqlite_version} is too old: 3.37 or newer is needed, because the tables are STRICT.")
     path.parent.mkdir(parents=True, exist_ok=True)
-    form = _look(path)
+    found = look(path)
     db = Database(path, synchronous)
     try:
-        if form != "ours":
-            _create(db, form)
+        if found.form != "ours":
+            upgrade(path, db.connect)
         db.execute("pragma journal_mode = wal")
     except sqlite3.Error as error:
         db.close()
         raise Refused(f"{path} cannot be prepared: {error}. It was left as it was.") from error
     return db
-
-
-def _look(path: Path) -> str:
-    """What stands at `path`, without writing to it: 'new', 'older' or 'ours'."""
-    if not path.exists() or path.stat().st_size == 0:
-        return "new"
-    try:
-        connection = sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True, timeout=BUSY_SECONDS)
-        try:
-            version = connection.execute("pragma user_version").fetchone()[0]
-            application = connection.execute("pragma application_id").fetchone()[0]
-            tables = {row[0] for row in connection.execute("select name from sqlite_schema where type = 'table' and name not like 'sqlite_%'")}
-            older = is_older_form(connection, tables) if version == 0 else False
-            lacks = missing(connection) if (application, version) == (APPLICATION_ID, VERSION) else []
-            sound = connection.execute("pragma quick_check(1)").fetchone()[0] if path.stat().st_size <= CHECKED_BYTES else "ok"
-        finally:
-            connection.close()
-    except sqlite3.Error as error:
-        raise Refused(f"{path} is not a readable SQLite database ({error}). It was left untouched: "
-                      "move it away, or set SWARM_DATA to another folder.") from error
-    if sound != "ok":
-        raise Refused(f"{path} is damaged: {sound}. It was left untouched. Restore a backup (make restore FILE=…), or move it away.")
-    if lacks:
-        raise Refused(f"{path} was made by an earlier, unreleased HITL Swarm: it has no {', '.join(lacks[:5])}. It was left untouched: move it away, "
-                      "or set SWARM_DATA to another folder.")
-    if application == APPLICATION_ID and version == VERSION:
-        return "ours"
-    if application == APPLICATION_ID and version > VERSION:
-        raise Refused(f"{path} was written by a newer HITL Swarm (version {version}, this one knows {VERSION}). It was left untouched: update the program.")
-    if version == 0 and application == 0 and not tables:
-        return "new"
-    if older:
-        return "older"
-    raise Refused(f"{path} is not a database of HITL Swarm (user_version {version}, tables {', '.join(sorted(tables)) or 'none'}). "
-                  "It was left untouched: move it away, or set SWARM_DATA to another folder.")
-
-
-def _create(db: Database, form: str) -> None:
-    """schema.sql in one transaction; for an older form with its rows taken over, all or nothing."""
-    schema = schema_sql()
-    connection = db.connect()
-    try:
-        if form == "older":
-            connection.execute("pragma foreign_keys = off")
-            rename = "".join(f"alter table {name} rename to old_{name};\n" for name in OLD_TABLES)
-            connection.execute("pragma legacy_alter_table = on")
-        else:
-            rename = ""
-        connection.executescript(f"begin immediate;\n{rename}{schema}")
-        if form == "older":
-            take_over(connection)
-        connection.execute(f"pragma application_id = {APPLICATION_ID}")
-        connection.execute(f"pragma user_version = {VERSION}")
-        connection.execute("commit")
-    finally:
-        if connection.in_transaction:
-            connection.execute("rollback")
-        connection.close()

@@ -176,7 +176,7 @@ def _end(db: Database, run_id: str, outcome: str, reason: str | None, result: Re
                    " and id = (select ticket_id from runs where id = :run)", {"run": run_id})
 
 
-_COLUMNS = ("base_sha", "tip_sha", "checks", "phases", "usage", "machine", "said")
+_COLUMNS = ("base_sha", "tip_sha", "checks", "phases", "usage", "vm", "said")
 _SAID = ", ".join(f"{name} = coalesce(?, {name})" for name in _COLUMNS)
 
 

@@ -84,7 +84,7 @@ class RunRow(TypedDict):
     detail: str | None
     checks: str | None
     phases: str | None
-    machine: str | None
+    vm: str | None
     said: str | None
     usage: str | None
     created_at: str

@@ -64,7 +64,7 @@ def ticket_dict(row: sqlite3.Row) -> dict[str, Any]:
 
 
 def run_dict(row: sqlite3.Row) -> dict[str, Any]:
-    return {**_visible(row), "checks": stored(row["checks"], []), "phases": stored(row["phases"], {}), "vm": stored(row["machine"], {}),
+    return {**_visible(row), "checks": stored(row["checks"], []), "phases": stored(row["phases"], {}), "vm": stored(row["vm"], {}),
             "said": stored(row["said"], {}), "usage": used.told(stored(row["usage"], {})) if row["usage"] else None}
 
 

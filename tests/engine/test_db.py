@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from engine.errors import Refused
-from engine.store.db import VERSION, Database, open_database
+from engine.store.columns import VERSION
+from engine.store.db import Database, open_database
 from engine.store.older_form import OLD_TABLES
 
 OLD = "; ".join(f"create table {name} ({', '.join(f'{column} text' for column in columns)})" for name, columns in OLD_TABLES.items())

@@ -36,7 +36,7 @@ def test_the_sample_project_is_built_checked_and_merged_in_machines(db: Database
     subprocess.run(["python3", "-m", "unittest", "discover"], cwd=tmp_path / "clone", check=True, capture_output=True)
     run = db.one("select * from runs where ticket_id = 'TKT-002'")
     assert run is not None
-    vm = json.loads(run["machine"])
+    vm = json.loads(run["vm"])
     assert (run["runtime"], vm["memory_mb"], vm["boots"]) == ("qemu", 512, 3)
     assert vm["accelerator"] in ("kvm", "tcg") and vm["boot_ms"] > 0 and json.loads(run["phases"])["boot"] >= vm["boot_ms"]
 
