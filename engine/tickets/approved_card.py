@@ -1,17 +1,23 @@
 """The approved card as the engine sees it: a few keys of a JSON object that hitl has validated."""
 import json
-from functools import lru_cache
 from typing import Any
 
 from engine.config import Config
 from engine.store.db import Database
+from engine.store.kept import Kept
+
+_KEPT = Kept[dict](8)  # every ticket of a build asks for the same card
 
 
 def approved_card(db: Database, session_id: str) -> dict:
     """The card that the build was approved for; {} where none is recorded (a database taken over from an older form). Not to be written to."""
     row = db.one("select v.version, v.sha256 from hitl_sessions s join spec_versions v on v.session_id = s.id and v.sha256 = s.approved_sha256"
                  " where s.id = ? order by v.version desc limit 1", (session_id,))
-    return _version(db, session_id, *row) if row else _parsed(db.value("select spec_card from hitl_sessions where id = ?", (session_id,)))
+    if row is None:
+        return _parsed(db.value("select spec_card from hitl_sessions where id = ?", (session_id,)))
+    version = row["version"]
+    return _KEPT.get(db, (session_id, version, row["sha256"]),
+                     lambda: _parsed(db.value("select card from spec_versions where session_id = ? and version = ?", (session_id, version))))
 
 
 def repository_of(db: Database, session_id: str) -> str | None:
@@ -33,12 +39,6 @@ def _smaller(setting: float, own: Any) -> float:
     if isinstance(own, bool) or not isinstance(own, int | float) or not own > 0:
         return setting
     return min(setting, own) if setting else own
-
-
-@lru_cache(maxsize=8)
-def _version(db: Database, session_id: str, version: int, _sha256: str) -> dict:
-    """Kept, because every ticket of a build asks for the same card."""
-    return _parsed(db.value("select card from spec_versions where session_id = ? and version = ?", (session_id, version)))
 
 
 def _parsed(text: str | None) -> dict:

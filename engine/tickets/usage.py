@@ -7,10 +7,10 @@ requests to the network that were refused, bytes through the proxy."""
 import json
 from pathlib import Path
 from typing import Any
-from weakref import WeakKeyDictionary
 
 from engine.jobs import ledgers_of
 from engine.store.db import Database
+from engine.store.kept import Kept
 
 _MODELS = ("requests", "input", "output", "cache_read", "cache_write", "total", "money", "estimated")
 _EGRESS = ("refused", "sent", "received")
@@ -20,21 +20,14 @@ _SUMS = ", ".join(["count(*) as runs", *(f"coalesce(sum(json_extract(usage, '$.{
                    *(f"coalesce(sum(json_extract(usage, '$.egress.{name}')), 0) as {name}" for name in _EGRESS)])
 
 # Kept, because pages ask more often than runs end; what a run has used is written once.
-_KEPT: WeakKeyDictionary[Database, dict[str, dict[str, Any]]] = WeakKeyDictionary()
-MOST_KEPT = 64  # sessions of a database
+_KEPT = Kept[dict[str, Any]](64)
 _OF_SESSION = "session_id = ? and usage is not null"
 
 
 def of_session(db: Database, session_id: str) -> dict[str, Any]:
     """Not to be written to."""
-    kept = _KEPT.setdefault(db, {})
-    count = int(db.value(f"select count(*) from runs where {_OF_SESSION}", (session_id,)))
-    known = kept.get(session_id)
-    if known is None or known["runs"] != count:
-        if len(kept) >= MOST_KEPT:
-            kept.clear()
-        known = kept[session_id] = dict(db.one(f"select {_SUMS} from runs where {_OF_SESSION}", (session_id,)) or {})
-    return known
+    count = db.value(f"select count(*) from runs where {_OF_SESSION}", (session_id,))
+    return _KEPT.get(db, (session_id, count), lambda: dict(db.one(f"select {_SUMS} from runs where {_OF_SESSION}", (session_id,)) or {}))
 
 
 def of_ticket(db: Database, ticket_id: str) -> dict[str, Any]:
