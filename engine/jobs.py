@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 from engine.files import write_json
 
 NOTHING: Mapping[str, Any] = MappingProxyType({})
+OUT_BYTES, OUT_FILES = 512_000_000, 1000  # the most that a run may leave in its outputs, its bundle among them
 TIMES = "log.times"      # beside a run's log: when each of its steps began
 RECORDED = 10_000        # requests of a run to its gateway that have a line in its requests.jsonl; after that only sums go on
 NOTICE = 0.8             # the part of a budget from which people are told

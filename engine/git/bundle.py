@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from engine.errors import Permanent
 
+REF = "refs/heads/swarm-out"  # what a run brings
 LONGEST_HEADER = 1 << 20  # bytes; a line of it holds the subject of a commit, which may be long
 MOST_LINES = 100          # refs and needed commits, each
 MOST_OBJECTS = 1_000_000
@@ -20,8 +21,7 @@ _LINE = re.compile(rb"(-?)([0-9a-f]{40})(?: ([^\0]*))?")
 class Header(NamedTuple):
     refs: dict[str, str]
     needed: tuple[str, ...]
-    offset: int   # where the pack begins, in bytes
-    objects: int  # how many the pack says it has
+    offset: int  # where the pack begins, in bytes
 
 
 def read_header(descriptor: int) -> Header:
@@ -49,11 +49,12 @@ def read_header(descriptor: int) -> Header:
             refs[found[3].decode("utf-8", "backslashreplace")] = found[2].decode()
         if len(refs) > MOST_LINES or len(needed) > MOST_LINES:
             raise unusable(f"it names more than {MOST_LINES} refs or needed commits")
-    return Header(refs, tuple(needed), end + 2, _objects(os.pread(descriptor, 12, end + 2)))
+    return Header(refs, tuple(needed), end + 2)
 
 
-def _objects(start: bytes) -> int:
-    """How many objects a pack announces: git reserves memory by this number before it reads on."""
+def count_objects(descriptor: int, header: Header) -> int:
+    """How many objects the pack announces: git reserves memory by this number before it reads on. Raises Permanent beyond MOST_OBJECTS."""
+    start = os.pread(descriptor, 12, header.offset)
     if len(start) < 12 or start[:4] != b"PACK":
         raise unusable("there is no pack in it")
     count: int = struct.unpack(">I", start[8:])[0]

@@ -12,14 +12,13 @@ from pathlib import Path
 from engine.crash import point
 from engine.errors import Permanent, PolicyViolation
 from engine.files import fsync_folder, open_foreign
-from engine.git.bundle import Header, read_header, unusable
+from engine.git.bundle import REF, Header, count_objects, read_header, unusable
 from engine.git.call import Input
 from engine.git.policy import DEFAULT_LIMITS, PolicyLimits, check
 from engine.git.repository import Repository
+from engine.jobs import OUT_BYTES
 
-BUNDLE_BYTES = 512_000_000
 INDEX_SECONDS = 600.0
-REF = "refs/heads/swarm-out"
 MEMORY = 2_000_000_000  # bytes for index-pack: a delta of a few bytes can claim to become gigabytes. Large files are streamed.
 STREAMED = "core.bigFileThreshold=32m"
 
@@ -29,9 +28,10 @@ def take_in(repository: Repository, bundle: Path, run_id: str, base: str, limits
     repository locked and the sandbox dead. Raises PolicyViolation or Permanent, with nothing kept, or Transient."""
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}", run_id):
         raise Permanent(f"{run_id!r} is not a run's id.")
-    descriptor = open_foreign(bundle, BUNDLE_BYTES)
+    descriptor = open_foreign(bundle, OUT_BYTES)
     try:
         header = read_header(descriptor)
+        objects = count_objects(descriptor, header)
         if set(header.refs) != {REF}:
             raise unusable(f"it must hold {REF} and nothing else")
         tip = header.refs[REF]
@@ -45,7 +45,7 @@ def take_in(repository: Repository, bundle: Path, run_id: str, base: str, limits
                 raise unusable(error.sentence.rstrip(".")) from error
             _check_connected(repository, base, tip, env)
             check(repository, base, tip, limits, env)
-            if header.objects:
+            if objects:
                 _keep(folder / "pack", repository.path / "objects" / "pack")
     finally:
         os.close(descriptor)
@@ -79,7 +79,7 @@ def _quarantine(repository: Repository, run_id: str) -> Iterator[tuple[Path, dic
 
 
 def _index(repository: Repository, pack: Input, env: Mapping[str, str], strict: bool) -> None:
-    repository.git("index-pack", "--stdin", "--fix-thin", f"--max-input-size={BUNDLE_BYTES}", "--threads=2", *(["--strict"] if strict else []),
+    repository.git("index-pack", "--stdin", "--fix-thin", f"--max-input-size={OUT_BYTES}", "--threads=2", *(["--strict"] if strict else []),
                    stdin=pack, env=env, timeout=INDEX_SECONDS, config=(STREAMED,), memory=MEMORY)
 
 

@@ -9,9 +9,9 @@ from typing import IO, NamedTuple, Unpack
 
 from engine.errors import Permanent, Transient
 from engine.files import fsync_folder
+from engine.git.bundle import read_header
 from engine.git.call import Options, Output, call_git, stream_git
 from engine.git.lock import hold
-from engine.run.outputs import HEADER_BYTES, bundle_heads
 from engine.text import printable, shown
 
 FETCH_SECONDS = 1800.0
@@ -180,7 +180,7 @@ class Repository:
                 raise
             return {}
         with open(target, "rb") as file:
-            return bundle_heads(file.read(HEADER_BYTES))
+            return read_header(file.fileno()).refs
 
     def changed_files(self, base: str, tip: str) -> list[ChangedFile]:
         """What differs between two commits, by path."""

@@ -7,8 +7,8 @@ from engine.errors import AgentFailed
 from engine.host import cgroups
 from engine.host.folders import measure
 from engine.host.proc import Usage, descendants, proportional, usage
-from engine.jobs import Limits
-from engine.runtimes.base import OUT_BYTES, OUT_FILES, TOO_MUCH, Handle, Runtime
+from engine.jobs import OUT_BYTES, OUT_FILES, Limits
+from engine.runtimes.base import TOO_MUCH, Handle, Runtime
 
 
 class Gauge:

@@ -1,17 +1,15 @@
 """What a run left in its out/ folder, looked at after every process that could change it is dead: a bundle, a question."""
 import json
 import os
-import re
 import shutil
 from pathlib import Path
 
 from engine.errors import AgentFailed, Permanent
 from engine.files import fsync_folder, open_foreign, read_foreign
+from engine.git.bundle import REF, read_header
+from engine.jobs import OUT_BYTES
 
-BUNDLE_BYTES = 512_000_000
-HEADER_BYTES = 1 << 20
 QUESTION_CHARACTERS, OPTIONS = 4096, 20
-_SHA = r"[0-9a-f]{40}|[0-9a-f]{64}"
 
 
 def take_bundle(outputs: Path, copy: Path) -> str | None:
@@ -20,11 +18,8 @@ def take_bundle(outputs: Path, copy: Path) -> str | None:
     source = outputs / "out.bundle"
     if not os.path.lexists(source):
         return None
-    with os.fdopen(open_foreign(source, BUNDLE_BYTES), "rb") as file:
-        tip = bundle_heads(file.read(HEADER_BYTES)).get("refs/heads/swarm-out")
-        if tip is None:
-            raise AgentFailed("The run left a bundle without its branch swarm-out.")
-        file.seek(0)
+    with os.fdopen(open_foreign(source, OUT_BYTES), "rb") as file:
+        tip = _tip(file.fileno())
         copy.parent.mkdir(parents=True, exist_ok=True)
         with open(copy, "wb") as target:
             shutil.copyfileobj(file, target, 1 << 20)
@@ -33,25 +28,21 @@ def take_bundle(outputs: Path, copy: Path) -> str | None:
     return tip
 
 
+def _tip(bundle: int) -> str:
+    try:
+        refs = read_header(bundle).refs
+    except Permanent as error:
+        raise AgentFailed(f"The run left a bundle that cannot be read. {error.sentence}") from error
+    if REF not in refs:
+        raise AgentFailed("The run left a bundle without its branch swarm-out.")
+    return refs[REF]
+
+
 def give_bundle(copy: Path, outputs: Path) -> None:
     """The copy takes the place of what the sandbox wrote: what was checked is what will be merged, byte for byte."""
     if copy.exists():
         os.replace(copy, outputs / "out.bundle")
         fsync_folder(outputs)
-
-
-def bundle_heads(data: bytes) -> dict[str, str]:
-    """{ref: sha} of the beginning of a bundle, read without git. Raises AgentFailed for anything that is no bundle."""
-    header, end, _ = data.partition(b"\n\n")
-    lines = header.decode("utf-8", "replace").split("\n")
-    heads = {}
-    for line in lines[1:]:
-        if not line.startswith(("-", "@")):
-            sha, _, ref = line.partition(" ")
-            heads[ref] = sha
-    if not end or lines[0] not in ("# v2 git bundle", "# v3 git bundle") or not all(re.fullmatch(_SHA, sha) for sha in heads.values()):
-        raise AgentFailed("The run left a bundle that cannot be read.")
-    return heads
 
 
 def read_question(outputs: Path) -> dict | None:

@@ -10,10 +10,9 @@ from engine.errors import Transient
 from engine.host.cgroups import joining
 from engine.host.proc import usage
 from engine.host.processes import RUN_VARIABLE, open_pidfd, send
-from engine.jobs import Limits
+from engine.jobs import OUT_BYTES, OUT_FILES, Limits
 
 Handle = dict[str, Any]
-OUT_BYTES, OUT_FILES = 512_000_000, 1000  # the most that a sandbox may leave in its outputs
 TOO_MUCH = f"The run put more than {OUT_FILES} files or {OUT_BYTES // 1_000_000} MB into its outputs, so it was stopped."
 TOOLS = "/opt/agents"  # where a sandbox with a file system of its own has the installed agents
 UNKNOWN_EXIT = -128  # it ended, and how cannot be known: it was another process's child

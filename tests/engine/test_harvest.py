@@ -10,7 +10,8 @@ from agent_side import Agent, fresh, state
 from conftest import git
 
 from engine.errors import Permanent
-from engine.git.harvest import REF, take_in
+from engine.git.bundle import REF
+from engine.git.harvest import take_in
 from engine.git.policy import PolicyLimits
 from engine.git.repository import Repository
 

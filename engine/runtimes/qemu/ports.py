@@ -12,7 +12,7 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from engine.runtimes.base import OUT_BYTES
+from engine.jobs import OUT_BYTES
 
 LONGEST_LINE, MOST_LINES = 400, 10_000
 CONSOLE_BYTES = 8192

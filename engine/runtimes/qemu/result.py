@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import BinaryIO
 
 from engine.errors import AgentFailed
-from engine.runtimes.base import OUT_BYTES, OUT_FILES, TOO_MUCH
+from engine.jobs import OUT_BYTES, OUT_FILES
+from engine.runtimes.base import TOO_MUCH
 
 BLOCK = 512
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._ +@-]{0,99}")
