@@ -27,32 +27,18 @@ AGENTS: dict[str, Agent] = {agent.name: agent for agent in (CLAUDE, CODEX, OPENC
 FALLBACK = RUNBOOK  # works where no other is configured; runs that need no agent (a recheck) are its, too
 
 
-def installation(config: "Config", runtime: str = "") -> AgentInstallation:
-    """What there is for agents on this installation, in the sandboxes of `runtime`."""
+def installation(config: "Config", own_files: tuple[Path | None, str] | None = None) -> AgentInstallation:
+    """What there is for agents on this installation. own_files: of the runtime whose sandboxes they are to work in (see engine/runtimes/base.py)."""
     models = {kind: str(getattr(config, f"{kind}_model")) for kind in KINDS if config.reaches(kind)}
-    folder, absent = _tools(config, runtime)
+    folder, absent = own_files or (config.agents_folder / TOOLS, "")
     return AgentInstallation(folder, models, config.agent_command, absent)
 
 
-def _tools(config: "Config", runtime: str) -> tuple[Path | None, str]:
-    """Virtual machines have what was laid over their image."""
-    if runtime != "qemu":
-        return config.agents_folder / TOOLS, ""
-    from engine.runtimes.qemu.image import Image  # here alone: a run's own process has no need of it
-
-    try:
-        layered = Image.read(config.image).layered
-    except ValueError as error:
-        return None, str(error)
-    if layered and (Path(layered) / TOOLS).is_dir():
-        return Path(layered) / TOOLS, ""
-    return None, f"It is not in the virtual machines' image: make agents, then SWARM_VM_FILES={config.agents_folder} make vm-image."
-
-
-def choose_agent(config: "Config", wanted: str | None, agents: Mapping[str, Agent] | None = None, runtime: str = "") -> Agent:
+def choose_agent(config: "Config", wanted: str | None, agents: Mapping[str, Agent] | None = None,
+                 own_files: tuple[Path | None, str] | None = None) -> Agent:
     """The agent that a ticket wants, else the installation's setting; 'auto' takes the first that can run, FALLBACK last.
     Raises Permanent for a name that is not there, with the names that are, and for one that cannot run here."""
-    table, here = AGENTS if agents is None else agents, installation(config, runtime)
+    table, here = AGENTS if agents is None else agents, installation(config, own_files)
     name = wanted or config.agent
     if name == "auto":
         return next((agent for agent in table.values() if not agent.is_fallback and agent.available(here) is None), FALLBACK)

@@ -112,7 +112,7 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="run-ticket", description="Runs one ticket in the foreground, without the server.",
                                      epilog="Exit code: 0 done, 1 failed or asks a person, 2 refused (with the reason). Settings come from the environment.")
     parser.add_argument("ticket", help="for example TKT-002")
-    parser.add_argument("--runtime", help="instead of SWARM_RUNTIME: auto, qemu, bubblewrap or process")
+    parser.add_argument("--runtime", help="instead of SWARM_RUNTIME")
     arguments = parser.parse_args(argv)
     try:
         config = Config.from_env({**os.environ, **({"SWARM_RUNTIME": arguments.runtime} if arguments.runtime else {})})

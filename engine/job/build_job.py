@@ -13,53 +13,54 @@ from engine.job.access import access_for
 from engine.job.prompt import prompt
 from engine.job.workflow import LIMITS, Workflow, workflow_at
 from engine.jobs import AgentSetup, Job, Limits, Source, criteria_of
-from engine.runtimes.qemu import Qemu
+from engine.runtimes.base import Runtime
 from engine.store.db import Database
 from engine.tickets.approved_card import approved_card, repository_of
 
 
-def job_for(db: Database, config: Config, run: Any, ticket: Any, session: Any, runtime: str, agent: Agent, workflow: Workflow | None = None) -> Job:
+def job_for(db: Database, config: Config, run: Any, ticket: Any, session: Any, runtime: Runtime, agent: Agent, workflow: Workflow | None = None) -> Job:
     """run, ticket, session: their rows. Raises Permanent when the card's repository is not one that this installation allows."""
     epic = db.one("select session_id, id, title, branch_name from tickets where id = ?", (ticket["parent_id"],)) or ticket
     return Job(
         run=run["id"], kind=run["kind"], ticket=ticket["id"], session=ticket["session_id"], title=ticket["title"],
         description=ticket["description"], project=session["project_name"], repository=str(repository_path(config, ticket["session_id"])),
-        integration=own_branch(epic), branch=own_branch(ticket), runtime=runtime, agent=agent.name,
+        integration=own_branch(epic), branch=own_branch(ticket), runtime=runtime.name, agent=agent.name,
         prompt=prompt(db, ticket, workflow) if run["kind"] == "feature" else "", criteria=criteria_of(ticket["acceptance_criteria"]),
         limits=limits(config, workflow), source=_source(db, config, session) if run["kind"] == "prepare" else None,
-        vm=config.vm if runtime == Qemu.name else None, access=access_for(db, config, session, run["kind"], agent),
+        vm=runtime.vm(config), access=access_for(db, config, session, run["kind"], agent),
         means=means(db, config, run, ticket, runtime, agent, hooks_of(config, session, runtime, workflow)))
 
 
 GOES_ON = ("needs_input", "over_budget", "transient")  # outcomes of runs that were cut off in the middle of what they were doing
 
 
-def means(db: Database, config: Config, run: Any, ticket: Any, runtime: str, agent: Agent, hooks: Workflow) -> AgentSetup:
+def means(db: Database, config: Config, run: Any, ticket: Any, runtime: Runtime, agent: Agent, hooks: Workflow) -> AgentSetup:
     """The agent's session of the run before goes on where that run was cut off, by the same agent in the same kind of sandbox."""
     if run["kind"] != "feature":
         return AgentSetup()
-    here = installation(config, runtime)
+    own_files = runtime.own_files(config)
+    here = installation(config, own_files)
     before = db.one("select id, outcome, agent, runtime, said from runs where ticket_id = ? and ended_at is not null and outcome <> 'void'"
-                    " order by seq desc limit 1", (ticket["id"],)) if agent.keeps and runtime != "process" else None
+                    " order by seq desc limit 1", (ticket["id"],)) if agent.keeps and runtime.isolates else None
     session = json.loads(before["said"] or "{}").get("session", "") if before and before["outcome"] in GOES_ON and \
-        (before["agent"], before["runtime"]) == (agent.name, runtime) else ""
-    return AgentSetup(tools=str(here.folder) if here.folder and here.folder.is_dir() and runtime != "qemu" else "",
-                 model=next((here.models[kind] for kind in agent.models if kind in here.models), ""),
-                 command=here.command if agent.takes_command else "", session=session, home=before["id"] if session and before else "",
-                 hooks=hooks.hooks, hook_seconds=hooks.timeout)
+        (before["agent"], before["runtime"]) == (agent.name, runtime.name) else ""
+    return AgentSetup(tools=str(here.folder) if here.folder and here.folder.is_dir() and own_files is None else "",
+                      model=next((here.models[kind] for kind in agent.models if kind in here.models), ""),
+                      command=here.command if agent.takes_command else "", session=session, home=before["id"] if session and before else "",
+                      hooks=hooks.hooks, hook_seconds=hooks.timeout)
 
 
 def workflow_for(db: Database, config: Config, run: Any, ticket: Any) -> Workflow | None:
-    """The WORKFLOW.md of the commit that a feature's build here on. Raises Permanent for one that cannot be used."""
+    """The WORKFLOW.md of the commit that a feature's build stands on. Raises Permanent for one that cannot be used."""
     if run["kind"] != "feature":
         return None
     base, path = db.value("select base_sha from tickets where id = ?", (ticket["parent_id"],)), repository_path(config, ticket["session_id"])
     return workflow_at(path, base) if base and path.is_dir() else None
 
 
-def hooks_of(config: Config, session: Any, runtime: str, workflow: Workflow | None) -> Workflow:
+def hooks_of(config: Config, session: Any, runtime: Runtime, workflow: Workflow | None) -> Workflow:
     """Hooks are commands of a repository: without isolation they are left out, unless a person said that none is needed."""
-    trusted = runtime != "process" or config.runtime == "process" or session["isolation"] == "waived"
+    trusted = runtime.isolates or config.runtime == runtime.name or session["isolation"] == "waived"
     return workflow if workflow and trusted else Workflow()
 
 

@@ -26,11 +26,11 @@ def dispatch(db: Database, config: Config, launcher: Launcher, choice: Choice, r
         raise LookupError(run["ticket_id"])
     try:
         workflow = workflow_for(db, config, run, ticket)
-        agent = choose_agent(config, ticket["agent"] or (workflow.agent if workflow else None), runtime=choice.runtime.name)
+        agent = choose_agent(config, ticket["agent"] or (workflow.agent if workflow else None), own_files=choice.runtime.own_files(config))
         if choice.fallback and session["isolation"] != "waived" and needs_isolation(run, ticket, agent):
             _wait_for_isolation(db, run, choice)
             return
-        job = job_for(db, config, run, ticket, session, choice.runtime.name, agent, workflow)
+        job = job_for(db, config, run, ticket, session, choice.runtime, agent, workflow)
         spent = access.used_up(job.access.budget) if job.access and job.access.models and not ticket["approved_tip"] else None
         if spent:
             _wait_for_budget(db, run, spent)

@@ -68,7 +68,7 @@ def _changes(db: Database, epic_id: str) -> list[Any]:
 
 
 def _job(db: Database, config: Config, run: Any, epic: Any, session: Any, choice: Choice, changes: list[Any]) -> Job:
-    job = job_for(db, config, run, epic, session, choice.runtime.name, FALLBACK)
+    job = job_for(db, config, run, epic, session, choice.runtime, FALLBACK)
     return job._replace(criteria=(), waiting=tuple(_change(row, row["run"], row["tip"], row["base"]) for row in changes),
                    landed=tuple(_change(row, "", str(row["merged_sha"]), "") for row in landed(db, epic["session_id"])))
 

@@ -5,7 +5,7 @@ from engine.agents import AGENTS, choose_agent, installation
 from engine.config import Config
 from engine.errors import Permanent
 from engine.host.processes import is_held
-from engine.runtimes import RUNTIMES
+from engine.runtimes import BEST_FIRST, RUNTIMES, make
 
 
 class RunningEngine(Protocol):
@@ -41,7 +41,7 @@ def where(config: Config, slot: Slot) -> str:
 
 def shown(config: Config, slot: Slot) -> dict[str, Any]:
     """What a page may show of the engine, of runtimes and of agents, and why some cannot be used: its status() where it runs here, with `engine`
-    (see where), `elsewhere` ({pid, where} of its process), `runtimes` [{name, isolation, in_use, why_not}], best first, and `agents`
+    (see where), `elsewhere` ({pid, where} of its process), `runtimes` [{name, isolation, isolates, in_use, why_not}], best first, and `agents`
     [{name, description, in_use, why_not, fallback}]."""
     status = {} if slot.engine is None else slot.engine.status()
     runtime = status.get("runtime") or {}
@@ -58,14 +58,15 @@ def agent_names() -> list[str]:
 def _runtimes(used: dict[str, Any]) -> list[dict[str, Any]]:
     """why_not is known where the engine runs here and passed it over."""
     passed_over = {each["name"]: each["reason"] for each in used.get("passed_over", ())}
-    return [{"name": name, "isolation": runtime.isolation, "in_use": name == used.get("name"), "why_not": passed_over.get(name)}
-            for name, runtime in RUNTIMES.items() if name != "fake" or name == used.get("name")]
+    return [{"name": name, "isolation": runtime.isolation, "isolates": runtime.isolates, "in_use": name == used.get("name"), "why_not": passed_over.get(name)}
+            for name, runtime in RUNTIMES.items() if name in BEST_FIRST or name == used.get("name")]
 
 
 def _agents(config: Config, runtime: str) -> list[dict[str, Any]]:
-    here = installation(config, runtime)
+    own_files = make(runtime, config.vm).own_files(config) if runtime else None
+    here = installation(config, own_files)
     try:
-        used = choose_agent(config, None, runtime=runtime).name
+        used = choose_agent(config, None, own_files=own_files).name
     except Permanent:
         used = ""
     return [{"name": agent.name, "description": agent.description, "in_use": agent.name == used, "why_not": agent.available(here),

@@ -16,7 +16,7 @@ from engine.runtimes.base import Handle, Runtime, SandboxJob
 if TYPE_CHECKING:  # a run that needs no gateway does not wait for its modules
     from engine.gateway.serving import Service
 
-QEMU_THREADS = 256
+VM_THREADS = 256
 TROUBLE_SECONDS = 60.0
 REST_BYTES = 1 << 20  # of output that is still taken after the end
 
@@ -115,10 +115,10 @@ def run_sandbox(run: Run, script: str, inputs: Path, outputs: Path, environment:
 
 
 def _outer(job: Job) -> Limits:
-    """What the kernel holds the sandbox to from outside. A virtual machine has what it was given; QEMU needs some threads of its own."""
+    """What the kernel holds the sandbox to from outside. A virtual machine has what it was given, and its program needs some threads."""
     if job.vm is None:
         return job.limits
-    return job.limits._replace(memory_mb=max(job.limits.memory_mb, job.vm.memory_mb), processes=max(job.limits.processes, QEMU_THREADS))
+    return job.limits._replace(memory_mb=max(job.limits.memory_mb, job.vm.memory_mb), processes=max(job.limits.processes, VM_THREADS))
 
 
 def _take_lock(path: Path) -> int:

@@ -14,7 +14,6 @@ __all__ = ["RUNTIMES", "Choice", "Fake", "FakeOutcome", "Handle", "Runtime", "Sa
 
 RUNTIMES: dict[str, type[Runtime]] = {"qemu": Qemu, "bubblewrap": Bubblewrap, "process": Process, "fake": Fake}
 BEST_FIRST = ("qemu", "bubblewrap", "process")  # auto takes the first that is registered and works
-FALLBACK = "process"
 
 
 class Choice(NamedTuple):
@@ -26,8 +25,8 @@ class Choice(NamedTuple):
 
     @property
     def most(self) -> int | None:
-        """So many runs may live at the same time, whatever the number of slots; None: as many as there are slots."""
-        return self.runtime.most() if isinstance(self.runtime, Qemu) else None
+        """As Runtime.most()."""
+        return self.runtime.most()
 
 
 def make(name: str, vm: VmSpec | None = None) -> Runtime:
@@ -51,6 +50,6 @@ def choose(setting: str, vm: VmSpec | None = None) -> Choice:
             runtime = make(name, vm)
             reason = runtime.probe()
             if reason is None:
-                return Choice(runtime, passed_over, fallback=name == FALLBACK)
+                return Choice(runtime, passed_over, fallback=not runtime.isolates)
             passed_over.append((name, reason))
     raise Refused("No runtime can run here. " + " ".join(reason for _, reason in passed_over))

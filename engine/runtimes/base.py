@@ -4,13 +4,16 @@ import select
 import signal
 import subprocess
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from engine.errors import Transient
 from engine.host.cgroups import joining
 from engine.host.proc import usage
 from engine.host.processes import RUN_VARIABLE, open_pidfd, send
-from engine.jobs import OUT_BYTES, OUT_FILES, Limits
+from engine.jobs import OUT_BYTES, OUT_FILES, Limits, VmSpec
+
+if TYPE_CHECKING:  # a run's own process has its job, and no need of settings
+    from engine.config import Config
 
 Handle = dict[str, Any]
 TOO_MUCH = f"The run put more than {OUT_FILES} files or {OUT_BYTES // 1_000_000} MB into its outputs, so it was stopped."
@@ -55,24 +58,57 @@ class SandboxJob(NamedTuple):
 
 
 class Runtime(Protocol):
+    """A kind of sandbox. tests/engine/test_runtime_contract.py holds each to what stands here.
+
+    The server asks probe(), most(), own_files() and vm(), from any of its threads: nothing of a sandbox is needed for that. The process of a
+    run calls start(), then poll() and full() in turn until poll() gives a code or a limit is passed, and stop() in either case, all of it in
+    one thread; for its next command it begins again with start(). stop() and poll() may come from another process, after this one was killed.
+
+    A handle is JSON. It has "pid", the process whose end is the sandbox's, and, where the sandbox is a virtual machine, "vm":
+    {accelerator, memory_mb, cpus, clone, and boot_ms once its command has begun}. All else in it is the runtime's own."""
+
     name: str
     isolation: str               # one honest sentence for people
-    in_process: bool             # True: no runner is needed, start() returns at once and nothing runs outside this process
+    isolates: bool               # False: what runs in it can reach what its user can, so a person has to agree first
 
     def probe(self) -> str | None:
         """Why it cannot run here, and what to do about it; None when it can."""
 
+    def most(self) -> int | None:
+        """So many of its sandboxes may live at the same time, whatever the number of slots; None: as many as there are slots."""
+
+    def vm(self, config: "Config") -> VmSpec | None:
+        """What a job says of the virtual machine that its sandboxes are; None where they are none."""
+
+    def own_files(self, config: "Config") -> tuple[Path | None, str] | None:
+        """None: its sandboxes are shown folders of the host. Those with a file system of their own: (the host's folder with the installed
+        agents that are in it, or None; why there is none and what to do about that)."""
+
     def start(self, job: SandboxJob) -> Handle:
-        """A handle, which is JSON and has the "pid" whose end is the sandbox's. Raises Transient when it cannot start."""
+        """Raises Transient when it cannot start, Permanent when this job never can."""
 
     def full(self, handle: Handle) -> str | None:
         """A sentence naming the place inside that has no room left; None while all have some. To be asked before stop()."""
 
     def poll(self, handle: Handle) -> int | None:
-        """The exit code (negative: a signal), None while it lives. Raises Transient when the command was never reached."""
+        """The exit code (negative: a signal), None while it lives, the same again after its end. Raises Transient when the command was never
+        reached, AgentFailed when the sandbox broke its rules."""
 
     def stop(self, handle: Handle) -> None:
         """When it returns (within 2 seconds), everything of the sandbox is gone. May be called again, and after the end."""
+
+
+class OnHost:
+    """What kinds of sandbox have in common that stand on the host's kernel and files."""
+
+    def most(self) -> int | None:
+        return None
+
+    def vm(self, config: "Config") -> VmSpec | None:
+        return None
+
+    def own_files(self, config: "Config") -> tuple[Path | None, str] | None:
+        return None
 
 
 def start_time(pid: int) -> int | None:

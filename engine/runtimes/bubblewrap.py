@@ -5,12 +5,11 @@ import os
 import subprocess
 import time
 from pathlib import Path
-from typing import ClassVar
 
 from engine.errors import Transient
 from engine.host.processes import RUN_VARIABLE, sweep
 from engine.jobs import Limits
-from engine.runtimes.base import TOOLS, Children, Handle, SandboxJob, kill_process, limited, sandbox_paths, start_time
+from engine.runtimes.base import TOOLS, Children, Handle, OnHost, SandboxJob, kill_process, limited, sandbox_paths, start_time
 
 IN, OUT, WORK, HOME, GATEWAY = "/in", "/out", "/work", "/home/agent", "/gateway.sock"
 ETC = {"passwd": "root:x:0:0:root:/:/bin/sh\nagent:x:1000:1000:agent:/home/agent:/bin/sh\n",
@@ -26,12 +25,11 @@ HINT = ("Unprivileged user namespaces may be switched off here: look at the sysc
         "kernel.unprivileged_userns_clone and kernel.apparmor_restrict_unprivileged_userns.")
 
 
-class Bubblewrap:
+class Bubblewrap(OnHost):
     name = "bubblewrap"
     isolation = ("Each command runs in new Linux namespaces: no network, no host files but the system's programs (read-only), no privileges; "
                  "the host's kernel is shared.")
-    _works: ClassVar[bool] = False
-    in_process = False
+    isolates = True
 
     def __init__(self) -> None:
         self._children = Children()
@@ -39,12 +37,7 @@ class Bubblewrap:
         self._places: dict[int, dict[str, int]] = {}  # pid of a sandbox -> {sentence: descriptor of the place that is full then}
 
     def probe(self) -> str | None:
-        """What works is asked once in a process; what does not is asked anew, because a person may have mended it."""
-        if not Bubblewrap._works:
-            reason = _probe()
-            Bubblewrap._works = reason is None
-            return reason
-        return None
+        return _probe()
 
     def start(self, job: SandboxJob) -> Handle:
         if job.lock is None or job.log is None:

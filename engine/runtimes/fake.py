@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import NamedTuple
 
-from engine.runtimes.base import Handle, SandboxJob
+from engine.runtimes.base import Handle, OnHost, SandboxJob
 
 STOPPED = -9
 
@@ -29,10 +29,10 @@ def succeed(job: SandboxJob) -> FakeOutcome:
     return SUCCESS
 
 
-class Fake:
+class Fake(OnHost):
     name = "fake"
     isolation = "Nothing runs: the results are scripted."
-    in_process = True
+    isolates = True
 
     def __init__(self, script: Script = succeed) -> None:
         self._script = script

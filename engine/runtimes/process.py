@@ -9,16 +9,16 @@ from engine.errors import Transient
 from engine.host.folders import measure
 from engine.host.proc import pids, usage
 from engine.host.processes import sweep
-from engine.runtimes.base import Children, Handle, SandboxJob, limited, sandbox_paths
+from engine.runtimes.base import Children, Handle, OnHost, SandboxJob, limited, sandbox_paths
 
 PR_SET_CHILD_SUBREAPER = 36
 LOOK_FILES = 1_000_000  # beyond that, the work tree is full
 
 
-class Process:
+class Process(OnHost):
     name = "process"
     isolation = ("None: commands run as you, with your files and your network; only the environment, the time and some sizes are limited.")
-    in_process = False
+    isolates = False
 
     def __init__(self) -> None:
         self._children = Children()

@@ -96,7 +96,7 @@ def installation() -> list[dict[str, str]]:
         found.append({"state": "unchecked", "title": "Sandbox: not known yet", "text": "It is chosen when the engine starts in this process."})
     else:
         missed = [each["why_not"] for each in view["runtimes"] if each["why_not"]]
-        isolated = used["name"] != "process"
+        isolated = used["isolates"]
         found.append({"state": "passed" if isolated else "question", "title": f"Sandbox: {used['name']}",
                       "text": " ".join([used["isolation"], *missed])})
     version = ".".join(map(str, git_version()[:2])) if why_git is None else "?"

@@ -15,6 +15,8 @@ from engine.config import ROOT, Config
 from engine.errors import InvalidCard, Permanent
 from engine.jobs import AgentSetup, Criterion, Job, Limits
 from engine.run.phases import message
+from engine.runtimes import make
+from engine.runtimes.qemu.image import Image
 from engine.text import quoted
 from hitl.card import spec_card
 from hitl.card.meaning import meaning_of
@@ -194,3 +196,15 @@ def test_every_pinned_package_names_its_version() -> None:
     assert set(PACKAGES) == set(AGENTS) - {"custom", "runbook"}
     for package in PACKAGES.values():
         assert all(re.search(r"(@|==)\d+\.\d+\.\d+$", each) for each in package.packages)
+
+
+def test_an_agent_for_virtual_machines_is_looked_for_in_what_their_image_has(tmp_path: Path) -> None:
+    config = Config(data=tmp_path / "data", agents=installed(tmp_path / "host", "codex"), openai_key="k")
+    config.image.mkdir(parents=True)
+    Image(config.image, layered=str(installed(tmp_path / "layer", "codex"))).write()
+    there = make("qemu").own_files(config)
+    assert there == (tmp_path / "layer" / TOOLS, "") and choose_agent(config, "codex", own_files=there).name == "codex"
+    Image(config.image).write()
+    with pytest.raises(Permanent, match=r"not in the virtual machines' image: make agents, then SWARM_VM_FILES="):
+        choose_agent(config, "codex", own_files=make("qemu").own_files(config))
+    assert choose_agent(config, None, own_files=make("bubblewrap").own_files(config)).name == "codex", "bubblewrap is shown the host's"

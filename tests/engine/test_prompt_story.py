@@ -10,6 +10,7 @@ from engine.config import Config
 from engine.job.build_job import hooks_of
 from engine.job.prompt import prompt
 from engine.job.workflow import Workflow
+from engine.runtimes import make
 from engine.store.db import Database
 
 CARD = {"name": "P", "technical_requirements": ["Python"], "features": [{"title": "A"}, {"title": "B", "depends_on": ["A"], "acceptance_criteria": ["fine"]}]}
@@ -57,5 +58,5 @@ def test_a_template_of_the_repository_keeps_the_rules_and_the_story(db: Database
     ("auto", "required", "process", False), ("auto", "waived", "process", True), ("process", "required", "process", True),
     ("auto", "required", "bubblewrap", True), ("auto", "required", "qemu", True)])
 def test_hooks_are_left_out_where_nothing_isolates_unless_a_person_said_so(config: Config, setting: str, isolation: str, runtime: str, there: bool) -> None:
-    found = hooks_of(replace(config, runtime=setting), {"isolation": isolation}, runtime, Workflow(hooks={"before_run": "x"}))
+    found = hooks_of(replace(config, runtime=setting), {"isolation": isolation}, make(runtime), Workflow(hooks={"before_run": "x"}))
     assert bool(found.hooks) is there

@@ -12,7 +12,7 @@ import pytest
 from conftest import require, until
 from vms import vm_spec
 
-from engine.config import ROOT
+from engine.config import ROOT, Config
 from engine.errors import Refused
 from engine.host.processes import is_held, members
 from engine.jobs import Limits
@@ -91,8 +91,17 @@ def wrapped(tmp_path: Path) -> Bench:
 def test_it_says_what_it_is_and_can_run(bench: Bench) -> None:
     assert bench.runtime.name == bench.name
     assert bench.runtime.isolation.endswith(".")
-    assert bench.runtime.in_process == (bench.name == "fake")
+    assert bench.runtime.isolates == (not bench.runtime.isolation.startswith("None"))
     assert bench.runtime.probe() is None
+
+
+def test_a_virtual_machine_and_files_of_its_own_go_together_and_are_bounded(bench: Bench, tmp_path: Path) -> None:
+    config = Config(data=tmp_path / "none")
+    if bench.name == "qemu":
+        assert bench.runtime.vm(config) == config.vm and bench.runtime.own_files(config) == (
+            None, f"There is no VM image in {config.image}. Build it with: make vm-image") and (bench.runtime.most() or 0) > 0
+    else:
+        assert (bench.runtime.vm(config), bench.runtime.own_files(config), bench.runtime.most()) == (None, None, None)
 
 
 @pytest.mark.parametrize("code", [0, 3, 113])

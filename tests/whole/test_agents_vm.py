@@ -21,6 +21,7 @@ from engine.config import Config
 from engine.errors import Permanent
 from engine.image.build import Plan
 from engine.image.build import build as build_image
+from engine.runtimes import make
 from engine.store.db import Database
 from engine.tickets import answers
 
@@ -123,4 +124,4 @@ def test_an_image_without_agents_says_how_they_get_into_it(db: Database, config:
     (config.data / "images").mkdir(parents=True, exist_ok=True)
     (config.data / "images" / config.vm_image).symlink_to(vm_image())
     with pytest.raises(Permanent, match=r"not in the virtual machines' image: make agents, then SWARM_VM_FILES="):
-        choose_agent(replace(config, openai_key="k"), "codex", runtime="qemu")
+        choose_agent(replace(config, openai_key="k"), "codex", own_files=make("qemu").own_files(config))

@@ -1,18 +1,20 @@
 """A virtual machine for each command: its own kernel, a read-only image, no network device, and nothing left of it afterwards."""
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from engine.jobs import VmSpec
-from engine.runtimes.base import Handle, SandboxJob
+from engine.runtimes.base import TOOLS, Handle, SandboxJob
 
 if TYPE_CHECKING:
+    from engine.config import Config
     from engine.runtimes.qemu.vms import Vms
 
 
 class Qemu:
     name = "qemu"
     isolation = "Each command runs in a virtual machine of its own, which is thrown away: its own kernel, no network, no files of the host."
-    in_process = False
+    isolates = True
 
     def __init__(self, vm: VmSpec | None = None) -> None:
         """Without it, it can look after the VMs that are there, and start none."""
@@ -30,6 +32,22 @@ class Qemu:
     def most(self) -> int:
         """So many VMs fit into the host's memory at the same time."""
         return self.vms.most()
+
+    def vm(self, config: "Config") -> VmSpec:
+        return config.vm
+
+    def own_files(self, config: "Config") -> tuple[Path | None, str]:
+        """What was laid over the image."""
+        from engine.runtimes.qemu.image import Image
+
+        try:
+            layered = Image.read(config.image).layered
+        except ValueError as why:
+            return None, str(why)
+        folder = Path(layered + TOOLS)
+        if layered and folder.is_dir():
+            return folder, ""
+        return None, f"It is not in the virtual machines' image: make agents, then SWARM_VM_FILES={config.agents_folder} make vm-image."
 
     def start(self, job: SandboxJob) -> Handle:
         return self.vms.start(job)
