@@ -5,6 +5,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -64,6 +65,23 @@ def until(condition: Callable[[], Any], seconds: float = HANG, what: str = "") -
     raise AssertionError(f"not within {seconds} s: {what or condition}")
 
 
+@contextmanager
+def within(seconds: float) -> Iterator[None]:
+    """What is promised in seconds is promised for a machine with a processor to spare: the time in which somebody waited for one is not counted."""
+    began, starved = time.monotonic(), _starved()
+    yield
+    assert time.monotonic() - began - (_starved() - starved) < seconds
+
+
+def _starved() -> float:
+    """Seconds, since the machine started, in which some process waited for a processor or a disk."""
+    try:
+        lines = [Path("/proc/pressure", of).read_text().splitlines()[0] for of in ("cpu", "io")]
+    except OSError:  # this kernel does not count it, so nothing can be said
+        return time.monotonic()
+    return sum(int(line.rpartition("total=")[2]) for line in lines) / 1e6
+
+
 def git(folder: Path, *arguments: str, **kwargs: Any) -> str:
     """Output of git in a test's own repository, free of this machine's configuration."""
     return subprocess.run(["git", "-C", str(folder), *arguments], check=True, capture_output=True, text=True, env=GIT_ENV, **kwargs).stdout
@@ -111,7 +129,7 @@ def build(db: Database, config: Config, card: dict, tenant: str = "default", ses
 def by_hand(config: Config, sql: str, parameters: tuple = ()) -> None:
     """What a person does in the sqlite3 shell: another connection, no code of ours."""
     import sqlite3
-    connection = sqlite3.connect(config.database, timeout=10)
+    connection = sqlite3.connect(config.database, timeout=HANG)
     with connection:
         connection.execute(sql, parameters)
     connection.close()

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from conftest import until
+from conftest import HANG, until
 
 from engine.gateway.addresses import Address, resolve
 from engine.gateway.serving import Service
@@ -47,7 +47,7 @@ class Side:
 
     def connect(self) -> socket.socket:
         sock = socket.socket(socket.AF_UNIX)
-        sock.settimeout(20)
+        sock.settimeout(HANG)
         sock.connect(str(self.door))
         return sock
 

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+from conftest import HANG
+
 Step = Callable[[BaseHTTPRequestHandler], None]
 
 
@@ -48,7 +50,7 @@ def raw(body: bytes, kind: str = "application/json") -> Step:
 
 def hangs(server: ModelServer) -> Step:
     def step(handler: BaseHTTPRequestHandler) -> None:
-        server.done.wait(30)
+        server.done.wait(HANG)
     return step
 
 
@@ -102,5 +104,5 @@ def model_server() -> Iterator[ModelServer]:
     finally:
         state.done.set()
         server.shutdown()
-        thread.join(10)
+        thread.join(HANG)
         server.server_close()

@@ -12,6 +12,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+from conftest import HANG
+
 Reply = Callable[["Handler", Any], None]
 
 
@@ -113,7 +115,7 @@ def served(reply: Reply = chat, certificate: Path | None = None) -> Iterator[Ups
     finally:
         server.shutdown()
         server.server_close()
-        thread.join(5)
+        thread.join(HANG)
 
 
 def certificate(folder: Path, name: str) -> Path:

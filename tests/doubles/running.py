@@ -11,6 +11,8 @@ import urllib.request
 from pathlib import Path
 from typing import Any
 
+from conftest import HANG
+
 from engine.config import ROOT
 
 
@@ -36,7 +38,7 @@ class Server:
 
     def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
         self.process.send_signal(number)
-        code = self.process.wait(20)
+        code = self.process.wait(HANG)
         self.process.stdout.close()
         return code
 
@@ -44,7 +46,7 @@ class Server:
         data = None if body is None else json.dumps(body).encode()
         request = urllib.request.Request(self.url + path, data, {"Content-Type": "application/json", **headers}, method=method)
         try:
-            with urllib.request.urlopen(request, timeout=30) as answer:
+            with urllib.request.urlopen(request, timeout=HANG) as answer:
                 text = answer.read()
                 return answer.status, json.loads(text) if "json" in answer.headers["Content-Type"] else text
         except urllib.error.HTTPError as error:

@@ -7,6 +7,7 @@ from functools import partial
 from http.client import HTTPConnection
 from typing import Any
 
+from conftest import HANG
 from flask import Flask
 from flask.testing import FlaskClient
 from simple_websocket import Client
@@ -48,14 +49,14 @@ def served(app: Flask) -> Iterator[int]:
         yield server.server_port
     finally:
         server.shutdown()
-        thread.join(10)
+        thread.join(HANG)
         server.server_close()
 
 
 def ask(port: int, method: str, path: str, body: Any = None, headers: dict[str, str] | None = None,
         chunked: bool = False) -> tuple[int, dict[str, str], Any]:
     """Over a real connection -> (status, headers with small names, JSON or text)."""
-    connection = HTTPConnection("127.0.0.1", port, timeout=30)
+    connection = HTTPConnection("127.0.0.1", port, timeout=HANG)
     try:
         connection.request(method, path, body, headers or {}, encode_chunked=chunked)
         answer = connection.getresponse()

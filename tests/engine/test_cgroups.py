@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from conftest import until
+from conftest import HANG, until
 
 from engine.host import cgroups
 from engine.jobs import Limits
@@ -63,7 +63,7 @@ def test_a_command_is_in_its_groups_from_its_first_moment(groups: list[Path], ru
     until(lambda: child.pid in cgroups.members(run))
     assert f"/{cgroups.PARENT}/{run}" in child.stdout.readline() + child.stdout.readline() + child.stdout.readline()
     cgroups.sweep(run)
-    assert child.wait(5) == -9
+    assert child.wait(HANG) == -9
     child.stdout.close()
 
 
@@ -84,7 +84,7 @@ def test_a_fork_bomb_is_held_and_counted_and_ended(groups: list[Path], run: str)
     until(lambda: cgroups.hits(groups) == {"processes"})
     assert len(cgroups.members(run)) <= LIMITS.processes
     cgroups.sweep(run)
-    child.wait(5)
+    child.wait(HANG)
     assert child.stdout is not None
     child.stdout.close()
     assert cgroups.members(run) == []
@@ -97,7 +97,7 @@ def test_whoever_is_about_to_enter_a_swept_group_never_begins(groups: list[Path]
 
 
 def test_groups_are_made_anew_for_each_sandbox(groups: list[Path], run: str) -> None:
-    inside(groups, "i=0; while [ $i -lt 40 ]; do sleep 9 > /dev/null & i=$((i+1)); done").communicate(timeout=30)
+    inside(groups, "i=0; while [ $i -lt 40 ]; do sleep 9 > /dev/null & i=$((i+1)); done").communicate(timeout=HANG)
     cgroups.sweep(run)
     assert cgroups.create(run, LIMITS) == groups and cgroups.hits(groups) == set()
 

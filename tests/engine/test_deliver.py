@@ -5,7 +5,7 @@ import threading
 import time
 
 import pytest
-from conftest import build, git, statuses, until
+from conftest import HANG, build, git, statuses, until
 from delivery_side import PROJECT, Built, for_forge, served
 from forge_http import TOKEN, Server, reply
 from github_double import GitHubDouble
@@ -334,13 +334,13 @@ def test_a_whole_build_ends_with_a_pull_request_that_holds_its_work(db, forge, d
 def test_a_slow_forge_holds_up_no_shutdown(db, forge, double, tmp_path):
     held = threading.Event()
     Built(db, forge, tmp_path, f"{double.url}/{PROJECT}.git", double.repository(PROJECT))
-    double.mood = lambda method, path: held.wait(20) and None
+    double.mood = lambda method, path: held.wait(HANG) and None
     engine = SwarmEngine(db, dataclasses.replace(forge, runtime="process"))
     engine.start()
     until(lambda: double.seen)
     began = time.monotonic()
     engine.stop()
-    assert time.monotonic() - began < 8
+    assert time.monotonic() - began < HANG / 2
     held.set()
 
 

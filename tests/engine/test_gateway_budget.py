@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import until
+from conftest import HANG, until
 from gateway_side import Side, side
 from model_upstream import Handler, chat, served
 
@@ -39,7 +39,7 @@ def test_requests_side_by_side_cannot_spend_the_same_tokens(tmp_path: Path) -> N
     release = threading.Event()
 
     def slow(handler: Handler, body: Any) -> None:
-        release.wait(20)
+        release.wait(HANG)
         chat(handler, body)
 
     with served(slow) as upstream, side(tmp_path, {"openai": upstream.url}, budget=Budget(run_tokens=1000)) as gateway:
@@ -50,7 +50,7 @@ def test_requests_side_by_side_cannot_spend_the_same_tokens(tmp_path: Path) -> N
         until(lambda: replies.count(429) == 4)  # two fit, by what they have reserved
         release.set()
         for thread in threads:
-            thread.join(20)
+            thread.join(HANG)
         assert sorted(replies) == [200, 200, 429, 429, 429, 429] and len(upstream.seen) == 2
         assert gateway.usage(2)["total"] == 220 and gateway.chat().status == 200
 
@@ -61,7 +61,7 @@ def test_a_reply_that_runs_on_is_ended_when_the_budget_is(tmp_path: Path) -> Non
 
     with served(endless) as upstream, side(tmp_path, {"openai": upstream.url}, budget=Budget(run_tokens=2000)) as gateway:
         reply = gateway.chat(stream=True)
-        assert b"over_budget" in reply.body.splitlines()[-2] and upstream.hung_up.wait(10)
+        assert b"over_budget" in reply.body.splitlines()[-2] and upstream.hung_up.wait(HANG)
         assert 2000 <= gateway.usage()["total"] < 20_000 and gateway.service.over_budget
 
 
@@ -126,5 +126,5 @@ def test_spending_at_the_same_time_in_two_runs_loses_nothing(tmp_path: Path) -> 
         for thread in threads:
             thread.start()
         for thread in threads:
-            thread.join(30)
+            thread.join(HANG)
         assert one.usage(20)["total"] == two.usage(20)["total"] == 20 * 110

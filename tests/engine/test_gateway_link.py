@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from conftest import until
+from conftest import HANG, until
 from gateway_side import side
 from model_upstream import served
 
@@ -62,7 +62,7 @@ class Linked:
 
     def client(self, receive: int = 0) -> socket.socket:
         sock = socket.socket()
-        sock.settimeout(20)
+        sock.settimeout(HANG)
         sock.connect(self.listener.getsockname())
         if receive:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive)
@@ -77,7 +77,7 @@ def linked(handle: Handle) -> Iterator[Linked]:
     finally:
         made.stopping = True
         for thread in made.threads:
-            thread.join(5)
+            thread.join(HANG)
         for sock in (*made.ends, made.listener):
             sock.close()
 
@@ -107,7 +107,7 @@ def test_streams_go_both_ways_with_their_ends() -> None:
         for thread in threads:
             thread.start()
         for thread in threads:
-            thread.join(20)
+            thread.join(HANG)
         assert replies == {number: b"STREAM %d " % number * 5000 for number in range(20)}
         until(lambda: not link.guest.streams and not link.host.streams)
 
@@ -137,7 +137,7 @@ def test_a_client_with_a_small_receive_buffer_gets_everything() -> None:
             count = 0
             while data := sock.recv(1000):
                 count += len(data)
-        assert count == 2_000_000 and time.monotonic() - began < 10
+        assert count == 2_000_000 and time.monotonic() - began < 60
 
 
 def test_either_side_may_break_off() -> None:
@@ -152,7 +152,7 @@ def test_either_side_may_break_off() -> None:
     with linked(talk) as link:
         with link.client() as sock:
             assert sock.recv(1)
-        assert left.wait(10)
+        assert left.wait(HANG)
         until(lambda: not link.host.streams and not link.guest.streams)
 
 
@@ -172,7 +172,7 @@ def _relay(where: str, folder: Path) -> tuple[int, str]:
     """Starts the relay as a sandbox does. -> (port, what it said)"""
     with open(folder / "relay.err", "wb") as errors:  # it keeps that open
         argv = [sys.executable, "-I", "-S", "-B", "-c", RELAY, str(ROOT / "engine" / "gateway"), where, "8787"]
-        done = subprocess.run(argv, stdout=subprocess.PIPE, stderr=errors, timeout=40)
+        done = subprocess.run(argv, stdout=subprocess.PIPE, stderr=errors, timeout=HANG)
     return (int(done.stdout) if done.returncode == 0 else 0), (folder / "relay.err").read_text()
 
 
@@ -239,7 +239,7 @@ def _guest_once(port: Path, listener: socket.socket, token: str) -> None:
                          '{"model": "m"}'.encode())
             assert everything(sock).startswith(b"HTTP/1.1 200 ")
         done.set()
-        thread.join(5)
+        thread.join(HANG)
         mux.close()
 
 

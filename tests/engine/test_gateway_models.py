@@ -1,12 +1,11 @@
 """A run's way to its model: the paths that exist, the key that the agent never sees, replies that stream, tokens that are counted."""
 import json
 import threading
-import time
 from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import require, until
+from conftest import HANG, require, until
 from gateway_side import KEY, Side, read_reply, side
 from model_upstream import Handler, certificate, chat, served, unused_port
 
@@ -102,11 +101,11 @@ def test_events_are_passed_on_as_they_come_and_a_client_that_leaves_ends_the_req
         with gateway.connect() as sock:
             sock.sendall(f"POST /openai/v1/chat/completions HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {gateway.token}\r\n"
                          f"Content-Length: {len(data)}\r\n\r\n".encode() + data)
-            began, got = time.monotonic(), b""
+            got = b""
             while got.count(b"data: ") < 3:
                 got += sock.recv(65536)
-            assert time.monotonic() - began < 5 and b"9999" not in got
-        assert upstream.hung_up.wait(10)
+            assert b"9999" not in got
+        assert upstream.hung_up.wait(HANG)
         assert gateway.usage()["estimated"] == 1
 
 
@@ -122,7 +121,7 @@ def test_a_client_that_leaves_while_its_model_is_silent_ends_the_request(tmp_pat
             sock.sendall(f"POST /openai/v1/responses HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {gateway.token}\r\n"
                          'Content-Length: 14\r\n\r\n{"model": "m"}'.encode())
             until(lambda: upstream.seen)
-        assert left.wait(10)
+        assert left.wait(HANG)
 
 
 @pytest.mark.parametrize("status", [401, 429, 500, 529])
@@ -190,7 +189,7 @@ def test_many_streams_at_once_are_all_counted(tmp_path: Path) -> None:
         for thread in threads:
             thread.start()
         for thread in threads:
-            thread.join(20)
+            thread.join(HANG)
         usage = gateway.usage(30)
         assert (usage["requests"], usage["total"], usage["estimated"]) == (30, 30 * 110, 0)
 
@@ -221,7 +220,7 @@ def test_nothing_is_behind_a_door_without_models_and_a_closed_door_ends_what_is_
             data = b'{"model": "m"}'
             sock.sendall(f"POST /openai/v1/responses HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {gateway.token}\r\n"
                          f"Content-Length: {len(data)}\r\n\r\n".encode() + data)
-            assert started.wait(10)
+            assert started.wait(HANG)
             gateway.service.close(gateway.door)
             assert sock.recv(100) == b"" and not gateway.door.exists()
 

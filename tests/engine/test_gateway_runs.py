@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import GIT_ENV, build, require
+from conftest import GIT_ENV, HANG, build, require
 from gateway_side import KEY
 from model_upstream import Handler, chat, served
 from test_build import completed, running
@@ -72,7 +72,7 @@ def run(bench: Bench, url: str, script: str, **values: Any) -> tuple[Result, Pat
     os.close(lock)
     os.close(keys)
     bench.runs.append(runner)
-    runner.wait(60)
+    runner.wait(HANG)
     result = Result.read(folder)
     assert result is not None and (folder / "runner.err").read_text() == ""
     assert KEY not in (folder / "job.json").read_text() + (folder / "result.json").read_text() + log_of(folder)

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from conftest import require, until
+from conftest import HANG, require, until
 from test_runner import Bench
 
 from engine.config import Config
@@ -51,7 +51,7 @@ def killed_early(bench: Bench, launcher: ProcessLauncher, number: int, delay: fl
     descriptor = launcher.pidfd(job.run)
     assert descriptor is not None
     until((folder / "started.json").exists)
-    end = time.monotonic() + 20
+    end = time.monotonic() + HANG
     while not (folder / "sandbox.lock").exists():
         assert time.monotonic() < end
     began = time.monotonic()
@@ -85,6 +85,6 @@ def test_a_process_that_is_just_starting_is_waited_for(tmp_path: Path) -> None:
                 pytest.skip("this kernel cannot hide a process's arguments: it lacks CONFIG_CHECKPOINT_RESTORE")
             assert members(run, tmp_path) == []
             sweep(run, tmp_path)
-            assert child.wait(1) == -signal.SIGKILL
+            assert child.wait(HANG) == -signal.SIGKILL
         finally:
             child.kill()

@@ -3,6 +3,7 @@ import json
 import threading
 
 import pytest
+from conftest import HANG
 from serving import CARD, session
 
 from engine.store.db import Database
@@ -167,7 +168,7 @@ def test_of_twenty_parallel_start_builds_one_is_200_and_nineteen_are_400(app, cl
     db, answers, barrier = app.extensions["swarm"].db, [], threading.Barrier(20)
 
     def start():
-        barrier.wait(20)
+        barrier.wait(HANG)
         answers.append(app.test_client().post(f"/api/hitl/{approved['id']}/start-build", json={"confirmed": True}))
         db.close()
 
@@ -175,7 +176,7 @@ def test_of_twenty_parallel_start_builds_one_is_200_and_nineteen_are_400(app, cl
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(30)
+        thread.join(HANG)
     assert sorted(answer.status_code for answer in answers) == [200] + [400] * 19
     for answer in answers:
         if answer.status_code == 400:

@@ -3,6 +3,7 @@ import json
 import socket
 
 import pytest
+from conftest import HANG
 from serving import application, ask, served
 
 from engine.config import Config
@@ -158,7 +159,7 @@ def test_a_chunked_body_is_read_and_broken_chunks_are_refused(app):
         chunked = {"Content-Type": "application/json", "Transfer-Encoding": "chunked"}
         status, _, body = ask(port, "POST", "/api/hitl", iter([b'{"project_', b'name": "T"}']), chunked, chunked=True)
         assert (status, body["project_name"]) == (201, "T")
-        with socket.create_connection(("127.0.0.1", port), timeout=10) as line:
+        with socket.create_connection(("127.0.0.1", port), timeout=HANG) as line:
             line.sendall(f"POST /api/hitl HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nContent-Type: application/json\r\n"
                          "Transfer-Encoding: chunked\r\nConnection: close\r\n\r\nnonsense\r\n".encode())
             line.shutdown(socket.SHUT_WR)

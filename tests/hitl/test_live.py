@@ -5,7 +5,7 @@ import threading
 import time
 
 import pytest
-from conftest import until
+from conftest import HANG, until
 from serving import served, session, websocket
 from simple_websocket import ConnectionClosed
 
@@ -13,8 +13,18 @@ from engine.store.journal import bounds
 from engine.tickets import claims
 
 
+def names():
+    return {thread.name for thread in threading.enumerate()}
+
+
+def follows():
+    """Waits until the server tells a client, which is the only one, what happens from now on."""
+    until(lambda: "broadcast" in names())
+
+
 @pytest.fixture
 def port(app):
+    until(lambda: "broadcast" not in names(), what="the clients of an earlier test are gone")
     with served(app) as port:
         yield port
 
@@ -32,12 +42,12 @@ def asked(raw, port, path="/ws", **headers):
 
 def handshake(port, path="/ws", **headers):
     """-> the status that the server answers with."""
-    with socket.create_connection(("127.0.0.1", port), 10) as raw:
+    with socket.create_connection(("127.0.0.1", port), HANG) as raw:
         asked(raw, port, path, **headers)
         return int(raw.recv(100).split()[1])
 
 
-def heard(client, count=1, seconds=10):
+def heard(client, count=1, seconds=HANG):
     """The next messages."""
     found = []
     end = time.monotonic() + seconds
@@ -50,6 +60,7 @@ def heard(client, count=1, seconds=10):
 
 
 def silent(client, seconds=0.4):
+    """For what must not happen there is nothing to wait for but time."""
     return client.receive(timeout=seconds) is None
 
 
@@ -62,8 +73,8 @@ def move(app, session_id, to):
 def test_a_change_is_told_as_it_happens(app, port):
     made = session(app.test_client())
     client = connected(port)
-    until(lambda: len(threading.enumerate()) > 3)
-    assert silent(client, 0.2)
+    follows()
+    assert silent(client)
     move(app, made["id"], "approved")
     [message] = heard(client)
     assert {name: message[name] for name in ("kind", "session", "ticket", "from", "to")} == {
@@ -98,12 +109,12 @@ def test_only_the_session_that_was_asked_for_is_told(app, port):
 def test_a_client_for_which_the_last_changes_were_not_meant_follows_like_any_other(app, port):
     one, other = session(app.test_client()), session(app.test_client())
     client = connected(port, f"?after=0&session={one['id']}")
-    until(lambda: "broadcast" in {thread.name for thread in threading.enumerate()}, what="it waits with the others, and does not look again and again")
+    follows()  # with the others: it does not look again and again
     move(app, other["id"], "approved")
     move(app, one["id"], "approved")
     until(lambda: heard(client)[0]["to"] == "approved", what="it is told of its own session")
     client.close()
-    until(lambda: "broadcast" not in {thread.name for thread in threading.enumerate()}, what="the last one gone, the thread goes")
+    until(lambda: "broadcast" not in names(), what="the last one gone, the thread goes")
 
 
 @pytest.mark.parametrize("place", ["pruned", "beyond"])
@@ -144,7 +155,7 @@ def test_a_growing_log_of_the_watched_session_is_announced(app, db, port):
     log = app.extensions["swarm"].config.data / "runs" / run["id"] / "log"
     log.parent.mkdir(parents=True)
     client = connected(port, f"?session={made['id']}")
-    assert silent(client, 0.2)
+    follows()
     log.write_bytes(b"12345")
     assert heard(client) == [{"kind": "log", "ticket": "TKT-001", "run": run["id"], "size": 5}]
     log.write_bytes(b"1234567")
@@ -155,7 +166,7 @@ def test_a_growing_log_of_the_watched_session_is_announced(app, db, port):
 def test_a_change_by_another_process_is_noticed(app, db, port):
     made = session(app.test_client())
     client = connected(port)
-    assert silent(client, 0.2)
+    follows()
     other = db.connect()  # as the sqlite3 shell would: no bell rings in this process
     other.execute("update hitl_sessions set state = 'approved' where id = ?", (made["id"],))
     other.close()
@@ -172,11 +183,10 @@ def test_a_client_that_does_not_read_blocks_nobody_and_is_dropped(app, db, port)
     deaf.connect(("127.0.0.1", port))
     asked(deaf, port, "/ws?after=0")
     until(lambda: threading.active_count() > before)
-    listening = connected(port)
-    assert silent(listening, 0.2)
+    listening = connected(port, f"?after={bounds(db)[1]}")
     with db.transaction():
         db.connection.executemany("insert into events (kind, tenant_id, session_id, to_state) values ('session', 'default', ?, 'x')", [(made["id"],)] * 60_000)
-    heard(listening, 60_000, 30)
+    heard(listening, 60_000)
     listening.close()
     until(lambda: threading.active_count() <= before, what="the deaf client's threads are gone")
     deaf.close()

@@ -40,6 +40,6 @@ def test_whatever_is_written_gives_elements_of_this_page_alone_and_closes_them(s
 
 @pytest.mark.parametrize("source", ["**a " * 25_000, "`" * 50_000, "*a " * 30_000, "> " * 50_000, "- a\n" * 20_000, "`a" * 50_000, "_" * 50_000])
 def test_a_long_text_takes_no_long_time(source):
-    began = time.monotonic()
+    began = time.process_time()
     html(source)
-    assert time.monotonic() - began < 5
+    assert time.process_time() - began < 5

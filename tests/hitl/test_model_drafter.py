@@ -5,6 +5,7 @@ import time
 from dataclasses import replace
 
 import pytest
+from conftest import HANG, until
 from model_server import drips, fails, floods, hangs, model_server, raw, says
 
 from engine.errors import BadRequest, WrongState
@@ -101,7 +102,7 @@ def test_a_server_that_takes_too_long_holds_nobody_up(server, asking, step):
     server.steps = [step(server)]
     began = time.monotonic()
     found = drafted(replace(asking, model_seconds=0.5))
-    assert time.monotonic() - began < 3 and found.by == "template" and "SWARM_MODEL_SECONDS" in found.fallback
+    assert time.monotonic() - began < HANG / 2 and found.by == "template" and "SWARM_MODEL_SECONDS" in found.fallback
 
 
 def test_a_huge_answer_is_not_read_to_its_end(server, asking):
@@ -142,14 +143,14 @@ def test_a_card_that_was_saved_while_the_model_thought_is_not_overwritten(server
 
 def test_nobody_waits_for_the_database_while_the_model_thinks(server, asking, db, session):
     server.steps = [hangs(server)]
-    thread = threading.Thread(target=lambda: (drafting.draft(db, replace(asking, model_seconds=2.0), TENANT, session), db.close()))
+    thread = threading.Thread(target=lambda: (drafting.draft(db, replace(asking, model_seconds=HANG), TENANT, session), db.close()))
     thread.start()
-    began = time.monotonic()
+    until(lambda: server.asked)
     with db.transaction():
         db.execute("update counters set value = value")
-    assert time.monotonic() - began < 1
+    assert thread.is_alive(), "it still thinks"
     server.done.set()
-    thread.join(10)
+    thread.join(HANG)
 
 
 def test_a_draft_of_another_version_is_refused_before_anybody_is_asked(server, asking, db, session):

@@ -3,7 +3,7 @@ import shutil
 import subprocess
 
 import pytest
-from conftest import git
+from conftest import HANG, git
 
 from engine.agents.runbook import shell_blocks
 from hitl.card import sample
@@ -13,7 +13,7 @@ PYTHON = {"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8", "HOME": "/nonexistent", "P
 
 
 def shell(folder, script):
-    done = subprocess.run(["sh", "-ec", script], cwd=folder, env=PYTHON, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(["sh", "-ec", script], cwd=folder, env=PYTHON, capture_output=True, text=True, timeout=HANG)
     assert done.returncode == 0, f"{script}\n{done.stdout}{done.stderr}"
     return done.stdout + done.stderr
 

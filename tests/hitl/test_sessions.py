@@ -3,6 +3,7 @@ import json
 import threading
 
 import pytest
+from conftest import HANG
 
 from engine.config import Config
 from engine.errors import BadRequest, InvalidCard, NotFound, WrongState
@@ -202,7 +203,7 @@ def test_of_parallel_approvals_one_counts(db, new):
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(20)
+        thread.join(HANG)
     assert sorted(results) == ["approved"] * 7 + ["done"] and db.value("select count(*) from events where to_state = 'approved'") == 1
 
 

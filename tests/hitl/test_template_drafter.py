@@ -178,6 +178,6 @@ def test_whatever_is_written_becomes_a_valid_card(text):
 @pytest.mark.parametrize("line", ["1. As a user, I want " + "so that " * 200, "- " + "(depends on " * 300, "**" * 5000, "# " + " #" * 5000,
                                   "1. " + "a, " * 5000 + "(check: `", "As a " + "x" * 30_000, " " * 100_000 + "x", "<!--" * 20_000])
 def test_no_line_takes_long(line):
-    began = time.monotonic()
+    began = time.process_time()
     drafted("\n".join([line] * 3))
-    assert time.monotonic() - began < 2
+    assert time.process_time() - began < 2

@@ -6,6 +6,7 @@ import sys
 import threading
 
 import pytest
+from conftest import HANG
 
 from engine.config import ROOT
 from engine.errors import InvalidCard, NotApproved, NotConfirmed, NotFound, WrongState
@@ -171,7 +172,7 @@ def in_parallel(db, jobs):
     results, barrier = [], threading.Barrier(len(jobs))
 
     def run(job):
-        barrier.wait(20)
+        barrier.wait(HANG)
         try:
             results.append(job())
         except Exception as error:
@@ -183,7 +184,7 @@ def in_parallel(db, jobs):
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(30)
+        thread.join(HANG)
     return results
 
 
@@ -210,7 +211,7 @@ def test_as_a_library_it_finds_the_database_of_the_environment(db, config, appro
     session_id = approved()
     script = (f"import json\nfrom hitl.ticket_generator import generate_tickets\n"
               f"print(json.dumps(generate_tickets({session_id!r}, json.loads({json.dumps(json.dumps(CARD))}), 'default')))")
-    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, timeout=30,
+    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, timeout=HANG,
                           env={**os.environ, "SWARM_DATA": str(config.data)})
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["count"] == 4 == db.value("select count(*) from tickets")

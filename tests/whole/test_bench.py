@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from conftest import HANG
 
 from bench.__main__ import FIGURES, line, run
 from bench.rows import Row, interleaved, percentile
@@ -52,11 +53,11 @@ def test_subjects_take_turns_and_the_median_counts() -> None:
 
 
 def test_the_command_prints_machine_and_table_and_writes_the_rows_as_json(tmp_path: Path) -> None:
-    done = subprocess.run([sys.executable, "-m", "bench", "--help"], cwd=ROOT, capture_output=True, text=True, timeout=60)
+    done = subprocess.run([sys.executable, "-m", "bench", "--help"], cwd=ROOT, capture_output=True, text=True, timeout=HANG)
     assert done.returncode == 0 and all(word in done.stdout for word in ("--quick", "--only", "--json"))
     target = tmp_path / "rows.json"
     done = subprocess.run([sys.executable, "-m", "bench", "--quick", "--only", "pages", "--folder", str(tmp_path), "--json", str(target)],
-                          cwd=ROOT, capture_output=True, text=True, timeout=120)
+                          cwd=ROOT, capture_output=True, text=True, timeout=HANG)
     assert done.returncode == 0, done.stderr
     found = json.loads(target.read_text())
     assert {"cores", "sqlite", "load before", "file system"} <= found["machine"].keys()

@@ -3,7 +3,7 @@ import signal
 from pathlib import Path
 
 import pytest
-from conftest import git, until
+from conftest import HANG, git, until
 from running import Server
 
 CARD = {"name": "Two", "features": [
@@ -23,7 +23,7 @@ def test_a_change_that_passed_on_the_merged_head_lands_once(tmp_path: Path, poin
     session = server.session(card)
     until(lambda: server.call("/api/tickets/TKT-002")[1]["status"] == "completed")
     go.touch()
-    assert server.process.wait(30) == -signal.SIGKILL, "the point is on the way"
+    assert server.process.wait(HANG) == -signal.SIGKILL, "the point is on the way"
     server.process.stdout.close()
     assert server.sqlite("select count(*) from runs where kind = 'recheck'") == [["1"]]
     server.settings = settings

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from conftest import until
+from conftest import HANG, until
 
 from engine.runtimes.qemu.ports import LONGEST_LINE, MOST_LINES, RESULT_BYTES, Ports
 
@@ -25,11 +25,11 @@ class Guest:
         self.ends["talk"].sendall("".join(line + "\n" for line in lines).encode())
 
     def hear(self) -> str:
-        self.ends["talk"].settimeout(10)
+        self.ends["talk"].settimeout(HANG)
         return self.ends["talk"].recv(1000).decode()
 
     def end(self) -> int:
-        code = self.child.wait(10)
+        code = self.child.wait(HANG)
         self.leave()
         return code
 
@@ -89,7 +89,7 @@ def test_a_guest_that_talks_too_much_loses_its_machine(guest: Guest, flood: byte
 
 def test_a_result_without_end_ends_the_machine_and_the_host_keeps_no_more_than_the_limit(guest: Guest) -> None:
     piece, sent = bytes(1 << 20), 0
-    guest.ends["out"].settimeout(20)
+    guest.ends["out"].settimeout(HANG)
     while guest.child.poll() is None and sent < 2 * RESULT_BYTES:
         guest.ends["out"].sendall(piece)
         sent += len(piece)
@@ -108,7 +108,7 @@ def test_of_a_talkative_kernel_only_the_last_words_are_kept(guest: Guest) -> Non
 def test_a_template_is_left_waiting(tmp_path: Path) -> None:
     made = Guest(tmp_path, answer=False)
     made.say("ready")
-    assert made.ports.wait("ready", 10) and made.ports.wait("awake", 0.1) is False
+    assert made.ports.wait("ready", HANG) and made.ports.wait("awake", 0.1) is False
     made.ends["talk"].setblocking(False)
     with pytest.raises(BlockingIOError):
         made.ends["talk"].recv(100)

@@ -41,7 +41,7 @@ def test_an_idea_becomes_a_card_tickets_and_a_merged_branch(page: Page, server: 
     page.get_by_role("button", name=re.compile("^Approve")).click()
     expect(page.locator("main")).to_contain_text("Count words")
     page.get_by_role("button", name=re.compile("start", re.I)).first.click()
-    expect(page.get_by_text("2 of 2 features done")).to_be_visible(timeout=60_000)
+    expect(page.get_by_text("2 of 2 features done")).to_be_visible()
     until(lambda: server.state(session) == "completed")
     page.get_by_role("link", name="Count words").first.click()
     expect(page.locator("main")).to_contain_text("docs/tickets/TKT-002.md")

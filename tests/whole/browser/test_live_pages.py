@@ -20,7 +20,7 @@ def test_the_sample_is_built_by_three_presses_and_followed_without_a_reload(page
     page.get_by_role("button", name=re.compile("start", re.I)).first.click()
     page.wait_for_url(lambda url: "/sessions/" in url)
     page.evaluate("window.sameDocument = true")
-    expect(page.locator(".stepper li").last).to_have_class(re.compile("is-done"), timeout=60_000)
+    expect(page.locator(".stepper li").last).to_have_class(re.compile("is-done"))
     assert page.evaluate("window.sameDocument") is True, "the page was followed, not loaded again"
 
 
@@ -29,7 +29,7 @@ def test_a_board_moves_while_it_is_looked_at_and_focus_stays(page: Page, server:
     page.goto(f"{server.url}/sessions/{session}")
     link = page.get_by_role("link", name=re.compile("Step 3")).first
     link.focus()
-    expect(page.get_by_text("3 of 3 features done")).to_be_visible(timeout=60_000)
+    expect(page.get_by_text("3 of 3 features done")).to_be_visible()
     assert page.evaluate("document.activeElement.textContent").strip().find("Step 3") >= 0
 
 
@@ -44,7 +44,7 @@ def test_after_a_restart_of_the_server_everything_catches_up(page: Page, tmp_pat
         server.stop()
         expect(badge).to_have_text("reconnecting")
         server.start()
-        expect(badge).to_have_text("live", timeout=30_000)
+        expect(badge).to_have_text("live")
         server.call("/api/hitl", {"project_name": "After the restart"})
         expect(page.get_by_text("After the restart").first).to_be_visible()
     finally:
@@ -59,12 +59,12 @@ def test_a_log_of_ten_thousand_lines_has_each_once_over_a_restart(page: Page, tm
         session = server.session({"name": "Log", "features": [{"title": "Talk", "description": script}]})
         until(lambda: server.sqlite("select 1 from runs where ticket_id = 'TKT-002' and state = 'running'"))
         page.goto(f"{server.url}/tickets/TKT-002")
-        expect(page.get_by_text("line-600", exact=True)).to_be_attached(timeout=30_000)
+        expect(page.get_by_text("line-600", exact=True)).to_be_attached()
         server.stop()
         expect(page.locator("#connection")).to_have_text("reconnecting")
         server.start()
         until(lambda: server.state(session) == "completed")
-        expect(page.get_by_text("line-9999", exact=True)).to_be_attached(timeout=30_000)
+        expect(page.get_by_text("line-9999", exact=True)).to_be_attached()
         lines = page.evaluate("[...document.querySelectorAll('main *')].filter(e => !e.children.length).map(e => e.textContent)")
         numbers = [int(line[5:]) for line in lines if re.fullmatch(r"line-\d+", line)]
         assert numbers == sorted(set(numbers)) and numbers[-1] == 9999
@@ -90,6 +90,6 @@ def test_a_board_of_five_hundred_tickets_answers_while_it_changes(page: Page, se
         with db.transaction():
             db.execute("update tickets set status = 'needs_input' where id = ?", (f"TKT-{number:03d}",))
     db.close()
-    expect(page.get_by_text(re.compile("40 need you")).first).to_be_visible(timeout=30_000)
+    expect(page.get_by_text(re.compile("40 need you")).first).to_be_visible()
     page.get_by_role("link", name=re.compile("Feature 7$")).first.focus()
     assert page.evaluate("window.longest") < 2000, "the tab stood still"

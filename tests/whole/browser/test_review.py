@@ -1,5 +1,6 @@
 """Reviewing in a browser: a line that was removed is commented on a narrow screen, and white space is hidden, with and without JavaScript."""
 import pytest
+from conftest import HANG
 from reviewing import SHOP, Review
 from serving import served
 
@@ -19,7 +20,7 @@ def site(app, client, db, config, tmp_path):
 @pytest.mark.parametrize("with_script", [True, False])
 def test_a_removed_line_is_commented_at_the_width_of_a_phone_and_white_space_is_hidden(chromium, client, site, with_script):
     context = chromium.new_context(viewport={"width": 390, "height": 844}, java_script_enabled=with_script)
-    context.set_default_timeout(15_000)
+    context.set_default_timeout(HANG * 1000)
     try:
         page = context.new_page()
         page.goto(site + PATH)
