@@ -23,7 +23,8 @@ from engine.runtimes import choose
 from engine.store.db import open_database
 from engine.store.journal import Changes
 from hitl.api import api
-from hitl.pages.pages import error_page, pages
+from hitl.pages import pages
+from hitl.pages.errors import error_page
 from hitl.web import guard, live
 from hitl.web.context import Swarm
 

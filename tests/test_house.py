@@ -47,7 +47,6 @@ COMMANDS = {"hitl.demo": "engine.loop"}  # programs of their own, and what they 
 
 # Today's breaches: this may only shrink.
 BREACHES = {
-    "hitl/pages has 20 modules",
 }
 
 

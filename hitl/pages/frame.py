@@ -1,22 +1,28 @@
-"""What every page shares: its frame, the application's parts, and an error as its notice shows it."""
+"""What the pages share: the frame of each, the session that it is about, and an error as its notice shows it."""
 from typing import Any
 
 from flask import g, render_template, request
 
 from engine import VERSION
-from engine.errors import SwarmError
+from engine.errors import BadRequest, InvalidCard, SwarmError
 from engine.store import journal
-from hitl.pages import facts
-from hitl.web.context import swarm
+from hitl.views.inbox import waiting_count
+from hitl.views.session import session_view
+from hitl.web import strict_json
+from hitl.web.context import swarm, tenant
+
+WAITING = ("draft", "clarifying", "review", "approved")  # a person must act on sessions in these states
+MOST_LISTED = 50  # sessions of one list
 
 
 def render(template: str, place: str, **values: Any) -> str:
     """With what every page shows. The journal's end is read first: a change after it is told by the socket."""
     return render_template(template, place=place, version=VERSION, theme=request.cookies.get("theme", "system"), seq=journal_end(),
-                           shortcuts=request.cookies.get("shortcuts", "on"), waiting=facts.waiting(), here=here(), **values)
+                           shortcuts=request.cookies.get("shortcuts", "on"), waiting=waiting(), here=here(), **values)
 
 
 def journal_end() -> int:
+    """The newest event that this page knows. A page asks for it before it reads anything else."""
     if "seq" not in g:
         g.seq = journal.bounds(swarm().db)[1]
     return int(g.seq)
@@ -26,9 +32,30 @@ def here() -> str:
     return request.full_path.rstrip("?") if request.method == "GET" else request.path
 
 
+def waiting() -> int:
+    """How many things inbox.needs lists, without reading what each of them is."""
+    return waiting_count(swarm().db, tenant(), WAITING, MOST_LISTED)
+
+
+def session(session_id: str) -> dict[str, Any]:
+    """views/session.py: session_view, once a request. Raises NotFound."""
+    known: dict[str, dict[str, Any]] = g.setdefault("sessions", {})
+    if session_id not in known:
+        known[session_id] = session_view(swarm().db, swarm().config, tenant(), session_id)
+    return known[session_id]
+
+
 def as_problem(error: SwarmError | None) -> dict[str, Any] | None:
     """For the macro `problem`."""
     if error is None:
         return None
     hint = {409: "Nothing was changed. The page shows how things stand now.", 422: "Nothing was saved. What you typed is kept below."}
     return {"error": error.sentence, "means": hint.get(error.status, "Nothing was changed.")}
+
+
+def parsed_card(text: str) -> Any:
+    """A card that was typed as JSON. Raises InvalidCard where it is none."""
+    try:
+        return strict_json.parse(text.encode("utf-8", "surrogatepass"))
+    except BadRequest as error:
+        raise InvalidCard(f"The spec card is not valid JSON. {error.sentence}", details=[{"path": "", "message": error.sentence}]) from None

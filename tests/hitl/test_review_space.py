@@ -4,7 +4,7 @@ from conftest import git
 from paging import seen
 from reviewing import SHOP
 
-from hitl.pages.review_screen import Looking
+from hitl.pages.review_parts import DiffQuery
 
 PATH, ROOT = "/tickets/TKT-002/changes", "/api/tickets/TKT-002"
 HIDE = PATH + "?space=hide"
@@ -43,8 +43,8 @@ def test_it_stays_in_every_link_and_form_of_the_page(client, tip):
     assert "Your comment on line 3" in seen(client, PATH + next(href for href in comment if href.endswith("R3")).partition("#")[0]).text
     assert {attrs["value"] for attrs in page.all("input") if attrs.get("name") == "look"} == {"space=hide"}
     assert [attrs["href"] for attrs in page.all("a") if attrs.get("href", "").startswith("?view=split")] == ["?view=split&space=hide"]
-    assert Looking.of(Looking.of({"space": "hide", "view": "split"}).query()) == Looking("split", space="hide")
-    assert Looking.of({"space": "yes"}).space == ""
+    assert DiffQuery.of(DiffQuery.of({"space": "hide", "view": "split"}).text()) == DiffQuery("split", space="hide")
+    assert DiffQuery.of({"space": "yes"}).space == ""
 
 
 def test_comments_and_marks_are_of_the_lines_as_they_are(client, tip, work):

@@ -1,23 +1,23 @@
-"""The forms of the conversation: say something, answer a question or skip it, have the card drafted."""
+"""The forms of the conversation: say something, answer a question or skip it, have the card drafted. The page that they are on is card_editor's."""
 import base64
 from typing import Any
 
 from flask import Blueprint, Response, request
 
 from engine.errors import SwarmError
+from hitl.card.rejected_form import RejectedForm, card_problems
 from hitl.drafting import draft as drafting
 from hitl.drafting import interview
-from hitl.pages import facts, session_screen
-from hitl.pages.card_facts import Typed
-from hitl.pages.page_card import base_of_form
+from hitl.pages import session
+from hitl.pages.session_frame import base_of_form
 from hitl.web.context import swarm, tenant
 from hitl.web.forms import attempt, typed_text
 
-interview_pages = Blueprint("interview_pages", __name__)
+routes = Blueprint("interview", __name__)
 TOLD = 600  # seconds for which the pages of that version tell how it was drafted
 
 
-@interview_pages.post("/sessions/<session_id>/messages")
+@routes.post("/sessions/<session_id>/messages")
 def say(session_id: str) -> Response:
     """text: the idea or a later thought. begin: the description is the idea."""
     text = None if "begin" in request.form else typed_text("text")
@@ -25,7 +25,7 @@ def say(session_id: str) -> Response:
                    lambda error: _with(session_id, error, "say"))
 
 
-@interview_pages.post("/sessions/<session_id>/questions/<int(max=1000):number>/answer")
+@routes.post("/sessions/<session_id>/questions/<int(max=1000):number>/answer")
 def answer(session_id: str, number: int) -> Response:
     """choice: the number of an option; skip: 'one' or 'all'; else text."""
     db, config = swarm().db, swarm().config
@@ -47,23 +47,23 @@ def answer(session_id: str, number: int) -> Response:
 
 def _with(session_id: str, error: SwarmError, what: str, place: str = "") -> str:
     """The page with what was typed and, beside it, why it was not taken."""
-    problems = [each["message"] for each in facts.card_problems(error)] or [error.sentence]
-    kept = Typed(what, place, {"text": typed_text("text")}, rest=problems)
+    problems = [problem["message"] for problem in card_problems(error)] or [error.sentence]
+    kept = RejectedForm(what, place, {"text": typed_text("text")}, rest=problems)
     late = error.status == 409  # then the page shows how it stands, and has no such form any more
-    return session_screen.session(session_id, error=error, kept=None if late and what == "answer" else kept)
+    return session.page(session_id, error=error, kept=None if late and what == "answer" else kept)
 
 
-@interview_pages.post("/sessions/<session_id>/draft")
+@routes.post("/sessions/<session_id>/draft")
 def draft(session_id: str) -> Response:
     """The outcome is told once, by a cookie that the next page reads: who drafted, and why it was not the one that was asked."""
-    made: list[dict[str, Any]] = []
+    outcomes: list[dict[str, Any]] = []
 
     def do() -> None:
-        made.append(drafting.draft(swarm().db, swarm().config, tenant(), session_id, request.form.get("drafter", "auto"), base_of_form()))
+        outcomes.append(drafting.draft(swarm().db, swarm().config, tenant(), session_id, request.form.get("drafter", "auto"), base_of_form()))
 
-    response = attempt(do, f"/sessions/{session_id}#card", lambda error: session_screen.session(session_id, error=error))
-    if made:
-        said = f"{made[0]['version']} {made[0]['drafter']} {made[0]['fallback'] or ''}"[:400]
-        response.set_cookie("drafted", base64.urlsafe_b64encode(said.encode()).decode(), max_age=TOLD, path=f"/sessions/{session_id}", samesite="Lax",
+    response = attempt(do, f"/sessions/{session_id}#card", lambda error: session.page(session_id, error=error))
+    for outcome in outcomes:
+        told = f"{outcome['version']} {outcome['drafter']} {outcome['fallback'] or ''}"[:400]
+        response.set_cookie("drafted", base64.urlsafe_b64encode(told.encode()).decode(), max_age=TOLD, path=f"/sessions/{session_id}", samesite="Lax",
                             httponly=True)
     return response

@@ -1,0 +1,163 @@
+"""The card of a session: the forms of its editor, the JSON of the same draft, import, its versions and what differs between them."""
+import json
+from typing import Any
+
+from flask import Blueprint, Response, make_response, render_template, request
+
+from engine.errors import BadRequest, SwarmError
+from hitl.card import diff_in_words
+from hitl.card import form as card_form
+from hitl.card.rejected_form import RejectedForm, card_problems, conflict_of, rejected
+from hitl.drafting import draft as drafting
+from hitl.drafting import edit
+from hitl.pages import frame, session
+from hitl.pages.frame import parsed_card, render
+from hitl.pages.session_frame import BEFORE, base_of_form, head, mark, stored_card
+from hitl.session import sessions
+from hitl.session import versions as card_versions
+from hitl.web.context import swarm, tenant
+from hitl.web.forms import attempt, go, typed_text
+
+routes = Blueprint("card", __name__)
+WRITTEN_BY = {
+    "api": "by a program", "page": "edited by you", "sample": "the sample", "interview": "from the conversation", "template": "drafted by the template",
+    "model": "drafted by the model", "import": "imported", "amendment": "amended", "restore": "an earlier version again"}
+
+
+@routes.post("/sessions/<session_id>/card")
+def edit_card(session_id: str) -> Response:
+    """One form of the editor. `more` asks for further rows and saves nothing."""
+    form = request.form
+    frame.session(session_id)
+    if "more" in form:
+        return make_response(session.page(session_id, kept=rejected(form, rows=4)))
+    try:
+        row = sessions.editable(sessions.get(swarm().db, tenant(), session_id))
+        base = base_of_form()
+        card = sessions.current_card(row)
+        if not isinstance(card, dict) or not isinstance(card.get("features"), list):
+            raise BadRequest("The stored card is not one that forms can edit: mend it as JSON.")
+        base.check(swarm().db, row, None)
+        edits = card_form.edits_of(form, card)
+        if edits:
+            edit.edit_card(swarm().db, swarm().config, tenant(), session_id, edits, base, "page")
+    except SwarmError as error:
+        if error.status >= 500:
+            raise
+        return make_response(session.page(session_id, error=error, kept=_kept(session_id, error)), error.status)
+    return go(f"/sessions/{session_id}{_anchor(form, edits)}")
+
+
+def _kept(session_id: str, error: SwarmError) -> RejectedForm:
+    """The form as it was typed. After a conflict its feature is looked for by the title that it had."""
+    form = request.form
+    place = int(form["place"]) if form.get("place", "").isdigit() else None
+    kept = rejected(form, error, {"split": (place or 0) + 1, "add": _count(session_id)}.get(form.get("what", ""), place))
+    if kept.conflict and kept.what in ("feature", "split", "move", "remove"):
+        card = stored_card(session_id).card
+        now = card_form.places(card, form.get("title_was", "")) if card is not None else []
+        kept.place = str(now[0]) if now else ""
+        kept.what = kept.what if now else "add" if kept.what == "feature" else ""
+    return kept
+
+
+def _count(session_id: str) -> int:
+    card = frame.session(session_id)["spec_card"]
+    return len(card["features"]) if isinstance(card, dict) and isinstance(card.get("features"), list) else 0
+
+
+def _anchor(form: Any, edits: list[dict[str, Any]]) -> str:
+    """Where the page shows what was changed."""
+    what, place = form.get("what", ""), form.get("place", "")
+    if what == "move" and edits:
+        return f"#feature-{edits[0]['to'] + 1}"
+    if what in ("feature", "move", "split") and place.isdigit():
+        return f"#feature-{int(place) + 1}"
+    return "#features" if what in ("add", "remove") else f"#row-{what}"
+
+
+@routes.get("/sessions/<session_id>/newer")
+def newer(session_id: str) -> str:
+    """?seen=: nothing, or a notice that the page which shows that is out of date."""
+    now = frame.session(session_id)
+    if request.args.get("seen") == mark(now):
+        return ""
+    return render_template("session/newer.html", base=f"/sessions/{session_id}", session=now)
+
+
+@routes.get("/sessions/<session_id>/json")
+def show_json(session_id: str) -> Response | str:
+    if frame.session(session_id)["state"] not in BEFORE:
+        return go(f"/sessions/{session_id}/spec")
+    return _json_page(session_id)
+
+
+@routes.post("/sessions/<session_id>/spec")
+def save_card(session_id: str) -> Response:
+    """The whole card, as JSON."""
+    text = typed_text("spec_card")
+    return attempt(lambda: sessions.put_card(swarm().db, swarm().config, tenant(), session_id, parsed_card(text), "page", base_of_form()),
+                   f"/sessions/{session_id}", lambda error: _json_page(session_id, error, text))
+
+
+@routes.post("/sessions/<session_id>/import")
+def import_card(session_id: str) -> Response:
+    """markdown: a PRD, spec.md or tasks.md, pasted or as a file; or a card's JSON."""
+    upload = request.files.get("file")
+    given = upload.read() if upload is not None and upload.filename else b""
+    text = given.decode("utf-8", "replace").replace("\r\n", "\n").strip() if given else typed_text("markdown")
+
+    def do() -> None:
+        card = parsed_card(text) if text.startswith("{") else drafting.import_markdown(frame.session(session_id)["project_name"], text)
+        sessions.put_card(swarm().db, swarm().config, tenant(), session_id, card, "import", base_of_form())
+
+    return attempt(do, f"/sessions/{session_id}", lambda error: _json_page(session_id, error, markdown=text))
+
+
+def _json_page(session_id: str, error: SwarmError | None = None, card_text: str | None = None, markdown: str = "") -> str:
+    """`card_text` and `markdown` are what was typed and not saved."""
+    values, card = head(session_id, "json", error), stored_card(session_id)
+    session = values["session"]
+    conflict = conflict_of(error) if error is not None and error.extra.get("code") == "card_changed" else None
+    stored = card.text or swarm().db.value("select spec_card from hitl_sessions where id = ?", (session_id,)) or _starter_card(session)
+    values |= {"live": False, "card_text": stored if card_text is None else card_text, "markdown": markdown, "conflict": conflict,
+               "problems": card_problems(error) or ([] if card_text is not None else card.problems), "warnings": session["warnings"],
+               "error": None if conflict else values["error"]}
+    return render("card/json.html", "session", **values)
+
+
+def _starter_card(session: dict[str, Any]) -> str:
+    """The first card of an idea: one feature, made from its name and description."""
+    feature = {"title": session["project_name"], "description": session["description"], "acceptance_criteria": []}
+    card = {"name": session["project_name"], "description": session["description"], "features": [feature]}
+    return json.dumps(card, indent=2, ensure_ascii=False)
+
+
+@routes.get("/sessions/<session_id>/versions")
+def versions(session_id: str) -> str:
+    """?from=&to=: what differs; by default the newest against the one before it."""
+    values = head(session_id, "versions")
+    listed = [{**version, "by": WRITTEN_BY.get(version["source"], version["source"])}
+              for version in card_versions.versions_view(swarm().db, tenant(), session_id)]
+    newest = listed[0]["version"] if listed else 0
+    later = request.args.get("to", newest, type=int)
+    earlier = request.args.get("from", max(later - 1, 0), type=int)
+    changes: list[diff_in_words.Shown] = []
+    more = 0
+    if listed:
+        changes, more = diff_in_words.shown(card_versions.diff_view(swarm().db, tenant(), session_id, earlier, later)["changes"])
+    editable = values["session"]["state"] == "review"
+    return render("card/versions.html", "session", **values, versions=listed, earlier=earlier, later=later, changes=changes, more=more, editable=editable)
+
+
+@routes.post("/sessions/<session_id>/restore")
+def restore(session_id: str) -> Response:
+    """An earlier version becomes a new one; so undo is undone in the same way."""
+    given = request.form.get("version", "")
+
+    def do() -> None:
+        version = int(given) if given.isascii() and given.isdigit() and len(given) < 10 else 0
+        card = card_versions.version_view(swarm().db, tenant(), session_id, version)["spec_card"]
+        sessions.put_card(swarm().db, swarm().config, tenant(), session_id, card, "restore", base_of_form())
+
+    return attempt(do, f"/sessions/{session_id}#card", lambda error: session.page(session_id, error=error))

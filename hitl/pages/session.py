@@ -1,0 +1,118 @@
+"""The page of a session, whatever its state: before its approval (see card_editor), with the tickets to create, then the board of its build."""
+from collections.abc import Callable
+from typing import Any
+
+from flask import Blueprint, Response, make_response, request
+
+from engine.errors import SwarmError
+from hitl.card.rejected_form import MOST_FEATURES, RejectedForm
+from hitl.pages import card_editor, frame, inbox
+from hitl.pages.frame import render
+from hitl.pages.session_frame import BEFORE, StoredCard, head, stored_card
+from hitl.pages.ticket_log import last_line
+from hitl.session import sessions
+from hitl.ticket_generator import start_build
+from hitl.views import evidence, graph
+from hitl.views import usage as used
+from hitl.views.preview import preview
+from hitl.web.context import swarm, tenant
+from hitl.web.forms import attempt, typed_text
+
+routes = Blueprint("session", __name__)
+
+
+@routes.get("/sessions/<session_id>")
+def session(session_id: str) -> str:
+    return page(session_id)
+
+
+@routes.get("/sessions/<session_id>/<any(graph, evidence, spec):view>")
+def view_of_session(session_id: str, view: str) -> Response | str:
+    """The graph and the evidence of a build, and the card of what is approved; before that there is the session's own page."""
+    session = frame.session(session_id)
+    if session["epic_id"] is None and (view != "spec" or session["state"] in BEFORE):
+        return make_response("", 302, {"Location": f"/sessions/{session_id}"})
+    return page(session_id, view)
+
+
+@routes.post("/sessions/<session_id>/<any(approve, reopen, start, pause, resume, cancel):what>")
+def move(session_id: str, what: str) -> Response:
+    db, config = swarm().db, swarm().config
+    does: dict[str, Callable[[], Any]] = {
+        "approve": lambda: sessions.approve(db, tenant(), session_id, typed_text("spec_sha256")),
+        "reopen": lambda: sessions.reopen(db, tenant(), session_id),
+        "start": lambda: start_build(db, config, tenant(), session_id, {"confirmed": request.form.get("confirmed") == "true",
+                                                                     "spec_sha256": typed_text("spec_sha256") or None}),
+        "pause": lambda: sessions.pause(db, tenant(), session_id),
+        "resume": lambda: sessions.resume(db, tenant(), session_id),
+        "cancel": lambda: sessions.cancel(db, tenant(), session_id),
+    }
+    return attempt(does[what], f"/sessions/{session_id}", lambda error: page(session_id, error=error))
+
+
+def page(session_id: str, view: str = "", error: SwarmError | None = None, kept: RejectedForm | None = None) -> str:
+    """view: '' is the session's own page; `kept` is a form that was not accepted. Raises NotFound."""
+    values = head(session_id, view, error)
+    if values["built"]:
+        return _build(session_id, values)
+    card, state = stored_card(session_id), values["session"]["state"]
+    values |= _readable(card, values["session"])
+    if state in BEFORE and view == "":
+        return card_editor.page(card, kept, error, values)
+    if state == "approved" and view == "":
+        plan = card.plan()
+        values["preview"], values["unchecked"] = preview(plan) if plan else ([], [])
+        return render("session/approved.html", "session", **values)
+    return render("session/spec.html", "session", **values)
+
+
+def _readable(stored: StoredCard, session: dict[str, Any]) -> dict[str, Any]:
+    """What a page shows of a card, or why there is none."""
+    plan = stored.plan()
+    return {"card": {**stored.card, **_with_words(plan)} if stored.card and plan else None, "card_reason": stored.reason, "problems": stored.problems, "warnings": session["warnings"]}
+
+
+def _with_words(plan: dict[str, Any]) -> dict[str, Any]:
+    """The features with their dependencies in words, as many as one page shows, and their small graph."""
+    features = plan["features"]
+    names = [f"{place} {feature['title']}" for place, feature in enumerate(features, 1)]
+    shown = [{**feature, "after": [names[index] for index in feature["depends_on"]]} for feature in features[:MOST_FEATURES]]
+    return {"features": shown, "count": len(features), "graph": graph.small_layout(features) if 1 < len(features) <= MOST_FEATURES else None}
+
+
+def _build(session_id: str, values: dict[str, Any]) -> str:
+    """A view of a build: board, graph, evidence or spec."""
+    view, session, columns = values["view"], values["session"], values["board"]["columns"]
+    cards = [card for column in columns for card in column["tickets"]]
+    if view == "board":
+        for card in cards:
+            card["last"] = last_line(card["run_id"]) if card["shown"] == "running" and card["run_id"] else ""
+        _prove(session_id, columns)
+        values["result"] = _result(session)
+        values["isolation"] = inbox.requests_of(session_id, "isolation", "budget", "delivery")
+        values["proposed"] = swarm().db.value("select 1 from amendments where session_id = ? and state = 'proposed'", (session_id,)) is not None
+    if view == "graph":
+        values["graph"] = graph.layout(sorted((card for card in cards if card["type"] != "epic"), key=lambda card: card["seq"]))
+    if view == "evidence":
+        values["evidence"] = evidence.evidence_view(swarm().db, tenant(), session_id, max(0, request.args.get("after", 0, int)))
+        values |= {"evidence_text": evidence.in_words(values["evidence"]["counts"]), "used_table": used.table(session["usage"])}
+    if view == "spec":
+        values |= _readable(stored_card(session_id), session)
+    return render(f"session/{view}.html", "session", **values)
+
+
+def _prove(session_id: str, columns: list[dict[str, Any]]) -> None:
+    """Cards of tickets that came to an end, for now or for good, say what proves them."""
+    at_rest = {card["id"]: card for column in columns for card in column["tickets"][:column["most"]]
+               if card["status"] in ("needs_input", "in_review", "completed", "failed")}
+    for ticket, words in evidence.of_cards(swarm().db, session_id, list(at_rest)).items():
+        at_rest[ticket]["facts"] += [words] if words else []
+
+
+def _result(session: dict[str, Any]) -> dict[str, Any] | None:
+    """How to get what was built, once something of it is merged."""
+    repository = session["repository"]
+    if repository is None or not repository["branch"] or not session["tickets"]["by_status"].get("completed"):
+        return None
+    return {"branch": repository["branch"], "clone": f"{repository['clone']} --branch {repository['branch']}",
+            "archive": f"/api/hitl/{session['id']}/archive.zip", "pr_url": session["pr_url"]}

@@ -1,0 +1,175 @@
+"""A ticket's page: one of its runs with its log, what it must prove, and the forms by which a person steers it."""
+from collections.abc import Callable
+from typing import Any
+
+from flask import Blueprint, Response, request
+
+from engine.errors import SwarmError
+from engine.jobs import RECORDED
+from engine.tickets import actions, evidence, usage
+from engine.tickets.states import HELD
+from hitl.amend import ticket_edit
+from hitl.card.form import criteria
+from hitl.pages import frame, inbox, ticket_log
+from hitl.pages.frame import as_problem, journal_end, render
+from hitl.views import gateway_requests
+from hitl.views import usage as used
+from hitl.views.deliveries import delivery_line
+from hitl.views.evidence import as_shown, brief
+from hitl.views.ticket import run_of, runs_view, ticket_view
+from hitl.web.context import swarm, tenant
+from hitl.web.filters import duration, number, parse, weblink
+from hitl.web.forms import attempt, typed_text
+
+routes = Blueprint("ticket", __name__)
+EDITABLE = ("pending", "blocked", "ready", "needs_input", "failed")
+
+
+@routes.get("/tickets/<ticket_id>")
+def ticket(ticket_id: str) -> str:
+    """?run=<id>: that run, else the newest. ?asked=<n>&only=refused: from where on, and which of its requests to the gateway."""
+    return page(ticket_id)
+
+
+@routes.post("/tickets/<ticket_id>/retry")
+def retry(ticket_id: str) -> Response:
+    return attempt(lambda: actions.retry(swarm().db, tenant(), ticket_id), f"/tickets/{ticket_id}", lambda error: page(ticket_id, error))
+
+
+@routes.post("/tickets/<ticket_id>/cancel")
+def cancel(ticket_id: str) -> Response:
+    without = request.form.get("go_on_without") == "true"
+    return attempt(lambda: actions.cancel(swarm().db, tenant(), ticket_id, go_on_without=without), f"/tickets/{ticket_id}",
+                   lambda error: page(ticket_id, error))
+
+
+@routes.post("/tickets/<ticket_id>/<any(message, stop, waive, edit):what>")
+def steer(ticket_id: str, what: str) -> Response:
+    """Tell it something, stop its run, waive a criterion, change what it asks for."""
+    db, criterion = swarm().db, typed_text("criterion_number")
+    does: dict[str, Callable[[], Any]] = {
+        "message": lambda: actions.tell(db, tenant(), ticket_id, typed_text("text")),
+        "stop": lambda: actions.stop(db, tenant(), ticket_id),
+        "waive": lambda: actions.waive(db, tenant(), ticket_id, int(criterion) if criterion.isdecimal() and len(criterion) < 6 else 0, typed_text("reason")),
+        "edit": lambda: ticket_edit.edit(db, swarm().config, tenant(), ticket_id, _edited()),
+    }
+    return attempt(does[what], f"/tickets/{ticket_id}", lambda error: page(ticket_id, error, typed_text("text"), _edited() if what == "edit" else None))
+
+
+def _edited() -> dict[str, Any]:
+    return {"title": typed_text("title"), "description": typed_text("description"), "acceptance_criteria": criteria(request.form, [])}
+
+
+def page(ticket_id: str, error: SwarmError | None = None, message: str = "", edited: dict[str, Any] | None = None) -> str:
+    """message, edited: what was typed and not accepted. Raises NotFound."""
+    journal_end()
+    ticket, runs = ticket_of(ticket_id), runs_of(ticket_id)
+    wanted = request.args.get("run")
+    run = run_of(swarm().db, tenant(), ticket_id, wanted) if wanted else (runs[0] if runs else None)
+    proofs = evidence.of_ticket(swarm().db, ticket_id)
+    return render("ticket/ticket.html", "session", **head(ticket, run), view="run", runs=runs, error=as_problem(error), request_open=request_of(ticket),
+                  log=ticket_log.piece(run) if run else None, evidence=[as_shown(proof) for proof in proofs], evidence_text=brief(proofs), waits=_waits(ticket),
+                  max_attempts=swarm().config.max_attempts, facts=_details(ticket, run), message=message, edited=edited,
+                  stoppable=ticket["type"] != "epic" and ticket["status"] in HELD, used=_used(ticket, run),
+                  late=sum(steer["late"] for steer in ticket["steers"]), asked=_asked_of_gateway(run) if run else None,
+                  editable=ticket["type"] != "epic" and ticket["status"] in EDITABLE)
+
+
+def ticket_of(ticket_id: str) -> dict[str, Any]:
+    """Raises NotFound."""
+    return ticket_view(swarm().db, tenant(), ticket_id)
+
+
+def runs_of(ticket_id: str) -> list[dict[str, Any]]:
+    """Newest first, each with `shown` (its outcome, or its state), `length` and `used` in words."""
+    return [{**run, "shown": str(run["outcome"] or run["state"]), "length": _length(run), "used": used.brief(run["usage"])}
+            for run in runs_view(swarm().db, tenant(), ticket_id)]
+
+
+def _length(run: dict[str, Any]) -> str:
+    began, ended = parse(run["started_at"] or ""), parse(run["ended_at"] or "")
+    return duration((ended - began).total_seconds()) if began and ended else ""
+
+
+def head(ticket: dict[str, Any], run: dict[str, Any] | None) -> dict[str, Any]:
+    """What the head of each of a ticket's pages shows."""
+    session = frame.session(ticket["session_id"])
+    closed = ticket["status"] in ("completed", "cancelled", "failed")
+    return {"ticket": ticket, "session": session, "session_id": ticket["session_id"], "run": run,
+            "retryable": ticket["status"] == "failed" and session["state"] != "cancelled",
+            "droppable": ticket["type"] != "epic" and not closed}
+
+
+def request_of(ticket: dict[str, Any]) -> dict[str, Any] | None:
+    """What waits for a person here. A request for isolation or budget serves the whole session, whichever ticket it came from."""
+    asked = next((asked for asked in reversed(ticket["requests"]) if asked["state"] == "open"), None)
+    if asked is None and ticket["status"] == "needs_input":
+        asked = next(iter(inbox.requests_of(ticket["session_id"], "isolation", "budget")), None)
+    return inbox.with_forms(asked) if asked else None
+
+
+def _waits(ticket: dict[str, Any]) -> str:
+    """What a ticket without a run waits for."""
+    if ticket["status"] in ("blocked", "pending"):
+        before = " and ".join(ticket["depends_on"][:4])
+        if not before:
+            return "It starts when the epic has prepared the branch."
+        return f"It starts when {before} {'are' if ' and ' in before else 'is'} merged."
+    if ticket["status"] == "ready":
+        return "It waits for a free slot of the engine."
+    return "Nothing was run for this ticket."
+
+
+def _details(ticket: dict[str, Any], run: dict[str, Any] | None) -> list[tuple[str, Any, str]]:
+    """The facts beside a ticket: [(name, value, kind)]."""
+    shown: list[tuple[str, Any, str]] = []
+    if run:
+        shown += [("Sandbox", " ".join([run["runtime"] or "–", *_vm(run["vm"])]), ""), ("Agent", run["agent"] or "–", "")]
+    elif ticket["agent"]:
+        shown.append(("Agent", ticket["agent"], ""))
+    if ticket["branch_name"]:
+        shown.append(("Branch", ticket["branch_name"], "mono"))
+    if ticket["merged_sha"]:
+        shown.append(("Merged as", ticket["merged_sha"][:12], "mono"))
+    delivered = delivery_line(swarm().db, ticket["id"])
+    if delivered:
+        shown.append(("Delivery", delivered, "mono"))
+    if ticket["pr_url"]:
+        shown.append(("Pull request", ticket["pr_url"], "link" if weblink(ticket["pr_url"], swarm().config.repository_url) else "mono"))
+    if ticket["parent_id"]:
+        shown.append(("Epic", [ticket["parent_id"]], "tickets"))
+    if ticket["depends_on"]:
+        shown.append(("After", ticket["depends_on"], "tickets"))
+    if ticket["dependents"]:
+        shown.append(("Holds up", ticket["dependents"], "tickets"))
+    if ticket["not_before"] and ticket["status"] == "ready":
+        shown.append(("Not before", ticket["not_before"], "time"))
+    return [*shown, ("Created", ticket["created_at"], "time"), ("Changed", ticket["updated_at"], "time")]
+
+
+def _vm(vm: dict[str, Any]) -> list[str]:
+    """Of a run in virtual machines, once it has ended: what they were."""
+    if not vm:
+        return []
+    how, up = "cloned" if vm.get("clone") else "booted", vm.get("boot_ms", 0) / 1000
+    return [f"({vm.get('accelerator')}, {vm.get('memory_mb')} MB, {how} {number(vm.get('boots', 1), 'time')}, up in {up:.1f} s)"]
+
+
+def _used(ticket: dict[str, Any], run: dict[str, Any] | None) -> dict[str, Any]:
+    """{columns: names, rows: [(name, texts)]} of this run and, where it is not its only one, of the ticket; live runs as far as they are."""
+    own, whole = (run["usage"], ticket["usage"]) if run else (None, ticket["usage"])
+    if run and own is None and run["ended_at"] is None:
+        own = usage.of_live(swarm().config.data, run)
+        whole = usage.plus({**whole, "money": whole["money"] or 0}, own)
+    if whole["runs"] < 2:
+        return {"columns": [f"Run {run['run_no']}" if run and own else "Ticket"], "rows": used.table(own or whole)}
+    return {"columns": [f"Run {run['run_no']}" if run else "", "All runs"], "rows": used.table(own, whole)}
+
+
+def _asked_of_gateway(run: dict[str, Any]) -> dict[str, Any]:
+    """A page of what the run asked: gateway_requests.asked_view, and `more`: whether there may be more than was recorded."""
+    after, only_refused = request.args.get("asked", 0, int), request.args.get("only") == "refused"
+    asked = gateway_requests.asked_view(swarm().db, swarm().config, tenant(), run["ticket_id"], run["id"], max(0, after),
+                                        gateway_requests.ROWS, only_refused)
+    more = asked["total"] > asked["recorded"] or (run["ended_at"] is None and asked["total"] >= RECORDED)
+    return {**asked, "after": after, "only": only_refused, "more": more}
