@@ -69,7 +69,8 @@ def page(session_id: str, view: str = "", error: SwarmError | None = None, kept:
 def _readable(stored: StoredCard, session: dict[str, Any]) -> dict[str, Any]:
     """What a page shows of a card, or why there is none."""
     plan = stored.plan()
-    return {"card": {**stored.card, **_with_words(plan)} if stored.card and plan else None, "card_reason": stored.reason, "problems": stored.problems, "warnings": session["warnings"]}
+    card = {**(stored.card or {}), **_with_words(plan)} if plan else None
+    return {"card": card, "card_reason": stored.reason, "problems": stored.problems, "warnings": session["warnings"]}
 
 
 def _with_words(plan: dict[str, Any]) -> dict[str, Any]:
