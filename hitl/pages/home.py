@@ -142,7 +142,8 @@ def _installation() -> list[dict[str, str]]:
         sandbox = {"state": "unchecked", "title": "Sandbox: not known yet", "text": "It is chosen when the engine starts in this process."}
     else:
         missed = [passed_over["why_not"] for passed_over in view["runtimes"] if passed_over["why_not"]]
-        sandbox = {"state": "passed" if runtime["isolates"] else "question", "title": f"Sandbox: {runtime['name']}", "text": " ".join([runtime["isolation"], *missed])}
+        sandbox = {"state": "passed" if runtime["isolates"] else "question", "title": f"Sandbox: {runtime['name']}",
+                   "text": " ".join([runtime["isolation"], *missed])}
     version = ".".join(map(str, git_version()[:2])) if why_no_git is None else "?"
     git = {"state": "failed" if why_no_git else "passed", "title": f"git {version}, SQLite {sqlite3.sqlite_version}",
            "text": why_no_git or "Both new enough."}
