@@ -52,12 +52,16 @@ MUTANTS = {
         "tests/engine/test_merge_queue.py::test_a_ticket_that_waits_to_be_merged_can_be_cancelled_and_the_rest_lands"),
     "a commit that is in the branch is merged again": Mutant(
         "engine/git/merge.py", "if repository.is_ancestor(tip, head):", "if head == tip:", REPEATED),
+    "the pause after a failure stays as it is": Mutant(
+        "engine/times.py", "first * 2.0 ** min(failures - 1, 30)", "first", "tests/engine/test_times.py"),
 }
 
 
 def copy_of_the_checkout(folder: Path) -> Path:
-    for name in ("engine", "hitl", "tests"):
-        shutil.copytree(ROOT / name, folder / name)
+    """Of what the judges need. What is compiled already comes along: a copy keeps the times by which Python knows it."""
+    for name in ("engine", "hitl", "tests/doubles", "tests/engine", "tests/model"):
+        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("static", "templates"))
+    shutil.copy(ROOT / "tests" / "conftest.py", folder / "tests")
     for name in ("app.py", "schema.sql", "setup.cfg"):
         shutil.copy(ROOT / name, folder / name)
     return folder
