@@ -1,4 +1,4 @@
-"""The walls of the house: what each room is for, whom it may ask, and what only one place may do. Read from the source, nothing is run."""
+"""The walls of the house: what each room is for, whom it may ask, and what only one place may do. Read from the source; two tables are loaded."""
 import ast
 import re
 from collections.abc import Iterator
@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from engine.agents import AGENTS
 from engine.config import ROOT
+from engine.runtimes import RUNTIMES
 
 WORDS = "errors config jobs files log crash times text setting_values"
 # name: (its sentence, the rooms below it). The words of the engine are below everything.
@@ -44,6 +46,25 @@ OF_ENGINE = "store tickets git"  # what hitl may ask of the engine, beside its w
 NAMES_OF_ENGINE = {"engine.loop.status", "engine.runtimes.described", "engine.agents.log"}
 WITHOUT_STORE = ("run", "runtimes", "agents", "gateway", "git", "host")  # they load neither sqlite3 nor flask: a run's own process is small
 COMMANDS = {"hitl.demo": "engine.loop"}  # programs of their own, and what they may ask beside their room
+
+# {runtime or agent: who may name it beside its package, and why}
+NAMED = {
+    "qemu": {"engine.image"}, "bubblewrap": {"engine.image"},  # the image is qemu's, and is built in a sandbox
+    "gemini": {"engine.gateway", "engine.config"},  # a kind of model API, too
+    "fake": {"engine.loop.fakes"},  # whose runs are the fake runtime's
+}
+# {module: {what it imports inside a function: why}}
+LATE = {
+    "engine.git.call": {"tempfile": "a run's own process needs none before its agent starts"},
+    "engine.git.repository": {"tempfile": "the same", "shutil": "the same", "engine.git.remote": "only a prepare run reaches out"},
+    "engine.run.runner": {"engine.gateway.serving": "most runs need no gateway", "engine.git.remote": "only a prepare run reaches out",
+                          "engine.run.recheck": "it needs more than all the others"},
+    "engine.runtimes.bubblewrap": {"tempfile": "a run's own process never probes"},
+    "engine.runtimes.process": {"ctypes": "it takes as long to load as everything else in a run's own process"},
+    "engine.runtimes.qemu": {"engine.runtimes.qemu.vms": "a run in another sandbox starts sooner without it", "engine.runtimes.qemu.image": "the same"},
+    "engine.runtimes.qemu.vms": {"engine.gateway.bridge": "most runs need no gateway"},
+    "hitl.drafting.drafters.model": {"openai": "an extra, with a sentence where it is missing"},
+}
 
 # Today's breaches: this may only shrink.
 BREACHES: set[str] = set()
@@ -172,4 +193,52 @@ def test_rooms_files_and_functions_are_small() -> None:
         for node in ast.walk(tree(name)):
             if isinstance(node, ast.FunctionDef) and (node.end_lineno or 0) - node.lineno >= 40:
                 wrong.add(f"{name}.{node.name} has {(node.end_lineno or 0) - node.lineno + 1} lines")
+    judge(wrong)
+
+
+def test_only_their_packages_know_runtimes_and_agents_by_name() -> None:
+    homes: dict[str, tuple[str, str]] = {}  # a string or an identifier: (the runtime or agent that it names, its package)
+    for name, kind in RUNTIMES.items():
+        homes |= dict.fromkeys((repr(name), kind.__name__), (name, "engine.runtimes"))
+    for name in AGENTS:
+        homes |= dict.fromkeys((repr(name), name.upper()), (name, "engine.agents"))
+    wrong = set()
+    for module in modules():
+        for word in words_of(module) & set(homes):
+            named, package = homes[word]
+            if not any(f"{module}.".startswith(f"{each}.") for each in {package} | NAMED.get(named, set())):
+                wrong.add(f"{module} names {named}")
+    judge(wrong)
+
+
+def words_of(module: str) -> set[str]:
+    """Identifiers, and strings as repr() has them."""
+    found = set()
+    for node in ast.walk(tree(module)):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str):
+            found.add(repr(node.value))
+        elif isinstance(node, ast.Name | ast.Attribute | ast.alias):
+            found.add(node.id if isinstance(node, ast.Name) else node.attr if isinstance(node, ast.Attribute) else node.name.rpartition(".")[2])
+    return found
+
+
+def test_what_is_imported_inside_a_function_is_listed_with_its_reason() -> None:
+    found: dict[str, set[str]] = {}
+    for module in modules():
+        for function in ast.walk(tree(module)):
+            if isinstance(function, ast.FunctionDef):
+                for node in ast.walk(function):
+                    if isinstance(node, ast.ImportFrom) and node.module:
+                        found.setdefault(module, set()).add(node.module)
+                    elif isinstance(node, ast.Import):
+                        found.setdefault(module, set()).update(alias.name for alias in node.names)
+    assert found == {module: set(reasons) for module, reasons in LATE.items()}
+
+
+def test_every_agent_runtime_and_package_is_documented() -> None:
+    agents, settings = ((ROOT / "docs" / f"{name}.md").read_text(encoding="utf-8") for name in ("agents", "configuration"))
+    wrong = {f"docs/agents.md has no row for {name}" for name in AGENTS if f"| `{name}` |" not in agents}
+    wrong |= {f"docs/configuration.md does not say what the runtime {name} is" for name in RUNTIMES if f"- **{name}**: " not in settings}
+    wrong |= {f"{name} is no room of PACKAGES, which the table of docs/architecture.md is held to" for name, path in modules().items()
+              if path.name == "__init__.py" and name.count(".") == 1 and name not in PACKAGES}
     judge(wrong)
