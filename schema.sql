@@ -141,6 +141,7 @@ create table tickets (
 create index tickets_ready on tickets (tenant_id, priority desc, seq) where status = 'ready';
 create index tickets_undone on tickets (status, parent_id) where status not in ('completed', 'cancelled');
 create index tickets_by_session on tickets (session_id, seq);
+create index tickets_with_criteria on tickets (session_id, seq) where acceptance_criteria <> '[]';
 
 create table ticket_dependencies (
   ticket_id  text not null references tickets (id),

@@ -57,10 +57,12 @@ def look(path: Path) -> Found:
 
 def _facts(path: Path) -> _Facts:
     with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=10)) as connection:
+        connection.execute("begin")  # another process may be migrating it: all of this is to be of one version
         version, application = (connection.execute(f"pragma {name}").fetchone()[0] for name in ("user_version", "application_id"))
         tables = {row[0] for row in connection.execute("select name from sqlite_schema where type = 'table' and name not like 'sqlite_%'")}
         older = version == 0 and is_older_form(connection, tables)
         lacks = _lacks(connection, version) if application == APPLICATION_ID and 0 < version <= VERSION else []
+        connection.execute("commit")
         sound = connection.execute("pragma quick_check(1)").fetchone()[0] if path.stat().st_size <= CHECKED_BYTES else "ok"
         return _Facts(application, version, tables, older, lacks, sound)
 
