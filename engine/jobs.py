@@ -8,12 +8,17 @@ Named tuples and a plain class, no dataclasses: a run's own process starts a thi
 """
 import json
 from collections.abc import Mapping
+from functools import lru_cache
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
+from engine.errors import Refused
 from engine.files import write_json
 
+# Of job.json and result.json, which say it; those of format 1 do not. It goes up when a name in them goes, or comes to mean something else;
+# _read() then knows what the formats before called it, because a run outlives the program that began it.
+FORMAT = 2
 NOTHING: Mapping[str, Any] = MappingProxyType({})
 OUT_BYTES, OUT_FILES = 512_000_000, 1000  # the most that a run may leave in its outputs, its bundle among them
 TIMES = "log.times"      # beside a run's log: when each of its steps began
@@ -138,11 +143,12 @@ class Job(NamedTuple):
     landed: tuple[Change, ...] = ()    # and what was before
 
     def write(self, folder: Path) -> None:
-        write_json(folder / "job.json", as_json(self))
+        write_json(folder / "job.json", {"format": FORMAT, **as_json(self)})
 
     @classmethod
     def read(cls, folder: Path) -> "Job":
-        values = json.loads((folder / "job.json").read_text(encoding="utf-8"))
+        """Of this format or an earlier one. Raises Refused for a later one."""
+        values = _read(folder / "job.json")
         source, access, vm = values.pop("source"), values.pop("access", None), values.pop("vm", None)
         waiting, landed = (tuple(Change(criteria=_criteria(change.pop("criteria")), **change) for change in values.pop(name, ()))
                            for name in ("waiting", "landed"))
@@ -150,6 +156,23 @@ class Job(NamedTuple):
                    criteria=_criteria(values.pop("criteria")), waiting=waiting, landed=landed,
                    source=Source(source["url"], source["base_branch"], tuple(source["protocols"])) if source else None,
                    access=Access(hosts=tuple(access.pop("hosts")), budget=Budget(**access.pop("budget")), **access) if access else None, **values)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """A job.json or result.json, with the names of this format."""
+    values: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    written = values.pop("format", 1)
+    if written > FORMAT:
+        raise Refused(f"{path} was written by a newer HITL Swarm (format {written}, this one knows {FORMAT}). It is left as it is: update the program.")
+    if "machine" in values:  # format 1
+        values["vm"] = values.pop("machine")
+    return values
+
+
+@lru_cache(maxsize=1000)
+def format_of(folder: Path) -> int:
+    """Of the job in a run's folder, which never changes. Raises OSError while there is none."""
+    return int(json.loads((folder / "job.json").read_text(encoding="utf-8")).get("format", 1))
 
 
 def _criteria(items: list[dict]) -> tuple[Criterion, ...]:
@@ -186,12 +209,13 @@ class Result:
             setattr(self, name, value)
 
     def write(self, folder: Path) -> None:
-        write_json(folder / "result.json", vars(self))
+        write_json(folder / "result.json", {"format": FORMAT, **vars(self)})
 
     @classmethod
     def read(cls, folder: Path) -> "Result | None":
+        """None: there is none yet. Raises Refused for one of a later format."""
         try:
-            return cls(**json.loads((folder / "result.json").read_text(encoding="utf-8")))
+            return cls(**_read(folder / "result.json"))
         except FileNotFoundError:
             return None
 

@@ -130,6 +130,9 @@ class FakeLauncher:
     def job(self, run_id: str) -> Job:
         return self.jobs[run_id]
 
+    def is_of_this_version(self, run_id: str) -> bool:
+        return True
+
     def result(self, run_id: str) -> Result | None:
         return self._ended.get(run_id)
 

@@ -12,7 +12,7 @@ from engine.crash import inherited, point
 from engine.errors import RunFailure
 from engine.host import processes
 from engine.job import access
-from engine.jobs import Job, Result
+from engine.jobs import FORMAT, Job, Result, format_of
 from engine.run import runner
 
 TEMPORARY = ("in", "out", "work", "checks")  # folders of a run that has not ended
@@ -40,6 +40,8 @@ class Launcher(Protocol):
         """Begins the run. Raises OSError where it cannot, for an id that was launched before too; RunFailure for a run that must not begin."""
     def look(self, run_id: str) -> Look: ...
     def job(self, run_id: str) -> Job: ...
+    def is_of_this_version(self, run_id: str) -> bool:
+        """False: a program with another form of jobs and results began it."""
     def result(self, run_id: str) -> Result | None:
         """Once look() says ENDED, until discard()."""
     def stop(self, run_id: str) -> None:
@@ -116,6 +118,9 @@ class ProcessLauncher:
 
     def job(self, run_id: str) -> Job:
         return Job.read(self.folder(run_id))
+
+    def is_of_this_version(self, run_id: str) -> bool:
+        return format_of(self.folder(run_id)) == FORMAT
 
     def result(self, run_id: str) -> Result | None:
         return Result.read(self.folder(run_id))

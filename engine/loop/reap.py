@@ -42,7 +42,8 @@ class Reaper:
         if look is Look.ALIVE:
             if run["state"] == "intended":
                 return self.adopt
-            return self.end_overdue if age > backstop(self.config.run_seconds) else None
+            overdue = age > backstop(self.config.run_seconds) and self.launcher.is_of_this_version(run["id"])
+            return self.end_overdue if overdue else None  # one of another version keeps limits of its own: it is left alone until it ends
         return {Look.ORPHAN: self.kill, Look.ENDED: self.finish, Look.LOST: self.end_lost, Look.VOID: self.end_void}[look]
 
     def adopt(self, run: LiveRun) -> None:

@@ -1,10 +1,13 @@
 """What the application knows of its engine: whether it runs here, what it says of itself, and what it can run with."""
+from collections.abc import Iterable
+from contextlib import suppress
 from typing import Any, Protocol
 
 from engine.agents import AGENTS, choose_agent, installation
 from engine.config import Config
 from engine.errors import Permanent
 from engine.host.processes import is_held
+from engine.jobs import FORMAT, format_of
 from engine.runtimes import BEST_FIRST, RUNTIMES, make
 
 
@@ -48,6 +51,15 @@ def shown(config: Config, slot: Slot) -> dict[str, Any]:
     return {"slots": config.slots, "last_tick_age": None, "errors": [], **status,
             "engine": where(config, slot), "elsewhere": {} if status else slot.elsewhere(),
             "runtimes": _runtimes(runtime), "agents": _agents(config, runtime.get("name", ""))}
+
+
+def of_another_version(config: Config, runs: Iterable[str]) -> int:
+    """How many of these live runs a program with another form of jobs began. They go on by themselves, and this one takes in their results."""
+    count = 0
+    for run in runs:
+        with suppress(OSError):  # it has no folder yet, so it is this program's
+            count += format_of(config.data / "runs" / run) != FORMAT
+    return count
 
 
 def agent_names() -> list[str]:

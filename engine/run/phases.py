@@ -42,6 +42,8 @@ def work(run: Run) -> None:
     session.give(run.folder, job, inputs)
     _copy_scripts(inputs, "work.sh", "bin/swarm-ask")
     _copy_relay(run, inputs)
+    if _to_check(job):
+        _give_check_scripts(run)  # now: while the agent works, the program may be updated
     run.timed("inputs", since)
     since, output = time.monotonic(), Output(run.log, PHASE + b"agent ")
     environment = {**_identity(agent), **(run.service.environment() if run.service else {})}
@@ -98,16 +100,14 @@ def message(job: Job, agent: Agent) -> str:
 def check_all(run: Run) -> None:
     """Runs the command of every criterion that has one, on a clean clone of the tip (of the base where nothing was changed). Fills
     run.result.checks and checks.json; raises AgentFailed for the first that did not pass, when all have run."""
-    todo, inputs = [criterion for criterion in run.job.criteria if criterion.check and not criterion.waived], run.folder / "checks" / "in"
+    todo = _to_check(run.job)
     if not todo:
         return
     since, reasons = time.monotonic(), []
-    inputs.mkdir(parents=True, exist_ok=True)
+    inputs = _give_check_scripts(run)
     if not (inputs / "in.bundle").exists():
         os.link(run.folder / "in" / "in.bundle", inputs / "in.bundle")
     _write_values(inputs / "job", integration=run.job.integration, tip=run.result.tip or run.result.base or "")
-    _copy_scripts(inputs, "check.sh")
-    _copy_relay(run, inputs)
     for number, criterion in enumerate(todo, 1):
         check, reason = _check(run, inputs, number, criterion)
         run.result.checks.append(check)
@@ -117,6 +117,20 @@ def check_all(run: Run) -> None:
         since = time.monotonic()
     if reasons:
         raise AgentFailed(reasons[0])
+
+
+def _to_check(job: Job) -> list[Criterion]:
+    return [criterion for criterion in job.criteria if criterion.check and not criterion.waived]
+
+
+def _give_check_scripts(run: Run) -> Path:
+    """What a check's sandbox needs of the program, once. -> the folder of its inputs"""
+    inputs = run.folder / "checks" / "in"
+    if not (inputs / "check.sh").exists():
+        inputs.mkdir(parents=True, exist_ok=True)
+        _copy_relay(run, inputs)
+        _copy_scripts(inputs, "check.sh")
+    return inputs
 
 
 def _check(run: Run, inputs: Path, number: int, criterion: Criterion) -> tuple[dict, str | None]:

@@ -41,16 +41,16 @@ def summary() -> dict[str, Any]:
     word = view["engine"] if view["engine"] != "here" else "paused" if view["paused"] else "held" if view.get("trouble") else "on"
     age, runtime, agent = view["last_tick_age"], in_use(view["runtimes"]), in_use(view["agents"])
     tick = "–" if age is None else f"{age:.1f} s ago"
-    busy = view["busy"]
+    busy, notice = view["busy"], [view["notice"]] if view["notice"] else []
     facts = [f"last tick {tick}"] if age is not None else []
-    facts.append(f"{busy} of {number(view['slots'], 'slot')} busy")
+    facts += [f"{busy} of {number(view['slots'], 'slot')} busy", *notice]
     if view.get("uptime") is not None:
         facts.append(f"up {duration(view['uptime'])}")
     words = {"on": "engine on", "held": "engine held up", "paused": "engine paused", "off": "engine off", "elsewhere": "engine in another process"}
     return {"state": word, "slots": view["slots"], "busy": busy, "free": max(0, view["slots"] - busy), "tick_text": tick,
             "runtime": runtime["name"] if runtime else "not known here", "agent": agent["name"] if agent else "none that can run",
             "attempts": swarm().config.max_attempts, "paused": view["paused"], "hint": _hint(word, view), "facts": facts,
-            "line": [words[word], *([runtime["name"]] if runtime else []), f"{busy} of {view['slots']} slots busy"]}
+            "line": [words[word], *([runtime["name"]] if runtime else []), f"{busy} of {view['slots']} slots busy", *notice]}
 
 
 def in_use(entries: list[dict[str, Any]]) -> dict[str, Any] | None:

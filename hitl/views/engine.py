@@ -3,7 +3,7 @@ from typing import Any
 
 from engine.config import Config
 from engine.errors import Unavailable
-from engine.loop.status import shown, where
+from engine.loop.status import of_another_version, shown, where
 from engine.runtimes.described import described
 from hitl.views.ticket import run_dict
 from hitl.web.context import Swarm
@@ -38,7 +38,12 @@ def engine_state(swarm: Swarm) -> dict[str, Any]:
     db = swarm.db
     pause = db.one("select paused, reason from engine_state")
     live = db.all("select r.*, t.title from runs r join tickets t on t.id = r.ticket_id where r.ended_at is null order by r.seq")
+    holding = [row["id"] for row in live if row["state"] not in ("queued", "merging")]
     return {
-        "busy": sum(row["state"] not in ("queued", "merging") for row in live), **shown(swarm.config, swarm.slot),
+        "busy": len(holding), "notice": _notice(of_another_version(swarm.config, holding)), **shown(swarm.config, swarm.slot),
         "paused": bool(pause and pause["paused"]), "reason": pause["reason"] if pause else None, "runs": [run_dict(row) for row in live],
     }
+
+
+def _notice(runs: int) -> str | None:
+    return f"{runs} {'run' if runs == 1 else 'runs'} of the version before {'is' if runs == 1 else 'are'} ending" if runs else None

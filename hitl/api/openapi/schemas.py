@@ -128,6 +128,7 @@ SCHEMAS: dict[str, Any] = {
         files=listed(shape(path=TEXT, old_path=maybe(TEXT), change=one_of("changed", "new", "deleted", "renamed", "copied"), added=INTEGER,
                            removed=INTEGER, rows=INTEGER, folded=maybe(one_of("generated", "binary", "large")), notes=listed(TEXT), viewed=BOOLEAN))),
     "Engine": open_shape(engine=one_of("here", "elsewhere", "off"), paused=BOOLEAN, reason=maybe(TEXT), slots=INTEGER, busy=INTEGER,
+                         notice={**maybe(TEXT), "description": "Live runs that another version of the program began"},
                          last_tick_age={"type": ["number", "null"]}, errors={"type": "array"}, runs=listed(ref("Run")),
                          runtimes=listed({"type": "object"}), agents=listed({"type": "object"}), settings=listed({"type": "object"})),
     "Health": open_shape(status={"const": "ok"}, engine=one_of("here", "elsewhere", "off"), last_tick_age={"type": ["number", "null"]}),
