@@ -2,7 +2,6 @@
 
     generate_tickets(session_id, spec_card, "default") -> {"epicId": "TKT-001", "ticketIds": ["TKT-001", "TKT-002"], "count": 2}
 """
-import sqlite3
 from typing import Any
 
 from flask import current_app, has_app_context
@@ -12,6 +11,7 @@ from engine.errors import NotApproved, NotConfirmed, WrongState
 from engine.store.db import Database, open_database
 from engine.tickets import session_states
 from engine.tickets.new_tickets import create, depend
+from engine.tickets.session_rows import SessionRow
 from engine.times import NOW
 from hitl.card import sample
 from hitl.card.spec_card import Checked, normalise, validate
@@ -66,14 +66,14 @@ def start_build(db: Database, config: Config, tenant: str, session_id: str, body
             "message": f"Build started: {made['epicId']} and {count - 1} {'feature' if count == 2 else 'features'}."}
 
 
-def _approved(db: Database, tenant: str, session_id: str) -> sqlite3.Row:
+def _approved(db: Database, tenant: str, session_id: str) -> SessionRow:
     row = sessions.get(db, tenant, session_id)
     if row["state"] != "approved":
         raise NotApproved(currentState=row["state"], since=row["updated_at"])
     return row
 
 
-def _build(db: Database, row: sqlite3.Row, checked: Checked, plan: dict[str, Any]) -> dict[str, Any]:
+def _build(db: Database, row: SessionRow, checked: Checked, plan: dict[str, Any]) -> dict[str, Any]:
     """Inside a transaction that has seen the session approved. plan: the normalised card."""
     _record_card(db, row, checked)
     session_states.move(db, row["id"], "approved", "building", paused=0, reason=None)
@@ -90,7 +90,7 @@ def _build(db: Database, row: sqlite3.Row, checked: Checked, plan: dict[str, Any
     return {"epicId": epic, "ticketIds": [epic, *features], "count": 1 + len(features)}
 
 
-def _record_card(db: Database, row: sqlite3.Row, checked: Checked) -> None:
+def _record_card(db: Database, row: SessionRow, checked: Checked) -> None:
     """What is built is a recorded version and the approved one, also where a person approved by editing the row."""
     if row["spec_sha256"] == row["approved_sha256"] == checked.sha256:
         return

@@ -1,7 +1,6 @@
 """What happens to a pull request comes back: merged, closed, a failed check, comments of people. Each fact is recorded and acted upon in
 one transaction, so once, over restarts too. What others wrote only ever gets into a prompt, never into a ticket's description, which an
 agent may execute."""
-from typing import Any
 
 from engine.agents import is_configured
 from engine.config import Config
@@ -12,6 +11,7 @@ from engine.store.db import Database
 from engine.tickets import deliveries, requests, settle
 from engine.tickets.delivery_answers import AGAIN, LEAVE, ONCE_MORE
 from engine.tickets.new_tickets import create
+from engine.tickets.rows import DeliveryRow, ForgeFactRow, TicketRow
 from engine.times import NOW
 
 MOST_ROUNDS = 3           # runs that a failing CI starts
@@ -19,7 +19,7 @@ MOST_REMARKS = 50         # of people, that one run is told of
 LONGEST = 30_000          # characters of all that one run is told
 
 
-def take_in(db: Database, config: Config, row: Any, state: State) -> bool:
+def take_in(db: Database, config: Config, row: DeliveryRow, state: State) -> bool:
     """row: a watched delivery. -> whether it is to be asked after again."""
     if state.state == "merged":
         _merged(db, row)
@@ -32,7 +32,7 @@ def take_in(db: Database, config: Config, row: Any, state: State) -> bool:
     return state.state == "open"
 
 
-def _merged(db: Database, row: Any) -> None:
+def _merged(db: Database, row: DeliveryRow) -> None:
     point("before-act")
     with db.transaction():
         said = f"The pull request #{row['number']} was merged."
@@ -44,7 +44,7 @@ def _merged(db: Database, row: Any) -> None:
     event("merged_there", ticket=row["ticket_id"], number=row["number"])
 
 
-def _closed(db: Database, row: Any) -> None:
+def _closed(db: Database, row: DeliveryRow) -> None:
     point("before-act")
     with db.transaction():
         if deliveries.move(db, row, "closed", waiting="person", reason=f"Its pull request #{row['number']} was closed without being merged."):
@@ -54,7 +54,7 @@ def _closed(db: Database, row: Any) -> None:
     point("after-act")
 
 
-def _failed(db: Database, config: Config, row: Any, state: State) -> None:
+def _failed(db: Database, config: Config, row: DeliveryRow, state: State) -> None:
     names = ", ".join(failed.name for failed in state.failed[:5])
     body = clean("\n\n".join(f"{failed.name} failed. The end of its log:\n{failed.log}" for failed in state.failed[:5]), LONGEST)
     point("before-act")
@@ -72,14 +72,14 @@ def _failed(db: Database, config: Config, row: Any, state: State) -> None:
     point("after-act")
 
 
-def _remarked(db: Database, config: Config, row: Any, state: State) -> None:
+def _remarked(db: Database, config: Config, row: DeliveryRow, state: State) -> None:
     """Collected: acted upon at the first look that finds nothing newer."""
     with db.transaction():
         new = [remark for remark in state.remarks if _fact(db, row, f"remark:{remark.id}", "remark", "\n".join(
             part for part in (f"{remark.author} wrote" + (f" on {remark.path}" if remark.path else "") + (f", line {remark.line}" if remark.line else "") + ":",
                               remark.text) if part))]
     waiting = [fact["seq"] for fact in db.all("select seq from forge_facts where delivery = ? and kind = 'remark' and acted_at is null order by seq limit ?",
-                                              (row["seq"], MOST_REMARKS))]
+                                              (row["seq"], MOST_REMARKS), ForgeFactRow)]
     if new or not waiting or state.pending:
         return
     point("before-act")
@@ -90,24 +90,24 @@ def _remarked(db: Database, config: Config, row: Any, state: State) -> None:
     point("after-act")
 
 
-def _as_it_was(db: Database, row: Any) -> bool:
+def _as_it_was(db: Database, row: DeliveryRow) -> bool:
     return db.value("select 1 from deliveries d where d.seq = ? and d.state = 'watched' and d.waiting is null and d.tip_sha = ? and exists"
                     " (select 1 from tickets e where e.session_id = d.session_id and e.type = 'epic' and e.status = 'completed')",
                     (row["seq"], row["tip_sha"])) is not None
 
 
-def _fact(db: Database, row: Any, fingerprint: str, kind: str, body: str = "") -> bool:
+def _fact(db: Database, row: DeliveryRow, fingerprint: str, kind: str, body: str = "") -> bool:
     """Records it. -> whether it is new."""
     return db.execute("insert into forge_facts (delivery, fingerprint, kind, body) values (?, ?, ?, ?) on conflict (delivery, fingerprint) do nothing",
                       (row["seq"], fingerprint, kind, body)).rowcount == 1
 
 
-def _ask(db: Database, row: Any, what: str) -> None:
+def _ask(db: Database, row: DeliveryRow, what: str) -> None:
     db.execute(f"update deliveries set waiting = 'person', reason = ?, updated_at = {NOW} where seq = ?", (what, row["seq"]))
     requests.open_delivery(db, _ticket(db, row), f"{what} Look at it there: {row['pr_url'] or row['branch']}", [ONCE_MORE, LEAVE])
 
 
-def _start(db: Database, config: Config, row: Any, facts: list[int], why: str) -> None:
+def _start(db: Database, config: Config, row: DeliveryRow, facts: list[int], why: str) -> None:
     """A new run that is told these facts: of the feature, where there is but one that it can be about, else of a further ticket."""
     ticket = _ticket(db, row)
     features = deliveries.features(db, ticket["id"])
@@ -125,14 +125,14 @@ def _start(db: Database, config: Config, row: Any, facts: list[int], why: str) -
     event("came_back", ticket=target, why=why)
 
 
-def _further_ticket(db: Database, epic: Any, number: int, why: str) -> str:
+def _further_ticket(db: Database, epic: TicketRow, number: int | None, why: str) -> str:
     """Its description holds our own words alone. -> its id"""
     description = (f"What was built for {epic['id']} is in the pull request #{number}, and something there does not hold yet. What came back is in your "
                    "prompt: find the cause and mend it in the code. Do not weaken or remove a check to make it pass.")
     return create(db, epic["tenant_id"], epic["session_id"], [
         {"type": "bug", "title": f"Mend what came back on pull request #{number}", "status": "blocked", "description": description,
-         "parent_id": epic["id"], "review": epic["review"], "reason": why}])[0]
+         "parent_id": epic["id"], "review": bool(epic["review"]), "reason": why}])[0]
 
 
-def _ticket(db: Database, row: Any) -> Any:
-    return db.one("select * from tickets where id = ?", (row["ticket_id"],))
+def _ticket(db: Database, row: DeliveryRow) -> TicketRow:
+    return db.the("select * from tickets where id = ?", (row["ticket_id"],), TicketRow)

@@ -1,12 +1,12 @@
 """What a pull request says: the card, each feature with what proves it, where to look, trailers. All of it for people, on a foreign page."""
 import re
-from typing import Any
 
 from engine.config import Config
 from engine.delivery.leaks import redacted
 from engine.store.db import Database
 from engine.text import one_line
 from engine.tickets import evidence
+from engine.tickets.rows import RunRow, TicketRow
 
 LONGEST = 60_000        # characters; forges take 65,536
 LONGEST_PART = 4000     # of one description
@@ -21,18 +21,18 @@ def known_secrets(config: Config) -> dict[str, str]:
     return {f"SWARM_{name.upper()}": str(value) for name, value in values.items() if value}
 
 
-def title(config: Config, ticket: Any) -> str:
+def title(config: Config, ticket: TicketRow) -> str:
     return redacted(f"{ticket['id']}: {_line(ticket['title'])}"[:200], known_secrets(config))
 
 
-def body(db: Database, config: Config, ticket: Any) -> str:
+def body(db: Database, config: Config, ticket: TicketRow) -> str:
     """Markdown. ticket: the row of an epic, or of a feature with a pull request of its own."""
     link = f"{config.public_url.rstrip('/')}/tickets/{ticket['id']}" if config.public_url else ""
     parts = [_text(ticket["description"])] if ticket["description"].strip() else []
     if ticket["type"] == "epic":
         checks = _evidence(db, ticket)
         parts += ["## Checks on the whole", checks] if checks else []
-        rows = db.all("select * from tickets where parent_id = ? and status = 'completed' order by seq limit ?", (ticket["id"], MOST_FEATURES + 1))
+        rows = db.all("select * from tickets where parent_id = ? and status = 'completed' order by seq limit ?", (ticket["id"], MOST_FEATURES + 1), TicketRow)
         for feature in rows[:MOST_FEATURES]:
             parts += [f"### {feature['id']} {_line(feature['title'])}", _evidence(db, feature) or "No criteria were named."]
         parts += ["There are more tickets than are listed here."] if len(rows) > MOST_FEATURES else []
@@ -44,7 +44,7 @@ def body(db: Database, config: Config, ticket: Any) -> str:
     return f"{text}\n\n---\n{_trailers(db, ticket)}"
 
 
-def _evidence(db: Database, ticket: Any) -> str:
+def _evidence(db: Database, ticket: TicketRow) -> str:
     """Each criterion, with what proves it."""
     return "\n".join(f"- {'[x]' if proof.state == 'passed' else '[ ]'} {_line(proof.text)[:1000]} ({_how(proof)})"
                      for proof in evidence.of_ticket(db, ticket["id"]))
@@ -59,9 +59,9 @@ def _how(proof: evidence.Proof) -> str:
     return f"{command} was not run" if proof.state == "waiting" else f"{command} {proof.state} in {proof.seconds or 0:.1f} s"
 
 
-def _trailers(db: Database, ticket: Any) -> str:
-    agents = [row[0] for row in db.all("select distinct r.agent from runs r join tickets t on t.id = r.ticket_id where r.outcome = 'merged'"
-                                       " and r.agent is not null and ? in (t.id, t.parent_id) order by 1", (ticket["id"],))]
+def _trailers(db: Database, ticket: TicketRow) -> str:
+    agents = [run["agent"] or "" for run in db.all("select distinct r.agent from runs r join tickets t on t.id = r.ticket_id where r.outcome = 'merged'"
+                                       " and r.agent is not null and ? in (t.id, t.parent_id) order by 1", (ticket["id"],), RunRow)]
     return f"Ticket: {ticket['id']}\nSession: {ticket['session_id']}\nAssisted-by: HITL Swarm" + (f" ({', '.join(agents)})" if agents else "")
 
 

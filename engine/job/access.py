@@ -1,7 +1,6 @@
 """What a run may reach: from settings and rows to a job's Access, and the keys on their way to the runner."""
 import json
 import os
-from typing import Any
 
 from engine.agents import Agent
 from engine.config import Config
@@ -10,6 +9,7 @@ from engine.gateway.shapes import SHAPES
 from engine.jobs import Access, Budget, Job
 from engine.store.db import Database
 from engine.tickets.approved_card import approved_card, limits_of
+from engine.tickets.session_rows import SessionRow
 from engine.tickets.usage import spent
 
 
@@ -18,7 +18,7 @@ def configured(config: Config) -> dict[str, str]:
     return {name: str(getattr(config, f"{name}_url") or shape.default_url) for name, shape in SHAPES.items() if config.reaches(name)}
 
 
-def access_for(db: Database, config: Config, session: Any, kind: str, agent: Agent) -> Access | None:
+def access_for(db: Database, config: Config, session: SessionRow, kind: str, agent: Agent) -> Access | None:
     """session: its row. None for a run that needs no gateway: its agent uses no model, and no hosts are allowed."""
     models = {name: url for name, url in configured(config).items() if name in agent.models} if kind == "feature" else {}
     needed = kind == "feature" and bool(agent.models)
@@ -28,7 +28,7 @@ def access_for(db: Database, config: Config, session: Any, kind: str, agent: Age
                   str(config.gateway_ca or ""))
 
 
-def budget(db: Database, config: Config, session: Any) -> Budget:
+def budget(db: Database, config: Config, session: SessionRow) -> Budget:
     """The limits, once more for each time that a person has raised the session's budget."""
     times = 1 + session["budget_raises"]
     tokens, money = spent(db, session["id"])

@@ -1,7 +1,6 @@
 """From rows to a job: everything that a run is told, fixed before it starts."""
 import json
 from math import inf
-from typing import Any
 
 from engine.agents import Agent, installation
 from engine.config import Config
@@ -16,11 +15,14 @@ from engine.jobs import AgentSetup, Job, Limits, Source, criteria_of
 from engine.runtimes.base import Runtime
 from engine.store.db import Database
 from engine.tickets.approved_card import approved_card, repository_of
+from engine.tickets.rows import RunRow, TicketRow
+from engine.tickets.session_rows import SessionRow
 
 
-def job_for(db: Database, config: Config, run: Any, ticket: Any, session: Any, runtime: Runtime, agent: Agent, workflow: Workflow | None = None) -> Job:
+def job_for(db: Database, config: Config, run: RunRow, ticket: TicketRow, session: SessionRow, runtime: Runtime, agent: Agent,
+            workflow: Workflow | None = None) -> Job:
     """run, ticket, session: their rows. Raises Permanent when the card's repository is not one that this installation allows."""
-    epic = db.one("select session_id, id, title, branch_name from tickets where id = ?", (ticket["parent_id"],)) or ticket
+    epic = db.one("select session_id, id, title, branch_name from tickets where id = ?", (ticket["parent_id"],), TicketRow) or ticket
     return Job(
         run=run["id"], kind=run["kind"], ticket=ticket["id"], session=ticket["session_id"], title=ticket["title"],
         description=ticket["description"], project=session["project_name"], repository=str(repository_path(config, ticket["session_id"])),
@@ -34,14 +36,14 @@ def job_for(db: Database, config: Config, run: Any, ticket: Any, session: Any, r
 GOES_ON = ("needs_input", "over_budget", "transient")  # outcomes of runs that were cut off in the middle of what they were doing
 
 
-def means(db: Database, config: Config, run: Any, ticket: Any, runtime: Runtime, agent: Agent, hooks: Workflow) -> AgentSetup:
+def means(db: Database, config: Config, run: RunRow, ticket: TicketRow, runtime: Runtime, agent: Agent, hooks: Workflow) -> AgentSetup:
     """The agent's session of the run before goes on where that run was cut off, by the same agent in the same kind of sandbox."""
     if run["kind"] != "feature":
         return AgentSetup()
     own_files = runtime.own_files(config)
     here = installation(config, own_files)
     before = db.one("select id, outcome, agent, runtime, said from runs where ticket_id = ? and ended_at is not null and outcome <> 'void'"
-                    " order by seq desc limit 1", (ticket["id"],)) if agent.keeps and runtime.isolates else None
+                    " order by seq desc limit 1", (ticket["id"],), RunRow) if agent.keeps and runtime.isolates else None
     session = json.loads(before["said"] or "{}").get("session", "") if before and before["outcome"] in GOES_ON and \
         (before["agent"], before["runtime"]) == (agent.name, runtime.name) else ""
     return AgentSetup(tools=str(here.folder) if here.folder and here.folder.is_dir() and own_files is None else "",
@@ -50,7 +52,7 @@ def means(db: Database, config: Config, run: Any, ticket: Any, runtime: Runtime,
                       hooks=hooks.hooks, hook_seconds=hooks.timeout)
 
 
-def workflow_for(db: Database, config: Config, run: Any, ticket: Any) -> Workflow | None:
+def workflow_for(db: Database, config: Config, run: RunRow, ticket: TicketRow) -> Workflow | None:
     """The WORKFLOW.md of the commit that a feature's build stands on. Raises Permanent for one that cannot be used."""
     if run["kind"] != "feature":
         return None
@@ -58,7 +60,7 @@ def workflow_for(db: Database, config: Config, run: Any, ticket: Any) -> Workflo
     return workflow_at(path, base) if base and path.is_dir() else None
 
 
-def hooks_of(config: Config, session: Any, runtime: Runtime, workflow: Workflow | None) -> Workflow:
+def hooks_of(config: Config, session: SessionRow, runtime: Runtime, workflow: Workflow | None) -> Workflow:
     """Hooks are commands of a repository: without isolation they are left out, unless a person said that none is needed."""
     trusted = runtime.isolates or config.runtime == runtime.name or session["isolation"] == "waived"
     return workflow if workflow and trusted else Workflow()
@@ -70,7 +72,7 @@ def limits(config: Config, workflow: Workflow | None = None) -> Limits:
     return Limits(run, stall, check, config.log_mb, config.work_mb, config.memory_mb, config.processes)
 
 
-def _source(db: Database, config: Config, session: Any) -> Source:
+def _source(db: Database, config: Config, session: SessionRow) -> Source:
     """The card's repository, or the session's, or none: a fresh one."""
     repository = repository_of(db, session["id"])
     if not repository:
@@ -82,9 +84,9 @@ def _source(db: Database, config: Config, session: Any) -> Source:
     return Source(url, approved_card(db, session["id"]).get("base_branch"), protocols)
 
 
-def needs_isolation(run: Any, ticket: Any, agent: Agent) -> bool:
-    """Does this run execute anything that the product itself did not supply?"""
-    if ticket["supplied"] or run["kind"] == "prepare":
+def needs_isolation(kind: str, ticket: TicketRow, agent: Agent) -> bool:
+    """kind: of the run. Does it execute anything that the product itself did not supply?"""
+    if ticket["supplied"] or kind == "prepare":
         return False
     checks = any(criterion.check and not criterion.waived for criterion in criteria_of(ticket["acceptance_criteria"]))
-    return checks or (run["kind"] == "feature" and agent.has_work(ticket["description"]))
+    return checks or (kind == "feature" and agent.has_work(ticket["description"]))

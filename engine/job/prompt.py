@@ -8,6 +8,7 @@ from engine.store.db import Database
 from engine.text import one_line
 from engine.tickets import review_comments
 from engine.tickets.approved_card import approved_card
+from engine.tickets.rows import DependencyRow, ForgeFactRow, RequestRow, RunRow, SteerRow, TicketRow
 
 RULES = """\
 You work in a fresh clone of the repository, on a branch of your own, in a sandbox without a network.
@@ -21,7 +22,7 @@ STUCK = "wrote nothing for"  # engine/run/output.py says so of a run that stalle
 SUMMARY = 1000  # characters of what an agent said of its work
 
 
-def prompt(db: Database, ticket: Any, workflow: Workflow | None = None) -> str:
+def prompt(db: Database, ticket: TicketRow, workflow: Workflow | None = None) -> str:
     """Markdown for the agent. ticket: its row. workflow: the repository's; its template takes the place of the ticket's own part.
     Raises Permanent for a template with a name that is not known."""
     parts = [f"# {ticket['id']}: {one_line(ticket['title'])}", RULES]
@@ -40,9 +41,9 @@ def prompt(db: Database, ticket: Any, workflow: Workflow | None = None) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def _variables(db: Database, ticket: Any, criteria: list[str]) -> dict[str, Any]:
+def _variables(db: Database, ticket: TicketRow, criteria: list[str]) -> dict[str, Any]:
     """What the template of a WORKFLOW.md may use. attempt: empty at the first."""
-    before = [row[0] for row in db.all("select depends_on from ticket_dependencies where ticket_id = ? order by 1", (ticket["id"],))]
+    before = [row["depends_on"] for row in db.all("select depends_on from ticket_dependencies where ticket_id = ? order by 1", (ticket["id"],), DependencyRow)]
     requirements = [one_line(item) for item in approved_card(db, ticket["session_id"]).get("technical_requirements") or []]
     issue = {"id": ticket["id"], "identifier": ticket["id"], "title": one_line(ticket["title"]),
              "description": _data(ticket["description"] or "(no description)"),
@@ -64,20 +65,26 @@ def _requirements(db: Database, session_id: str) -> list[str]:
     return ["## Holds for the whole project", _data("\n".join(f"- {one_line(item)}" for item in items))] if items else []
 
 
+class _Dependency(TicketRow):
+    said: str | None  # of its newest run
+
+
 def _dependencies(db: Database, ticket_id: str) -> list[str]:
     rows = db.all("select t.id, t.title, t.branch_name, (select r.said from runs r where r.ticket_id = t.id and r.said is not null order by r.seq desc"
-                  " limit 1) as said from ticket_dependencies d join tickets t on t.id = d.depends_on where d.ticket_id = ? order by t.seq", (ticket_id,))
+                  " limit 1) as said from ticket_dependencies d join tickets t on t.id = d.depends_on where d.ticket_id = ? order by t.seq",
+                  (ticket_id,), _Dependency)
     return ["## Merged before this, and in your clone", _data("\n".join(_delivered(row) for row in rows))] if rows else []
 
 
-def _delivered(row: Any) -> str:
+def _delivered(row: _Dependency) -> str:
     """A dependency: its branch, and what its agent said at the end."""
     said = one_line(json.loads(row["said"] or "{}").get("message", ""))[:SUMMARY]
     return f"- {row['id']} {one_line(row['title'])}" + (f" (branch {row['branch_name']})" if row["branch_name"] else "") + (f": {said}" if said else "")
 
 
 def _answers(db: Database, ticket_id: str) -> list[str]:
-    rows = db.all("select body, answer from requests where ticket_id = ? and kind in ('question', 'review') and state = 'answered' order by seq", (ticket_id,))
+    rows = db.all("select body, answer from requests where ticket_id = ? and kind in ('question', 'review') and state = 'answered' order by seq",
+                  (ticket_id,), RequestRow)
     said = ["## Answered by a person", _data("\n\n".join(f"Q: {row['body']}\nA: {row['answer']}" for row in rows))] if rows else []
     comments = review_comments.told(db, ticket_id)
     return [*said, "## A person's comments on lines of your change, oldest first. See to each", *map(_data, comments)] if comments else said
@@ -85,26 +92,26 @@ def _answers(db: Database, ticket_id: str) -> list[str]:
 
 def _messages(db: Database, ticket_id: str) -> list[str]:
     """What a person said while it waited or ran."""
-    rows = db.all("select body from ticket_steers where ticket_id = ? and kind = 'message' order by seq", (ticket_id,))
+    rows = db.all("select body from ticket_steers where ticket_id = ? and kind = 'message' order by seq", (ticket_id,), SteerRow)
     return ["## A person says", *(_data(row["body"]) for row in rows)] if rows else []
 
 
 def _came_back(db: Database, ticket_id: str) -> list[str]:
     """What a forge said of the last pull request: the log of a check that failed there, comments of people."""
     rows = db.all("select body from forge_facts where ticket_id = :id and acted_at = (select max(acted_at) from forge_facts where ticket_id = :id)"
-                  " order by seq", {"id": ticket_id})
+                  " order by seq", {"id": ticket_id}, ForgeFactRow)
     if not rows:
         return []
     return ["## What came back from the pull request. See what is meant, and mend it", *(_data(row["body"]) for row in rows)]
 
 
-def _last_attempt(db: Database, ticket: Any) -> list[str]:
+def _last_attempt(db: Database, ticket: TicketRow) -> list[str]:
     """Why the run before this one did not end in a merge, so that it is not done the same way again."""
     row = db.one("select outcome, reason, detail, checks from runs where ticket_id = ? and ended_at is not null and outcome in"
-                 " ('failed', 'conflict', 'transient', 'lost') order by seq desc limit 1", (ticket["id"],))
+                 " ('failed', 'conflict', 'transient', 'lost') order by seq desc limit 1", (ticket["id"],), RunRow)
     if row is None:
         return []
-    parts = ["## The attempt before this one failed. Find the cause and take another way", _data(row["reason"] or row["outcome"])]
+    parts = ["## The attempt before this one failed. Find the cause and take another way", _data(row["reason"] or str(row["outcome"]))]
     if STUCK in (row["reason"] or ""):
         parts.append("It was stopped because it had stopped getting anywhere. Try another way: smaller steps, and nothing that waits for ever "
                      "(a server in the foreground, an editor, a prompt for input).")

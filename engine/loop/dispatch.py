@@ -27,7 +27,7 @@ def dispatch(db: Database, config: Config, launcher: Launcher, choice: Choice, r
     try:
         workflow = workflow_for(db, config, run, ticket)
         agent = choose_agent(config, ticket["agent"] or (workflow.agent if workflow else None), own_files=choice.runtime.own_files(config))
-        if choice.fallback and session["isolation"] != "waived" and needs_isolation(run, ticket, agent):
+        if choice.fallback and session["isolation"] != "waived" and needs_isolation(run["kind"], ticket, agent):
             _wait_for_isolation(db, run, choice)
             return
         job = job_for(db, config, run, ticket, session, choice.runtime, agent, workflow)

@@ -1,6 +1,5 @@
 """What waits to be merged because the integration branch has moved since its run began: one recheck run at a time for each build checks it
 on the merged head, several changes together where several wait. What comes of that is in engine/finish/landing.py."""
-from typing import Any
 
 from engine.agents import FALLBACK
 from engine.config import Config
@@ -14,19 +13,30 @@ from engine.loop.launch import Launcher
 from engine.runtimes import Choice
 from engine.store.db import Database
 from engine.tickets import claims, requests
+from engine.tickets.rows import RunRow, TicketRow
+from engine.tickets.session_rows import SessionRow
 from engine.tickets.states import HOLDS
 from engine.times import delay, utc
 
 TOGETHER = 8  # changes in one recheck run, at most
 
 
+class _Waiting(TicketRow):
+    """A ticket whose change waits. run, tip, base: the run that made it, its commit, what it stands on; its_group: of its half of a batch."""
+
+    run: str
+    tip: str
+    base: str
+    its_group: int | None
+
+
 def start(db: Database, config: Config, launcher: Launcher, choice: Choice, owner: str, free: int, now: str,
           session_id: str | None = None) -> None:
     """Begins recheck runs, of one session or of all, in at most `free` slots. Where nothing isolates their commands, a person is asked instead."""
     for epic in _due(db, now, session_id)[:max(free, 0)]:
-        session: Any = db.one("select id, project_name, repository, isolation, budget_raises from hitl_sessions where id = ?", (epic["session_id"],))
+        session = db.the("select * from hitl_sessions where id = ?", (epic["session_id"],), SessionRow)
         changes = _changes(db, epic["id"])
-        if choice.fallback and session["isolation"] != "waived" and any(needs_isolation({"kind": "recheck"}, each, FALLBACK) for each in changes):
+        if choice.fallback and session["isolation"] != "waived" and any(needs_isolation("recheck", each, FALLBACK) for each in changes):
             with db.transaction():
                 requests.open_isolation(db, epic, " ".join(reason for _, reason in choice.passed_over))
             continue
@@ -38,7 +48,7 @@ def start(db: Database, config: Config, launcher: Launcher, choice: Choice, owne
         _launch(db, config, launcher, choice, run, _job(db, config, run, epic, session, choice, changes))
 
 
-def _launch(db: Database, config: Config, launcher: Launcher, choice: Choice, run: Any, job: Job) -> None:
+def _launch(db: Database, config: Config, launcher: Launcher, choice: Choice, run: RunRow, job: Job) -> None:
     try:
         launcher.launch(job)
     except OSError as error:
@@ -48,30 +58,31 @@ def _launch(db: Database, config: Config, launcher: Launcher, choice: Choice, ru
     begin(db, launcher, run, choice.runtime.name, FALLBACK.name)
 
 
-def _due(db: Database, now: str, session_id: str | None) -> list[Any]:
+def _due(db: Database, now: str, session_id: str | None) -> list[TicketRow]:
     """Epics of which something waits and nothing is being checked, the longest wait first. Cross joins: few runs live, and tickets are many."""
     return db.all("select e.*, min(r.seq) as first from runs r cross join tickets t on t.id = r.ticket_id cross join tickets e on e.id = t.parent_id"
                   " join hitl_sessions s on s.id = e.session_id"
                   f" where r.ended_at is null and r.state = 'queued' and {HOLDS}"
                   " and e.status = 'running' and e.claim_token is null and (e.not_before is null or e.not_before <= ?)"
-                  " and s.state = 'building' and not s.paused and e.session_id = coalesce(?, e.session_id) group by e.id order by first", (now, session_id))
+                  " and s.state = 'building' and not s.paused and e.session_id = coalesce(?, e.session_id) group by e.id order by first",
+                  (now, session_id), TicketRow)
 
 
-def _changes(db: Database, epic_id: str) -> list[Any]:
+def _changes(db: Database, epic_id: str) -> list[_Waiting]:
     """The tickets that are checked together now, with run, tip and base: the half of a batch that did not pass, if there is one, else all."""
     rows = db.all(f"select t.*, r.id as run, r.tip_sha as tip, {BEGAN_ON} as base, r.merge_group as its_group"
                   " from runs r cross join tickets t on t.id = r.ticket_id"
                   f" where r.ended_at is null and r.state = 'queued' and {HOLDS}"
                   " and t.parent_id = ?"
-                  " order by r.merge_group is null, r.merge_group, r.seq", (epic_id,))
+                  " order by r.merge_group is null, r.merge_group, r.seq", (epic_id,), _Waiting, RunRow)
     return [row for row in rows if row["its_group"] == rows[0]["its_group"]][:TOGETHER]
 
 
-def _job(db: Database, config: Config, run: Any, epic: Any, session: Any, choice: Choice, changes: list[Any]) -> Job:
+def _job(db: Database, config: Config, run: RunRow, epic: TicketRow, session: SessionRow, choice: Choice, changes: list[_Waiting]) -> Job:
     job = job_for(db, config, run, epic, session, choice.runtime, FALLBACK)
     return job._replace(criteria=(), waiting=tuple(_change(row, row["run"], row["tip"], row["base"]) for row in changes),
                    landed=tuple(_change(row, "", str(row["merged_sha"]), "") for row in landed(db, epic["session_id"])))
 
 
-def _change(row: Any, run: str, tip: str, base: str) -> Change:
+def _change(row: TicketRow, run: str, tip: str, base: str) -> Change:
     return Change(row["id"], row["title"], run, tip, base, criteria_of(row["acceptance_criteria"]))

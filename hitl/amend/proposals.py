@@ -4,13 +4,13 @@ Only features that have not started can be changed or dropped. What runs or is d
 be amended: what has ended is not opened again by a proposal."""
 import json
 import re
-import sqlite3
 from typing import Any
 
 from engine.config import Config
 from engine.errors import BadRequest, NotFound, WrongState
 from engine.store.db import Database
 from engine.tickets import settle
+from engine.tickets.session_rows import AmendmentRow, SessionRow
 from engine.times import NOW
 from hitl.amend import delta as amendment
 from hitl.amend import tickets as amend_tickets
@@ -84,20 +84,22 @@ def amendment_view(db: Database, tenant: str, session_id: str) -> dict[str, Any]
     its way, decided_by, decided_at, created_at}."""
     row = sessions.get(db, tenant, session_id)
     cards = db.pairs("select sha256, card from spec_versions where session_id = ?", (session_id,))
-    found = [_view(db, row, each, cards) for each in db.all("select * from amendments where session_id = ? order by seq desc limit 100", (session_id,))]
+    found = [_view(db, row, each, cards) for each in db.all("select * from amendments where session_id = ? order by seq desc limit 100",
+                                                                       (session_id,), AmendmentRow)]
     return {"amendment": next((each for each in found if each["state"] == "proposed"), None),
             "history": [each for each in found if each["state"] != "proposed"]}
 
 
-def _view(db: Database, row: sqlite3.Row, each: sqlite3.Row, cards: dict[str, str]) -> dict[str, Any]:
-    delta = json.loads(each["delta"])
-    base = cards.get(each["base_sha256"])
-    started = amend_tickets.started(db, row["id"], amendment.touched(delta)) if each["state"] == "proposed" else []
-    return {**{name: each[name] for name in ("seq", "state", "sha256", "base_sha256", "version", "decided_by", "decided_at", "created_at")},
-            "delta": delta, "changes": card_diff.diff(base and json.loads(base), json.loads(each["card"])), "started": started}
+def _view(db: Database, row: SessionRow, proposal: AmendmentRow, cards: dict[str, str]) -> dict[str, Any]:
+    delta = json.loads(proposal["delta"])
+    base = cards.get(proposal["base_sha256"])
+    started = amend_tickets.started(db, row["id"], amendment.touched(delta)) if proposal["state"] == "proposed" else []
+    return {"seq": proposal["seq"], "state": proposal["state"], "sha256": proposal["sha256"], "base_sha256": proposal["base_sha256"],
+            "version": proposal["version"], "decided_by": proposal["decided_by"], "decided_at": proposal["decided_at"],
+            "created_at": proposal["created_at"], "delta": delta, "changes": card_diff.diff(base and json.loads(base), json.loads(proposal["card"])), "started": started}
 
 
-def _building(row: sqlite3.Row) -> sqlite3.Row:
+def _building(row: SessionRow) -> SessionRow:
     """The row of a session whose card can be amended. Raises WrongState."""
     if row["state"] != "building":
         hint = {"completed": " What is done stays done: begin a new session on its branch.", "failed": " Retry or drop what failed first.",
@@ -110,8 +112,8 @@ def _building(row: sqlite3.Row) -> sqlite3.Row:
     return row
 
 
-def _proposed(db: Database, session_id: str) -> sqlite3.Row:
-    found = db.one("select * from amendments where session_id = ? and state = 'proposed'", (session_id,))
+def _proposed(db: Database, session_id: str) -> AmendmentRow:
+    found = db.one("select * from amendments where session_id = ? and state = 'proposed'", (session_id,), AmendmentRow)
     if found is None:
         raise NotFound("No amendment is proposed.")
     return found

@@ -6,6 +6,7 @@ from engine.errors import BadRequest, InvalidCard
 from engine.store.db import Database
 from engine.tickets import actions
 from engine.tickets.approved_card import approved_card
+from engine.tickets.rows import TicketRow
 from engine.tickets.states import get
 from engine.times import NOW
 from hitl.card import spec_card
@@ -45,7 +46,7 @@ def edit(db: Database, config: Config, tenant: str, ticket_id: str, given: dict[
         actions.go_again(db, tenant, ticket)
 
 
-def _review_asked(db: Database, tenant: str, ticket: Any) -> bool | str:
+def _review_asked(db: Database, tenant: str, ticket: TicketRow) -> bool | str:
     """What the card, or its session, says about a review of this feature."""
     card = approved_card(db, ticket["session_id"])
     own = card.get("features", [])[ticket["position"] - 1:ticket["position"]] if ticket["position"] else []

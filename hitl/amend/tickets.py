@@ -1,12 +1,13 @@
 """What an amendment means for tickets. Everything runs inside the transaction that has looked at the session."""
 import json
-import sqlite3
 from typing import Any
 
 from engine.errors import WrongState
 from engine.store.db import Database
 from engine.tickets import requests
 from engine.tickets.new_tickets import create, depend
+from engine.tickets.rows import TicketRow
+from engine.tickets.session_rows import SessionRow
 from engine.tickets.states import change
 from engine.times import NOW
 from hitl.amend.delta import Delta
@@ -18,11 +19,11 @@ UNSTARTED = ("status in ('pending', 'blocked', 'ready') and not exists"
              " (select 1 from runs r where r.ticket_id = tickets.id and (r.started_at is not null or r.ended_at is null))")
 
 
-def places(db: Database, row: sqlite3.Row) -> dict[str, int]:
+def places(db: Database, row: SessionRow) -> dict[str, int]:
     """{ticket id: index of its feature in the card}. Raises WrongState where tickets and card do not fit together."""
     found: dict[str, int] = {each["id"]: each["position"] - 1 for each in db.all(
-        "select id, position from tickets where session_id = ? and type = 'feature' and position > 0 order by position", (row["id"],))}
-    if list(found.values()) != list(range(len(json.loads(row["spec_card"])["features"]))):
+        "select id, position from tickets where session_id = ? and type = 'feature' and position > 0 order by position", (row["id"],), TicketRow)}
+    if list(found.values()) != list(range(len(json.loads(row["spec_card"] or "{}")["features"]))):
         raise WrongState("The tickets of this build do not fit its card: they were changed by hand. It cannot be amended.",
                          currentState=row["state"], since=row["updated_at"])
     return found
@@ -30,12 +31,12 @@ def places(db: Database, row: sqlite3.Row) -> dict[str, int]:
 
 def started(db: Database, session_id: str, tickets: list[str]) -> list[dict[str, str]]:
     """Which of these tickets have started or are closed: [{ticket, status}]."""
-    return [dict(each) for each in db.all(
-        f"select id as ticket, status from tickets where session_id = ? and id in (select value from json_each(?)) and not ({UNSTARTED}) order by seq",
-        (session_id, json.dumps(tickets)))]
+    return [{"ticket": ticket["id"], "status": ticket["status"]} for ticket in db.all(
+        f"select id, status from tickets where session_id = ? and id in (select value from json_each(?)) and not ({UNSTARTED}) order by seq",
+        (session_id, json.dumps(tickets)), TicketRow)]
 
 
-def check_unstarted(db: Database, row: sqlite3.Row, tickets: list[str]) -> None:
+def check_unstarted(db: Database, row: SessionRow, tickets: list[str]) -> None:
     """Raises WrongState (code already_started) with the tickets that must not be touched."""
     if found := started(db, row["id"], tickets):
         said = ", ".join(f"{each['ticket']} ({each['status'].replace('_', ' ')})" for each in found[:5])
@@ -43,7 +44,7 @@ def check_unstarted(db: Database, row: sqlite3.Row, tickets: list[str]) -> None:
                          currentState=row["state"], since=row["updated_at"], tickets=found)
 
 
-def check_dependencies(db: Database, row: sqlite3.Row, plan: dict[str, Any], order: list[str]) -> None:
+def check_dependencies(db: Database, row: SessionRow, plan: dict[str, Any], order: list[str]) -> None:
     """Raises WrongState if a feature that is to be built would wait for one that was dropped: it would be dropped with it."""
     statuses = db.pairs("select id, status from tickets where session_id = ?", (row["id"],))
     for place, feature in enumerate(plan["features"]):
@@ -59,7 +60,7 @@ def _waits(db: Database, order: list[str], place: int, index: int) -> bool:
     return place >= len(order) or db.value("select 1 from ticket_dependencies where ticket_id = ? and depends_on = ?", (order[place], order[index])) is not None
 
 
-def apply(db: Database, row: sqlite3.Row, plan: dict[str, Any], order: list[str], delta: Delta) -> None:
+def apply(db: Database, row: SessionRow, plan: dict[str, Any], order: list[str], delta: Delta) -> None:
     """Drops, changes and adds. plan: the amended card, normalised; order: the tickets of its first features."""
     for ticket in delta["drop"]:
         db.execute("delete from ticket_dependencies where depends_on = :id or ticket_id = :id", {"id": ticket})
@@ -82,7 +83,7 @@ def apply(db: Database, row: sqlite3.Row, plan: dict[str, Any], order: list[str]
     db.execute(f"update tickets set supplied = 0 where session_id = ? and supplied and (type = 'epic' or {UNSTARTED})", (row["id"],))
 
 
-def _add(db: Database, row: sqlite3.Row, plan: dict[str, Any], first: int) -> list[str]:
+def _add(db: Database, row: SessionRow, plan: dict[str, Any], first: int) -> list[str]:
     """Tickets for the features from index `first` on -> their ids."""
     epic = db.value("select id from tickets where session_id = ? and type = 'epic' order by seq limit 1", (row["id"],))
     return create(db, row["tenant_id"], row["id"], [

@@ -1,6 +1,5 @@
 """A ticket's change as a person reviews it: its files, what was said of its lines, what they have seen. For pages and for JSON."""
 import itertools
-import sqlite3
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,6 +10,7 @@ from engine.git.repository import Repository
 from engine.store.db import Database
 from engine.tickets import review_comments as store
 from engine.tickets import states as tickets
+from engine.tickets.rows import ReviewCommentRow, RunRow, TicketRow
 from hitl.changes import files as change_files
 from hitl.changes import parse as diffs
 from hitl.changes.line_moves import Moves
@@ -25,7 +25,7 @@ class Change:
     """base None: there is none yet. files: what is looked at; with `since`, only what differs from that commit, which was reviewed before;
     without white space where that is not wanted. plain: all files of the change, as they are; whole: their names."""
 
-    ticket: sqlite3.Row
+    ticket: TicketRow
     base: str | None = None
     tip: str | None = None
     since: str | None = None
@@ -65,7 +65,8 @@ def change(db: Database, config: Config, tenant: str, ticket_id: str, since: str
         moves = {state: Moves(repository, state, tip) for state in _marked(db, ticket_id, tip, found.states)}
     except RunFailure as failure:
         raise NotFound(f"The change cannot be shown. {failure.sentence}") from failure
-    found.comments = [_comment(row, found, moves) for row in db.all("select * from review_comments where ticket_id = ? order by seq", (ticket_id,))]
+    found.comments = [_comment(row, found, moves) for row in db.all("select * from review_comments where ticket_id = ? order by seq",
+                                                                         (ticket_id,), ReviewCommentRow)]
     found.viewed = {row["path"] for row in db.all("select tip_sha, path from review_viewed where ticket_id = ?", (ticket_id,))
                     if row["path"] in found.whole and (row["tip_sha"] == tip or (row["tip_sha"] in moves and not moves[row["tip_sha"]].changed(row["path"])))}
     found.will = _will(db, found)
@@ -92,7 +93,7 @@ def _marked(db: Database, ticket_id: str, tip: str, states: list[str]) -> list[s
     return [row[0] for row in rows if row[0] != tip and row[0] in states]
 
 
-def _comment(row: sqlite3.Row, found: Change, moves: dict[str, Moves]) -> dict[str, Any]:
+def _comment(row: ReviewCommentRow, found: Change, moves: dict[str, Moves]) -> dict[str, Any]:
     """now: the line that it is about in what is looked at, None where that was changed since or is no part of it any more (outdated)."""
     now: int | None = row["line"]
     if row["tip_sha"] != found.tip and row["side"] == "L":
@@ -104,7 +105,7 @@ def _comment(row: sqlite3.Row, found: Change, moves: dict[str, Moves]) -> dict[s
             "outdated": now is None, "created_at": row["created_at"], "sent_at": row["sent_at"]}
 
 
-def _removed_line(found: Change, row: sqlite3.Row) -> int | None:
+def _removed_line(found: Change, row: ReviewCommentRow) -> int | None:
     """A line before the change has its number of another base now: the nearest of the same text that is removed."""
     lines = [each.old for file in found.plain if file.name == row["path"] and not found.since for each in file.rows
              if each.kind == "removed" and each.old and each.raw[:store.QUOTED_LIMIT] == row["quoted"]]
@@ -114,10 +115,10 @@ def _removed_line(found: Change, row: sqlite3.Row) -> int | None:
 def _will(db: Database, found: Change) -> str:
     """What approving does, in one sentence."""
     run = db.one("select checks, ended_at from runs where ticket_id = ? and tip_sha = ? and ended_at is not null and checks is not null"
-                 " order by seq desc limit 1", (found.ticket["id"], found.tip))
+                 " order by seq desc limit 1", (found.ticket["id"], found.tip), RunRow)
     checks = stored(run["checks"], []) if run else []
     passed = sum(bool(each.get("passed")) for each in checks if isinstance(each, dict))
-    ended = formats.parse(run["ended_at"]) if run else None
+    ended = formats.parse(run["ended_at"] or "") if run else None
     said = f"{formats.number(passed, 'check')} passed" + (f" at {ended:%H:%M}" if ended else "") if checks else "no check ran"
     if passed < len(checks):
         said = f"{passed} of {formats.number(len(checks), 'check')} passed"

@@ -1,5 +1,4 @@
 """From which commit to which a ticket's change goes, and its diff as text."""
-import sqlite3
 from typing import Any
 
 from engine.config import Config
@@ -8,6 +7,7 @@ from engine.git.branches import repository_path
 from engine.git.repository import Repository
 from engine.store.db import Database
 from engine.tickets import states as tickets
+from engine.tickets.rows import RunRow, TicketRow
 
 DIFF_LIMIT = 2_000_000  # bytes of a diff
 
@@ -28,20 +28,20 @@ def diff_view(db: Database, config: Config, tenant: str, ticket_id: str, run_id:
         raise NotFound(f"The change cannot be shown. {failure.sentence}") from failure
 
 
-def span(db: Database, repository: Repository, ticket: sqlite3.Row, run_id: str | None = None) -> tuple[str | None, str | None]:
+def span(db: Database, repository: Repository, ticket: TicketRow, run_id: str | None = None) -> tuple[str | None, str | None]:
     """(base, tip) of what a ticket, or one run of it, changed. Raises RunFailure."""
     if not repository.path.is_dir():
         return None, None
     if ticket["type"] == "epic" and run_id is None:
         return ticket["base_sha"], repository.head(f"refs/heads/{ticket['branch_name']}") if ticket["branch_name"] else None
     run = db.one("select base_sha, tip_sha from runs where ticket_id = :ticket and tip_sha is not null and base_sha is not null"
-                 " and (:run is null or id = :run) order by seq desc limit 1", {"ticket": ticket["id"], "run": run_id})
+                 " and (:run is null or id = :run) order by seq desc limit 1", {"ticket": ticket["id"], "run": run_id}, RunRow)
     if run is None:
         return None, None
     return (run["base_sha"] if run_id else _whole_base(db, repository, ticket, run)), run["tip_sha"]
 
 
-def _whole_base(db: Database, repository: Repository, ticket: sqlite3.Row, run: sqlite3.Row) -> str:
+def _whole_base(db: Database, repository: Repository, ticket: TicketRow, run: RunRow) -> str:
     """Where all of a ticket's work leaves the integration branch, whichever run did it: what a merge brings is what differs from there."""
     branch = db.value("select branch_name from tickets where id = ?", (ticket["parent_id"],))
     onto = f"{ticket['merged_sha']}^1" if ticket["merged_sha"] else f"refs/heads/{branch}" if branch else None

@@ -1,9 +1,9 @@
 """What was said in a session and what is still to be said: plain dicts, the same for JSON and for pages."""
-import sqlite3
 from typing import Any
 
 from engine.errors import InvalidCard
 from engine.store.db import Database
+from engine.tickets.session_rows import MessageRow, SessionRow
 from hitl.card.coverage import LABELS, lacking
 from hitl.session import questions, sessions
 from hitl.session import versions as card_versions
@@ -14,7 +14,7 @@ def conversation_view(db: Database, tenant: str, session_id: str) -> dict[str, A
 
     changes: what a message or an answer changed in the card, as card_diff says. Raises NotFound."""
     row = sessions.get(db, tenant, session_id)
-    found = db.all("select seq, body, from_version, to_version, created_at from messages where session_id = ? order by seq", (session_id,))
+    found = db.all("select seq, body, from_version, to_version, created_at from messages where session_id = ? order by seq", (session_id,), MessageRow)
     messages = [{**dict(each), "changes": card_versions.changes_of(db, session_id, each["from_version"], each["to_version"])} for each in found]
     return {"state": row["state"], "version": row["spec_version"], "messages": messages, **_questions(db, row)}
 
@@ -27,14 +27,14 @@ def questions_view(db: Database, tenant: str, session_id: str) -> dict[str, Any]
     return _questions(db, sessions.get(db, tenant, session_id))
 
 
-def _questions(db: Database, row: sqlite3.Row) -> dict[str, Any]:
+def _questions(db: Database, row: SessionRow) -> dict[str, Any]:
     asked = [questions.question_dict(each, card_versions.changes_of(db, row["id"], each["from_version"], each["to_version"]))
              for each in questions.asked(db, row["id"])]
     waiting = next((each["number"] for each in asked if each["state"] == "open"), None)
     return {"questions": asked, "open": waiting, "most": questions.MOST, "coverage": _coverage(row, {each["topic"]: each["state"] for each in asked})}
 
 
-def _coverage(row: sqlite3.Row, asked: dict[str, str]) -> list[dict[str, str]]:
+def _coverage(row: SessionRow, asked: dict[str, str]) -> list[dict[str, str]]:
     try:
         card = sessions.current_card(row)
     except InvalidCard:

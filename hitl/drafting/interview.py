@@ -4,13 +4,13 @@
 
 Each answer is written into the card at once, as a version of its own. Skipping takes the recommended answer as an assumption, which can be
 revised as long as the card can be changed."""
-import sqlite3
 from typing import Any
 
 from engine.config import Config
 from engine.errors import BadRequest, WrongState
 from engine.store.db import Database
 from engine.tickets import session_states
+from engine.tickets.session_rows import MessageRow, QuestionRow, SessionRow
 from hitl.card.coverage import lacking
 from hitl.card.spec_card import validate
 from hitl.drafting import topics as answers
@@ -47,9 +47,9 @@ def say(db: Database, config: Config, tenant: str, session_id: str, text: Any = 
         advance(db, tenant, session_id)
 
 
-def brief_of(db: Database, row: sqlite3.Row, more: str = "") -> Brief:
+def brief_of(db: Database, row: SessionRow, more: str = "") -> Brief:
     """All that was said so far, for a drafter."""
-    said = [each["body"] for each in db.all("select body from messages where session_id = ? order by seq", (row["id"],))]
+    said = [each["body"] for each in db.all("select body from messages where session_id = ? order by seq", (row["id"],), MessageRow)]
     given = [(each["topic"], each["body"], each["answer"]) for each in questions.asked(db, row["id"]) if each["answer"] is not None]
     present = None if row["spec_card"] is None else sessions.current_card(row)
     texts = [text.strip() for text in (row["description"], *said, more) if text.strip()]
@@ -69,7 +69,7 @@ def answer(db: Database, config: Config, tenant: str, session_id: str, number: i
         given = _given(questions.options(asked), choice, text, skip)
         card = validate(sessions.current_card(row), config).card
         if asked["state"] == "assumed":
-            card = answers.take_out(asked["topic"], card, asked["answer"])
+            card = answers.take_out(asked["topic"], card, asked["answer"] or "")
         card = answers.write(asked["topic"], card, given)
         if asked["topic"] == "features":  # what was said of acceptance holds for these, too
             said = [each["answer"] for each in questions.asked(db, session_id) if each["topic"] == "acceptance" and each["answer"]]
@@ -101,7 +101,7 @@ def _given(options: list[str], choice: Any, text: Any, skip: bool) -> str:
     return str(text).strip()
 
 
-def _too_late(asked: sqlite3.Row) -> WrongState:
+def _too_late(asked: QuestionRow) -> WrongState:
     did = {"answered": "answered", "assumed": "skipped", "withdrawn": "withdrawn, because the card says it already,"}[asked["state"]]
     return WrongState(f"Question {asked['number']} was {did} at {asked['answered_at']}.", currentState=asked["state"], since=asked["answered_at"],
                       answer=asked["answer"], answered_by=asked["answered_by"], answered_at=asked["answered_at"])
@@ -118,7 +118,7 @@ def advance(db: Database, tenant: str, session_id: str) -> None:
         session_states.move(db, session_id, "draft", "clarifying")
 
 
-def _ask_next(db: Database, row: sqlite3.Row) -> bool:
+def _ask_next(db: Database, row: SessionRow) -> bool:
     known = {each["topic"] for each in questions.asked(db, row["id"])}
     card = sessions.current_card(row)
     topic = next((each for each in lacking(card, row["repository"]) if each not in known), None)

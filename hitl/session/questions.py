@@ -1,11 +1,11 @@
 """The rows of the interview: a question is opened, then answered, assumed or withdrawn. Nothing here looks at the session's state."""
 import json
-import sqlite3
 from dataclasses import dataclass
 from typing import Any
 
 from engine.errors import NotFound
 from engine.store.db import Database
+from engine.tickets.session_rows import QuestionRow, SessionRow
 from engine.times import NOW
 
 MOST = 5  # of one session
@@ -25,20 +25,20 @@ def open_number(db: Database, session_id: str) -> int | None:
     return found
 
 
-def asked(db: Database, session_id: str) -> list[sqlite3.Row]:
+def asked(db: Database, session_id: str) -> list[QuestionRow]:
     """All of a session, in order."""
-    return db.all("select * from questions where session_id = ? order by number", (session_id,))
+    return db.all("select * from questions where session_id = ? order by number", (session_id,), QuestionRow)
 
 
-def get(db: Database, session_id: str, number: int) -> sqlite3.Row:
+def get(db: Database, session_id: str, number: int) -> QuestionRow:
     """Raises NotFound."""
-    row = db.one("select * from questions where session_id = ? and number = ?", (session_id, number))
+    row = db.one("select * from questions where session_id = ? and number = ?", (session_id, number), QuestionRow)
     if row is None:
         raise NotFound("Question not found")
     return row
 
 
-def ask(db: Database, session: sqlite3.Row, topic: str, question: Question) -> int:
+def ask(db: Database, session: SessionRow, topic: str, question: Question) -> int:
     """Opens a further question -> its number."""
     number = int(db.value("select coalesce(max(number), 0) + 1 from questions where session_id = ?", (session["id"],)))
     db.execute("insert into questions (session_id, number, tenant_id, topic, body, options) values (?, ?, ?, ?, ?, ?)",
@@ -46,7 +46,7 @@ def ask(db: Database, session: sqlite3.Row, topic: str, question: Question) -> i
     return number
 
 
-def close(db: Database, row: sqlite3.Row, state: str, answer: str, by: str, versions: tuple[int, int]) -> None:
+def close(db: Database, row: QuestionRow, state: str, answer: str, by: str, versions: tuple[int, int]) -> None:
     """answered or assumed. versions: the card's before and after."""
     db.execute(f"update questions set state = ?, answer = ?, answered_by = ?, answered_at = {NOW}, from_version = ?, to_version = ?"
                " where session_id = ? and number = ?", (state, answer, by, *versions, row["session_id"], row["number"]))
@@ -64,12 +64,12 @@ def withdraw_covered(db: Database, session_id: str, lacking: list[str]) -> None:
         withdraw(db, session_id)
 
 
-def options(row: sqlite3.Row) -> list[str]:
+def options(row: QuestionRow) -> list[str]:
     found = json.loads(row["options"])
     return [str(each) for each in found] if isinstance(found, list) else []
 
 
-def question_dict(row: sqlite3.Row, changes: list[dict[str, Any]]) -> dict[str, Any]:
+def question_dict(row: QuestionRow, changes: list[dict[str, Any]]) -> dict[str, Any]:
     """For people and programs. changes: what its answer changed in the card."""
     return {name: row[name] for name in ("number", "topic", "body", "state", "answer", "answered_by", "answered_at", "from_version", "to_version",
                                          "created_at")} | {"options": options(row), "recommended": next(iter(options(row)), None), "changes": changes}

@@ -1,7 +1,6 @@
 """Two people who change one card: the second is told, with both versions, and nothing is overwritten."""
 import json
 import re
-import sqlite3
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,6 +8,7 @@ from flask import request
 
 from engine.errors import BadRequest, WrongState
 from engine.store.db import Database
+from engine.tickets.session_rows import SessionRow, SpecVersionRow
 from hitl.card import diff as card_diff
 from hitl.web import strict_json
 
@@ -20,7 +20,7 @@ class Base:
     version: int | None = None
     tags: tuple[str, ...] | None = None
 
-    def check(self, db: Database, row: sqlite3.Row, given: Any) -> None:
+    def check(self, db: Database, row: SessionRow, given: Any) -> None:
         """Raises WrongState (code card_changed) with `current`, `base`, `yours` and the `changes` from base to current, unless the
         session's card is the one that was changed. Call it in the transaction that writes."""
         text, present = row["spec_card"], present_sha256(row)
@@ -29,9 +29,10 @@ class Base:
         if self.tags is not None and (present is None or (present not in self.tags and "*" not in self.tags)):
             raise self._conflict(db, row, present, given)
 
-    def _conflict(self, db: Database, row: sqlite3.Row, present: str | None, given: Any) -> WrongState:
+    def _conflict(self, db: Database, row: SessionRow, present: str | None, given: Any) -> WrongState:
         known = db.one("select version, sha256, card from spec_versions where session_id = ? and (version = ? or sha256 in"
-                       " (select value from json_each(?))) order by version desc limit 1", (row["id"], self.version, json.dumps(self.tags or ())))
+                       " (select value from json_each(?))) order by version desc limit 1", (row["id"], self.version, json.dumps(self.tags or ())),
+                       SpecVersionRow)
         base = None if known is None else {"version": known["version"], "sha256": known["sha256"], "spec_card": json.loads(known["card"])}
         current = {"version": row["spec_version"], "sha256": present, "spec_card": _parsed(row["spec_card"])}
         return WrongState("Somebody else has changed the card since you began. Nothing was overwritten: look at both and save again.",
@@ -65,6 +66,6 @@ def _parsed(text: str | None) -> Any:
         return text  # edited by hand into something that is not JSON: shown as it is
 
 
-def present_sha256(row: sqlite3.Row) -> str | None:
+def present_sha256(row: SessionRow) -> str | None:
     """Of the session's card as it is stored now, whoever wrote it and whatever it is; None without one."""
     return None if row["spec_card"] is None else strict_json.sha256(_parsed(row["spec_card"]))

@@ -3,7 +3,6 @@
     draft → clarifying → review ⇄ approved → building → completed | failed, and cancelled from any open state
 """
 import re
-import sqlite3
 import uuid
 from typing import Any
 
@@ -12,6 +11,7 @@ from engine.errors import BadRequest, NotFound, WrongState
 from engine.git.source import validate_source
 from engine.store.db import Database
 from engine.tickets import actions, session_states
+from engine.tickets.session_rows import SessionRow
 from engine.tickets.session_states import EDITABLE, OPEN
 from engine.times import NOW
 from hitl.card import sample
@@ -59,15 +59,15 @@ def check_text(name: str, value: Any, limit: int, may_be_empty: bool = False, li
         raise BadRequest(f"{name} must be one line, without tabs.")
 
 
-def get(db: Database, tenant: str, session_id: str) -> sqlite3.Row:
+def get(db: Database, tenant: str, session_id: str) -> SessionRow:
     """The row. Raises NotFound, for another tenant's session as for an unknown one."""
-    row = db.one("select * from hitl_sessions where id = ? and tenant_id = ?", (session_id, tenant))
+    row = db.one("select * from hitl_sessions where id = ? and tenant_id = ?", (session_id, tenant), SessionRow)
     if row is None:
         raise NotFound("Session not found")
     return row
 
 
-def review_of(row: sqlite3.Row) -> bool | str:
+def review_of(row: SessionRow) -> bool | str:
     """What this session asks for where its card does not say: True, False or 'unchecked'."""
     values: dict[str, bool | str] = {"true": True, "false": False}
     return values.get(row["review"], str(row["review"]))
@@ -87,13 +87,13 @@ def put_card(db: Database, config: Config, tenant: str, session_id: str, card: A
     return {"version": version, "sha256": checked.sha256, "warnings": checked.warnings}
 
 
-def editable(row: sqlite3.Row) -> sqlite3.Row:
+def editable(row: SessionRow) -> SessionRow:
     """The row. Raises WrongState if the card of this session is no longer to be changed."""
     _expect(row, EDITABLE, "The card cannot be changed")
     return row
 
 
-def current_card(row: sqlite3.Row) -> Any:
+def current_card(row: SessionRow) -> Any:
     """The stored card, parsed. Raises InvalidCard with path "" where there is none, or where it was edited into something that is not JSON."""
     if row["spec_card"] is None:
         raise invalid([{"path": "", "message": "This session has no spec card yet."}])
@@ -103,7 +103,7 @@ def current_card(row: sqlite3.Row) -> Any:
         raise invalid([{"path": "", "message": error.sentence}]) from None
 
 
-def current_sha256(row: sqlite3.Row) -> str:
+def current_sha256(row: SessionRow) -> str:
     """Of the card as it is stored now, whoever wrote it. Raises as current_card."""
     return strict_json.sha256(current_card(row))
 
@@ -117,7 +117,7 @@ def record_version(db: Database, session_id: str, card: str, sha256: str, source
     return version
 
 
-def store_card(db: Database, row: sqlite3.Row, checked: Checked, source: str) -> int:
+def store_card(db: Database, row: SessionRow, checked: Checked, source: str) -> int:
     """Makes this the session's card, inside a transaction that has looked at the row -> its version: a new one unless it is the same card.
 
     A question whose topic the card covers now needs no answer any more."""
@@ -150,7 +150,7 @@ def approve(db: Database, tenant: str, session_id: str, spec_sha256: Any) -> Non
         session_states.move(db, session_id, "review", "approved", approved_sha256=spec_sha256, approved_at=db.value(f"select {NOW}"))
 
 
-def check_hash(row: sqlite3.Row, present: str, given: Any) -> None:
+def check_hash(row: SessionRow, present: str, given: Any) -> None:
     """Raises WrongState if the client looked at another card than the present one."""
     if given != present:
         raise WrongState("The card has changed since you looked at it. Load it again and decide anew.", currentState=row["state"],
@@ -195,6 +195,6 @@ def resume(db: Database, tenant: str, session_id: str) -> None:
             actions.resume_session(db, session_id)
 
 
-def _expect(row: sqlite3.Row, states: tuple[str, ...], sentence: str) -> None:
+def _expect(row: SessionRow, states: tuple[str, ...], sentence: str) -> None:
     if row["state"] not in states:
         raise WrongState(f"{sentence}: this one is {row['state']} since {row['updated_at']}.", currentState=row["state"], since=row["updated_at"])

@@ -4,6 +4,7 @@ from typing import Any
 
 from engine.errors import NotFound
 from engine.store.db import Database
+from engine.tickets.session_rows import SpecVersionRow
 from hitl.card import diff as card_diff
 from hitl.card.diff import Change
 from hitl.session import sessions
@@ -13,14 +14,14 @@ def versions_view(db: Database, tenant: str, session_id: str) -> list[dict[str, 
     """[{version, sha256, source, created_at, features, approved}], newest first. Raises NotFound."""
     row = sessions.get(db, tenant, session_id)
     found = db.all("select version, sha256, source, created_at, json_array_length(card, '$.features') as features from spec_versions"
-                   " where session_id = ? order by version desc", (session_id,))
+                   " where session_id = ? order by version desc", (session_id,), SpecVersionRow)
     return [{**dict(each), "approved": each["sha256"] == row["approved_sha256"]} for each in found]
 
 
 def version_view(db: Database, tenant: str, session_id: str, version: int) -> dict[str, Any]:
     """{version, sha256, source, created_at, spec_card}. Raises NotFound."""
     sessions.get(db, tenant, session_id)
-    found = db.one("select version, sha256, source, created_at, card from spec_versions where session_id = ? and version = ?", (session_id, version))
+    found = db.one("select version, sha256, source, created_at, card from spec_versions where session_id = ? and version = ?", (session_id, version), SpecVersionRow)
     if found is None:
         raise NotFound(f"There is no version {version} of this card.")
     return {"version": found["version"], "sha256": found["sha256"], "source": found["source"], "created_at": found["created_at"],

@@ -2,6 +2,7 @@
 from typing import Any
 
 from engine.store.db import Database
+from engine.tickets.rows import DeliveryRow
 from hitl.session import sessions
 
 SHOWN = ("ticket_id", "state", "repository", "branch", "base_branch", "tip_sha", "pushed_sha", "forge", "project", "number", "pr_url", "waiting", "tries",
@@ -11,12 +12,12 @@ SHOWN = ("ticket_id", "state", "repository", "branch", "base_branch", "tip_sha",
 def deliveries_view(db: Database, tenant: str, session_id: str) -> list[dict[str, Any]]:
     """The deliveries of a session, the epic's first. Raises NotFound."""
     sessions.get(db, tenant, session_id)
-    return [dict(row) for row in db.all(f"select {', '.join(SHOWN)} from deliveries where session_id = ? order by seq", (session_id,))]
+    return [dict(row) for row in db.all(f"select {', '.join(SHOWN)} from deliveries where session_id = ? order by seq", (session_id,), DeliveryRow)]
 
 
 def delivery_line(db: Database, ticket_id: str) -> str:
     """For the facts of a ticket: where its branch is, or is to be; '' where it is not delivered by itself."""
-    row = db.one("select * from deliveries where ticket_id = ?", (ticket_id,))
+    row = db.one("select * from deliveries where ticket_id = ?", (ticket_id,), DeliveryRow)
     if row is None:
         return ""
     said = {"intended": "to be pushed to", "dropped": "not delivered to"}.get(row["state"], "pushed to")

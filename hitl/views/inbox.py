@@ -3,6 +3,7 @@ import json
 from typing import Any
 
 from engine.store.db import Database
+from engine.tickets.rows import RequestRow
 from hitl.views.ticket import request_dict
 
 
@@ -11,7 +12,7 @@ def requests_view(db: Database, tenant: str, session_id: str | None = None) -> l
     only = "" if session_id is None else " and q.session_id = :session"
     return [request_dict(row) for row in db.all(
         "select q.*, s.project_name, t.title from requests q join hitl_sessions s on s.id = q.session_id left join tickets t on t.id = q.ticket_id"
-        f" where q.tenant_id = :tenant and q.state = 'open'{only} order by q.seq", {"tenant": tenant, "session": session_id})]
+        f" where q.tenant_id = :tenant and q.state = 'open'{only} order by q.seq", {"tenant": tenant, "session": session_id}, RequestRow)]
 
 
 def waiting_count(db: Database, tenant: str, states: tuple[str, ...], most: int) -> int:

@@ -1,12 +1,13 @@
 """A session's story so far, as Markdown. Told from the rows, never from the journal, which is pruned."""
 import re
-import sqlite3
 from datetime import datetime
 from typing import Any
 
 from engine.store.db import Database
 from engine.tickets import actions, evidence, usage
 from engine.tickets.evidence import Proof
+from engine.tickets.rows import RequestRow, RunRow, TicketRow
+from engine.tickets.session_rows import AmendmentRow, MessageRow, QuestionRow, SessionRow, SpecVersionRow
 from hitl.card.coverage import LABELS
 from hitl.session import questions, sessions
 from hitl.views import usage as used
@@ -20,9 +21,9 @@ def notes_markdown(db: Database, tenant: str, session_id: str) -> str:
     session = sessions.get(db, tenant, session_id)
     parts = [f"# {_line(session['project_name'])}", *_head(session, usage.of_session(db, session_id)), *_said(db, session_id),
              *_asked(db, session_id), *_card(db, session), *_amendments(db, session_id)]
-    tickets = db.all("select * from tickets where session_id = ? order by seq", (session_id,))
-    runs: dict[str, list[sqlite3.Row]] = {}
-    for run in db.all("select r.* from runs r join tickets t on t.id = r.ticket_id where t.session_id = ? order by r.seq", (session_id,)):
+    tickets = db.all("select * from tickets where session_id = ? order by seq", (session_id,), TicketRow)
+    runs: dict[str, list[RunRow]] = {}
+    for run in db.all("select r.* from runs r join tickets t on t.id = r.ticket_id where t.session_id = ? order by r.seq", (session_id,), RunRow):
         runs.setdefault(run["ticket_id"], []).append(run)
     if tickets:
         parts.append("## Tickets")
@@ -35,7 +36,7 @@ def notes_markdown(db: Database, tenant: str, session_id: str) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def _head(session: sqlite3.Row, spent: dict[str, Any]) -> list[str]:
+def _head(session: SessionRow, spent: dict[str, Any]) -> list[str]:
     state = session["state"] + (", paused" if session["paused"] else "") + (f": {_line(session['reason'])}" if session["reason"] else "")
     facts = [f"- Session: `{session['id']}`", f"- State: {state}", f"- Begun: {_time(session['created_at'])}",
              f"- Last change: {_time(session['updated_at'])}", *([f"- Used: {_line(used.line(spent))}"] if spent["requests"] else [])]
@@ -48,7 +49,7 @@ def _quoted(text: str) -> str:
 
 
 def _said(db: Database, session_id: str) -> list[str]:
-    rows = db.all("select * from messages where session_id = ? order by seq", (session_id,))
+    rows = db.all("select * from messages where session_id = ? order by seq", (session_id,), MessageRow)
     parts = [f"{_time(row['created_at'])}{_made(row)}:\n\n{_quoted(row['body'])}" for row in rows]
     return ["## What was said", *parts] if parts else []
 
@@ -56,7 +57,7 @@ def _said(db: Database, session_id: str) -> list[str]:
 def _asked(db: Database, session_id: str) -> list[str]:
     """The answered questions, then what was assumed."""
     rows = questions.asked(db, session_id)
-    answered = [f"{row['number']}. {_line(row['body'])}\n   - {_line(row['answer'])} ({row['answered_by']}, {_time(row['answered_at'])}{_made(row)})"
+    answered = [f"{row['number']}. {_line(row['body'])}\n   - {_line(row['answer'])} ({row['answered_by']}, {_time(row['answered_at'] or '')}{_made(row)})"
                 for row in rows if row["state"] == "answered"]
     assumed = [f"- {LABELS[row['topic']]}: {_line(row['answer'])} (not answered: “{_line(row['body'])}”{_made(row)})"
                for row in rows if row["state"] == "assumed"]
@@ -64,12 +65,12 @@ def _asked(db: Database, session_id: str) -> list[str]:
     return parts + (["## Assumptions", "\n".join(assumed)] if assumed else [])
 
 
-def _made(row: sqlite3.Row) -> str:
+def _made(row: QuestionRow | MessageRow) -> str:
     return f", version {row['to_version']}" if row["to_version"] != row["from_version"] else ""
 
 
 def _amendments(db: Database, session_id: str) -> list[str]:
-    rows = db.all("select * from amendments where session_id = ? order by seq", (session_id,))
+    rows = db.all("select * from amendments where session_id = ? order by seq", (session_id,), AmendmentRow)
     lines = []
     for row in rows:
         when = f"{row['state']} {_time(row['decided_at'])} by {row['decided_by']}" if row["decided_at"] else "waits for approval"
@@ -82,8 +83,8 @@ def _amendments(db: Database, session_id: str) -> list[str]:
     return ["## Amendments", "\n".join(lines)] if lines else []
 
 
-def _card(db: Database, session: sqlite3.Row) -> list[str]:
-    versions = db.all("select version, sha256, source, created_at from spec_versions where session_id = ? order by version", (session["id"],))
+def _card(db: Database, session: SessionRow) -> list[str]:
+    versions = db.all("select version, sha256, source, created_at from spec_versions where session_id = ? order by version", (session["id"],), SpecVersionRow)
     lines = [f"- Version {row['version']}, {_time(row['created_at'])}, from: {row['source']} (`{row['sha256'][:12]}`)" for row in versions]
     if session["approved_at"]:
         first = db.value("select base_sha256 from amendments where session_id = ? and state = 'approved' order by seq limit 1", (session["id"],))
@@ -91,7 +92,7 @@ def _card(db: Database, session: sqlite3.Row) -> list[str]:
     return ["## Spec card", "\n".join(lines)] if lines else []
 
 
-def _ticket(ticket: sqlite3.Row, spent: dict[str, Any] | None, runs: list[sqlite3.Row], proofs: list[Proof],
+def _ticket(ticket: TicketRow, spent: dict[str, Any] | None, runs: list[RunRow], proofs: list[Proof],
             steers: list[dict[str, Any]]) -> str:
     lines = [f"### {ticket['id']} {_line(ticket['title'])}", "", f"- {ticket['type'].capitalize()}, {ticket['status'].replace('_', ' ')}"
              + (f": {_line(ticket['reason'])}" if ticket["reason"] else "")]
@@ -130,9 +131,9 @@ def _code(command: object) -> str:
 
 
 def _requests(db: Database, session_id: str) -> list[str]:
-    rows = db.all("select * from requests where session_id = ? order by seq", (session_id,))
+    rows = db.all("select * from requests where session_id = ? order by seq", (session_id,), RequestRow)
     lines = [f"- {row['ticket_id'] or 'Session'}, {row['kind']}: {_line(row['body'])}\n  - {row['state']}"
-             + (f" by {row['answered_by']}, {_time(row['answered_at'])}: {_line(row['answer'])}" if row["answer"] else "") for row in rows]
+             + (f" by {row['answered_by']}, {_time(row['answered_at'] or '')}: {_line(row['answer'])}" if row["answer"] else "") for row in rows]
     return ["## What was asked", "\n".join(lines)] if lines else []
 
 

@@ -1,7 +1,6 @@
 """What a session looks like, and where it stands on its way: plain dicts, the same for JSON and for pages."""
 import json
 import shlex
-import sqlite3
 from functools import lru_cache
 from typing import Any
 
@@ -9,6 +8,9 @@ from engine.config import Config
 from engine.errors import BadRequest
 from engine.git.branches import repository_path
 from engine.store.db import Database
+from engine.tickets.rows import TicketRow
+from engine.tickets.session_rows import SessionRow
+from hitl.card.spec_card import warnings_of
 from hitl.card.unknown_keys import warnings_of
 from hitl.session import questions, sessions
 from hitl.views import usage as used
@@ -30,7 +32,7 @@ def _card(text: str) -> tuple[Any, str | None, list[dict[str, str]]]:
     return card, strict_json.sha256(card), warnings_of(card) if isinstance(card, dict) else []
 
 
-def _progress(row: sqlite3.Row, counts: dict[str, int]) -> int:
+def _progress(row: SessionRow, counts: dict[str, int]) -> int:
     """0 to 100: how far on the way to the build, then how many of its tickets are closed."""
     if row["state"] == "completed":
         return 100
@@ -42,7 +44,7 @@ def _progress(row: sqlite3.Row, counts: dict[str, int]) -> int:
     return 90 if row["approved_at"] or row["state"] != "cancelled" else 60 if row["spec_version"] else 10
 
 
-def _summary(row: sqlite3.Row, counts: dict[str, int], open_requests: int) -> dict[str, Any]:
+def _summary(row: SessionRow, counts: dict[str, int], open_requests: int) -> dict[str, Any]:
     return {
         "id": row["id"], "project_name": row["project_name"], "description": row["description"], "state": row["state"], "paused": bool(row["paused"]),
         "progress": _progress(row, counts), "tickets": {"total": sum(counts.values()), "by_status": counts}, "requests": open_requests,
@@ -59,7 +61,7 @@ def session_view(db: Database, config: Config, tenant: str, session_id: str) -> 
                                              (session_id,)).fetchall())
     waiting = db.value("select count(*) from requests where session_id = ? and state = 'open'", (session_id,))
     card, sha256, warnings = _card(row["spec_card"]) if row["spec_card"] is not None else (None, None, [])
-    epic = db.one("select id, branch_name, base_sha, pr_url from tickets where session_id = ? and type = 'epic' order by seq limit 1", (session_id,))
+    epic = db.one("select id, branch_name, base_sha, pr_url from tickets where session_id = ? and type = 'epic' order by seq limit 1", (session_id,), TicketRow)
     return {
         **_summary(row, counts, waiting), "spec_card": card, "spec_version": row["spec_version"], "spec_sha256": sha256,
         "approved_sha256": row["approved_sha256"], "approved_at": row["approved_at"], "warnings": warnings, "isolation": row["isolation"],
@@ -76,7 +78,7 @@ def session_list(db: Database, tenant: str, state: str | None = None, limit: int
     if state is not None and state not in STATES:
         raise BadRequest(f"state must be one of: {', '.join(STATES)}.")
     rows = db.all("select * from hitl_sessions where tenant_id = :tenant and (:state is null or state = :state) and (:after is null or seq < :after)"
-                  " order by seq desc limit :limit", {"tenant": tenant, "state": state, "after": after, "limit": limit + 1})
+                  " order by seq desc limit :limit", {"tenant": tenant, "state": state, "after": after, "limit": limit + 1}, SessionRow)
     more, rows = len(rows) > limit, rows[:limit]
     ids = json.dumps([row["id"] for row in rows])
     counts: dict[str, dict[str, int]] = {}
