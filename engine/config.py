@@ -77,7 +77,7 @@ class Config:
     session_tokens: int = _setting(50_000_000, values.whole(0, 999_999_999), "Tokens that all runs of a session may use together; 0: no limit")
     run_money: float = _setting(0.0, values.amount, "Money that one run may use, by SWARM_PRICES; 0: no limit")
     session_money: float = _setting(0.0, values.amount, "Money that all runs of a session may use together; 0: no limit")
-    prices: dict | None = _setting(None, values.parsed_by("engine.gateway.prices.parse_prices"),
+    prices: dict[str, Any] | None = _setting(None, values.parsed_by("engine.gateway.prices.parse_prices"),
                                   "Price table: JSON, or a file that holds it; model -> input, output per million tokens")
     egress_hosts: tuple[str, ...] = _setting((), values.parsed_by("engine.gateway.addresses.parse_hosts"),
                                           "Hosts that runs may fetch from: names, *.names, and sets such as npm or pypi; empty: none")
@@ -132,7 +132,7 @@ class Config:
     def vm(self) -> VmSpec:
         return VmSpec(str(self.image), self.vm_memory_mb, self.vm_cpus, self.vm_disk_mb, self.vm_templates == "on", self.vm_boot_seconds)
 
-    def described(self, env: Mapping[str, str] = os.environ) -> list[dict]:
+    def described(self, env: Mapping[str, str] = os.environ) -> list[dict[str, Any]]:
         """For people: [{name, value, source, meaning}], in the order of this file. Of a secret only whether it is set."""
         return [{"name": variable(f.name), "value": _shown(getattr(self, f.name), f.metadata["secret"]), "meaning": f.metadata["meaning"],
                  "source": "environment" if variable(f.name) in env else "default"} for f in fields(self)]

@@ -21,7 +21,7 @@
         │   └── TokenRefused      the forge does not take our token: a person must give another
         └── MergeConflict         back to ready with the conflict in the prompt
 """
-from typing import Literal
+from typing import Any, Literal
 
 
 class SwarmError(Exception):
@@ -32,7 +32,7 @@ class SwarmError(Exception):
         self.extra = extra
         super().__init__(self.sentence)
 
-    def as_json(self) -> dict:
+    def as_json(self) -> dict[str, Any]:
         """The one error envelope: {"error": sentence, "code": slug, …}."""
         return {"error": self.sentence, "code": self.code, **self.extra}  # extra may name a more exact code
 

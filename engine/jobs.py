@@ -175,7 +175,7 @@ def format_of(folder: Path) -> int:
     return int(json.loads((folder / "job.json").read_text(encoding="utf-8")).get("format", 1))
 
 
-def _criteria(items: list[dict]) -> tuple[Criterion, ...]:
+def _criteria(items: list[dict[str, Any]]) -> tuple[Criterion, ...]:
     return tuple(Criterion(**item) for item in items)
 
 
@@ -195,7 +195,7 @@ class Result:
         self.failure: str | None = None
         self.reason: str | None = None
         self.request: dict[str, Any] | None = None
-        self.checks: list[dict] = []
+        self.checks: list[dict[str, Any]] = []
         self.phases: dict[str, float] = {}
         self.said: dict[str, Any] = {}  # by the agent, of itself: session, tokens, message; {}: nothing
         self.usage: dict[str, Any] = {}  # of models and of the network, as engine/gateway/serving.py has it; {}: no gateway

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from engine.config import Config
 from engine.errors import Refused
+from engine.git.branch_names import own_branch
 from engine.git.branches import repository_path
 from engine.git.call import check_git
 from engine.git.repository import Repository
@@ -15,6 +16,7 @@ from engine.loop.loop import SwarmEngine
 from engine.loop.slot import EngineSlot
 from engine.store.db import Database, open_database
 from engine.store.journal import Changes, since
+from engine.tickets.rows import RunRow, TicketRow
 from hitl.card import sample
 from hitl.session import sessions
 from hitl.ticket_generator import start_build
@@ -45,7 +47,7 @@ def demo(data: Path) -> int:
             return 0
         print(f"\nThe session is {state}: {db.value('select reason from hitl_sessions where id = ?', (session,))}")
         for run in db.all("select ticket_id, outcome, reason from runs where session_id = ? and outcome not in ('merged', 'prepared')"
-                          " order by seq", (session,)):
+                          " order by seq", (session,), RunRow):
             print(f"  {run['ticket_id']}: {run['outcome']}: {run['reason']}")
         return 1
     finally:
@@ -84,16 +86,17 @@ def _watch(db: Database, changes: Changes, session: str) -> str:
 
 def _show(config: Config, db: Database, session: str) -> None:
     """The merge graph, and the tool that was built, run from a clone of the integration branch."""
-    epic = db.one("select branch_name, base_sha from tickets where session_id = ? and type = 'epic'", (session,))
+    epic = db.one("select * from tickets where session_id = ? and type = 'epic'", (session,), TicketRow)
     if epic is None:
         return
     path = repository_path(config, session)
-    print(f"\n4. Merged into {epic['branch_name']}:\n")
-    print(Repository(path).log_graph(epic["branch_name"], epic["base_sha"], 50))
+    branch, base = own_branch(epic), str(epic["base_sha"])
+    print(f"\n4. Merged into {branch}:\n")
+    print(Repository(path).log_graph(branch, base, 50))
     with tempfile.TemporaryDirectory(prefix="hitl-swarm-demo-") as folder:
-        clone = ["git", "clone", "-q", "-b", epic["branch_name"], str(path), folder + "/tally"]
+        clone = ["git", "clone", "-q", "-b", branch, str(path), folder + "/tally"]
         subprocess.run(clone, check=True, stdin=subprocess.DEVNULL)
-        print(f"5. Try what was built:\n\n$ git clone -b {epic['branch_name']} {path} tally && cd tally")
+        print(f"5. Try what was built:\n\n$ git clone -b {branch} {path} tally && cd tally")
         for command in sample.card()["checks"]:
             print(f"$ {command}", flush=True)
             subprocess.run(["sh", "-c", command], check=True, cwd=folder + "/tally", stdin=subprocess.DEVNULL, stderr=subprocess.STDOUT)

@@ -125,7 +125,7 @@ def at(value: Any, *path: str | int) -> Any:
     return value
 
 
-def items(value: Any, *path: str | int) -> list[dict]:
+def items(value: Any, *path: str | int) -> list[dict[str, Any]]:
     """The objects of the list that stands there."""
     found = at(value, *path)
     return [each for each in found if isinstance(each, dict)] if isinstance(found, list) else []

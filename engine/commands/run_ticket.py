@@ -17,7 +17,7 @@ from engine.loop.reap import LIVE, LiveRun, Reaper
 from engine.runtimes import Choice, choose
 from engine.store.db import Database, open_database
 from engine.tickets import claims
-from engine.tickets.rows import DependencyRow, RunRow
+from engine.tickets.rows import DependencyRow, RunRow, TicketRow
 from engine.tickets.session_rows import SessionRow
 from engine.tickets.states import get
 from engine.times import utc
@@ -43,7 +43,7 @@ def run_ticket(db: Database, config: Config, ticket_id: str) -> int:
         lock.release()
 
 
-def _claim(db: Database, config: Config, owner: str, ticket_id: str, most: int | None = None) -> dict:
+def _claim(db: Database, config: Config, owner: str, ticket_id: str, most: int | None = None) -> RunRow:
     with db.transaction():
         ticket = get(db, "default", ticket_id)
         busy = claims.busy_slots(db)
@@ -54,10 +54,10 @@ def _claim(db: Database, config: Config, owner: str, ticket_id: str, most: int |
         run = claims.claim_one(db, owner, ticket_id, utc())
         if run is None:
             raise Refused(_why_not(db, ticket))
-        return dict(run)
+        return run
 
 
-def _why_not(db: Database, ticket: dict) -> str:
+def _why_not(db: Database, ticket: TicketRow) -> str:
     session = db.one("select state, paused from hitl_sessions where id = ?", (ticket["session_id"],), SessionRow)
     live = db.one("select id, claimed_by from runs where ticket_id = ? and ended_at is null", (ticket["id"],), RunRow)
     if live:

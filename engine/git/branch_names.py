@@ -2,7 +2,7 @@
 import re
 import unicodedata
 from functools import lru_cache
-from typing import Any
+from typing import TypedDict
 
 LONGEST = 40  # characters of the title's part
 
@@ -14,7 +14,16 @@ def branch_name(session_id: str, ticket_id: str, title: str) -> str:
     return f"swarm/{session}/{slug(ticket_id) or 'ticket'}" + (f"-{words}" if words else "")
 
 
-def own_branch(ticket: Any) -> str:
+class Named(TypedDict):
+    """What a ticket's branch is named by."""
+
+    session_id: str
+    id: str
+    title: str
+    branch_name: str | None
+
+
+def own_branch(ticket: Named) -> str:
     """The branch of a feature, or of an epic: what its features are merged into. Once named it keeps its name, whatever becomes of the title."""
     return str(ticket["branch_name"] or branch_name(ticket["session_id"], ticket["id"], ticket["title"]))
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from engine.errors import Refused, RunFailure
 from engine.jobs import Limits, VmSpec
-from engine.runtimes.base import SandboxJob
+from engine.runtimes.base import Handle, SandboxJob
 from engine.runtimes.qemu import Qemu
 from engine.runtimes.qemu.image import Image
 
@@ -69,7 +69,7 @@ def attempt(image: Image, patience: float) -> tuple[str | None, float]:
         return None, seconds
 
 
-def _end(runtime: Qemu, handle: dict, patience: float) -> int | None:
+def _end(runtime: Qemu, handle: Handle, patience: float) -> int | None:
     end = time.monotonic() + patience
     while time.monotonic() < end:
         code = runtime.poll(handle)

@@ -44,7 +44,7 @@ class SwarmEngine:
         self._may_choose = choice is None
         self.waker = Waker(db, self.launcher)
         self.couriers = Couriers(db, config, self._note, self.waker.wake)
-        self.errors: collections.deque[dict] = collections.deque(maxlen=20)
+        self.errors: collections.deque[dict[str, Any]] = collections.deque(maxlen=20)
         self.clock = clock or Clock()
         self.trouble: str | None = None                # why nothing new starts, though nobody paused it
         self.started = time.monotonic()
@@ -195,7 +195,7 @@ class SwarmEngine:
             self._busy.pop(run["id"], None)
             self.waker.wake()
 
-    def status(self) -> dict:
+    def status(self) -> dict[str, Any]:
         """For people: {id, state, trouble, slots, busy, last_tick_age, tick_ms, uptime, runtime: {name, isolation, passed_over}, errors}; seconds."""
         now = time.monotonic()
         return {"id": self.id, "state": "paused" if claims.is_paused(self.db) else "held" if self.trouble else "on",

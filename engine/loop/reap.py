@@ -10,7 +10,7 @@ from engine.loop.launch import TEMPORARY, Launcher, Look
 from engine.run.output import backstop
 from engine.store.db import Database
 from engine.tickets import claims, usage
-from engine.tickets.rows import RunRow, Status, TicketRow
+from engine.tickets.rows import Outcome, RunRow, Status, TicketRow
 from engine.tickets.states import HOLDS
 
 
@@ -65,7 +65,7 @@ class Reaper:
         """Its ticket was cancelled, or changed by hand: gone first, then recorded, so that a ticket never has two live runs."""
         self.launcher.stop(run["id"])
         stopped = run["ticket_status"] == "failed"
-        outcome = "cancelled" if stopped or run["ticket_status"] == "cancelled" else "stale"
+        outcome: Outcome = "cancelled" if stopped or run["ticket_status"] == "cancelled" else "stale"
         claims.end(self.db, run["id"], outcome, "A person stopped it." if stopped else f"The ticket is {run['ticket_status']}.")
         usage.book(self.db, self.config.data, run)
         self.launcher.discard(run["id"])
@@ -77,7 +77,7 @@ class Reaper:
             self._fail(run, "The run's process could not be started.")
             return
         self.launcher.stop(run["id"])
-        status = "running" if run["kind"] == "recheck" else "ready"
+        status: Status = "running" if run["kind"] == "recheck" else "ready"
         if claims.finish(self.db, run, "void", status, "The run never began."):
             event("finished", ticket=run["ticket_id"], run=run["id"], outcome="void", status=status)
         self.launcher.discard(run["id"])

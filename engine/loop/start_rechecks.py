@@ -74,7 +74,7 @@ def _changes(db: Database, epic_id: str) -> list[_Waiting]:
                   " from runs r cross join tickets t on t.id = r.ticket_id"
                   f" where r.ended_at is null and r.state = 'queued' and {HOLDS}"
                   " and t.parent_id = ?"
-                  " order by r.merge_group is null, r.merge_group, r.seq", (epic_id,), _Waiting, RunRow)
+                  " order by r.merge_group is null, r.merge_group, r.seq", (epic_id,), _Waiting)
     return [row for row in rows if row["its_group"] == rows[0]["its_group"]][:TOGETHER]
 
 

@@ -42,7 +42,7 @@ class Waker:
 
     def _look(self) -> bool:
         version = self._db.value("pragma data_version")
-        new, self._version = version != self._version, version
+        new, self._version = bool(version != self._version), version
         self._dirty = self._dirty or new
         return new
 

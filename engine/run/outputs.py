@@ -3,6 +3,7 @@ import json
 import os
 import shutil
 from pathlib import Path
+from typing import Any
 
 from engine.errors import AgentFailed, Permanent
 from engine.files import fsync_folder, open_foreign, read_foreign
@@ -45,7 +46,7 @@ def give_bundle(copy: Path, outputs: Path) -> None:
         fsync_folder(outputs)
 
 
-def read_question(outputs: Path) -> dict | None:
+def read_question(outputs: Path) -> dict[str, Any] | None:
     """What the work asked a person: {question, options}, or None. Raises AgentFailed if that cannot be read."""
     path = outputs / "request.json"
     if not os.path.lexists(path):

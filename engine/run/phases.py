@@ -4,6 +4,7 @@ import shutil
 import signal
 import time
 from pathlib import Path
+from typing import Any
 
 from engine.agents import AGENTS, Agent, session
 from engine.agents.log import described, read, why_failed
@@ -133,7 +134,7 @@ def _give_check_scripts(run: Run) -> Path:
     return inputs
 
 
-def _check(run: Run, inputs: Path, number: int, criterion: Criterion) -> tuple[dict, str | None]:
+def _check(run: Run, inputs: Path, number: int, criterion: Criterion) -> tuple[dict[str, Any], str | None]:
     """-> ({text, command, exit, seconds, output, passed}, why it did not pass)"""
     since, output, code, late = time.monotonic(), Output(run.log, PHASE + b"check "), None, None
     _write(inputs / f"check-{number}", criterion.check.replace("\r\n", "\n") + "\n")

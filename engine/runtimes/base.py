@@ -135,7 +135,7 @@ class Children:
     """The processes that this object started, found again by handle; one of another process is watched from outside."""
 
     def __init__(self) -> None:
-        self._started: dict[tuple[int, int], subprocess.Popen] = {}
+        self._started: dict[tuple[int, int], subprocess.Popen[bytes]] = {}
 
     def spawn(self, argv: list[str], job: SandboxJob, environment: dict[str, str], descriptors: tuple[int, ...] = (),
               folder: Path | None = None) -> Handle:
@@ -154,7 +154,7 @@ class Children:
             return child.poll()
         return None if start_time(handle["pid"]) == handle["start"] else UNKNOWN_EXIT
 
-    def child(self, handle: Handle) -> subprocess.Popen:
+    def child(self, handle: Handle) -> subprocess.Popen[bytes]:
         return self._started[handle["pid"], handle["start"]]
 
     def pids(self) -> set[int]:

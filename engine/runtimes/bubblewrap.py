@@ -5,6 +5,7 @@ import os
 import subprocess
 import time
 from pathlib import Path
+from typing import Any
 
 from engine.errors import Transient
 from engine.host.processes import RUN_VARIABLE, sweep
@@ -206,9 +207,9 @@ def _memory_file(text: str) -> int:
     return descriptor
 
 
-def _status(path: str) -> dict:
+def _status(path: str) -> dict[str, Any]:
     """What bwrap has said so far: child-pid at its start, exit-code when the command had begun and ended."""
-    said: dict = {}
+    said: dict[str, Any] = {}
     for line in Path(path).read_text().splitlines(keepends=True):
         if line.endswith("\n"):
             said.update(json.loads(line))

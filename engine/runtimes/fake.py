@@ -63,7 +63,7 @@ class Fake(OnHost):
         if time.monotonic() < handle["end"]:
             return None
         self._release(handle)
-        return handle["exit"]
+        return int(handle["exit"])
 
     def stop(self, handle: Handle) -> None:
         if self.poll(handle) is None:

@@ -38,9 +38,10 @@ class Database:
     @property
     def connection(self) -> sqlite3.Connection:
         """This thread's connection."""
-        if not hasattr(self._local, "connection"):
-            self._local.connection = self.connect()
-        return self._local.connection
+        known: sqlite3.Connection | None = getattr(self._local, "connection", None)
+        if known is None:
+            known = self._local.connection = self.connect()
+        return known
 
     def connect(self) -> sqlite3.Connection:
         """A new connection, in autocommit mode: transactions are only those of transaction()."""

@@ -1,5 +1,6 @@
 """The journal that triggers write and the browser replays, and the bell that rings when something was committed."""
 import threading
+from typing import Any
 
 from engine.store.db import Database
 
@@ -28,7 +29,7 @@ class Changes:
             return self._count
 
 
-def since(db: Database, after: int, limit: int = 500, session: str | None = None, tenant: str = "default") -> list[dict]:
+def since(db: Database, after: int, limit: int = 500, session: str | None = None, tenant: str = "default") -> list[dict[str, Any]]:
     """What changed after the cursor, oldest first: [{seq, at, kind, session, ticket, run, from, to}]. Events of the engine go to all."""
     only = "" if session is None else " and (session_id = :session or session_id is null)"
     return [dict(row) for row in db.execute(

@@ -6,6 +6,7 @@ from engine.errors import BadRequest, WrongState
 from engine.jobs import criteria_of
 from engine.store.db import Database
 from engine.tickets import requests, review_comments, settle
+from engine.tickets.rows import Status, SteerRow, TicketRow
 from engine.tickets.states import HELD, NOT_MERGING, UNDONE, change, get, is_merging
 from engine.times import NOW
 
@@ -22,7 +23,7 @@ def retry(db: Database, tenant: str, ticket_id: str) -> str:
         session_state = db.value("select state from hitl_sessions where id = ?", (ticket["session_id"],))
         if ticket["status"] not in ("failed", "completed") or session_state == "cancelled":
             raise _wrong(ticket, f"{ticket_id} cannot be retried: it is {ticket['status']}, its session is {session_state}.")
-        failed = db.all(f"select id from tickets where parent_id = ? and {UNDONE} and status = 'failed'", (ticket_id,))
+        failed = db.all(f"select id from tickets where parent_id = ? and {UNDONE} and status = 'failed'", (ticket_id,), TicketRow)
         settle.reopen(db, ticket["session_id"])
         for each in [row["id"] for row in failed] or [ticket_id]:
             requests.withdraw(db, each)
@@ -103,14 +104,14 @@ def waive(db: Database, tenant: str, ticket_id: str, number: int, reason: str) -
         go_again(db, tenant, ticket)
 
 
-def check_open(ticket: Any) -> None:
+def check_open(ticket: TicketRow) -> None:
     """Raises WrongState for a ticket that cannot be changed now."""
     if ticket["status"] in (*HELD, "completed", "cancelled", "in_review"):
         why = "stop its run first" if ticket["status"] in HELD else "it is too late to change it"
         raise WrongState(f"{ticket['id']} is {ticket['status'].replace('_', ' ')}: {why}.", currentState=ticket["status"], since=ticket["updated_at"])
 
 
-def go_again(db: Database, tenant: str, ticket: Any) -> None:
+def go_again(db: Database, tenant: str, ticket: TicketRow) -> None:
     """What was changed about a failed ticket was changed so that it is tried again."""
     if ticket["status"] == "failed":
         retry(db, tenant, ticket["id"])
@@ -168,7 +169,7 @@ def resume_session(db: Database, session_id: str) -> None:
         settle.session(db, session_id)
 
 
-def note(db: Database, ticket: Any, kind: str, body: str) -> None:
+def note(db: Database, ticket: TicketRow, kind: str, body: str) -> None:
     """Records what a person did: for prompts, history and notes."""
     db.execute("insert into ticket_steers (tenant_id, session_id, ticket_id, kind, body) values (?, ?, ?, ?, ?)",
                (ticket["tenant_id"], ticket["session_id"], ticket["id"], kind, body))
@@ -179,17 +180,23 @@ _PROMPTED = ("r.kind = 'feature' and r.started_at is not null and coalesce(r.out
              " (select 1 from runs p where p.ticket_id = r.ticket_id and p.seq < r.seq and p.outcome = 'in_review' and p.tip_sha = r.tip_sha))")
 
 
+class _Steer(SteerRow):
+    told: int | None
+    status: Status  # of its ticket
+
+
 def steers(db: Database, ticket_id: str) -> list[dict[str, Any]]:
     """[{seq, kind, body, created_at, told, late, note}], oldest first; told: of a message, the number of the first run that was given it, None:
     none yet; late: none was, and the ticket is merged or dropped (should it run again, that run has it in its prompt); note: so in words."""
     rows = db.all(
         f"select m.seq, m.kind, m.body, m.created_at, iif(m.kind = 'message', (select min(r.run_no) from runs r where r.ticket_id = m.ticket_id"
         f" and r.created_at > m.created_at and {_PROMPTED}), null) as told, t.status"
-        " from ticket_steers m join tickets t on t.id = m.ticket_id where m.ticket_id = ? order by m.seq", (ticket_id,))
-    return [{**{name: row[name] for name in ("seq", "kind", "body", "created_at", "told")}, **_reading(row)} for row in rows]
+        " from ticket_steers m join tickets t on t.id = m.ticket_id where m.ticket_id = ? order by m.seq", (ticket_id,), _Steer)
+    return [{"seq": row["seq"], "kind": row["kind"], "body": row["body"], "created_at": row["created_at"], "told": row["told"], **_reading(row)}
+            for row in rows]
 
 
-def _reading(row: Any) -> dict[str, Any]:
+def _reading(row: _Steer) -> dict[str, Any]:
     """What became of a message. row: of steers()."""
     late = row["kind"] == "message" and row["told"] is None and row["status"] in ("completed", "cancelled")
     if row["kind"] != "message":
@@ -203,7 +210,7 @@ def _reading(row: Any) -> dict[str, Any]:
     return {"late": late, "note": note}
 
 
-def _wrong(ticket: Any, sentence: str) -> WrongState:
+def _wrong(ticket: TicketRow, sentence: str) -> WrongState:
     return WrongState(sentence, currentState=ticket["status"], since=ticket["updated_at"])
 
 

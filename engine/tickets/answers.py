@@ -1,9 +1,9 @@
 """A person answers what waits for them: once, and what follows from it happens in the same transaction."""
-from typing import Any
 
 from engine.errors import BadRequest, NotFound, WrongState
 from engine.store.db import Database
 from engine.tickets import delivery_answers, requests, same_question, settle
+from engine.tickets.rows import RequestRow
 from engine.tickets.states import change, get
 
 # Tickets that wait for a word about the session, not for an answer of their own.
@@ -19,7 +19,7 @@ def answer(db: Database, tenant: str, ticket_id: str, text: str, by: str = "you"
         ticket = get(db, tenant, ticket_id)
         row = db.one("select * from requests where kind in ('question', 'isolation', 'budget', 'delivery') and"
                      " (ticket_id = :id or (kind in ('isolation', 'budget') and session_id = :session))"
-                     " order by state = 'open' desc, seq desc limit 1", {"id": ticket_id, "session": ticket["session_id"]})
+                     " order by state = 'open' desc, seq desc limit 1", {"id": ticket_id, "session": ticket["session_id"]}, RequestRow)
         if row is None:
             raise NotFound(f"{ticket_id} asks nothing.")
         answer_request(db, tenant, row["seq"], text, by)
@@ -31,7 +31,7 @@ def answer_request(db: Database, tenant: str, seq: int, text: str, by: str = "yo
     if not text or len(text) > requests.ANSWER_LIMIT:
         raise BadRequest(f"An answer has 1 to {requests.ANSWER_LIMIT} characters.")
     with db.transaction():
-        row = db.one("select * from requests where seq = ? and tenant_id = ?", (seq, tenant))
+        row = db.one("select * from requests where seq = ? and tenant_id = ?", (seq, tenant), RequestRow)
         if row is None:
             raise NotFound("Request not found")
         if row["kind"] == "failed":
@@ -50,7 +50,7 @@ def answer_request(db: Database, tenant: str, seq: int, text: str, by: str = "yo
             same_question.answer_alike(db, row, text)
 
 
-def _answer_isolation(db: Database, row: Any, text: str) -> None:
+def _answer_isolation(db: Database, row: RequestRow, text: str) -> None:
     if text not in (requests.TRY_AGAIN, requests.WAIVE):
         raise BadRequest(f"The answer is one of: {requests.TRY_AGAIN!r}, {requests.WAIVE!r}.")
     if text == requests.WAIVE:
@@ -58,7 +58,7 @@ def _answer_isolation(db: Database, row: Any, text: str) -> None:
     settle.release(db, _WAITING, {"session": row["session_id"]})
 
 
-def _answer_budget(db: Database, row: Any, text: str) -> None:
+def _answer_budget(db: Database, row: RequestRow, text: str) -> None:
     if text not in (requests.RAISE, requests.STOP):
         raise BadRequest(f"The answer is one of: {requests.RAISE!r}, {requests.STOP!r}.")
     if text == requests.RAISE:

@@ -6,17 +6,17 @@ from engine.config import Config
 from engine.store.db import Database
 from engine.store.kept import Kept
 
-_KEPT = Kept[dict](8)  # every ticket of a build asks for the same card
+_KEPT = Kept[dict[str, Any]](8)  # every ticket of a build asks for the same card
 
 
-def approved_card(db: Database, session_id: str) -> dict:
+def approved_card(db: Database, session_id: str) -> dict[str, Any]:
     """The card that the build was approved for; {} where none is recorded (a database taken over from an older form). Not to be written to."""
     row = db.one("select v.version, v.sha256 from hitl_sessions s join spec_versions v on v.session_id = s.id and v.sha256 = s.approved_sha256"
                  " where s.id = ? order by v.version desc limit 1", (session_id,))
     if row is None:
         return _parsed(db.value("select spec_card from hitl_sessions where id = ?", (session_id,)))
-    version = row["version"]
-    return _KEPT.get(db, (session_id, version, row["sha256"]),
+    version, sha256 = row
+    return _KEPT.get(db, (session_id, version, sha256),
                      lambda: _parsed(db.value("select card from spec_versions where session_id = ? and version = ?", (session_id, version))))
 
 
@@ -41,7 +41,7 @@ def _smaller(setting: float, own: Any) -> float:
     return min(setting, own) if setting else own
 
 
-def _parsed(text: str | None) -> dict:
+def _parsed(text: str | None) -> dict[str, Any]:
     try:
         card = json.loads(text or "{}")
     except ValueError:

@@ -6,6 +6,7 @@ from typing import Any
 from engine.jobs import Result
 from engine.store.db import Database
 from engine.tickets import settle
+from engine.tickets.rows import Outcome, RunKind, RunRow, Status, TicketRow
 from engine.tickets.states import HELD_BY, NO_LIVE_RUN, Sql, change, change_rows
 from engine.times import NOW
 
@@ -17,7 +18,7 @@ CLAIMABLE = ("(not_before is null or not_before <= :now)"
              " and (parent_id is null or exists (select 1 from tickets e where e.id = tickets.parent_id and e.base_sha is not null))")
 
 
-def claim(db: Database, owner: str, limit: int, now: str) -> list[Any]:
+def claim(db: Database, owner: str, limit: int, now: str) -> list[RunRow]:
     """Claims up to `limit` ready tickets, fair between tenants, by priority and then age. -> the new rows of runs, in that order.
 
     `now` is UTC text: tickets whose not_before is later stay. A tenant with fewer live runs is served first; among equals it goes round by
@@ -36,8 +37,8 @@ def claim(db: Database, owner: str, limit: int, now: str) -> list[Any]:
     return runs
 
 
-def _serve(db: Database, owner: str, tenants: list[str], limit: int, now: str) -> list[Any]:
-    runs: list[Any] = []
+def _serve(db: Database, owner: str, tenants: list[str], limit: int, now: str) -> list[RunRow]:
+    runs: list[RunRow] = []
     while tenants and len(runs) < limit:
         share = max(1, (limit - len(runs)) // len(tenants))
         served = []
@@ -51,7 +52,7 @@ def _serve(db: Database, owner: str, tenants: list[str], limit: int, now: str) -
     return runs
 
 
-def claim_one(db: Database, owner: str, ticket_id: str, now: str) -> Any | None:
+def claim_one(db: Database, owner: str, ticket_id: str, now: str) -> RunRow | None:
     """Claims this ticket by the same rule. -> the row of its run, or None if it may not be claimed now."""
     with db.transaction():
         runs = _claim(db, owner, f"id = :id and {CLAIMABLE}", {"id": ticket_id, "now": now})
@@ -82,22 +83,22 @@ def _tenants(db: Database, last: str) -> list[str]:
     return sorted(names, key=lambda name: (live.get(name, 0), name <= last))
 
 
-def _claim(db: Database, owner: str, where: str, parameters: dict, to: str = "claimed", kind: str | None = None) -> list[Any]:
+def _claim(db: Database, owner: str, where: str, parameters: dict[str, Any], to: Status = "claimed", kind: RunKind | None = None) -> list[RunRow]:
     rows = change_rows(db, to, where, parameters, claimed_by=owner, not_before=None,
                   claim_token=Sql("lower(hex(randomblob(16)))"), run_no=Sql("run_no + 1"))
     return [_intend(db, row["seq"], owner, kind) for row in sorted(rows, key=lambda row: (-row["priority"], row["seq"]))]
 
 
-def _intend(db: Database, seq: int, owner: str, kind: str | None) -> Any:
+def _intend(db: Database, seq: int, owner: str, kind: RunKind | None) -> RunRow:
     """The run, before anything of it exists outside the database. Its id is the name of its folder and is never used twice."""
-    return db.one("insert into runs (id, ticket_id, session_id, tenant_id, kind, claim_token, claimed_by, run_no, base_sha)"
+    return db.the("insert into runs (id, ticket_id, session_id, tenant_id, kind, claim_token, claimed_by, run_no, base_sha)"
                   " select id || '-' || run_no || '-' || substr(claim_token, 1, 6), id, session_id, tenant_id,"
                   " coalesce(?, case when type <> 'epic' then 'feature' when base_sha is null then 'prepare' else 'integrate' end),"
                   " claim_token, ?, run_no, base_sha from tickets where seq = ?"
-                  " returning id, ticket_id, session_id, kind, state, claim_token, claimed_by, run_no, base_sha", (kind, owner, seq))
+                  " returning id, ticket_id, session_id, kind, state, claim_token, claimed_by, run_no, base_sha", (kind, owner, seq), RunRow)
 
 
-def recheck(db: Database, owner: str, epic_id: str, now: str) -> Any | None:
+def recheck(db: Database, owner: str, epic_id: str, now: str) -> RunRow | None:
     """The run in which an epic checks what waits to be merged. The epic stays running, and holds a claim meanwhile. -> its row, or None if
     it may not begin now."""
     with db.transaction():
@@ -106,7 +107,7 @@ def recheck(db: Database, owner: str, epic_id: str, now: str) -> Any | None:
     return runs[0] if runs else None
 
 
-def begin(db: Database, run: Any, runtime: str, agent: str) -> bool:
+def begin(db: Database, run: RunRow, runtime: str, agent: str) -> bool:
     """claimed → running. False: the claim is no longer this run's. An epic that checks again what waits is running already.
 
     Not durable: a power cut ends the run as well, and what it left is found by its folder."""
@@ -120,7 +121,7 @@ def begin(db: Database, run: Any, runtime: str, agent: str) -> bool:
     return held == 1
 
 
-def merging(db: Database, run: Any, tip: str, checked_by: str | None = None) -> bool:
+def merging(db: Database, run: RunRow, tip: str, checked_by: str | None = None) -> bool:
     """From here on a cancel comes too late. checked_by: the recheck run that merges it. False: stale. Repeatable."""
     with db.transaction():
         return db.execute("update runs set state = 'merging', tip_sha = :tip, checked_by = :checked_by where id = :run and ended_at is null"
@@ -128,7 +129,7 @@ def merging(db: Database, run: Any, tip: str, checked_by: str | None = None) -> 
                           {"tip": tip, "checked_by": checked_by, "run": run["id"], **_held_by(run)}).rowcount == 1
 
 
-def wait(db: Database, run: Any, branch: str, result: Result) -> bool:
+def wait(db: Database, run: RunRow, branch: str, result: Result) -> bool:
     """Its change is kept as `branch`, and the integration branch has moved: it waits to be checked on the merged head. False: stale. Repeatable."""
     with db.transaction():
         held = change(db, "running", HELD_BY, _held_by(run), reason=WAITS, branch_name=branch)  # claimed: whoever launched it died at once
@@ -137,8 +138,8 @@ def wait(db: Database, run: Any, branch: str, result: Result) -> bool:
     return held == 1
 
 
-def finish(db: Database, run: Any, outcome: str, status: str, reason: str | None, result: Result | None = None,
-           detail: str | None = None, **columns: Any) -> Any | None:
+def finish(db: Database, run: RunRow, outcome: Outcome, status: Status, reason: str | None, result: Result | None = None,
+           detail: str | None = None, **columns: Any) -> TicketRow | None:
     """Ends the run and moves its ticket, in one transaction that also settles. -> the ticket's row, or None if the claim was stale.
 
     A stale run ends as 'stale' and changes nothing else."""
@@ -152,7 +153,7 @@ def finish(db: Database, run: Any, outcome: str, status: str, reason: str | None
     return rows[0] if rows else None
 
 
-def _held_by(run: Any) -> dict[str, str]:
+def _held_by(run: RunRow) -> dict[str, str]:
     """Parameters of HELD_BY."""
     return {"id": run["ticket_id"], "token": run["claim_token"]}
 
@@ -162,13 +163,13 @@ def _unclaimed(status: str) -> dict[str, None]:
     return {"claim_token": None, "claimed_by": None, "assigned_vm": None} if status == "running" else {}
 
 
-def end(db: Database, run_id: str, outcome: str, reason: str | None, result: Result | None = None, detail: str | None = None) -> None:
+def end(db: Database, run_id: str, outcome: Outcome, reason: str | None, result: Result | None = None, detail: str | None = None) -> None:
     """Ends a run, whatever became of its ticket."""
     with db.transaction():
         _end(db, run_id, outcome, reason, result, detail)
 
 
-def _end(db: Database, run_id: str, outcome: str, reason: str | None, result: Result | None, detail: str | None) -> None:
+def _end(db: Database, run_id: str, outcome: Outcome, reason: str | None, result: Result | None, detail: str | None) -> None:
     db.execute(f"update runs set state = 'ended', outcome = ?, reason = ?, detail = ?, ended_at = {NOW}, {_SAID} where id = ? and ended_at is null",
                (outcome, reason, detail, *_said(result), run_id))
     if outcome in ("cancelled", "stale"):  # its ticket was moved by hand, and may be moved back: the token of an ended run is dead

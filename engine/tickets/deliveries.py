@@ -6,6 +6,7 @@ from typing import Any
 
 from engine.store.db import Database
 from engine.tickets.approved_card import approved_card, repository_of
+from engine.tickets.rows import DeliveryRow, DeliveryState, TicketRow
 from engine.tickets.states import UNDONE
 from engine.times import NOW
 
@@ -14,7 +15,7 @@ _HELD = ("exists (select 1 from tickets e where e.session_id = deliveries.sessio
          " and e.status = iif(deliveries.state in ('delivered', 'watched'), 'completed', 'running'))")
 
 
-def intend(db: Database, epic: Any, tip: str) -> None:
+def intend(db: Database, epic: TicketRow, tip: str) -> None:
     """The whole passed its checks at `tip`: it is to be delivered. Inside the transaction that records it. epic: its row.
 
     With a pull request for each feature, the integration branch begins on the remote at the base, and the features' branches go there."""
@@ -26,14 +27,18 @@ def intend(db: Database, epic: Any, tip: str) -> None:
         _row(db, feature, repository, feature["branch_name"], epic["branch_name"], feature["tip_sha"])
 
 
-def features(db: Database, epic_id: str) -> list[Any]:
+class Merged(TicketRow):
+    tip_sha: str  # its own commit
+
+
+def features(db: Database, epic_id: str) -> list[Merged]:
     """The features with a commit of their own: what was merged last of each."""
     return db.all("select t.*, r.tip_sha from tickets t join runs r on r.seq = (select max(seq) from runs where ticket_id = t.id and"
                   " outcome = 'merged' and tip_sha is not null) where t.parent_id = ? and t.status = 'completed' and t.branch_name is not null"
-                  " order by t.seq", (epic_id,))
+                  " order by t.seq", (epic_id,), Merged)
 
 
-def _row(db: Database, ticket: Any, repository: str, branch: str, base_branch: str | None, tip: str) -> None:
+def _row(db: Database, ticket: TicketRow, repository: str, branch: str | None, base_branch: str | None, tip: str | None) -> None:
     """What was known of an earlier delivery stays; one that is there already is not begun again, unless it is an epic's."""
     db.execute("insert into deliveries (tenant_id, session_id, ticket_id, repository, branch, base_branch, tip_sha) values (?, ?, ?, ?, ?, ?, ?)"
                " on conflict (ticket_id) do update set state = 'intended', repository = excluded.repository, branch = excluded.branch,"
@@ -53,7 +58,7 @@ def overtake(db: Database, session_id: str, epic_id: str) -> None:
     if not is_pending(db, session_id) or db.value(f"select 1 from tickets where parent_id = ? and {UNDONE} limit 1", (epic_id,)) is None:
         return
     for row in db.all(f"update deliveries set state = 'dropped', waiting = null, reason = 'The build goes on.', updated_at = {NOW}"
-                      f" where session_id = ? and {PENDING} returning ticket_id", (session_id,)):
+                      f" where session_id = ? and {PENDING} returning ticket_id", (session_id,), DeliveryRow):
         withdraw(db, row["ticket_id"])
 
 
@@ -61,37 +66,38 @@ def is_pending(db: Database, session_id: str) -> bool:
     return db.value(f"select 1 from deliveries where session_id = ? and {PENDING} limit 1", (session_id,)) is not None
 
 
-def due(db: Database, now: str) -> list[Any]:
+def due(db: Database, now: str) -> list[DeliveryRow]:
     """What can be taken a step further now, as rows. Where a token was refused, everything for that repository waits."""
     return db.all("select * from deliveries where state not in ('done', 'merged', 'closed', 'dropped') and waiting is null"
                   f" and (not_before is null or not_before <= ?) and {_HELD}"
                   " and exists (select 1 from hitl_sessions s where s.id = deliveries.session_id and not s.paused and s.state in ('building', 'completed'))"
                   " and not exists (select 1 from deliveries o where o.repository = deliveries.repository and o.waiting = 'token')"
-                  " order by not_before, seq limit 50", (now,))
+                  " order by not_before, seq limit 50", (now,), DeliveryRow)
 
 
-def is_held(db: Database, row: Any) -> bool:
+def is_held(db: Database, row: DeliveryRow) -> bool:
     """Whether a token was refused meanwhile for the same repository."""
     return db.value("select 1 from deliveries where repository = ? and waiting = 'token' limit 1", (row["repository"],)) is not None
 
 
-def still(db: Database, row: Any) -> Any | None:
+def still(db: Database, row: DeliveryRow) -> DeliveryRow | None:
     """The delivery as it is now, if it still stands where `row` says and is about the same commit; else None."""
-    return db.one("select * from deliveries where seq = ? and state = ? and tip_sha = ? and waiting is null", (row["seq"], row["state"], row["tip_sha"]))
+    return db.one("select * from deliveries where seq = ? and state = ? and tip_sha = ? and waiting is null",
+                  (row["seq"], row["state"], row["tip_sha"]), DeliveryRow)
 
 
-def move(db: Database, row: Any, state: str, **columns: Any) -> Any | None:
+def move(db: Database, row: DeliveryRow, state: DeliveryState, **columns: Any) -> DeliveryRow | None:
     """The next state, if the delivery still stands where `row` says, is about the same commit and is wanted. -> the row then, or None."""
     values = {"tries": 0, "not_before": None, "reason": None, **columns}
     sets = "".join(f", {name} = :{name}" for name in values)
     with db.transaction():
         rows = db.all(f"update deliveries set state = :state, updated_at = {NOW}{sets} where seq = :seq and state = :old and tip_sha = :tip"
                       f" and waiting is null and {_HELD} returning *",
-                      {**values, "state": state, "seq": row["seq"], "old": row["state"], "tip": row["tip_sha"]})
+                      {**values, "state": state, "seq": row["seq"], "old": row["state"], "tip": row["tip_sha"]}, DeliveryRow)
     return rows[0] if rows else None
 
 
-def by_feature(db: Database, row: Any) -> list[Any]:
+def by_feature(db: Database, row: DeliveryRow) -> list[DeliveryRow]:
     """The deliveries of the features of an epic, if they have pull requests of their own. row: the epic's delivery."""
     return db.all("select d.* from deliveries d join tickets t on t.id = d.ticket_id where t.parent_id = ? and d.state <> 'dropped' order by d.seq",
-                  (row["ticket_id"],))
+                  (row["ticket_id"],), DeliveryRow)

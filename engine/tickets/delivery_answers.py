@@ -5,6 +5,7 @@ from typing import Any
 from engine.errors import BadRequest
 from engine.store.db import Database
 from engine.tickets import deliveries, settle
+from engine.tickets.rows import DeliveryRow, RequestRow
 from engine.tickets.states import change
 from engine.times import NOW
 
@@ -29,9 +30,9 @@ def complete(db: Database, session_id: str, reason: str | None = None) -> bool:
     return bool(moved)
 
 
-def answer(db: Database, request: Any, text: str) -> None:
+def answer(db: Database, request: RequestRow, text: str) -> None:
     """Inside the transaction that records the answer. Raises BadRequest where this delivery does not offer it, or is gone."""
-    row = db.one("select * from deliveries where ticket_id = ?", (request["ticket_id"],))
+    row = db.one("select * from deliveries where ticket_id = ?", (request["ticket_id"],), DeliveryRow)
     if row is None or row["waiting"] is None:
         raise BadRequest("This delivery does not wait for an answer any more.")
     does = {RETRY: _retry, APPROVE: _approve, NO_SECRET: _clear, WITHOUT: _without, AGAIN: _again, LEAVE: _leave, ONCE_MORE: _once_more}
@@ -40,50 +41,50 @@ def answer(db: Database, request: Any, text: str) -> None:
     does[text](db, row)
 
 
-def _set(db: Database, row: Any, **columns: Any) -> None:
+def _set(db: Database, row: DeliveryRow, **columns: Any) -> None:
     values = {"waiting": None, "tries": 0, "not_before": None, "reason": None, **columns}
     sets = ", ".join(f"{name} = :{name}" for name in values)
     db.execute(f"update deliveries set {sets}, updated_at = {NOW} where seq = :seq", {**values, "seq": row["seq"]})
 
 
-def _retry(db: Database, row: Any) -> None:
+def _retry(db: Database, row: DeliveryRow) -> None:
     """From the push on, unless it is only watched: a person may have changed anything there. A token that is taken now helps all."""
     _set(db, row, state="intended" if row["state"] in ("pushed", "opened") else row["state"])
-    for other in db.all("select * from deliveries where waiting = 'token' and repository = ?", (row["repository"],)):
+    for other in db.all("select * from deliveries where waiting = 'token' and repository = ?", (row["repository"],), DeliveryRow):
         _set(db, other)
         deliveries.withdraw(db, other["ticket_id"])
 
 
-def _approve(db: Database, row: Any) -> None:
+def _approve(db: Database, row: DeliveryRow) -> None:
     _set(db, row, approved_sha=row["tip_sha"])
 
 
-def _clear(db: Database, row: Any) -> None:
+def _clear(db: Database, row: DeliveryRow) -> None:
     _set(db, row, cleared_sha=row["tip_sha"])
 
 
-def _without(db: Database, row: Any) -> None:
+def _without(db: Database, row: DeliveryRow) -> None:
     """All of this build: its other deliveries are not begun either."""
     if row["state"] not in ("intended", "pushed", "opened"):
         _set(db, row, state="done")
         return
-    for each in db.all(f"select * from deliveries where session_id = ? and {deliveries.PENDING}", (row["session_id"],)):
+    for each in db.all(f"select * from deliveries where session_id = ? and {deliveries.PENDING}", (row["session_id"],), DeliveryRow):
         _set(db, each, state="dropped", reason="A person chose to finish without delivery.")
         if each["seq"] != row["seq"]:
             deliveries.withdraw(db, each["ticket_id"])
     complete(db, row["session_id"], "Finished without delivery, as a person chose: the result is in this installation's own repository.")
 
 
-def _again(db: Database, row: Any) -> None:
+def _again(db: Database, row: DeliveryRow) -> None:
     _set(db, row, state="intended", number=None, pr_url=None)
     settle.reopen(db, row["session_id"])
 
 
-def _leave(db: Database, row: Any) -> None:
+def _leave(db: Database, row: DeliveryRow) -> None:
     _set(db, row, state="closed" if row["state"] == "closed" else "done")
 
 
-def _once_more(db: Database, row: Any) -> None:
+def _once_more(db: Database, row: DeliveryRow) -> None:
     """The facts of this commit are acted upon once more."""
     _set(db, row, rounds=row["rounds"] - 1)
     db.execute("update forge_facts set acted_at = null, ticket_id = null where delivery = ? and kind = 'ci' and seq ="

@@ -8,6 +8,7 @@ from typing import Any, Literal, NamedTuple
 
 from engine.jobs import Criterion, criteria_of
 from engine.store.db import Database
+from engine.tickets.rows import TicketRow
 
 State = Literal["passed", "failed", "waiting", "waived", "unchecked"]
 
@@ -30,6 +31,11 @@ class Proof(NamedTuple):
     output: str
 
 
+class _Checked(TicketRow):
+    run: str | None
+    checks: str | None
+
+
 def of_ticket(db: Database, ticket_id: str) -> list[Proof]:
     """In the order of its criteria."""
     return of_tickets(db, "t.id = :id", {"id": ticket_id}).get(ticket_id, [])
@@ -39,7 +45,7 @@ def of_tickets(db: Database, where: str, parameters: Mapping[str, Any]) -> dict[
     """{ticket id: its proofs} of the tickets t for which `where` holds (named parameters) and that have criteria, oldest first."""
     rows = db.all("select t.id, t.acceptance_criteria, r.id as run, r.checks from tickets t left join runs r on r.seq ="
                   " (select max(seq) from runs where ticket_id = t.id and checks <> '[]' and kind <> 'recheck')"
-                  f" where t.acceptance_criteria <> '[]' and ({where}) order by t.seq", dict(parameters))
+                  f" where t.acceptance_criteria <> '[]' and ({where}) order by t.seq", dict(parameters), _Checked)
     found = {row["id"]: _proofs(row["acceptance_criteria"], row["run"], row["checks"]) for row in rows}
     return {ticket_id: proofs for ticket_id, proofs in found.items() if proofs}
 

@@ -1,9 +1,9 @@
 """What waits for a person, as rows: opened by a run, closed by an answer (answers.py) or withdrawn."""
 import json
-from typing import Any
 
 from engine.store.db import Database
 from engine.tickets import settle
+from engine.tickets.rows import RequestRow, TicketRow
 from engine.times import NOW
 
 ANSWER_LIMIT = 20_000  # characters
@@ -13,22 +13,22 @@ RAISE = "Raise the budget"
 STOP = "Stop"
 
 
-def open_question(db: Database, ticket: Any, run_id: str, question: str, options: list[str]) -> None:
+def open_question(db: Database, ticket: TicketRow, run_id: str, question: str, options: list[str]) -> None:
     """A run asks; its ticket waits in needs_input."""
     _open(db, ticket, run_id, "question", question, options)
 
 
-def open_failed(db: Database, ticket: Any, run_id: str | None, reason: str) -> None:
+def open_failed(db: Database, ticket: TicketRow, run_id: str | None, reason: str) -> None:
     """A ticket failed for good; a person decides."""
     _open(db, ticket, run_id, "failed", reason, ["Retry"])
 
 
-def open_review(db: Database, ticket: Any, run_id: str) -> None:
+def open_review(db: Database, ticket: TicketRow, run_id: str) -> None:
     """A change passed its checks, and its card wants a person to see it before it is merged."""
     _open(db, ticket, run_id, "review", f"The change of {ticket['id']} is ready: look at it, then approve it or say what must change.", [])
 
 
-def open_isolation(db: Database, ticket: Any, reasons: str) -> None:
+def open_isolation(db: Database, ticket: TicketRow, reasons: str) -> None:
     """Nothing here isolates this ticket's commands. One request serves the whole session."""
     if db.value("select 1 from requests where session_id = ? and kind = 'isolation' and state = 'open'", (ticket["session_id"],)) is None:
         _open(db, ticket, None, "isolation",
@@ -37,7 +37,7 @@ def open_isolation(db: Database, ticket: Any, reasons: str) -> None:
               "its commands then run as your own user, with your files and your network.", [TRY_AGAIN, WAIVE])
 
 
-def open_budget(db: Database, ticket: Any, run_id: str, reason: str) -> None:
+def open_budget(db: Database, ticket: TicketRow, run_id: str, reason: str) -> None:
     """There is nothing left to spend. One request serves the whole session."""
     if db.value("select 1 from requests where session_id = ? and kind = 'budget' and state = 'open'", (ticket["session_id"],)) is None:
         _open(db, ticket, run_id, "budget",
@@ -45,12 +45,12 @@ def open_budget(db: Database, ticket: Any, run_id: str, reason: str) -> None:
               "much as it was, or stop: then every ticket that waits for this fails, and can be retried.", [RAISE, STOP])
 
 
-def open_delivery(db: Database, ticket: Any, body: str, options: list[str]) -> None:
+def open_delivery(db: Database, ticket: TicketRow, body: str, options: list[str]) -> None:
     """A delivery cannot go on by itself. Its ticket keeps its status: nothing of it is to be built again."""
     _open(db, ticket, None, "delivery", body, options)
 
 
-def _open(db: Database, ticket: Any, run_id: str | None, kind: str, body: str, options: list[str]) -> None:
+def _open(db: Database, ticket: TicketRow, run_id: str | None, kind: str, body: str, options: list[str]) -> None:
     db.execute("insert into requests (tenant_id, session_id, ticket_id, run_id, kind, body, options) values (?, ?, ?, ?, ?, ?, ?)",
                (ticket["tenant_id"], ticket["session_id"], ticket["id"], run_id, kind, body, json.dumps(options, ensure_ascii=False)))
 
@@ -69,7 +69,7 @@ def withdraw_idle(db: Database) -> None:
                " case requests.kind when 'question' then 'needs_input' when 'review' then 'in_review' else 'failed' end)")
 
 
-def close_question(db: Database, row: Any, text: str, by: str) -> None:
+def close_question(db: Database, row: RequestRow, text: str, by: str) -> None:
     """The answer is there: its ticket goes on."""
     db.execute(f"update requests set state = 'answered', answer = ?, answered_by = ?, answered_at = {NOW} where seq = ?", (text, by, row["seq"]))
     settle.release(db, "id = :id and status = 'needs_input'", {"id": row["ticket_id"]}, not_before=None)

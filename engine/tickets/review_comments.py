@@ -1,11 +1,11 @@
 """What a person says of a change before it is merged: comments on its lines, drafts until the review is sent, and the files they have seen.
 
 All of it is of one commit, the one that they looked at. A comment's line is named as in auth.py-R42: R is the line after the change, L before it."""
-from typing import Any
 
 from engine.errors import BadRequest, NotFound, WrongState
 from engine.store.db import Database
 from engine.text import printable
+from engine.tickets.rows import ReviewCommentRow, TicketRow
 from engine.tickets.states import get
 from engine.times import NOW
 
@@ -22,7 +22,7 @@ def tip_of(db: Database, ticket_id: str) -> str | None:
     return None if tip is None else str(tip)
 
 
-def in_review(db: Database, tenant: str, ticket_id: str, tip: str | None = None) -> Any:
+def in_review(db: Database, tenant: str, ticket_id: str, tip: str | None = None) -> TicketRow:
     """The row of a ticket that is in review, with this commit where one is given. Raises NotFound, WrongState."""
     ticket = get(db, tenant, ticket_id)
     state = {"currentState": ticket["status"], "since": ticket["updated_at"]}
@@ -52,7 +52,7 @@ def save_draft(db: Database, tenant: str, ticket_id: str, *, tip: str, path: str
 def discard(db: Database, tenant: str, ticket_id: str, seq: int) -> None:
     """Raises NotFound; WrongState for a comment that was sent."""
     with db.transaction():
-        row = db.one("select state, sent_at from review_comments where seq = ? and ticket_id = ? and tenant_id = ?", (seq, ticket_id, tenant))
+        row = db.one("select state, sent_at from review_comments where seq = ? and ticket_id = ? and tenant_id = ?", (seq, ticket_id, tenant), ReviewCommentRow)
         if row is None:
             raise NotFound("Comment not found")
         if row["state"] != "draft":
@@ -80,7 +80,7 @@ def told(db: Database, ticket_id: str) -> list[str]:
     """The comments that were sent, oldest first, each with its place and the line that it is about: foreign text, for a prompt."""
     found: list[str] = []
     left = PROMPT_LIMIT
-    for row in db.all("select * from review_comments where ticket_id = ? and state = 'sent' order by seq desc", (ticket_id,)):
+    for row in db.all("select * from review_comments where ticket_id = ? and state = 'sent' order by seq desc", (ticket_id,), ReviewCommentRow):
         text = (f"{printable(row['path'])}, line {row['line']} {SIDES[row['side']]}, at commit {row['tip_sha'][:12]}:\n"
                 f"> {printable(row['quoted'])}\n{row['body']}")
         left -= len(text)

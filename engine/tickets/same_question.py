@@ -1,11 +1,11 @@
 """Questions of runs that need no person again: the same was asked by another ticket of the session, or nobody has answered for a set time."""
 import json
 import re
-from typing import Any
 
 from engine.log import event
 from engine.store.db import Database
 from engine.tickets import requests
+from engine.tickets.rows import RequestRow, TicketRow
 from engine.times import NOW, utc
 
 ASSUMED = "assumption"  # answered_by, of an answer that nobody gave
@@ -18,22 +18,22 @@ def key(question: str, options: list[str]) -> tuple[str, frozenset[str]]:
     return words(question), frozenset(map(words, options))
 
 
-def earlier_answer(db: Database, session_id: str, ticket_id: str, question: str, options: list[str]) -> Any | None:
+def earlier_answer(db: Database, session_id: str, ticket_id: str, question: str, options: list[str]) -> RequestRow | None:
     """The row of an answered request of another ticket of this session that asked the same."""
     wanted = key(question, options)
     return next((row for row in db.all("select * from requests where session_id = ? and ticket_id <> ? and kind = 'question' and state = 'answered'"
-                                       " order by seq", (session_id, ticket_id)) if _key_of(row) == wanted), None)
+                                       " order by seq", (session_id, ticket_id), RequestRow) if _key_of(row) == wanted), None)
 
 
-def answer_alike(db: Database, answered: Any, text: str) -> None:
+def answer_alike(db: Database, answered: RequestRow, text: str) -> None:
     """What was just answered answers the same open question of other tickets, too. answered: the request's row."""
     for row in db.all("select * from requests where session_id = ? and seq <> ? and kind = 'question' and state = 'open' order by seq",
-                      (answered["session_id"], answered["seq"])):
+                      (answered["session_id"], answered["seq"]), RequestRow):
         if _key_of(row) == _key_of(answered):
             requests.close_question(db, row, text, as_for(answered))
 
 
-def as_for(row: Any) -> str:
+def as_for(row: RequestRow) -> str:
     """answered_by, of an answer that was given to another ticket."""
     return f"the answer to {row['ticket_id']}"
 
@@ -42,7 +42,8 @@ def assume_overdue(db: Database, seconds: float) -> None:
     """The recommended option, the first, of each question that has waited that long. seconds 0: questions wait for ever."""
     if not seconds:
         return
-    overdue = db.all("select * from requests where state = 'open' and kind = 'question' and options <> '[]' and created_at < ?", (utc(after=-seconds),))
+    overdue = db.all("select * from requests where state = 'open' and kind = 'question' and options <> '[]' and created_at < ?",
+                     (utc(after=-seconds),), RequestRow)
     for row in overdue:
         with db.transaction():
             if db.value("select state from requests where seq = ?", (row["seq"],)) == "open":
@@ -51,7 +52,7 @@ def assume_overdue(db: Database, seconds: float) -> None:
                 event("assumed", ticket=row["ticket_id"], answer=option)
 
 
-def record_answered(db: Database, ticket: Any, run_id: str, question: str, options: list[str], earlier: Any) -> None:
+def record_answered(db: Database, ticket: TicketRow, run_id: str, question: str, options: list[str], earlier: RequestRow) -> None:
     """A question that was answered before it was asked: it is in the ticket's history and its next prompt like any other."""
     db.execute("insert into requests (tenant_id, session_id, ticket_id, run_id, kind, body, options, state, answer, answered_by, answered_at)"
                f" values (?, ?, ?, ?, 'question', ?, ?, 'answered', ?, ?, {NOW})",
@@ -59,5 +60,5 @@ def record_answered(db: Database, ticket: Any, run_id: str, question: str, optio
                 as_for(earlier)))
 
 
-def _key_of(row: Any) -> tuple[str, frozenset[str]]:
+def _key_of(row: RequestRow) -> tuple[str, frozenset[str]]:
     return key(row["body"], [str(option) for option in json.loads(row["options"])])

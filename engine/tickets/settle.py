@@ -5,6 +5,8 @@ from typing import Any
 
 from engine.store.db import Database
 from engine.tickets import deliveries, session_states
+from engine.tickets.rows import TicketRow
+from engine.tickets.session_rows import SessionRow
 from engine.tickets.states import UNDONE, change
 
 # A ticket may be claimed: its session builds, and for a feature the epic runs and every dependency is merged.
@@ -20,8 +22,8 @@ ACTIVE = "('ready', 'claimed', 'running', 'needs_input', 'in_review')"
 
 def session(db: Database, session_id: str) -> None:
     """Brings one session to where its tickets say it is. Does nothing unless it is building."""
-    row = db.one("select paused from hitl_sessions where id = ? and state = 'building'", (session_id,))
-    epic = db.one("select * from tickets where session_id = ? and type = 'epic' order by seq limit 1", (session_id,))
+    row = db.one("select paused from hitl_sessions where id = ? and state = 'building'", (session_id,), SessionRow)
+    epic = db.one("select * from tickets where session_id = ? and type = 'epic' order by seq limit 1", (session_id,), TicketRow)
     if row is None or epic is None:
         return
     drop_dependents(db, epic["id"])
@@ -30,20 +32,20 @@ def session(db: Database, session_id: str) -> None:
         change(db, "blocked", "session_id = :session and status = 'ready'", {"session": session_id}, reason="The session is paused.")
     else:
         promote(db, epic)
-        epic = db.one("select * from tickets where id = ?", (epic["id"],))
+        epic = db.the("select * from tickets where id = ?", (epic["id"],), TicketRow)
     _close(db, session_id, epic, bool(row["paused"]))
 
 
-def after(db: Database, ticket: Any) -> None:
+def after(db: Database, ticket: TicketRow) -> None:
     """The same, cheaply, for one ticket that was completed: only its dependents can have become free."""
     free = db.value("select 1 from ticket_dependencies where depends_on = ? limit 1", (ticket["id"],)) and change(
         db, "ready", f"id in (select ticket_id from ticket_dependencies where depends_on = :id) and status = 'blocked' and {FREE}",
         {"id": ticket["id"]})
-    if not free and not _moves(db, ticket["parent_id"]):
+    if not free and not _moves(db, str(ticket["parent_id"])):
         session(db, ticket["session_id"])
 
 
-def promote(db: Database, epic: Any) -> None:
+def promote(db: Database, epic: TicketRow) -> None:
     """blocked → ready: the epic's own runs, and features whose epic runs and whose dependencies are all merged."""
     parameters = {"epic": epic["id"]}
     change(db, "ready", "id = :epic and (status in ('blocked', 'pending') or status = 'completed' and base_sha is null)", parameters)
@@ -55,7 +57,7 @@ def promote(db: Database, epic: Any) -> None:
     change(db, "ready", f"parent_id = :epic and {UNDONE} and status = 'blocked' and {FREE}", parameters)
 
 
-def release(db: Database, which: str, parameters: dict, **columns: Any) -> None:
+def release(db: Database, which: str, parameters: dict[str, Any], **columns: Any) -> None:
     """Tickets that a person set going again: ready if they are free, else blocked until they are."""
     change(db, "ready", f"({which}) and {FREE}", parameters, **columns)
     change(db, "blocked", f"({which}) and status <> 'ready'", parameters, **columns)
@@ -85,7 +87,7 @@ def _moves(db: Database, epic_id: str) -> bool:
     return db.value(f"select 1 from tickets where parent_id = ? and {UNDONE} and status in {ACTIVE} limit 1", (epic_id,)) is not None
 
 
-def _close(db: Database, session_id: str, epic: Any, paused: bool) -> None:
+def _close(db: Database, session_id: str, epic: TicketRow, paused: bool) -> None:
     if epic["status"] == "completed":
         if db.value(f"select 1 from tickets where parent_id = ? and {UNDONE} limit 1", (epic["id"],)) is None:
             session_states.end(db, session_id, "completed", None)

@@ -12,11 +12,12 @@ from typing import Any
 
 from engine.errors import NotFound
 from engine.store.db import Database
+from engine.tickets.rows import Status, TicketRow
 from engine.times import NOW
 
-OPEN = ("pending", "blocked", "ready", "claimed", "running", "needs_input", "in_review")
+OPEN: tuple[Status, ...] = ("pending", "blocked", "ready", "claimed", "running", "needs_input", "in_review")
 
-HELD = ("claimed", "running")  # by a run
+HELD: tuple[Status, ...] = ("claimed", "running")  # by a run
 IS_HELD = "status in ('claimed', 'running')"
 HOLDS = f"t.{IS_HELD} and t.claim_token = r.claim_token"  # of a run r and its ticket t
 HELD_BY = f"id = :id and claim_token = :token and {IS_HELD}"  # the same of a ticket, with these parameters of its run
@@ -25,7 +26,7 @@ NOT_MERGING = "not exists (select 1 from runs r where r.ticket_id = tickets.id a
 UNDONE = "status not in ('completed', 'cancelled')"  # word for word as the index tickets_undone has it, or SQLite does not use it
 
 # to -> from. Anything else changes no row.
-MOVES = {
+MOVES: dict[Status, tuple[Status, ...]] = {
     "blocked": ("pending", "ready", "failed", "completed", "needs_input", "in_review"),
     "ready": ("pending", "blocked", "claimed", "running", "needs_input", "in_review", "failed", "completed"),
     "claimed": ("ready",),
@@ -42,17 +43,17 @@ class Sql(str):
     """A column's new value as an expression of the old row, where a plain value will not do."""
 
 
-def change(db: Database, to: str, where: str, parameters: Mapping[str, Any], **columns: Any) -> int:
+def change(db: Database, to: Status, where: str, parameters: Mapping[str, Any], **columns: Any) -> int:
     """Moves the tickets for which `where` holds (named parameters) and sets `columns`. -> how many.
 
     A ticket that is not held by a run carries no claim: the token, the owner and the sandbox go when the status leaves HELD."""
     return db.execute(_update(to, where, *_sets(columns)), {**parameters, **columns}).rowcount
 
 
-def change_rows(db: Database, to: str, where: str, parameters: Mapping[str, Any], **columns: Any) -> list[Any]:
+def change_rows(db: Database, to: Status, where: str, parameters: Mapping[str, Any], **columns: Any) -> list[TicketRow]:
     """The same. -> the tickets that moved: [(seq, id, session_id, tenant_id, parent_id, priority, status)]."""
     return db.all(f"{_update(to, where, *_sets(columns))} returning seq, id, session_id, tenant_id, parent_id, priority, status",
-                  {**parameters, **columns})
+                  {**parameters, **columns}, TicketRow)
 
 
 def _sets(columns: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
@@ -60,16 +61,16 @@ def _sets(columns: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
 
 
 @lru_cache(maxsize=500)
-def _update(to: str, where: str, *sets: tuple[str, str]) -> str:
+def _update(to: Status, where: str, *sets: tuple[str, str]) -> str:
     columns = {"reason": "null"} if to in HELD else {"reason": "null", "claim_token": "null", "claimed_by": "null", "assigned_vm": "null"}
     assignments = "".join(f", {name} = {value}" for name, value in {**columns, **dict(sets)}.items())
     origins = " or ".join(f"status = '{status}'" for status in MOVES[to])
     return f"update tickets set status = '{to}', updated_at = {NOW}{assignments} where ({origins}) and ({where})"
 
 
-def get(db: Database, tenant: str, ticket_id: str) -> Any:
+def get(db: Database, tenant: str, ticket_id: str) -> TicketRow:
     """The row. Raises NotFound, for another tenant's ticket as for an unknown one."""
-    row = db.one("select * from tickets where id = ? and tenant_id = ?", (ticket_id, tenant))
+    row = db.one("select * from tickets where id = ? and tenant_id = ?", (ticket_id, tenant), TicketRow)
     if row is None:
         raise NotFound("Ticket not found")
     return row

@@ -6,11 +6,12 @@ estimated, runs that used a model without a price, what the table calls its mone
 requests to the network that were refused, bytes through the proxy."""
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 from engine.jobs import ledgers_of
-from engine.store.db import Database
+from engine.store.db import Database, as_dict
 from engine.store.kept import Kept
+from engine.tickets.rows import RunRow
 
 _MODELS = ("requests", "input", "output", "cache_read", "cache_write", "total", "money", "estimated")
 _EGRESS = ("refused", "sent", "received")
@@ -31,18 +32,18 @@ def of_session(db: Database, session_id: str) -> dict[str, Any]:
 
 
 def of_ticket(db: Database, ticket_id: str) -> dict[str, Any]:
-    return dict(db.one(f"select {_SUMS} from runs where ticket_id = ? and usage is not null", (ticket_id,)) or {})
+    return as_dict(db.one(f"select {_SUMS} from runs where ticket_id = ? and usage is not null", (ticket_id,)))
 
 
 def of_tickets(db: Database, session_id: str) -> dict[str, dict[str, Any]]:
     """{ticket id: its sum} for the tickets of a session that have used something."""
-    rows = db.all(f"select ticket_id, {_SUMS} from runs where {_OF_SESSION} group by ticket_id", (session_id,))
-    return {row["ticket_id"]: {name: row[name] for name in row.keys() if name != "ticket_id"} for row in rows}  # noqa: SIM118
+    rows = map(as_dict, db.all(f"select ticket_id, {_SUMS} from runs where {_OF_SESSION} group by ticket_id", (session_id,)))
+    return {row.pop("ticket_id"): row for row in rows}
 
 
 def with_live(db: Database, data: Path, session_id: str, summed: dict[str, Any]) -> dict[str, Any]:
     """The sum of a session with what its live runs have used so far, from their ledgers: as many files as there are live runs."""
-    for run in db.all("select id, session_id from runs where session_id = ? and ended_at is null and usage is null", (session_id,)):
+    for run in db.all("select id, session_id from runs where session_id = ? and ended_at is null and usage is null", (session_id,), RunRow):
         summed = plus(summed, of_live(data, run))
     return summed
 
@@ -55,7 +56,14 @@ def plus(summed: dict[str, Any], used: dict[str, Any] | None) -> dict[str, Any]:
             "unpriced": summed["unpriced"] + bool(used["unpriced"]), "currency": summed["currency"] or used["currency"]}
 
 
-def of_live(data: Path, run: Any) -> dict[str, Any] | None:
+class Live(TypedDict):
+    """Of a run that lives, what its ledger is found by."""
+
+    id: str
+    session_id: str
+
+
+def of_live(data: Path, run: Live) -> dict[str, Any] | None:
     """What a run's ledger says while it lives: as the column `usage` has it once it has ended (see
     engine/gateway/serving.py), without the network. run: its row; data: the data folder. None where it has none."""
     try:
@@ -65,7 +73,7 @@ def of_live(data: Path, run: Any) -> dict[str, Any] | None:
     return {name: value for name, value in held.items() if not name.startswith("held_")}
 
 
-def book(db: Database, data: Path, run: Any) -> None:
+def book(db: Database, data: Path, run: RunRow) -> None:
     """Of a run that ended without a result, what its ledger says. run: its row; data: the data folder."""
     used = of_live(data, run)
     if used is not None:

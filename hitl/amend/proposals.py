@@ -96,7 +96,8 @@ def _view(db: Database, row: SessionRow, proposal: AmendmentRow, cards: dict[str
     started = amend_tickets.started(db, row["id"], amendment.touched(delta)) if proposal["state"] == "proposed" else []
     return {"seq": proposal["seq"], "state": proposal["state"], "sha256": proposal["sha256"], "base_sha256": proposal["base_sha256"],
             "version": proposal["version"], "decided_by": proposal["decided_by"], "decided_at": proposal["decided_at"],
-            "created_at": proposal["created_at"], "delta": delta, "changes": card_diff.diff(base and json.loads(base), json.loads(proposal["card"])), "started": started}
+            "created_at": proposal["created_at"], "delta": delta, "started": started,
+            "changes": card_diff.diff(base and json.loads(base), json.loads(proposal["card"]))}
 
 
 def _building(row: SessionRow) -> SessionRow:

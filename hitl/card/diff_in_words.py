@@ -100,7 +100,7 @@ def words(value: Any) -> str:
     if isinstance(value, dict) and "title" in value:
         return "\n".join(_feature(value))
     if isinstance(value, dict) and isinstance(value.get("text"), str):
-        return value["text"] + (f"\n$ {value['check']}" if isinstance(value.get("check"), str) and value["check"] else "")
+        return str(value["text"]) + (f"\n$ {value['check']}" if isinstance(value.get("check"), str) and value["check"] else "")
     if isinstance(value, dict) and value.keys() <= {"tokens", "money"}:  # a budget
         return "\n".join(f"{name.capitalize()}: {canonical(value[name])}" for name in ("tokens", "money") if name in value) or "no limit"
     return canonical(value)

@@ -1,7 +1,7 @@
 """The shape of a spec card, by spec_card.schema.json: which properties there are, of which kinds, how long and how many."""
 import json
 from bisect import bisect_right
-from collections.abc import Hashable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -80,7 +80,7 @@ def _friendly(error: ValidationError, path: str) -> Problem:
     if kind == "required":
         missing = next(name for name in limit if error.message.startswith(repr(name)))
         return {"path": step(path, missing), "message": f"This is required: {missing}."}
-    said = {
+    said: dict[str, Callable[[], str]] = {
         "type": lambda: f"Must be {_wanted(limit)}, not {kind_of(value)}.",
         "minLength": lambda: "Must not be empty.",
         "maxLength": lambda: f"Has {len(value):,} characters; at most {limit:,} are possible.",

@@ -13,6 +13,7 @@ from engine.tickets import states as tickets
 from engine.tickets.rows import ReviewCommentRow, RunRow, TicketRow
 from hitl.changes import files as change_files
 from hitl.changes import parse as diffs
+from hitl.changes.diff_text import visible
 from hitl.changes.line_moves import Moves
 from hitl.changes.names import path_of
 from hitl.changes.span import span
@@ -67,8 +68,8 @@ def change(db: Database, config: Config, tenant: str, ticket_id: str, since: str
         raise NotFound(f"The change cannot be shown. {failure.sentence}") from failure
     found.comments = [_comment(row, found, moves) for row in db.all("select * from review_comments where ticket_id = ? order by seq",
                                                                          (ticket_id,), ReviewCommentRow)]
-    found.viewed = {row["path"] for row in db.all("select tip_sha, path from review_viewed where ticket_id = ?", (ticket_id,))
-                    if row["path"] in found.whole and (row["tip_sha"] == tip or (row["tip_sha"] in moves and not moves[row["tip_sha"]].changed(row["path"])))}
+    found.viewed = {path for at, path in db.all("select tip_sha, path from review_viewed where ticket_id = ?", (ticket_id,))
+                    if path in found.whole and (at == tip or (at in moves and not moves[at].changed(path)))}
     found.will = _will(db, found)
     return found
 
@@ -145,7 +146,7 @@ def quoted(config: Config, found: Change, path: str, side: str, line: int) -> st
     except RunFailure:
         text = None  # the file is not there on that side
     if text is None:
-        raise BadRequest(f"{diffs.visible(path)} has no line {line} {store.SIDES[side]}.")
+        raise BadRequest(f"{visible(path)} has no line {line} {store.SIDES[side]}.")
     return text.rstrip(b"\r\n").decode("utf-8", "backslashreplace")[:store.QUOTED_LIMIT]
 
 

@@ -46,5 +46,5 @@ def _whole_base(db: Database, repository: Repository, ticket: TicketRow, run: Ru
     branch = db.value("select branch_name from tickets where id = ?", (ticket["parent_id"],))
     onto = f"{ticket['merged_sha']}^1" if ticket["merged_sha"] else f"refs/heads/{branch}" if branch else None
     head = repository.head(onto) if onto else None
-    found = repository.merge_base(head, run["tip_sha"]) if head else None
+    found = repository.merge_base(head, str(run["tip_sha"])) if head else None
     return str(run["base_sha"] if found in (None, run["tip_sha"]) else found)

@@ -159,7 +159,7 @@ def _used(ticket: dict[str, Any], run: dict[str, Any] | None) -> dict[str, Any]:
     """{columns: names, rows: [(name, texts)]} of this run and, where it is not its only one, of the ticket; live runs as far as they are."""
     own, whole = (run["usage"], ticket["usage"]) if run else (None, ticket["usage"])
     if run and own is None and run["ended_at"] is None:
-        own = usage.of_live(swarm().config.data, run)
+        own = usage.of_live(swarm().config.data, usage.Live(id=run["id"], session_id=run["session_id"]))
         whole = usage.plus({**whole, "money": whole["money"] or 0}, own)
     if whole["runs"] < 2:
         return {"columns": [f"Run {run['run_no']}" if run and own else "Ticket"], "rows": used.table(own or whole)}

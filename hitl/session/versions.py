@@ -21,7 +21,8 @@ def versions_view(db: Database, tenant: str, session_id: str) -> list[dict[str, 
 def version_view(db: Database, tenant: str, session_id: str, version: int) -> dict[str, Any]:
     """{version, sha256, source, created_at, spec_card}. Raises NotFound."""
     sessions.get(db, tenant, session_id)
-    found = db.one("select version, sha256, source, created_at, card from spec_versions where session_id = ? and version = ?", (session_id, version), SpecVersionRow)
+    found = db.one("select version, sha256, source, created_at, card from spec_versions where session_id = ? and version = ?",
+                   (session_id, version), SpecVersionRow)
     if found is None:
         raise NotFound(f"There is no version {version} of this card.")
     return {"version": found["version"], "sha256": found["sha256"], "source": found["source"], "created_at": found["created_at"],

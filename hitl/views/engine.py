@@ -6,6 +6,7 @@ from engine.errors import Unavailable
 from engine.loop.status import of_another_version, shown, where
 from engine.runtimes.described import described
 from engine.tickets.rows import RunRow
+from engine.tickets.session_rows import EngineStateRow
 from hitl.views.ticket import run_dict
 from hitl.web.context import Swarm
 
@@ -37,7 +38,7 @@ def settings_view(config: Config) -> list[dict[str, Any]]:
 def engine_state(swarm: Swarm) -> dict[str, Any]:
     """The engine's own status (see engine.loop.status.shown), whether it is paused and why, live runs: what any page may show of it."""
     db = swarm.db
-    pause = db.one("select paused, reason from engine_state")
+    pause = db.one("select paused, reason from engine_state", (), EngineStateRow)
     live = db.all("select r.*, t.title from runs r join tickets t on t.id = r.ticket_id where r.ended_at is null order by r.seq", (), RunRow)
     holding = [row["id"] for row in live if row["state"] not in ("queued", "merging")]
     return {

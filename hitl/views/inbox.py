@@ -17,7 +17,8 @@ def requests_view(db: Database, tenant: str, session_id: str | None = None) -> l
 
 def waiting_count(db: Database, tenant: str, states: tuple[str, ...], most: int) -> int:
     """How many requests are open, and how many sessions are in one of these states, at most `most` of each."""
-    sessions_of = db.pairs("select state, count(*) from hitl_sessions where tenant_id = ? and state in (select value from json_each(?)) group by state",
-                           (tenant, json.dumps(states)))
+    sessions_of: dict[str, int] = db.pairs(
+        "select state, count(*) from hitl_sessions where tenant_id = ? and state in (select value from json_each(?)) group by state",
+        (tenant, json.dumps(states)))
     open_requests: int = db.value("select count(*) from requests where tenant_id = ? and state = 'open'", (tenant,))
     return open_requests + sum(min(most, count) for count in sessions_of.values())

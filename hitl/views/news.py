@@ -24,7 +24,7 @@ def is_news(event: dict[str, Any]) -> bool:
 
 def event_text(event: dict[str, Any]) -> str:
     """What an event of the journal says after its subject: 'started', 'is done'."""
-    kind, to = event["kind"], event["to"]
+    kind, to = event["kind"], str(event["to"])
     if kind == "ticket":
         return "was created" if event["from"] is None else {
             "ready": "may start", "claimed": "was claimed", "running": "is running", "blocked": "waits", "needs_input": "needs you",

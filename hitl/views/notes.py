@@ -27,7 +27,8 @@ def notes_markdown(db: Database, tenant: str, session_id: str) -> str:
         runs.setdefault(run["ticket_id"], []).append(run)
     if tickets:
         parts.append("## Tickets")
-    steered = {row[0] for row in db.all("select s.ticket_id from ticket_steers s join tickets t on t.id = s.ticket_id where t.session_id = ?", (session_id,))}
+    steered = {row[0] for row in db.all("select s.ticket_id from ticket_steers s join tickets t on t.id = s.ticket_id where t.session_id = ?",
+                                        (session_id,))}
     spent, proofs = usage.of_tickets(db, session_id), evidence.of_tickets(db, "t.session_id = :session", {"session": session_id})
     for ticket in tickets:
         told = actions.steers(db, ticket["id"]) if ticket["id"] in steered else []

@@ -10,7 +10,6 @@ from engine.git.branches import repository_path
 from engine.store.db import Database
 from engine.tickets.rows import TicketRow
 from engine.tickets.session_rows import SessionRow
-from hitl.card.spec_card import warnings_of
 from hitl.card.unknown_keys import warnings_of
 from hitl.session import questions, sessions
 from hitl.views import usage as used

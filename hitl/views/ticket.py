@@ -8,7 +8,7 @@ from engine.errors import NotFound
 from engine.store.db import Database, as_dict
 from engine.tickets import actions, usage
 from engine.tickets import states as tickets
-from engine.tickets.rows import RequestRow, RunRow, TicketRow
+from engine.tickets.rows import DependencyRow, RequestRow, RunRow, TicketRow
 from hitl.session import sessions
 from hitl.views import usage as used
 from hitl.web.strict_json import stored
@@ -22,7 +22,7 @@ def tickets_view(db: Database, tenant: str, session_id: str) -> list[dict[str, A
     sessions.get(db, tenant, session_id)
     depends: dict[str, list[str]] = {}
     for ticket_id, before in db.all("select d.ticket_id, d.depends_on from ticket_dependencies d join tickets t on t.id = d.ticket_id join tickets b"
-                                    " on b.id = d.depends_on where t.session_id = ? order by b.seq", (session_id,)):
+                                    " on b.id = d.depends_on where t.session_id = ? order by b.seq", (session_id,), DependencyRow):
         depends.setdefault(ticket_id, []).append(before)
     rows = db.all("select * from tickets where session_id = ? and tenant_id = ? order by seq", (session_id, tenant), TicketRow)
     return [{**ticket_dict(row), "depends_on": depends.get(row["id"], [])} for row in rows]

@@ -41,7 +41,7 @@ def install(app: Flask) -> None:
             guard.check_origin()
             _cursor()
 
-    @sock.route("/ws")
+    @sock.route("/ws")  # type: ignore[untyped-decorator]  # flask-sock has no types
     def ws(client: Server) -> None:
         client.sock = Line(client.sock, current_app.config["LIVE_SEND_SECONDS"])
         try:
@@ -117,14 +117,14 @@ class Feed:
         if self.session is None or time.monotonic() - self.looked < LOG_SECONDS:
             return
         self.looked = time.monotonic()
-        for run in self.db.all("select id, ticket_id from runs where session_id = ? and ended_at is null", (self.session,)):
+        for run_id, ticket_id in self.db.all("select id, ticket_id from runs where session_id = ? and ended_at is null", (self.session,)):
             try:
-                size = (self.config.data / "runs" / run["id"] / "log").stat().st_size
+                size = (self.config.data / "runs" / run_id / "log").stat().st_size
             except FileNotFoundError:
                 continue
-            if self.sizes.get(run["id"]) != size:
-                self.sizes[run["id"]] = size
-                self.say({"kind": "log", "ticket": run["ticket_id"], "run": run["id"], "size": size})
+            if self.sizes.get(run_id) != size:
+                self.sizes[run_id] = size
+                self.say({"kind": "log", "ticket": ticket_id, "run": run_id, "size": size})
 
     def say(self, message: dict[str, Any]) -> None:
         if not self.client.connected:

@@ -3,6 +3,7 @@
 Everything else is text: HTML, links and images of the source are shown as they are written. Markup is built by escaping alone."""
 import re
 from collections.abc import Callable, Iterator
+from typing import Any
 
 from markupsafe import Markup, escape
 
@@ -83,10 +84,13 @@ def _paragraphs(lines: list[str]) -> Iterator[Markup]:
             yield Markup("<p>%s</p>") % Markup("<br>").join(inline(line) for line in part.strip("\n").split("\n"))
 
 
+_Item = tuple[str, list[Any], bool]  # its text, the items below it, whether they are numbered
+
+
 def _list(lines: list[str]) -> Markup:
     """Items by their indentation; a line that begins no item goes on with the one before it."""
-    root: list[tuple[str, list, bool]] = []
-    stack: list[tuple[int, list]] = [(-1, root)]
+    root: list[_Item] = []
+    stack: list[tuple[int, list[_Item]]] = [(-1, root)]
     for line in lines:
         found = _ITEM.fullmatch(line)
         if found is None:
@@ -104,7 +108,7 @@ def _list(lines: list[str]) -> Markup:
     return _items(root)
 
 
-def _items(items: list[tuple[str, list, bool]]) -> Markup:
+def _items(items: list[_Item]) -> Markup:
     tag = "ol" if items[0][2] else "ul"
     inner = Markup("").join(Markup("<li>%s%s</li>") % (inline(text), _items(below) if below else "") for text, below, _ in items)
     return Markup(f"<{tag}>%s</{tag}>") % inner

@@ -3,6 +3,7 @@ import json
 import os
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 from engine.files import write_json
 
@@ -25,7 +26,7 @@ class Image:
     packages: dict[str, str] = field(default_factory=dict)
     added: list[str] = field(default_factory=list)
     layered: str = ""
-    files: dict[str, dict] = field(default_factory=dict)
+    files: dict[str, dict[str, Any]] = field(default_factory=dict)
     accelerator: str = "tcg"
     why: str = ""
     boot_seconds: float = 0.0

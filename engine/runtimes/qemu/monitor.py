@@ -44,7 +44,7 @@ class Monitor:
         finally:
             os.close(descriptor)
 
-    def ask(self, command: str, arguments: dict | None = None, descriptors: tuple[int, ...] = ()) -> Any:
+    def ask(self, command: str, arguments: dict[str, Any] | None = None, descriptors: tuple[int, ...] = ()) -> Any:
         line = json.dumps({"execute": command, **({"arguments": arguments} if arguments else {})}).encode() + b"\n"
         if descriptors:
             socket.send_fds(self._end, [line], list(descriptors))

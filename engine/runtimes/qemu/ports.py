@@ -45,7 +45,7 @@ class Ports:
         self.ends = {name: pair[1].fileno() for name, pair in self._pairs.items()}
         self._changed = threading.Condition()
         self._line, self._lines, self._bytes = b"", 0, 0
-        self._child: subprocess.Popen | None = None
+        self._child: subprocess.Popen[bytes] | None = None
         self._thread = threading.Thread(target=self._serve, name="ports", daemon=True)
         if answer:
             self._pairs["talk"][0].sendall(b"wake\n")  # is delivered when the guest listens
@@ -60,7 +60,7 @@ class Ports:
         for own, _ in self._pairs.values():
             own.close()
 
-    def serve(self, child: subprocess.Popen) -> None:
+    def serve(self, child: subprocess.Popen[bytes]) -> None:
         """From now on the lines are read, until the VM's end. It is ended here when the guest is done, or says what no guest says."""
         self._child = child
         self._thread.start()
