@@ -16,6 +16,7 @@ from hitl.card.form import Form
 from hitl.card.graph import resolve, titles
 from hitl.card.text import key
 from hitl.session import sessions
+from hitl.web.numbers import whole_number
 
 
 @dataclass(frozen=True)
@@ -87,8 +88,8 @@ def _take_back(delta: Delta, ticket: str, place: str) -> None:
     if ticket:
         delta["change"] = [change for change in delta["change"] if change["ticket"] != ticket]
         delta["drop"] = [dropped for dropped in delta["drop"] if dropped != ticket]
-    elif place.isascii() and place.isdigit() and int(place[:6]) < len(delta["add"]):
-        gone = titles([delta["add"].pop(int(place[:6]))])[0]
+    elif (index := whole_number(place, most=len(delta["add"]) - 1)) is not None:
+        gone = titles([delta["add"].pop(index)])[0]
         _rename(delta, gone, None)
 
 

@@ -12,6 +12,7 @@ from hitl.views.ticket import ticket_view
 from hitl.web.context import swarm, tenant
 from hitl.web.guard import json_body, optional_json_body
 from hitl.web.input import text_of
+from hitl.web.numbers import is_whole
 
 review_api = Blueprint("review_api", __name__)
 
@@ -38,7 +39,7 @@ def save_comment(ticket_id: str) -> tuple[Response, int]:
     """A draft; one that is there on this line is replaced."""
     body = json_body()
     line = body.get("line")
-    if not isinstance(line, int) or isinstance(line, bool) or not 0 < line < 2**31:
+    if not is_whole(line, 1, 2**31 - 1):
         raise BadRequest("line must be a whole number from 1.")
     seq = review.draft(swarm().db, swarm().config, tenant(), ticket_id, text_of(body, "tip", 64), text_of(body, "path", 5000),
                        text_of(body, "side", 1, "R"), line, text_of(body, "body", store.BODY_LIMIT))

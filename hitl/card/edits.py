@@ -14,6 +14,7 @@ from typing import Any
 from engine.errors import BadRequest
 from hitl.card import graph as card_graph
 from hitl.card.text import key, shorten
+from hitl.web.numbers import is_whole, whole_number
 
 MOST_EDITS = 500
 _STEP = re.compile(r"\[(\d{1,6})\]|(?:^|\.)([^.\[\]]{1,200})")
@@ -91,7 +92,7 @@ def _add(card: dict[str, Any], each: dict[str, Any]) -> None:
     if not isinstance(found, list):
         raise BadRequest(f"{each['path']} is not a list.")
     at = each.get("at", len(found))
-    if not _is_place(at, len(found) + 1):
+    if not is_whole(at, 0, len(found)):
         raise BadRequest(f"at must be a whole number from 0 to {len(found)}.")
     if each["path"] == "features" and at < len(found):
         titles_for_numbers(card)
@@ -116,7 +117,7 @@ def _move(card: dict[str, Any], each: dict[str, Any]) -> None:
     holder, last = _parent(card, each.get("path"))
     if not isinstance(last, int) or not _has(holder, last):
         raise BadRequest(f"{shorten(str(each['path']))}: there is nothing.")
-    if not _is_place(each.get("to"), len(holder)):
+    if not is_whole(each.get("to"), 0, len(holder) - 1):
         raise BadRequest(f"to must be a whole number from 0 to {len(holder) - 1}.")
     if _is_features(card, holder):
         titles_for_numbers(card)
@@ -131,7 +132,7 @@ def _split(card: dict[str, Any], each: dict[str, Any]) -> None:
     criteria = first.get("acceptance_criteria", [])
     if not isinstance(title, str) or not title.strip() or not isinstance(each.get("description", ""), str):
         raise BadRequest("title must be text: the title of the new feature; its description, if any, too.")
-    if not isinstance(criteria, list) or not isinstance(moved, list) or not all(_is_place(place, len(criteria)) for place in moved):
+    if not isinstance(criteria, list) or not isinstance(moved, list) or not all(is_whole(place, 0, len(criteria) - 1) for place in moved):
         raise BadRequest("criteria must be a list of the places, from 0, of the criteria that the new feature takes.")
     titles_for_numbers(card)
     before = card_graph.titles(holder)[last]
@@ -146,10 +147,6 @@ def _split(card: dict[str, Any], each: dict[str, Any]) -> None:
 
 def _is_features(card: dict[str, Any], holder: Any) -> bool:
     return holder is card.get("features")
-
-
-def _is_place(value: Any, count: int) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < count
 
 
 def titles_for_numbers(card: dict[str, Any]) -> None:
@@ -169,9 +166,8 @@ def _title_for(item: Any, names: list[str], known: set[str]) -> Any:
     if isinstance(item, bool) or (isinstance(item, str) and key(item) in known):
         return item
     text = str(item).strip()
-    if isinstance(item, int | str) and text.isascii() and text.isdigit() and len(text) <= 9 and 1 <= int(text) <= len(names):
-        return names[int(text) - 1] or item
-    return item
+    place = whole_number(text, 1, len(names)) if isinstance(item, int | str) else None
+    return item if place is None else names[place - 1] or item
 
 
 def replace_reference(card: dict[str, Any], title: str, by: list[str]) -> None:

@@ -7,7 +7,9 @@ from typing import Any, Protocol
 
 from engine.errors import BadRequest
 from hitl.card.graph import resolve, titles
+from hitl.card.review_rule import BY_WORD
 from hitl.card.text import key
+from hitl.web.numbers import whole_number
 
 Card = dict[str, Any]
 Edit = dict[str, Any]
@@ -65,11 +67,10 @@ def _repository(form: Form, card: Card) -> list[Edit]:
 
 def _review(form: Form, card: Card) -> list[Edit]:
     """Without a word the card says nothing: the session's own holds."""
-    values: dict[str, bool | str] = {"true": True, "unchecked": "unchecked", "false": False}
-    given = form.get("review", "")
-    if given not in values:
+    wanted = BY_WORD.get(form.get("review", ""))
+    if wanted is None:
         return _property("review", None, card, "review")
-    return [] if card.get("review") == values[given] else [{"op": "set", "path": "review", "value": values[given]}]
+    return [] if card.get("review") == wanted else [{"op": "set", "path": "review", "value": wanted}]
 
 
 def _budget(form: Form, card: Card) -> list[Edit]:
@@ -88,10 +89,10 @@ def _budget(form: Form, card: Card) -> list[Edit]:
 
 def place_of(form: Form, card: Card) -> int:
     """The index of the feature that the form is about. Raises BadRequest if the card has no such feature."""
-    given = form.get("place", "")
-    if not re.fullmatch(r"\d{1,6}", given) or int(given) >= len(card["features"]):
+    place = whole_number(form.get("place", ""), most=len(card["features"]) - 1)
+    if place is None:
         raise BadRequest("The card has no such feature any more.")
-    return int(given)
+    return place
 
 
 def places(card: Card, title: str) -> list[int]:
@@ -119,16 +120,17 @@ def values_of(form: Form, before: Card, names: list[str]) -> Card:
     """A feature as the form states it: all its properties, empty ones included. names: the titles by number.
 
     Raises BadRequest for a priority that is no number."""
-    after = [names[int(each)] for each in form.getlist("after") if re.fullmatch(r"\d{1,6}", each) and int(each) < len(names)]
+    after = [names[place] for each in form.getlist("after") if (place := whole_number(each, most=len(names) - 1)) is not None]
     return {"title": text(form, "title"), "description": text(form, "description"),
             "acceptance_criteria": criteria(form, before.get("acceptance_criteria", [])),
             "depends_on": after, "priority": _whole(text(form, "priority")), "agent": text(form, "agent")}
 
 
 def _whole(given: str) -> int:
-    if not re.fullmatch(r"-?\d{1,6}|", given):
+    number = whole_number(given.removeprefix("-") or given or "0", most=999_999)
+    if number is None:
         raise BadRequest("Priority must be a whole number.", field="priority")
-    return int(given or "0")
+    return -number if given.startswith("-") else number
 
 
 def _feature(form: Form, card: Card) -> list[Edit]:
@@ -170,7 +172,7 @@ def _move(form: Form, card: Card) -> list[Edit]:
 
 
 def _split(form: Form, card: Card) -> list[Edit]:
-    chosen = [int(each) for each in form.getlist("take") if re.fullmatch(r"\d{1,4}", each)]
+    chosen = [place for each in form.getlist("take") if (place := whole_number(each)) is not None]
     return [{"op": "split", "path": f"features[{place_of(form, card)}]", "title": text(form, "title"), "description": text(form, "description"),
              "criteria": chosen}]
 

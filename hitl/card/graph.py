@@ -2,6 +2,7 @@
 from typing import Any
 
 from hitl.card.text import Nearest, Problem, key, shorten
+from hitl.web.numbers import whole_number
 
 
 def titles(features: list[Any]) -> list[str]:
@@ -46,10 +47,10 @@ def _look_up(reference: Any, known: dict[str, int], count: int, nearest: Nearest
     if isinstance(reference, str):
         if (index := known.get(key(reference))) is not None:
             return index, None
-        if not reference.strip().isascii() or not reference.strip().isdigit() or len(reference) > 9:
+        if (number := whole_number(reference.strip())) is None:
             meant = nearest.to(reference)
             return None, f"No feature is called “{shorten(reference)}”." + (f" Nearest: “{shorten(meant)}”." if meant else "")
-        reference = int(reference)
+        reference = number
     elif isinstance(reference, bool) or not isinstance(reference, int | float) or reference != reference // 1:
         return None, None
     if 1 <= reference <= count:

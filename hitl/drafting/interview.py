@@ -17,6 +17,7 @@ from hitl.drafting import topics as answers
 from hitl.drafting.drafters import Brief
 from hitl.drafting.drafters.template import TemplateDrafter, add_text
 from hitl.session import questions, sessions
+from hitl.web.numbers import is_whole
 
 MESSAGE_LIMIT, ANSWER_LIMIT, MOST_MESSAGES = 100_000, 10_000, 500
 YOU = "you"
@@ -94,7 +95,7 @@ def _given(options: list[str], choice: Any, text: Any, skip: bool) -> str:
     if skip:
         return options[0]
     if choice is not None:
-        if isinstance(choice, bool) or not isinstance(choice, int) or not 1 <= choice <= len(options):
+        if not is_whole(choice, 1, len(options)):
             raise BadRequest(f"choice must be a whole number from 1 to {len(options)}.")
         return options[choice - 1]
     sessions.check_text("text", text, ANSWER_LIMIT, lines=True)

@@ -17,6 +17,8 @@ from hitl.session import sessions
 from hitl.session import versions as card_versions
 from hitl.web.context import swarm, tenant
 from hitl.web.forms import attempt, go, typed_text
+from hitl.web.input import number_or
+from hitl.web.numbers import whole_number
 
 routes = Blueprint("card", __name__)
 WRITTEN_BY = {
@@ -51,7 +53,7 @@ def edit_card(session_id: str) -> Response:
 def _kept(session_id: str, error: SwarmError) -> RejectedForm:
     """The form as it was typed. After a conflict its feature is looked for by the title that it had."""
     form = request.form
-    place = int(form["place"]) if form.get("place", "").isdigit() else None
+    place = whole_number(form.get("place", ""))
     kept = rejected(form, error, {"split": (place or 0) + 1, "add": _count(session_id)}.get(form.get("what", ""), place))
     if kept.conflict and kept.what in ("feature", "split", "move", "remove"):
         card = stored_card(session_id).card
@@ -68,11 +70,11 @@ def _count(session_id: str) -> int:
 
 def _anchor(form: Any, edits: list[dict[str, Any]]) -> str:
     """Where the page shows what was changed."""
-    what, place = form.get("what", ""), form.get("place", "")
+    what, place = form.get("what", ""), whole_number(form.get("place", ""))
     if what == "move" and edits:
         return f"#feature-{edits[0]['to'] + 1}"
-    if what in ("feature", "move", "split") and place.isdigit():
-        return f"#feature-{int(place) + 1}"
+    if what in ("feature", "move", "split") and place is not None:
+        return f"#feature-{place + 1}"
     return "#features" if what in ("add", "remove") else f"#row-{what}"
 
 
@@ -140,8 +142,8 @@ def versions(session_id: str) -> str:
     listed = [{**version, "by": WRITTEN_BY.get(version["source"], version["source"])}
               for version in card_versions.versions_view(swarm().db, tenant(), session_id)]
     newest = listed[0]["version"] if listed else 0
-    later = request.args.get("to", newest, type=int)
-    earlier = request.args.get("from", max(later - 1, 0), type=int)
+    later = number_or("to", newest)
+    earlier = number_or("from", max(later - 1, 0))
     changes: list[diff_in_words.Shown] = []
     more = 0
     if listed:
@@ -156,7 +158,7 @@ def restore(session_id: str) -> Response:
     given = request.form.get("version", "")
 
     def do() -> None:
-        version = int(given) if given.isascii() and given.isdigit() and len(given) < 10 else 0
+        version = whole_number(given) or 0
         card = card_versions.version_view(swarm().db, tenant(), session_id, version)["spec_card"]
         sessions.put_card(swarm().db, swarm().config, tenant(), session_id, card, "restore", base_of_form())
 

@@ -20,6 +20,8 @@ from hitl.pages.frame import render
 from hitl.pages.session_frame import StoredCard
 from hitl.session import versions as card_versions
 from hitl.web.context import swarm, tenant
+from hitl.web.input import number_or
+from hitl.web.numbers import whole_number
 
 
 def page(card: StoredCard, kept: RejectedForm | None, error: SwarmError | None, values: dict[str, Any]) -> str:
@@ -98,11 +100,11 @@ def _open_form(card: StoredCard, kept: RejectedForm) -> dict[str, Any]:
         return {"form": None, "form_what": ""}
     count = len(card.card["features"])
     if kept.what in ("feature", "add", "split"):
-        place = int(kept.place) if kept.place.isdigit() and int(kept.place) < count and kept.what != "add" else None
+        place = whole_number(kept.place, most=count - 1) if kept.what != "add" else None
         what = kept.what if place is not None else "add"
         return {"form": filled(feature_form(card.card, place), kept), "form_what": what}
     for what, name in (("feature", "edit"), ("split", "split")):
-        place = request.args.get(name, -1, type=int)
+        place = number_or(name, -1)
         if 0 <= place < min(count, MOST_FEATURES):
             return {"form": feature_form(card.card, place), "form_what": what}
     return {"form": feature_form(card.card, None) if "add" in request.args else None, "form_what": "add" if "add" in request.args else ""}

@@ -10,6 +10,7 @@ from engine.git.call import check_git, git_version
 from engine.store import journal
 from hitl.card import sample
 from hitl.card.rejected_form import card_problems
+from hitl.card.review_rule import BY_WORD
 from hitl.card.text import shorten
 from hitl.drafting import interview
 from hitl.pages import engine, inbox
@@ -20,11 +21,11 @@ from hitl.views.news import event_text, is_news
 from hitl.views.session import session_list
 from hitl.web.context import swarm, tenant
 from hitl.web.forms import go, typed_text
+from hitl.web.numbers import whole_number
 
 routes = Blueprint("home", __name__)
 FILTERS = (("", "All"), ("building", "Building"), ("completed", "Done"), ("failed", "Failed"))
 FIELDS = ("kind", "project_name", "description", "markdown", "repository", "review", "spec_card")
-REVIEW: dict[str, bool | str] = {"true": True, "unchecked": "unchecked"}
 NAME_LENGTH = 60  # of a name that is taken from the idea
 NEWS = 8  # events that are shown
 
@@ -75,7 +76,7 @@ def _create(typed: dict[str, str]) -> str:
     name = typed["project_name"] or _name_of(card, idea)
     with db.transaction():
         session_id = sessions.create(db, config, tenant(), project_name=name, description=description, repository=typed["repository"] or None,
-                                     review=REVIEW.get(typed["review"], False), spec_card=card, source="page")
+                                     review=BY_WORD.get(typed["review"], False), spec_card=card, source="page")
         if not with_card and idea:
             interview.say(db, config, tenant(), session_id, typed["markdown"] if kind == "markdown" else None)
     return session_id
@@ -94,7 +95,7 @@ def page(new: bool = False, error: SwarmError | None = None, typed: dict[str, st
     """A first visit explains; later ones list. `typed` is a form that was not accepted."""
     journal_end()
     only = request.args.get("show", "")
-    shown, older = _sessions(only, request.args.get("after", type=int))
+    shown, older = _sessions(only, whole_number(request.args.get("after", "")))
     any_yet = bool(shown or _sessions("", None)[0])
     values = {"new": new or not any_yet, "sessions": any_yet, "engine": engine.summary(), "error": as_problem(error),
               "typed": {**dict.fromkeys(FIELDS, ""), **(typed or {})}, "problems": card_problems(error)}

@@ -12,6 +12,7 @@ from hitl.pages import session
 from hitl.pages.session_frame import base_of_form
 from hitl.web.context import swarm, tenant
 from hitl.web.forms import attempt, typed_text
+from hitl.web.numbers import whole_number
 
 routes = Blueprint("interview", __name__)
 TOLD = 600  # seconds for which the pages of that version tell how it was drafted
@@ -35,8 +36,8 @@ def answer(session_id: str, number: int) -> Response:
         with db.transaction():
             if skip:
                 interview.answer(db, config, tenant(), session_id, number, skip=True)
-            elif choice.isascii() and choice.isdigit():
-                interview.answer(db, config, tenant(), session_id, number, choice=int(choice[:6]))
+            elif (picked := whole_number(choice)) is not None:
+                interview.answer(db, config, tenant(), session_id, number, choice=picked)
             else:
                 interview.answer(db, config, tenant(), session_id, number, text=typed_text("text"))
             if skip == "all":

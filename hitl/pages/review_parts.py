@@ -16,6 +16,7 @@ from hitl.changes.change import Change
 from hitl.changes.parse import File
 from hitl.pages.ticket import ticket_of
 from hitl.web.context import swarm, tenant
+from hitl.web.numbers import whole_number
 
 routes = Blueprint("review_parts", __name__)
 MOST_FILES = 300  # of one page
@@ -76,9 +77,10 @@ def viewed_form(ticket_id: str, query: "DiffQuery", tip: str, name: str, viewed:
 
 def line_number(text: str) -> int:
     """Raises BadRequest."""
-    if not text.isascii() or not text.isdigit() or len(text) > 9:
+    line = whole_number(text, most=2**31 - 1)
+    if line is None:
         raise BadRequest("line is a whole number.")
-    return int(text)
+    return line
 
 
 @dataclass(frozen=True)
@@ -99,7 +101,7 @@ class DiffQuery:
         """From a query, or from what text() gave. What is not understood is as if it were not there."""
         if isinstance(values, str):
             values = dict(parse_qsl(values))
-        start, page = (int(values.get(name, "")) if re.fullmatch(r"\d{1,7}", values.get(name, "")) else 0 for name in ("start", "page"))
+        start, page = (whole_number(values.get(name, ""), most=9_999_999) or 0 for name in ("start", "page"))
         at = values.get("at", "")
         return cls("split" if values.get("view") == "split" else "unified", values.get("since", "")[:64], values.get("file", ""), start, page,
                    "hide" if values.get("space") == "hide" else "", at if re.fullmatch(r"\d{1,6}-[LR]\d{1,9}", at) else "")

@@ -17,6 +17,7 @@ from hitl.views import usage as used
 from hitl.views.preview import preview
 from hitl.web.context import swarm, tenant
 from hitl.web.forms import attempt, typed_text
+from hitl.web.input import number_or
 
 routes = Blueprint("session", __name__)
 
@@ -95,7 +96,7 @@ def _build(session_id: str, values: dict[str, Any]) -> str:
     if view == "graph":
         values["graph"] = graph.layout(sorted((card for card in cards if card["type"] != "epic"), key=lambda card: card["seq"]))
     if view == "evidence":
-        values["evidence"] = evidence.evidence_view(swarm().db, tenant(), session_id, max(0, request.args.get("after", 0, int)))
+        values["evidence"] = evidence.evidence_view(swarm().db, tenant(), session_id, number_or("after", 0))
         values |= {"evidence_text": evidence.in_words(values["evidence"]["counts"]), "used_table": used.table(session["usage"])}
     if view == "spec":
         values |= _readable(stored_card(session_id), session)

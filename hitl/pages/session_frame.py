@@ -18,6 +18,7 @@ from hitl.views.board import RUNNING, board_view, columns, counts
 from hitl.views.session import steps
 from hitl.web.context import swarm, tenant
 from hitl.web.filters import number, word
+from hitl.web.numbers import whole_number
 
 BEFORE = ("draft", "clarifying", "review")  # states in which a card is not approved yet
 
@@ -107,6 +108,7 @@ def stored_card(session_id: str) -> StoredCard:
 def base_of_form() -> Base:
     """The version that the page showed; a form without one does not say. Raises BadRequest."""
     given = request.form.get("base_version", "")
-    if given and not (given.isascii() and given.isdigit() and len(given) < 10):
+    version = whole_number(given)
+    if given and version is None:
         raise BadRequest("base_version must be a whole number.")
-    return Base(int(given)) if given else Base()
+    return Base(version)

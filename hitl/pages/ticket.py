@@ -20,6 +20,8 @@ from hitl.views.ticket import run_of, runs_view, ticket_view
 from hitl.web.context import swarm, tenant
 from hitl.web.filters import duration, number, parse, weblink
 from hitl.web.forms import attempt, typed_text
+from hitl.web.input import number_or
+from hitl.web.numbers import whole_number
 
 routes = Blueprint("ticket", __name__)
 EDITABLE = ("pending", "blocked", "ready", "needs_input", "failed")
@@ -46,11 +48,11 @@ def cancel(ticket_id: str) -> Response:
 @routes.post("/tickets/<ticket_id>/<any(message, stop, waive, edit):what>")
 def steer(ticket_id: str, what: str) -> Response:
     """Tell it something, stop its run, waive a criterion, change what it asks for."""
-    db, criterion = swarm().db, typed_text("criterion_number")
+    db = swarm().db
     does: dict[str, Callable[[], Any]] = {
         "message": lambda: actions.tell(db, tenant(), ticket_id, typed_text("text")),
         "stop": lambda: actions.stop(db, tenant(), ticket_id),
-        "waive": lambda: actions.waive(db, tenant(), ticket_id, int(criterion) if criterion.isdecimal() and len(criterion) < 6 else 0, typed_text("reason")),
+        "waive": lambda: actions.waive(db, tenant(), ticket_id, whole_number(typed_text("criterion_number")) or 0, typed_text("reason")),
         "edit": lambda: ticket_edit.edit(db, swarm().config, tenant(), ticket_id, _edited()),
     }
     return attempt(does[what], f"/tickets/{ticket_id}", lambda error: page(ticket_id, error, typed_text("text"), _edited() if what == "edit" else None))
@@ -168,7 +170,7 @@ def _used(ticket: dict[str, Any], run: dict[str, Any] | None) -> dict[str, Any]:
 
 def _asked_of_gateway(run: dict[str, Any]) -> dict[str, Any]:
     """A page of what the run asked: gateway_requests.asked_view, and `more`: whether there may be more than was recorded."""
-    after, only_refused = request.args.get("asked", 0, int), request.args.get("only") == "refused"
+    after, only_refused = number_or("asked", 0), request.args.get("only") == "refused"
     asked = gateway_requests.asked_view(swarm().db, swarm().config, tenant(), run["ticket_id"], run["id"], max(0, after),
                                         gateway_requests.ROWS, only_refused)
     more = asked["total"] > asked["recorded"] or (run["ended_at"] is None and asked["total"] >= RECORDED)

@@ -7,12 +7,12 @@ from typing import Any, BinaryIO
 from flask import Blueprint, Response, abort, render_template, request, send_file
 
 from engine.agents.log import readable
-from engine.errors import BadRequest
 from engine.jobs import TIMES
 from hitl.views import log as log_steps
 from hitl.views.ticket import log_slice, run_of
 from hitl.web.context import swarm, tenant
 from hitl.web.filters import duration, number
+from hitl.web.input import number as query_number
 
 routes = Blueprint("ticket_log", __name__)
 SHOWN = 200_000         # bytes of a log that a page begins with
@@ -24,7 +24,7 @@ LONGEST_LINE = 50_000
 def next_piece(ticket_id: str) -> str:
     """?run=<id>&after=<bytes>&line=<number>: the log from that byte on, whose first line has that number. What tail.js appends."""
     run = _run(ticket_id)
-    return render_template("ticket/log_part.html", run=run, log=piece(run, _whole("after", 0), _whole("line", 1)))
+    return render_template("ticket/log_part.html", run=run, log=piece(run, query_number("after", 0), query_number("line", 1)))
 
 
 @routes.get("/tickets/<ticket_id>/log.txt")
@@ -41,13 +41,6 @@ def _run(ticket_id: str) -> dict[str, Any]:
     run = run_of(swarm().db, tenant(), ticket_id, request.args.get("run", ""))
     assert run is not None
     return run
-
-
-def _whole(name: str, default: int) -> int:
-    text = request.args.get(name, str(default))
-    if not re.fullmatch(r"[0-9]{1,15}", text):
-        raise BadRequest(f"{name} must be a whole number.")
-    return int(text)
 
 
 def piece(run: dict[str, Any], after: int | None = None, line: int = 1) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from engine.store.db import Database
 from engine.tickets.session_rows import SessionRow, SpecVersionRow
 from hitl.card import diff as card_diff
 from hitl.web import strict_json
+from hitl.web.numbers import is_whole
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,7 @@ class Base:
 
 def base_of(version: Any, if_match: str | None) -> Base:
     """From the body's base_version and the If-Match header. Raises BadRequest for what is neither."""
-    if version is not None and (isinstance(version, bool) or not isinstance(version, int) or not 0 <= version < 2**31):
+    if version is not None and not is_whole(version, 0, 2**31 - 1):
         raise BadRequest("base_version must be the number of the version that you changed, 0 if there was none.")
     if if_match is None:
         return Base(version)

@@ -16,6 +16,7 @@ from engine.tickets.session_states import EDITABLE, OPEN
 from engine.times import NOW
 from hitl.card import sample
 from hitl.card.coverage import lacking
+from hitl.card.review_rule import BY_WORD, word_of
 from hitl.card.spec_card import Checked, invalid, validate
 from hitl.card.text import text_problems
 from hitl.session import questions
@@ -36,13 +37,12 @@ def create(db: Database, config: Config, tenant: str, *, project_name: Any, desc
     if repository is not None:
         check_text("repository", repository, 1000)
         validate_source(repository, config.repository_roots, config.repository_url, config.repository_protocols)
-    if review is not True and review is not False and review != "unchecked":
-        raise BadRequest("review must be true, false or “unchecked”.")
+    review_word = word_of(review)
     checked = None if spec_card is None else validate(spec_card, config)
     session_id = str(uuid.uuid4())
     with db.transaction():
         db.execute("insert into hitl_sessions (id, tenant_id, project_name, description, repository, review, state, spec_card) values (?, ?, ?, ?, ?, ?, ?, ?)",
-                   (session_id, tenant, project_name.strip(), description, repository, str(review).lower(), "draft" if checked is None else "review",
+                   (session_id, tenant, project_name.strip(), description, repository, review_word, "draft" if checked is None else "review",
                     None if checked is None else strict_json.as_given(checked.card)))
         if checked is not None:
             record_version(db, session_id, checked.text, checked.sha256, _source(checked, source))
@@ -69,8 +69,7 @@ def get(db: Database, tenant: str, session_id: str) -> SessionRow:
 
 def review_of(row: SessionRow) -> bool | str:
     """What this session asks for where its card does not say: True, False or 'unchecked'."""
-    values: dict[str, bool | str] = {"true": True, "false": False}
-    return values.get(row["review"], str(row["review"]))
+    return BY_WORD[row["review"]]
 
 
 def put_card(db: Database, config: Config, tenant: str, session_id: str, card: Any, source: str = "api", base: Base | None = None) -> dict[str, Any]:

@@ -1,22 +1,29 @@
 """What routes read of a request beside its body: numbers of the query, texts of the body."""
-import re
 from typing import Any
 
 from flask import request
 
 from engine.errors import BadRequest
+from hitl.web.numbers import MOST, is_whole, whole_number
 
 PAGE = 500  # entries in one answer
 
 
-def number(name: str, default: int, most: int = 2**62, least: int = 0) -> int:
+def number(name: str, default: int, most: int = MOST, least: int = 0) -> int:
     """A whole number of the query. Raises BadRequest with what is allowed."""
     text = request.args.get(name)
     if text is None:
         return default
-    if not re.fullmatch(r"[0-9]{1,18}", text) or not least <= int(text) <= most:
+    value = whole_number(text, least, most)
+    if value is None:
         raise BadRequest(f"{name} must be a whole number from {least} to {most}.")
-    return int(text)
+    return value
+
+
+def number_or(name: str, default: int) -> int:
+    """The same for pages: what is no whole number is as if it were not there."""
+    value = whole_number(request.args.get(name, ""))
+    return default if value is None else value
 
 
 def text_of(body: dict[str, Any], name: str, most: int, default: str = "") -> str:
@@ -30,6 +37,6 @@ def text_of(body: dict[str, Any], name: str, most: int, default: str = "") -> st
 def whole(body: dict[str, Any], name: str) -> int:
     """A whole number of the body. Raises BadRequest."""
     value = body.get(name)
-    if not isinstance(value, int) or isinstance(value, bool):
+    if not is_whole(value):
         raise BadRequest(f"{name} must be a whole number.")
     return value

@@ -4,7 +4,6 @@
     {"kind": "log", "ticket": "TKT-002", "run": "…", "size": 5120}      not in the journal: fetch from where you are
     {"kind": "reset"}                                                  the cursor cannot be continued: fetch everything anew
 """
-import re
 import time
 from typing import Any
 
@@ -21,6 +20,7 @@ from engine.store.db import Database
 from hitl.web import guard
 from hitl.web.broadcast import Broadcast, Line, text
 from hitl.web.context import Swarm
+from hitl.web.numbers import whole_number
 
 PING_SECONDS = 20
 SEND_SECONDS = 5    # a client that takes nothing for so long is dropped
@@ -57,9 +57,10 @@ def install(app: Flask) -> None:
 
 def _cursor() -> int | None:
     given = request.args.get("after", "")
-    if given and not re.fullmatch(r"\d{1,18}", given):
+    cursor = whole_number(given)
+    if given and cursor is None:
         raise BadRequest("after must be a whole number: the seq of the last message that was seen.")
-    return int(given) if given else None
+    return cursor
 
 
 class Feed:

@@ -1,10 +1,12 @@
 """The few forms that the schemas are made of."""
 from typing import Any
 
+from hitl.card.review_rule import BY_WORD
+
 TEXT: dict[str, Any] = {"type": "string"}
 INTEGER: dict[str, Any] = {"type": "integer"}
 BOOLEAN: dict[str, Any] = {"type": "boolean"}
-REVIEW: dict[str, Any] = {"type": ["boolean", "string"], "enum": [True, False, "unchecked"]}
+REVIEW: dict[str, Any] = {"type": ["boolean", "string"], "enum": list(BY_WORD.values())}
 SHA256: dict[str, Any] = {"type": "string", "pattern": "^[0-9a-f]{64}$"}
 TIME: dict[str, Any] = {"type": "string", "description": "UTC, as 2026-01-31T12:00:00.000Z"}
 
