@@ -1,6 +1,8 @@
 """From an approved card to an epic and its feature tickets: one transaction, all or nothing.
 
     generate_tickets(session_id, spec_card, "default") -> {"epicId": "TKT-001", "ticketIds": ["TKT-001", "TKT-002"], "count": 2}
+
+Next: engine/tickets/new_tickets.py
 """
 from typing import Any
 

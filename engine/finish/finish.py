@@ -1,6 +1,9 @@
 """A finished run: harvest, policy, merge, record. Repeatable at every step: whoever dies here, the next one begins again at the top.
 
-The git ref is the point of commit and the database follows; `merging` is recorded before the merge, so that a cancel knows it is too late."""
+The git ref is the point of commit and the database follows; `merging` is recorded before the merge, so that a cancel knows it is too late.
+
+Next: engine/git/branches.py
+"""
 
 from engine.agents import why_unbuilt
 from engine.config import Config

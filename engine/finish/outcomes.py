@@ -1,4 +1,7 @@
-"""What becomes of a ticket when a run of it has ended."""
+"""What becomes of a ticket when a run of it has ended.
+
+Next: engine/tickets/settle.py
+"""
 from typing import Any
 
 from engine.config import Config

@@ -1,4 +1,7 @@
-"""What a finished run does to its session's repository: keep its work on the ticket's own branch, merge it into the integration branch."""
+"""What a finished run does to its session's repository: keep its work on the ticket's own branch, merge it into the integration branch.
+
+Next: engine/finish/outcomes.py
+"""
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol

@@ -1,4 +1,7 @@
-"""From rows to a job: everything that a run is told, fixed before it starts."""
+"""From rows to a job: everything that a run is told, fixed before it starts.
+
+Next: engine/loop/launch.py
+"""
 import json
 from math import inf
 

@@ -1,4 +1,7 @@
-"""A claimed run on its way to a process: choose the agent, see that there is isolation, write the job, start it."""
+"""A claimed run on its way to a process: choose the agent, see that there is isolation, write the job, start it.
+
+Next: engine/job/build_job.py
+"""
 import time
 
 from engine.agents import choose_agent

@@ -1,4 +1,7 @@
-"""From a claimed run to a living one: its folder, its lock, its process. And how to see, long after, what became of it."""
+"""From a claimed run to a living one: its folder, its lock, its process. And how to see, long after, what became of it.
+
+Next: engine/run/runner.py
+"""
 import enum
 import json
 import os

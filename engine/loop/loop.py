@@ -1,5 +1,8 @@
 """SwarmEngine: reap ended runs, reconcile, claim up to the free slots, launch. A tick is SQL and process control only; git work and
-killing are handed to a few worker threads, so that a cancel is never behind a fetch."""
+killing are handed to a few worker threads, so that a cancel is never behind a fetch.
+
+Next: engine/tickets/claims.py
+"""
 import collections
 import logging
 import sqlite3

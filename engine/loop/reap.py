@@ -1,4 +1,7 @@
-"""What a live run needs now, decided by its locks; and the steps themselves. The engine has workers take them, `run-ticket` takes them itself."""
+"""What a live run needs now, decided by its locks; and the steps themselves. The engine has workers take them, `run-ticket` takes them itself.
+
+Next: engine/finish/finish.py
+"""
 from collections.abc import Callable
 
 from engine.config import Config

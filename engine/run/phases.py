@@ -1,4 +1,7 @@
-"""The parts of a run that need a sandbox: the work of a ticket in one, and each check in another of its own."""
+"""The parts of a run that need a sandbox: the work of a ticket in one, and each check in another of its own.
+
+Next: engine/run/sandbox.py
+"""
 import os
 import shutil
 import signal

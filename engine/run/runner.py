@@ -1,6 +1,9 @@
 """One run in its own process: `python -c … <root> <run folder>`, started by the engine with the run's lock inherited.
 
-The lock is held while this process lives. It leaves result.json, whatever happens; where it does not, it was killed."""
+The lock is held while this process lives. It leaves result.json, whatever happens; where it does not, it was killed.
+
+Next: engine/run/phases.py
+"""
 import json
 import os
 import signal

@@ -1,4 +1,7 @@
-"""One sandbox of a run, from its lock to its last process: started, watched, stopped, cleared away."""
+"""One sandbox of a run, from its lock to its last process: started, watched, stopped, cleared away.
+
+Next: engine/loop/reap.py
+"""
 import fcntl
 import os
 import time

@@ -1,5 +1,8 @@
 """Claim, begin, merging, finish: one fenced statement each. The token that the claim sets is carried by every later write of its run;
-zero rows changed means "stale: stop and discard"."""
+zero rows changed means "stale: stop and discard".
+
+Next: engine/loop/dispatch.py
+"""
 from json import JSONEncoder
 from typing import Any
 

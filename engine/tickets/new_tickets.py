@@ -1,4 +1,7 @@
-"""New tickets: the only insert into tickets. Their ids come from the one counter, inside the transaction that writes them."""
+"""New tickets: the only insert into tickets. Their ids come from the one counter, inside the transaction that writes them.
+
+Next: engine/loop/loop.py
+"""
 from collections.abc import Sequence
 from functools import lru_cache
 from itertools import chain
