@@ -246,7 +246,8 @@ def test_cards_of_one_and_of_two_hundred_features_and_long_titles_have_their_pag
 
 @pytest.mark.parametrize("form", [{}, {"what": "nothing"}, {"what": "feature"}, {"what": "feature", "place": "9", "title": "x"}, {"what": "move", "place": "x"},
                                   {"what": "split", "place": "0"}, {"what": "name", "base_version": "x"},
-                                  {"what": "split", "place": "0", "title": "x", "take": "9"}])
+                                  {"what": "split", "place": "0", "title": "x", "take": "9"},
+                                  {"what": "feature", "place": "²"}, {"what": "move", "place": "9" * 5000}])
 def test_a_form_that_no_page_has_is_refused_without_harm(client, db, path, form):
     answer = client.post(path + "/card", data=form)
     assert answer.status_code == 400
