@@ -105,7 +105,7 @@ class AgentSetup(NamedTuple):
     hook_seconds: float = 60.0
 
 
-class Change(NamedTuple):
+class TicketChange(NamedTuple):
     """A ticket's change, for a recheck run. run, tip, base: that made it, its commit, what it stands on; of a change that was merged
     before: '', its merge commit, ''."""
 
@@ -139,8 +139,8 @@ class Job(NamedTuple):
     vm: VmSpec | None = None
     access: Access | None = None   # None: no gateway is needed
     means: AgentSetup = AgentSetup()
-    waiting: tuple[Change, ...] = ()   # of a recheck run: what is to be merged, in this order
-    landed: tuple[Change, ...] = ()    # and what was before
+    waiting: tuple[TicketChange, ...] = ()   # of a recheck run: what is to be merged, in this order
+    landed: tuple[TicketChange, ...] = ()    # and what was before
 
     def write(self, folder: Path) -> None:
         write_json(folder / "job.json", {"format": FORMAT, **as_json(self)})
@@ -150,7 +150,7 @@ class Job(NamedTuple):
         """Of this format or an earlier one. Raises Refused for a later one."""
         values = _read(folder / "job.json")
         source, access, vm = values.pop("source"), values.pop("access", None), values.pop("vm", None)
-        waiting, landed = (tuple(Change(criteria=_criteria(change.pop("criteria")), **change) for change in values.pop(name, ()))
+        waiting, landed = (tuple(TicketChange(criteria=_criteria(change.pop("criteria")), **change) for change in values.pop(name, ()))
                            for name in ("waiting", "landed"))
         return cls(vm=VmSpec(**vm) if vm else None, means=AgentSetup(**values.pop("means", {})), limits=Limits(**values.pop("limits")),
                    criteria=_criteria(values.pop("criteria")), waiting=waiting, landed=landed,

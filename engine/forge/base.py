@@ -13,7 +13,7 @@ _CONTROL = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]|[\x00-\x08\x0b-\x1f\x7f-\x9f]|
 
 
 @dataclass(frozen=True)
-class Change:
+class PullRequest:
     """A pull request, or merge request. url: None if it is not a page of this forge."""
 
     number: int
@@ -58,15 +58,13 @@ class Forge(Protocol):
     name: str
 
     def default_branch(self) -> str: ...
-    def find_open_change(self, branch: str) -> Change | None: ...
-    def open_change(self, branch: str, base: str, title: str, body: str) -> Change:
+    def find_open_change(self, branch: str) -> PullRequest | None: ...
+    def open_change(self, branch: str, base: str, title: str, body: str) -> PullRequest:
         """As a draft where the forge knows drafts. One that is open already is taken as it is."""
     def finish_draft(self, number: int, title: str, body: str) -> None:
         """Its text as it is now, and ready for review."""
     def comment(self, number: int, text: str) -> None: ...
     def check_state(self, number: int) -> State: ...
-    def check_access(self) -> str:
-        """Who or what we are there, for people. Raises where the token does not suffice to deliver."""
 
 
 def page(url: object, origins: tuple[str, ...]) -> str | None:

@@ -4,13 +4,13 @@ from contextlib import contextmanager
 from typing import Any
 
 from github import Auth, BadAttributeException, Github, GithubException
-from github.PullRequest import PullRequest
+from github.PullRequest import PullRequest as TheirPullRequest
 from github.Repository import Repository as Project
 from github.Requester import HTTPRequestsConnectionClass, HTTPSRequestsConnectionClass, Requester
 
 from engine.errors import Permanent, TokenRefused
 from engine.forge import logs, wire
-from engine.forge.base import MARK, Change, Failed, Remark, State, clean, named, origin_of, page, whole
+from engine.forge.base import MARK, Failed, PullRequest, Remark, State, clean, named, origin_of, page, whole
 from engine.text import one_line
 
 MOST = 200                   # checks, comments and reviews of a change that are looked at
@@ -51,15 +51,7 @@ class GitHub:
         with _speaking():
             return named(self._repository().default_branch)
 
-    def check_access(self) -> str:
-        with _speaking():
-            found = self._repository()
-            rights = found.permissions
-            if rights is not None and not rights.push:
-                raise Permanent(f"The token may not write to {self.project}.")
-            return named(found.full_name)
-
-    def find_open_change(self, branch: str) -> Change | None:
+    def find_open_change(self, branch: str) -> PullRequest | None:
         owner = self.project.partition("/")[0]
         with _speaking():
             for found in _some(self._repository().get_pulls(state="open", head=f"{owner}:{branch}"), 20):
@@ -67,7 +59,7 @@ class GitHub:
                     return self._change(found)
         return None
 
-    def open_change(self, branch: str, base: str, title: str, body: str) -> Change:
+    def open_change(self, branch: str, base: str, title: str, body: str) -> PullRequest:
         for draft in (True, False):
             try:
                 with _speaking():
@@ -125,8 +117,8 @@ class GitHub:
             return said or "(The token may not read the log.)"
         return logs.tail(headers.get("location", ""), plain=self.web.startswith("http://")) or said
 
-    def _change(self, found: PullRequest) -> Change:
-        return Change(whole(found.number), page(found.html_url, (self.web,)), bool(found.draft))
+    def _change(self, found: TheirPullRequest) -> PullRequest:
+        return PullRequest(whole(found.number), page(found.html_url, (self.web,)), bool(found.draft))
 
 
 class Unprocessable(Permanent):
@@ -137,7 +129,7 @@ def _some(found: Any, most: int) -> list[Any]:
     return [each for each, _ in zip(found, range(most), strict=False)]
 
 
-def _remarks(found: PullRequest) -> Iterator[Remark]:
+def _remarks(found: TheirPullRequest) -> Iterator[Remark]:
     """Comments on lines, reviews, and comments on the whole, of people who may write to the repository."""
     for comment in _some(found.get_review_comments(), MOST):
         if _counts(comment):

@@ -9,7 +9,7 @@ from gitlab.exceptions import GitlabError
 
 from engine.errors import Permanent
 from engine.forge import logs, wire
-from engine.forge.base import MARK, Change, Failed, Remark, State, clean, named, page, whole
+from engine.forge.base import MARK, Failed, PullRequest, Remark, State, clean, named, page, whole
 from engine.text import one_line
 
 MOST = 200
@@ -35,22 +35,14 @@ class GitLab:
         with _speaking():
             return named(self._client.projects.get(self.project).default_branch)
 
-    def check_access(self) -> str:
-        with _speaking():
-            found = self._client.projects.get(self.project)
-            rights = [each.get("access_level", 0) for each in (found.permissions or {}).values() if isinstance(each, dict)]
-            if rights and max(rights) < DEVELOPER:
-                raise Permanent(f"The token may not write to {self.project}.")
-            return named(found.path_with_namespace)
-
-    def find_open_change(self, branch: str) -> Change | None:
+    def find_open_change(self, branch: str) -> PullRequest | None:
         with _speaking():
             for found in self._repository().mergerequests.list(state="opened", source_branch=branch, per_page=20, get_all=False):
                 if found.source_branch == branch and found.source_project_id == found.target_project_id:
                     return self._change(found)
         return None
 
-    def open_change(self, branch: str, base: str, title: str, body: str) -> Change:
+    def open_change(self, branch: str, base: str, title: str, body: str) -> PullRequest:
         try:
             with _speaking():
                 return self._change(self._repository().mergerequests.create(
@@ -120,8 +112,8 @@ class GitLab:
         except GitlabError:
             return False
 
-    def _change(self, found: Any) -> Change:
-        return Change(whole(found.iid), page(found.web_url, (self.web,)), bool(found.draft))
+    def _change(self, found: Any) -> PullRequest:
+        return PullRequest(whole(found.iid), page(found.web_url, (self.web,)), bool(found.draft))
 
 
 class Refused(Permanent):

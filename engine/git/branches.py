@@ -83,8 +83,7 @@ class GitBranches:
     def merge(self, work: HandOver, tip: str, onto: str | None = None) -> str | None:
         repository = Repository(repository_path(self._config, work.session))
         with repository.locked():
-            merged = merge(repository, tip, work.integration, merge_message(work.ticket, work.title, work.session, work.run), work.result.at, onto)
-        return merged.sha if merged else None
+            return merge(repository, tip, work.integration, merge_message(work.ticket, work.title, work.session, work.run), work.result.at, onto)
 
     def advance(self, session: str, integration: str, result: Result) -> bool:
         repository = Repository(repository_path(self._config, session))

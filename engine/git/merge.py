@@ -1,6 +1,4 @@
 """Merges a commit into a branch, once, whoever else tries at the same time, and without a work tree."""
-from typing import NamedTuple
-
 from engine.crash import point
 from engine.errors import MergeConflict, Permanent, Transient
 from engine.git.repository import Repository
@@ -11,12 +9,7 @@ CONFLICT_BYTES = 8000
 MOST_PATHS = 20  # named in a sentence
 
 
-class Merged(NamedTuple):
-    sha: str       # the branch's head, which contains the tip
-    already: bool  # it did so before
-
-
-def merge(repository: Repository, tip: str, branch: str, message: str, when: int, onto: str | None = None) -> Merged | None:
+def merge(repository: Repository, tip: str, branch: str, message: str, when: int, onto: str | None = None) -> str | None:
     """Makes refs/heads/<branch> contain `tip`, by one merge commit even where a fast-forward would do. Repeatable: a tip that is in the
     branch is not merged again, and the same inputs (when: seconds since the epoch) make the same commit. onto: the only head that it may
     be merged onto; None is returned, and nothing is done, where the branch stands elsewhere.
@@ -28,7 +21,7 @@ def merge(repository: Repository, tip: str, branch: str, message: str, when: int
         if head is None:
             raise Permanent(f"The branch {branch} does not exist, so nothing can be merged into it.")
         if repository.is_ancestor(tip, head):
-            return Merged(head, already=True)
+            return head
         if onto not in (None, head):
             _tree(repository, head, tip)  # a conflict need not wait for anything
             return None
@@ -41,7 +34,7 @@ def merge(repository: Repository, tip: str, branch: str, message: str, when: int
         except Transient:
             continue  # somebody else merged meanwhile: look again
         point("after-update-ref")
-        return Merged(commit, already=False)
+        return commit
     raise Transient(f"The branch {branch} was moved by others {TRIES} times in a row. It will be tried again.")
 
 

@@ -6,14 +6,13 @@ import enum
 import json
 import os
 import shutil
-import subprocess
 from pathlib import Path
 from typing import Protocol
 
 from engine.config import ROOT, Config
 from engine.crash import inherited, point
 from engine.errors import RunFailure
-from engine.host import processes
+from engine.host import children, processes
 from engine.job import access
 from engine.jobs import FORMAT, Job, Result, format_of
 from engine.run import runner
@@ -66,7 +65,6 @@ class ProcessLauncher:
 
     def __init__(self, config: Config) -> None:
         self.config, self.runs = config, config.data / "runs"
-        self._children: dict[str, subprocess.Popen[bytes]] = {}  # by run; those of other launchers are known by started.json
 
     def folder(self, run_id: str) -> Path:
         return self.runs / run_id
@@ -88,9 +86,8 @@ class ProcessLauncher:
             raise
         try:
             with open(folder / "runner.err", "ab") as errors:
-                self._children[job.run] = subprocess.Popen(
-                    runner.command(ROOT, folder), stdin=keys, stdout=errors, stderr=errors, cwd="/", start_new_session=True,
-                    pass_fds=[lock], env={"PATH": "/usr/local/bin:/usr/bin:/bin", "LANG": "C.UTF-8", processes.RUN_VARIABLE: job.run, **inherited()})
+                environment = {"PATH": "/usr/local/bin:/usr/bin:/bin", "LANG": "C.UTF-8", processes.RUN_VARIABLE: job.run, **inherited()}
+                children.spawn(folder, runner.command(ROOT, folder), stdin=keys, stdout=errors, stderr=errors, cwd="/", pass_fds=[lock], env=environment)
             point("after-spawn")
         finally:
             os.close(keys)
@@ -105,7 +102,7 @@ class ProcessLauncher:
     def look(self, run_id: str) -> Look:
         """The lock first, then the sandbox's, only then the result: the other way round is a race."""
         folder = self.folder(run_id)
-        self._reap(run_id)
+        children.reap(folder)
         if processes.is_held(folder / "lock"):
             return Look.ALIVE
         if processes.is_held(folder / "sandbox.lock"):
@@ -113,11 +110,6 @@ class ProcessLauncher:
         if (folder / "result.json").exists():
             return Look.ENDED
         return Look.LOST if (folder / "started.json").exists() else Look.VOID
-
-    def _reap(self, run_id: str) -> None:
-        child = self._children.get(run_id)
-        if child is not None and child.poll() is not None:
-            del self._children[run_id]
 
     def job(self, run_id: str) -> Job:
         return Job.read(self.folder(run_id))
@@ -134,7 +126,7 @@ class ProcessLauncher:
         if pid is not None:
             processes.kill_holder(pid, folder / "lock")
         processes.sweep(run_id, folder)
-        self._reap(run_id)
+        children.reap(folder)
 
     def last_words(self, run_id: str) -> str | None:
         try:
@@ -147,9 +139,9 @@ class ProcessLauncher:
         return None if pid is None else processes.open_pidfd(pid)
 
     def _pid(self, run_id: str) -> int | None:
-        child = self._children.get(run_id)
-        if child is not None:
-            return child.pid
+        pid = children.pid_of(self.folder(run_id))
+        if pid is not None:
+            return pid
         try:
             return int(json.loads((self.folder(run_id) / "started.json").read_text())["pid"])
         except (OSError, ValueError, KeyError):  # not written yet, or cut off: there is nobody to signal by number, the sweep finds them

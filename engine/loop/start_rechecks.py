@@ -6,7 +6,7 @@ from engine.config import Config
 from engine.crash import point
 from engine.finish.waiting import BEGAN_ON, landed
 from engine.job.build_job import job_for, needs_isolation
-from engine.jobs import Change, Job, criteria_of
+from engine.jobs import Job, TicketChange, criteria_of
 from engine.log import event
 from engine.loop.dispatch import begin
 from engine.loop.launch import Launcher
@@ -84,5 +84,5 @@ def _job(db: Database, config: Config, run: RunRow, epic: TicketRow, session: Se
                    landed=tuple(_change(row, "", str(row["merged_sha"]), "") for row in landed(db, epic["session_id"])))
 
 
-def _change(row: TicketRow, run: str, tip: str, base: str) -> Change:
-    return Change(row["id"], row["title"], run, tip, base, criteria_of(row["acceptance_criteria"]))
+def _change(row: TicketRow, run: str, tip: str, base: str) -> TicketChange:
+    return TicketChange(row["id"], row["title"], run, tip, base, criteria_of(row["acceptance_criteria"]))

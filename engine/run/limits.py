@@ -11,7 +11,7 @@ from engine.jobs import OUT_BYTES, OUT_FILES, Limits
 from engine.runtimes.base import TOO_MUCH, Handle, Runtime
 
 
-class Gauge:
+class LimitWatch:
     """Of one sandbox. groups: its control groups, which may be none: then its processes are this process's descendants."""
 
     def __init__(self, runtime: Runtime, handle: Handle, outputs: Path, limits: Limits, groups: list[Path]) -> None:

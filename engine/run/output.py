@@ -10,7 +10,7 @@ from typing import NamedTuple
 from engine.errors import AgentFailed
 from engine.host.processes import open_pidfd
 from engine.jobs import TIMES
-from engine.run.limits import Gauge
+from engine.run.limits import LimitWatch
 
 LOOK_SECONDS = 0.5          # between two looks at what the sandbox uses, and at one whose end cannot be waited for
 TAIL = 4096                 # bytes of a command's output that are kept beside the log
@@ -122,11 +122,11 @@ class Bounds(NamedTuple):
     look: Callable[[], None] | None = None
 
 
-def watch(gauge: Gauge, pipe: int, output: Output, bounds: Bounds) -> int:
+def watch(limits: LimitWatch, pipe: int, output: Output, bounds: Bounds) -> int:
     """The exit code. Raises AgentFailed (OverTime for the clock) when a limit is passed: the caller stops the sandbox, then and always.
 
     The end is the process's end, seen by pidfd: a daemon may keep the pipe open for ever."""
-    ended = open_pidfd(gauge.handle["pid"])
+    ended = open_pidfd(limits.handle["pid"])
     poll = select.poll()
     poll.register(pipe, select.POLLIN)
     if ended is not None:
@@ -137,14 +137,14 @@ def watch(gauge: Gauge, pipe: int, output: Output, bounds: Bounds) -> int:
             for descriptor, _ in poll.poll(LOOK_SECONDS * 1000 if ended is not None else 10):
                 if descriptor == pipe and not drain(pipe, output, 1 << 20):
                     poll.unregister(pipe)
-            exit_code = gauge.runtime.poll(gauge.handle)
+            exit_code = limits.runtime.poll(limits.handle)
             if exit_code is not None:
-                gauge.last_look()
+                limits.last_look()
                 return exit_code
             now = time.monotonic()
             _keep(bounds, output, now)
             if now - looked >= LOOK_SECONDS:
-                gauge.look()
+                limits.look()
                 looked = now
     finally:
         if ended is not None:

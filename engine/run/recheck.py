@@ -8,7 +8,7 @@ from engine.errors import MergeConflict, Permanent
 from engine.git.branches import merge_message
 from engine.git.merge import combine
 from engine.git.repository import Repository
-from engine.jobs import Change, Criterion
+from engine.jobs import Criterion, TicketChange
 from engine.run.phases import bundle_in, check_all
 from engine.run.sandbox import Run
 
@@ -57,7 +57,7 @@ def _combined(run: Run, repository: Repository, head: str) -> str:
     return tip
 
 
-def _criteria(repository: Repository, head: str, waiting: list[Change], landed: tuple[Change, ...]) -> tuple[Criterion, ...]:
+def _criteria(repository: Repository, head: str, waiting: list[TicketChange], landed: tuple[TicketChange, ...]) -> tuple[Criterion, ...]:
     """What the changes promise, and what those promise that were merged since their runs began: each command once."""
     since = {sha for base in {change.base for change in waiting} for sha in repository.merged_since(base, head)}
     found: dict[str, Criterion] = {}

@@ -12,7 +12,7 @@ from engine.errors import AgentFailed, Transient
 from engine.host import cgroups
 from engine.host.folders import remove
 from engine.jobs import Job, Limits, Result
-from engine.run.limits import Gauge, look_at
+from engine.run.limits import LimitWatch, look_at
 from engine.run.output import Bounds, Log, Output, drain, watch
 from engine.runtimes.base import Handle, Runtime, SandboxJob
 
@@ -99,7 +99,7 @@ def run_sandbox(run: Run, script: str, inputs: Path, outputs: Path, environment:
             os.close(lock)  # from now on the sandbox alone holds it
         output.last = time.monotonic()
         try:
-            code = watch(Gauge(run.runtime, run.handle, outputs, run.job.limits, groups), pipe, output, bounds)
+            code = watch(LimitWatch(run.runtime, run.handle, outputs, run.job.limits, groups), pipe, output, bounds)
         finally:
             run.stop()
         drain(pipe, output, REST_BYTES)

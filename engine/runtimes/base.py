@@ -20,7 +20,7 @@ TOO_MUCH = f"The run put more than {OUT_FILES} files or {OUT_BYTES // 1_000_000}
 TOOLS = "/opt/agents"  # where a sandbox with a file system of its own has the installed agents
 UNKNOWN_EXIT = -128  # it ended, and how cannot be known: it was another process's child
 
-# A program may reserve more memory than it uses. What a run uses is measured over all its processes (gauge.py), and a single process
+# A program may reserve more memory than it uses. What a run uses is measured over all its processes (engine/run/limits.py), and a single process
 # is to be found out by that, with its reason, before malloc() fails in it.
 DATA_FACTOR = 2
 SPARE = 64  # processes beyond the limit that rlimits allow: a run that has more than it may is to be seen having them

@@ -13,18 +13,18 @@ from hitl.card import graph as card_graph
 from hitl.card.text import key, step
 from hitl.web.strict_json import canonical
 
-Change = dict[str, Any]
+CardChange = dict[str, Any]
 BY_ENTRY = ("acceptance_criteria", "checks", "technical_requirements")  # lists whose entries are compared one by one
 
 
-def diff(before: Any, after: Any) -> list[Change]:
+def diff(before: Any, after: Any) -> list[CardChange]:
     """The changes in the order of the later card, what was removed last. Either may be None, or be no card at all."""
     old, new = (value if isinstance(value, dict) else {} for value in (before, after))
     changes = list(_properties(old, new, "", skip="features"))
     return changes + list(_features(_list(old.get("features")), _list(new.get("features"))))
 
 
-def paths(changes: list[Change]) -> list[str]:
+def paths(changes: list[CardChange]) -> list[str]:
     """The paths alone, each once."""
     return list(dict.fromkeys(change["path"] for change in changes))
 
@@ -33,11 +33,11 @@ def _list(value: Any) -> list[Any]:
     return value if isinstance(value, list) else []
 
 
-def _change(path: str, kind: str, before: Any, after: Any) -> Change:
+def _change(path: str, kind: str, before: Any, after: Any) -> CardChange:
     return {"path": path, "kind": kind, "before": before, "after": after}
 
 
-def _properties(old: dict[str, Any], new: dict[str, Any], path: str, skip: str = "") -> Iterator[Change]:
+def _properties(old: dict[str, Any], new: dict[str, Any], path: str, skip: str = "") -> Iterator[CardChange]:
     for name in [*new, *(name for name in old if name not in new)]:
         where = step(path, name)
         if name == skip or (name in old and name in new and canonical(old[name]) == canonical(new[name])):
@@ -52,7 +52,7 @@ def _properties(old: dict[str, Any], new: dict[str, Any], path: str, skip: str =
             yield _change(where, "changed", old[name], new[name])
 
 
-def _entries(old: list[Any], new: list[Any], path: str) -> Iterator[Change]:
+def _entries(old: list[Any], new: list[Any], path: str) -> Iterator[CardChange]:
     matcher = SequenceMatcher(None, [canonical(item) for item in old], [canonical(item) for item in new], autojunk=False)
     for what, i, i_end, j, j_end in matcher.get_opcodes():
         if what == "equal":
@@ -63,7 +63,7 @@ def _entries(old: list[Any], new: list[Any], path: str) -> Iterator[Change]:
         yield from (_change(step(path, n), "removed", old[n], None) for n in range(i + both, i_end))
 
 
-def _features(old: list[Any], new: list[Any]) -> Iterator[Change]:
+def _features(old: list[Any], new: list[Any]) -> Iterator[CardChange]:
     pairs = _pair(old, new)
     moved = _moved(pairs)
     for place, feature in enumerate(new):

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from hitl.card.diff import Change
+from hitl.card.diff import CardChange
 from hitl.card.text import shorten
 from hitl.web.filters import number
 from hitl.web.strict_json import canonical
@@ -53,12 +53,12 @@ def label(path: str) -> str:
     return f"{head}: {_ONE.get(name, name)} {int(entry) + 1}" if entry else f"{head}: {OF_FEATURE.get(name, name)}"
 
 
-def shown(changes: list[Change]) -> tuple[list[Shown], int]:
+def shown(changes: list[CardChange]) -> tuple[list[Shown], int]:
     """(the changes as the pages show them, how many more there are)."""
     return [_shown(each) for each in changes[:MOST]], max(0, len(changes) - MOST)
 
 
-def _shown(change: Change) -> Shown:
+def _shown(change: CardChange) -> Shown:
     before, after, kind = change["before"], change["after"], change["kind"]
     where = label(change["path"])
     if kind == "removed" and where.startswith("Feature ") and isinstance(before, dict):
@@ -120,7 +120,7 @@ def _feature(feature: dict[str, Any]) -> Iterator[str]:
             yield f"{name.capitalize()}: {words(feature[name])}"
 
 
-def summary(changes: list[Change], most: int = 3) -> str:
+def summary(changes: list[CardChange], most: int = 3) -> str:
     """In one line: 'Feature 1 added, What for changed and 2 more'. Features and entries that are alike are counted."""
     counted = Counter((_kind_of(each["path"]), each["kind"]) for each in changes)
     said = []

@@ -22,7 +22,7 @@ from hitl.web.strict_json import stored
 
 
 @dataclass
-class Change:
+class ShownChange:
     """base None: there is none yet. files: what is looked at; with `since`, only what differs from that commit, which was reviewed before;
     without white space where that is not wanted. plain: all files of the change, as they are; whole: their names."""
 
@@ -48,14 +48,14 @@ class Change:
 
 
 def change(db: Database, config: Config, tenant: str, ticket_id: str, since: str = "", only: str | None = None, start: int = 0,
-           space: bool = True) -> Change:
+           space: bool = True) -> ShownChange:
     """since: a commit of this ticket that was reviewed. only, start: see diffs.parse. space False: what differs in white space alone is left
     out. Raises NotFound."""
     ticket = tickets.get(db, tenant, ticket_id)
     repository = Repository(repository_path(config, ticket["session_id"]))
     try:
         base, tip = span(db, repository, ticket)
-        found = Change(ticket, base, tip)
+        found = ShownChange(ticket, base, tip)
         if base is None or tip is None:
             return found
         found.states = [row[0] for row in db.all("select tip_sha from runs where ticket_id = ? and outcome = 'in_review' and tip_sha is not null"
@@ -74,7 +74,7 @@ def change(db: Database, config: Config, tenant: str, ticket_id: str, since: str
     return found
 
 
-def _read(repository: Repository, found: Change, since: str, only: str | None, start: int) -> None:
+def _read(repository: Repository, found: ShownChange, since: str, only: str | None, start: int) -> None:
     """The files. What only others changed since a reviewed state came by merging their work: it is not this ticket's."""
     assert found.base and found.tip
     found.files = found.plain = change_files.read(repository, found.base, found.tip, only, start)
@@ -94,7 +94,7 @@ def _marked(db: Database, ticket_id: str, tip: str, states: list[str]) -> list[s
     return [row[0] for row in rows if row[0] != tip and row[0] in states]
 
 
-def _comment(row: ReviewCommentRow, found: Change, moves: dict[str, Moves]) -> dict[str, Any]:
+def _comment(row: ReviewCommentRow, found: ShownChange, moves: dict[str, Moves]) -> dict[str, Any]:
     """now: the line that it is about in what is looked at, None where that was changed since or is no part of it any more (outdated)."""
     now: int | None = row["line"]
     if row["tip_sha"] != found.tip and row["side"] == "L":
@@ -106,14 +106,14 @@ def _comment(row: ReviewCommentRow, found: Change, moves: dict[str, Moves]) -> d
             "outdated": now is None, "created_at": row["created_at"], "sent_at": row["sent_at"]}
 
 
-def _removed_line(found: Change, row: ReviewCommentRow) -> int | None:
+def _removed_line(found: ShownChange, row: ReviewCommentRow) -> int | None:
     """A line before the change has its number of another base now: the nearest of the same text that is removed."""
     lines = [each.old for file in found.plain if file.name == row["path"] and not found.since for each in file.rows
              if each.kind == "removed" and each.old and each.raw[:store.QUOTED_LIMIT] == row["quoted"]]
     return min(lines, key=lambda line: abs(line - row["line"]), default=None)
 
 
-def _will(db: Database, found: Change) -> str:
+def _will(db: Database, found: ShownChange) -> str:
     """What approving does, in one sentence."""
     run = db.one("select checks, ended_at from runs where ticket_id = ? and tip_sha = ? and ended_at is not null and checks is not null"
                  " order by seq desc limit 1", (found.ticket["id"], found.tip), RunRow)
@@ -136,7 +136,7 @@ def draft(db: Database, config: Config, tenant: str, ticket_id: str, tip: str, p
                             quoted=quoted(config, found, path, side, line))
 
 
-def quoted(config: Config, found: Change, path: str, side: str, line: int) -> str:
+def quoted(config: Config, found: ShownChange, path: str, side: str, line: int) -> str:
     """The line, as the commit has it. Raises BadRequest where there is none."""
     commit, name = (found.base, found.whole[path]) if side == "L" else (found.tip, path)
     repository = Repository(repository_path(config, found.ticket["session_id"]))
@@ -158,14 +158,14 @@ def set_viewed(db: Database, config: Config, tenant: str, ticket_id: str, tip: s
     store.set_viewed(db, tenant, ticket_id, tip, path, viewed)
 
 
-def check_tip(found: Change, tip: str) -> None:
+def check_tip(found: ShownChange, tip: str) -> None:
     """Raises WrongState: what is asked for is a part of another commit than the one that is there now."""
     if tip != found.tip:
         raise WrongState("The change has moved on since you looked at it.", code="tip_moved", tip=found.tip, currentState=found.ticket["status"],
                          since=found.ticket["updated_at"])
 
 
-def view(found: Change) -> dict[str, Any]:
+def view(found: ShownChange) -> dict[str, Any]:
     """The JSON twin of the page."""
     files = [{"path": each.name, "old_path": each.old_name, "change": each.change, "added": each.added, "removed": each.removed, "rows": each.total,
               "folded": each.folded or None, "notes": each.notes, "viewed": each.name in found.viewed} for each in found.files]

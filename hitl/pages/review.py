@@ -8,7 +8,7 @@ from flask import Blueprint, Response, make_response, request
 from engine.errors import SwarmError
 from engine.tickets import actions, review_comments
 from hitl.changes import change as changes
-from hitl.changes.change import Change
+from hitl.changes.change import ShownChange
 from hitl.pages import ticket
 from hitl.pages.frame import as_problem, journal_end, render
 from hitl.pages.review_parts import MOST_FILES, DiffQuery, comment_row, files_of_page, line_number, list_of_files, read_change, shown_file, viewed_form
@@ -104,7 +104,7 @@ def page(ticket_id: str, query: DiffQuery, error: SwarmError | None = None, kept
                   nothing="No run of this ticket has handed over a commit yet." if change.tip is None else "The commit changes no file.")
 
 
-def _begun(change: Change, query: DiffQuery) -> tuple[str, str, int] | None:
+def _begun(change: ShownChange, query: DiffQuery) -> tuple[str, str, int] | None:
     """(file, side, line) of the comment that is begun."""
     place, _, line = query.at.partition("-")
     if not change.reviewable or not line or not 1 <= int(place) <= len(change.files):

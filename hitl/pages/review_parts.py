@@ -12,7 +12,7 @@ from engine.errors import BadRequest, NotFound
 from engine.tickets import review_comments
 from hitl.changes import change as changes
 from hitl.changes import diff_html, diff_rows
-from hitl.changes.change import Change
+from hitl.changes.change import ShownChange
 from hitl.changes.parse import File
 from hitl.pages.ticket import ticket_of
 from hitl.web.context import swarm, tenant
@@ -141,7 +141,7 @@ class ShownFile:
         return self.file.skipped + len(self.file.rows)
 
 
-def shown_file(change: Change, file: File, place: int, query: DiffQuery, begun: tuple[str, str, int] | None = None) -> ShownFile:
+def shown_file(change: ShownChange, file: File, place: int, query: DiffQuery, begun: tuple[str, str, int] | None = None) -> ShownFile:
     """place: its number in the change. begun: (file, side, line) of the comment that is begun."""
     viewed = file.name in change.viewed
     comments = [comment for comment in change.comments if comment["path"] == file.name]
@@ -159,21 +159,21 @@ def shown_file(change: Change, file: File, place: int, query: DiffQuery, begun: 
     return shown
 
 
-def _ids(change: Change, file: File, place: int, query: DiffQuery) -> diff_html.Ids:
+def _ids(change: ShownChange, file: File, place: int, query: DiffQuery) -> diff_html.Ids:
     return diff_html.Ids(diff_html.anchor(file.path, place), f"?{query.text(at=f'{place}-')}" if change.reviewable else None, not change.since)
 
 
-def read_change(ticket_id: str, query: DiffQuery, only: str | None = None) -> Change:
+def read_change(ticket_id: str, query: DiffQuery, only: str | None = None) -> ShownChange:
     """only: the one file that is read; '' for none, None for what the query says. Raises NotFound."""
     return changes.change(swarm().db, swarm().config, tenant(), ticket_id, query.since, only if only is not None else query.file or None,
                           query.start, not query.space)
 
 
-def files_of_page(change: Change, query: DiffQuery) -> list[tuple[int, File]]:
+def files_of_page(change: ShownChange, query: DiffQuery) -> list[tuple[int, File]]:
     return list(enumerate(change.files, 1))[query.page:query.page + MOST_FILES]
 
 
-def list_of_files(change: Change, query: DiffQuery) -> dict[str, Any]:
+def list_of_files(change: ShownChange, query: DiffQuery) -> dict[str, Any]:
     folders: dict[str, list[tuple[int, File]]] = {}
     for place, file in files_of_page(change, query):
         folders.setdefault(file.path.rpartition("/")[0], []).append((place, file))

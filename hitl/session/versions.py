@@ -6,7 +6,7 @@ from engine.errors import NotFound
 from engine.store.db import Database
 from engine.tickets.session_rows import SpecVersionRow
 from hitl.card import diff as card_diff
-from hitl.card.diff import Change
+from hitl.card.diff import CardChange
 from hitl.session import sessions
 
 
@@ -36,7 +36,7 @@ def diff_view(db: Database, tenant: str, session_id: str, earlier: int, later: i
     return {"from": earlier, "to": later, "changes": card_diff.diff(before, after)}
 
 
-def changes_of(db: Database, session_id: str, earlier: int | None, later: int | None) -> list[Change]:
+def changes_of(db: Database, session_id: str, earlier: int | None, later: int | None) -> list[CardChange]:
     """What a step from one version to the other changed; [] where it made no version."""
     if earlier is None or later is None or earlier == later:
         return []

@@ -12,7 +12,7 @@ from engine.store.db import Database
 LOOK_SECONDS = 1.0  # another process's commit rings no bell where no engine listens: how often the journal is looked at then
 
 
-class Line:
+class ClientSocket:
     """A client's socket with whole writes, one at a time, that give up after `seconds`. (The pinging thread writes, too.)"""
 
     def __init__(self, sock: socket.socket, seconds: int) -> None:
@@ -59,7 +59,7 @@ class Follower(Protocol):
     """A client that has all up to a seq of the journal."""
 
     session: str | None
-    line: Line
+    socket: ClientSocket
 
     def left_behind(self, at: int) -> None:
         """It has everything up to `at`, and is no longer told what follows."""
@@ -116,8 +116,8 @@ class Broadcast:
             return self._thread is not None
 
     def _hand(self, follower: Follower, data: bytes, newest: int) -> None:
-        taken = not data or follower.line.offer(data)
-        if not taken or follower.line.is_stuck:
+        taken = not data or follower.socket.offer(data)
+        if not taken or follower.socket.is_stuck:
             del self._followers[follower]
             follower.left_behind(newest if taken else self._at)
 

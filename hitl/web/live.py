@@ -18,7 +18,7 @@ from engine.errors import BadRequest
 from engine.store import journal
 from engine.store.db import Database
 from hitl.web import guard
-from hitl.web.broadcast import Broadcast, Line, text
+from hitl.web.broadcast import Broadcast, ClientSocket, text
 from hitl.web.context import Swarm
 from hitl.web.numbers import whole_number
 
@@ -43,7 +43,7 @@ def install(app: Flask) -> None:
 
     @sock.route("/ws")  # type: ignore[untyped-decorator]  # flask-sock has no types
     def ws(client: Server) -> None:
-        client.sock = Line(client.sock, current_app.config["LIVE_SEND_SECONDS"])
+        client.sock = ClientSocket(client.sock, current_app.config["LIVE_SEND_SECONDS"])
         try:
             Feed(client, parts.db, parts.config, broadcast, request.args.get("session") or None).run(_cursor())
         except (OSError, LocalProtocolError):  # it reads nothing, or is gone: ending this thread's socket is all there is to do
@@ -68,7 +68,7 @@ class Feed:
 
     def __init__(self, client: Server, db: Database, config: Config, broadcast: Broadcast, session: str | None) -> None:
         self.client, self.db, self.config, self.broadcast, self.session = client, db, config, broadcast, session
-        self.line: Line = client.sock
+        self.socket: ClientSocket = client.sock
         self.sizes: dict[str, int] = {}
         self.looked = 0.0
         self.behind: int | None = None  # the seq up to which it has all, while the broadcast does not tell it
@@ -83,7 +83,7 @@ class Feed:
         self.catch_up()
         time.sleep(NUDGE_SECONDS)
         if self.client.connected:
-            self.line.send(self.client.ws.send(Ping()))
+            self.socket.send(self.client.ws.send(Ping()))
         try:
             while self.client.connected:
                 self.catch_up()
@@ -96,7 +96,7 @@ class Feed:
 
     def catch_up(self) -> None:
         while self.behind is not None and self.client.connected:
-            self.line.send(b"")
+            self.socket.send(b"")
             after, self.behind = self.replay(self.behind), None
             if not self.broadcast.join(self, after):
                 self.behind = after

@@ -8,7 +8,7 @@ from conftest import git
 
 from engine.errors import MergeConflict, Permanent, Transient
 from engine.git.harvest import take_in
-from engine.git.merge import CONFLICT_BYTES, Merged, merge
+from engine.git.merge import CONFLICT_BYTES, merge
 from engine.git.repository import Repository
 
 BRANCH = "swarm/1f2e3d4c/tkt-001-demo"
@@ -27,7 +27,7 @@ class Bench:
         with self.repository.locked():
             return take_in(self.repository, agent.bundle(self.base), name, self.base)
 
-    def merge(self, tip: str, message: str = "Merge it") -> Merged:
+    def merge(self, tip: str, message: str = "Merge it") -> str | None:
         return merge(self.repository, tip, BRANCH, message, WHEN)
 
     def head(self) -> str:
@@ -42,7 +42,7 @@ def bench(tmp_path: Path) -> Bench:
 def test_a_merge_has_two_parents_even_where_a_fast_forward_would_do(bench: Bench) -> None:
     tip = bench.run("r1", {"a": "1\n"})
     merged = bench.merge(tip, "Merge TKT-002\n\nTicket: TKT-002\n")
-    assert merged == (bench.head(), False)
+    assert merged == bench.head()
     assert git(bench.repository.path, "log", "-1", "--format=%P|%an|%ae|%cn|%ce|%at|%ct|%B", BRANCH).strip() == (
         f"{bench.base} {tip}|HITL Swarm|swarm@localhost|HITL Swarm|swarm@localhost|{WHEN}|{WHEN}|Merge TKT-002\n\nTicket: TKT-002")
     assert git(bench.repository.path, "show", f"{BRANCH}:a") == "1\n"
@@ -51,22 +51,21 @@ def test_a_merge_has_two_parents_even_where_a_fast_forward_would_do(bench: Bench
 def test_merging_twice_is_merging_once(bench: Bench) -> None:
     tip = bench.run("r1", {"a": "1\n"})
     first = bench.merge(tip)
-    assert bench.merge(tip) == (first.sha, True)
+    assert bench.merge(tip) == first
     bench.merge(bench.run("r2", {"b": "1\n"}))
-    assert bench.merge(tip) == (bench.head(), True)
+    assert bench.merge(tip) == bench.head()
     assert git(bench.repository.path, "rev-list", "--count", "--merges", BRANCH).strip() == "2"
 
 
 def test_the_same_inputs_make_the_same_commit_after_a_death_before_or_after_the_ref_was_set(tmp_path: Path) -> None:
     one, two = Bench(tmp_path / "one"), Bench(tmp_path / "two")
-    sha = one.merge(one.run("r1", {"a": "1\n"})).sha
+    sha = one.merge(one.run("r1", {"a": "1\n"}))
     tip = two.run("r1", {"a": "1\n"})
     tip_tree = git(two.repository.path, "rev-parse", f"{tip}^{{tree}}").strip()
     unreferenced = two.repository.commit(tip_tree, (two.base, tip), "Merge it", WHEN)
     if git(one.repository.path, "rev-parse", "refs/swarm/runs/r1").strip() == tip:  # the agents' commits have a clock in them
         assert unreferenced == sha
-    assert two.merge(tip) == (unreferenced, False)
-    assert two.merge(tip) == (unreferenced, True)
+    assert [two.merge(tip) for _ in range(2)] == [unreferenced] * 2
 
 
 def test_a_conflict_names_the_paths_and_shows_the_places(bench: Bench) -> None:
@@ -101,7 +100,7 @@ def test_a_file_that_one_side_removed_is_a_conflict(bench: Bench) -> None:
 @pytest.mark.parametrize("locked", [False, True])
 def test_parallel_merges_lose_none(bench: Bench, locked: bool) -> None:
     tips = [bench.run(f"r{number}", {f"file{number}": f"{number}\n"}) for number in range(6)]
-    done: list[Merged] = []
+    done: list[str | None] = []
 
     def work(tip: str) -> None:
         repository = Repository(bench.repository.path)
@@ -116,7 +115,7 @@ def test_parallel_merges_lose_none(bench: Bench, locked: bool) -> None:
         thread.start()
     for thread in threads:
         thread.join()
-    assert len(done) == 12 and len({merged.sha for merged in done if not merged.already}) == 6
+    assert len(done) == 12 and None not in done
     assert git(bench.repository.path, "rev-list", "--count", "--merges", BRANCH).strip() == "6"
     assert len(git(bench.repository.path, "ls-tree", "--name-only", BRANCH).split()) == 7
 
@@ -127,7 +126,7 @@ def test_a_stale_ref_lock_stops_a_merge_until_it_is_swept(bench: Bench) -> None:
     with pytest.raises(Transient), bench.repository.locked():
         bench.merge(tip)
     with bench.repository.locked():
-        assert not bench.merge(tip).already
+        assert bench.merge(tip) == bench.head()
 
 
 def test_a_missing_branch_or_tip_is_permanent(bench: Bench) -> None:

@@ -29,7 +29,6 @@ def main() -> int:
         repository.create()
         protocols = (url.partition("://")[0],) if "://" in url else ("ssh",)
         forge = connect(config, place)
-        print("access:", forge.check_access())
         base = forge.default_branch()
         remote = Remote(url, protocols, **login)
         with remote.reached() as env:
