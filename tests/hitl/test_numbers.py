@@ -2,8 +2,11 @@
 import pytest
 from conftest import build
 from flask.testing import FlaskClient
+from paging import live_run
 from serving import CARD
 
+from engine.config import Config
+from engine.store.db import Database
 from hitl.web.numbers import is_whole, whole_number
 
 NONE = ("", " ", "-1", "+1", "1.0", "1_0", " 1", "1\n", "²", "１", "٣", "x", "1" * 19)
@@ -21,17 +24,18 @@ def test_a_number_is_taken_within_its_bounds_only() -> None:
 
 
 @pytest.mark.parametrize("text", [text for text in NONE if text])
-def test_pages_and_json_answer_what_is_no_number_and_never_fail(client: FlaskClient, text: str) -> None:
-    session = build(client.application.extensions["swarm"].db, client.application.extensions["swarm"].config, CARD)
+def test_pages_and_json_answer_what_is_no_number_and_never_fail(client: FlaskClient, db: Database, config: Config, text: str) -> None:
+    session = build(db, config, CARD)
+    run = live_run(db, "TKT-002")
     draft = client.post("/api/hitl", json={"project_name": "P", "spec_card": CARD}).json["id"]
     query = {"after": text}
     assert client.get(f"/api/hitl/{session}/evidence", query_string=query).status_code == 400
-    assert client.get("/tickets/TKT-002/log", query_string={"run": "r", **query}).status_code == 400
+    assert client.get("/tickets/TKT-002/log", query_string={"run": run, **query}).status_code == 400
+    assert client.post("/tickets/TKT-003/waive", data={"criterion_number": text, "reason": "r"}).status_code == 400
     for path in (f"/sessions/{session}/evidence", "/"):
         assert client.get(path, query_string=query).status_code == 200
     for form in ({"what": "feature", "title": "T"}, {"what": "split", "take": text}, {"what": "remove"}):
         answer = client.post(f"/sessions/{draft}/card", data={**form, "place": text})
         assert answer.status_code == 400 and "The card has no such feature any more." in answer.text
     assert client.get(f"/sessions/{draft}", query_string={"edit": text}).status_code == 200
-    assert client.post("/tickets/TKT-002/waive", data={"criterion_number": text, "reason": "r"}).status_code == 400
     assert client.post(f"/sessions/{draft}/restore", data={"version": text}).status_code == 404
