@@ -4,7 +4,7 @@ import sqlite3
 from engine.config import ROOT
 
 APPLICATION_ID = 0x48495453  # "HITS", in the file's header: this file is ours
-VERSION = 3                  # of schema.sql, in user_version; whoever changes schema.sql reads engine/store/migrations.py first
+VERSION = 2                  # of schema.sql, in user_version; whoever changes schema.sql reads engine/store/migrations.py first
 
 
 def schema_sql() -> str:

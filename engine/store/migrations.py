@@ -1,4 +1,4 @@
-"""migrations/0002_vm.sql and so on: what brings a database of the version before to the next. 0001 is the first version, whole.
+"""migrations/0002_vm_and_criteria.sql and so on: what brings a database of the version before to the next. 0001 is the first version, whole.
 
 How to change the schema, say from version 2 to 3:
 

@@ -25,8 +25,7 @@ from engine.store.db import open_database
 # sha256 of schema.sql, normalised, of each version that databases exist of.
 SCHEMAS = {
     1: "a00521788998f5306bd188fe182aeec1dd3a5ffcd2c2c6539df0ad035b25738a",
-    2: "9f5c6acd0786b68bb93cc525f891b34bc862a87b0131df9717d6b90f7a97ab70",
-    3: "ecd3a988a1b22409ae2f8b6c7245f8e8fe4e5dec2e03727ce8b7e98742ceb078",
+    2: "ecd3a988a1b22409ae2f8b6c7245f8e8fe4e5dec2e03727ce8b7e98742ceb078",
 }
 OPEN = "import sys, pathlib; from engine.store.db import open_database; open_database(pathlib.Path(sys.argv[1]))"
 
@@ -61,6 +60,8 @@ def test_a_schema_that_has_changed_has_a_new_version_and_a_migration() -> None:
     first = hashlib.sha256(normalised((ROOT / "migrations" / "0001_first.sql").read_text()).encode()).hexdigest()
     assert SCHEMAS[1] == first, "migrations/0001_first.sql is what databases of version 1 are: it never changes"
     assert [int(path.name[:4]) for path in sorted((ROOT / "migrations").glob("*.sql"))] == list(range(1, VERSION + 1))
+    assert [path.name for path in sorted((ROOT / "tests" / "data" / "databases").glob("*.sql"))] == [f"version_{n}.sql" for n in range(VERSION)], (
+        "a database of each version before, with rows in every table")
 
 
 def test_a_migrated_database_is_made_of_the_same_as_a_new_one(tmp_path: Path) -> None:
@@ -138,7 +139,7 @@ def test_a_migration_that_fails_leaves_the_database_as_it_was_and_no_backup(tmp_
     path = old_database(tmp_path / "swarm.db", 1)
     before = rows(path)
     folder = shutil.copytree(ROOT / "migrations", tmp_path / "broken")
-    (folder / "0002_vm.sql").write_text("alter table runs rename column machine to vm;\ninsert into counters values ('ticket', 1);\n")
+    (folder / "0002_vm_and_criteria.sql").write_text("alter table runs rename column machine to vm;\ninsert into counters values ('ticket', 1);\n")
     monkeypatch.setattr(migrations, "FOLDER", folder)
     with pytest.raises(Refused, match=r"cannot be prepared.*counters"):
         open_database(path)
