@@ -123,6 +123,15 @@ def test_jobs_and_results_of_the_version_before_are_read_and_those_of_a_later_on
             read(tmp_path)
 
 
+def test_a_recorded_run_of_the_version_before_is_read_as_it_was() -> None:
+    folder = ROOT / "tests" / "data" / "runs" / "format_1"
+    job, result = Job.read(folder), Result.read(folder)
+    assert format_of(folder) == 1 and result is not None
+    assert (job.ticket, job.kind, job.criteria[0].check, job.vm) == ("TKT-002", "feature", "test -e A.txt",
+                                                                     VmSpec("/srv/data/images/default", 1024, 1, 4096, True, 60.0))
+    assert (result.outcome, len(str(result.tip)), result.checks[0]["passed"], result.vm["accelerator"]) == ("ok", 40, True, "tcg")
+
+
 @pytest.fixture(params=["bubblewrap", "process"])
 def bench(request: pytest.FixtureRequest, tmp_path: Path) -> Any:
     if request.param == "bubblewrap":
