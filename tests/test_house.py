@@ -242,6 +242,16 @@ def test_every_agent_runtime_and_package_is_documented() -> None:
     assert not wrong
 
 
+def test_each_test_file_can_be_run_alone() -> None:
+    """None imports another: what they share is in tests/doubles."""
+    wrong = set()
+    for path in (ROOT / "tests").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("test_") and node.module != "test_house":
+                wrong.add(f"{path.relative_to(ROOT)} imports {node.module}")
+    assert not wrong
+
+
 def test_each_hop_of_a_card_names_the_next() -> None:
     documented = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
     places = [documented.index(f"`{hop}`", documented.index("## From the button to the branch")) for hop in SPINE]

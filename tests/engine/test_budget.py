@@ -1,7 +1,6 @@
 """What becomes of a ticket whose run is over budget or rate-limited, and of what runs have used."""
 import json
 import os
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -9,7 +8,7 @@ from typing import Any
 import pytest
 from conftest import build, state, statuses
 from flask.testing import FlaskClient
-from test_engine import TWO, drive, make_engine
+from memory_engine import TWO, USED, drive, make_engine, spending
 
 from engine.agents.runbook import RUNBOOK
 from engine.config import Config
@@ -22,30 +21,12 @@ from engine.store.db import Database
 from engine.tickets import actions, answers, requests, usage
 from engine.tickets.approved_card import limits_of
 
-USED = {"requests": 2, "input": 80, "output": 10, "cache_read": 10, "cache_write": 0, "total": 100, "money": 0.25, "estimated": 1, "models": {},
-        "egress": {"requests": 3, "refused": 1, "sent": 5, "received": 7, "hosts": []}}
-
-
 MODELLED = {"agent": "custom"}  # needs a model, and any command makes it one that can run
 
 
 def own(run: Any) -> Any:
     """What a run has used, by its row."""
     return run["usage"] and json.loads(run["usage"])
-
-
-def spending(title: str, outcome: str = "over_budget", **values: Any) -> Callable[[Job, int], Result]:
-    """Runs of the ticket with this title end so, the first time."""
-    seen: list[str] = []
-
-    def results(job: Job, code: int) -> Result:
-        if job.title == title and job.kind == "feature" and not seen:
-            seen.append(job.run)
-            return Result(job.run, outcome, 0, usage=USED, **values)
-        result = fake_result(job, code)
-        result.usage = USED if job.kind == "feature" else {}
-        return result
-    return results
 
 
 def test_a_run_over_budget_waits_for_a_word_and_goes_on_when_the_budget_is_raised(db: Database, config: Config) -> None:

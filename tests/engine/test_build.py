@@ -4,25 +4,18 @@ import os
 import signal
 import subprocess
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from conftest import HANG, build, by_hand, git, require, state, statuses, until, within
+from conftest import build, by_hand, git, require, state, statuses, until, within
+from real_engine import completed, ended, feature, integration, running
 
 from engine.commands import run_ticket
 from engine.config import Config
-from engine.git.branches import repository_path
 from engine.host.processes import members
-from engine.loop.loop import SwarmEngine
 from engine.store.db import Database
 from engine.tickets import actions, answers, claims
 from hitl.card import sample
-
-
-def feature(title: str, *commands: str, **more: object) -> dict:
-    return {"title": title, "description": "```sh\n" + "\n".join(commands) + "\n```\n", **more}
 
 
 @pytest.fixture(params=["bubblewrap", "process"])
@@ -30,30 +23,6 @@ def real(request: pytest.FixtureRequest, config: Config) -> Config:
     if request.param == "bubblewrap":
         require("bwrap")
     return dataclasses.replace(config, runtime=request.param, slots=2, synchronous="NORMAL", poll_seconds=0.5)
-
-
-@contextmanager
-def running(db: Database, config: Config) -> Iterator[SwarmEngine]:
-    engine = SwarmEngine(db, config)
-    engine.start()
-    try:
-        yield engine
-    finally:
-        engine.stop()
-
-
-def completed(db: Database, session: str, seconds: float = HANG) -> None:
-    until(lambda: state(db, session) in ("completed", "failed"), seconds, "the session ends")
-    assert state(db, session) == "completed", [tuple(row) for row in db.all("select ticket_id, outcome, reason, detail from runs order by seq")]
-
-
-def ended(db: Database, ticket: str, seconds: float = HANG) -> dict:
-    """The latest run of a ticket, once it has ended."""
-    return dict(until(lambda: db.one("select * from runs where ticket_id = ? and ended_at is not null order by seq desc limit 1", (ticket,)), seconds))
-
-
-def integration(db: Database, config: Config, session: str) -> tuple[Path, str]:
-    return repository_path(config, session), db.value("select branch_name from tickets where session_id = ? and type = 'epic'", (session,))
 
 
 def test_the_sample_project_is_built_checked_and_merged(db: Database, real: Config, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@ from collections.abc import Callable
 
 import pytest
 from conftest import build, by_hand, state, statuses, until
+from memory_engine import CHAIN, TWO, drive, make_engine
 
 from engine.config import Config
 from engine.errors import WrongState
@@ -13,22 +14,6 @@ from engine.loop.loop import SwarmEngine
 from engine.runtimes import Choice, Fake, FakeOutcome
 from engine.store.db import Database
 from engine.tickets import actions, answers, claims, requests
-
-CHAIN = {"name": "Chain", "features": [{"title": "A"}, {"title": "B", "depends_on": ["A"]}, {"title": "C", "depends_on": ["B"]}]}
-TWO = {"name": "Two", "features": [{"title": "A"}, {"title": "B"}]}
-
-
-def make_engine(db: Database, config: Config, results: Callable[[Job, int], Result] = fake_result, script: Callable | None = None,
-                branches: FakeBranches | None = None, fallback: bool = False) -> SwarmEngine:
-    runtime = Fake(script) if script else Fake()
-    choice = Choice(runtime, [("bubblewrap", "bubblewrap is absent.")], fallback)
-    branches = branches or FakeBranches()
-    return SwarmEngine(db, config, FakeLauncher(branches, runtime, results), branches, choice)
-
-
-def drive(engine: SwarmEngine, ticks: int = 60) -> None:
-    for _ in range(ticks):
-        engine.tick()
 
 
 def failing(*titles: str, failure: str = "agent", times: int = 10**6) -> Callable[[Job, int], Result]:

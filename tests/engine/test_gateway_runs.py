@@ -8,10 +8,11 @@ from typing import Any
 
 import pytest
 from conftest import GIT_ENV, HANG, build, require
+from gateway_client import CLIENT
 from gateway_side import KEY
 from model_upstream import Handler, chat, served
-from test_build import completed, running
-from test_runner import Bench, log_of
+from real_engine import completed, running
+from runner_bench import Bench, log_of
 
 from engine.config import ROOT, Config
 from engine.host.processes import RUN_VARIABLE, take_lock
@@ -20,20 +21,6 @@ from engine.jobs import Access, Budget, Job, Result
 from engine.run.runner import command
 from engine.store.db import Database
 from engine.tickets import usage
-
-CLIENT = '''
-cat > client.py <<'END'
-import json, os, sys, urllib.error, urllib.request
-def ask(words, **options):
-    body = json.dumps({"model": "m", "stream": True, "messages": [{"role": "user", "content": words}], "max_tokens": 10, **options}).encode()
-    request = urllib.request.Request(os.environ["SWARM_OPENAI_BASE_URL"] + "/chat/completions", body,
-                                     {"Authorization": "Bearer " + os.environ["SWARM_GATEWAY_TOKEN"]})
-    try:
-        return urllib.request.urlopen(request, timeout=30).read().decode()
-    except urllib.error.HTTPError as error:
-        return f"{error.code} {error.read().decode()}"
-END
-'''
 
 
 @pytest.fixture(params=["bubblewrap", "process"])

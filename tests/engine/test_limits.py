@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 from conftest import HANG, build, require, until
-from test_build import feature, running
-from test_runner import Bench
+from real_engine import feature, running
+from runner_bench import Bench
 
 from engine.config import Config
 from engine.host import cgroups

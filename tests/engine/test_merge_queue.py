@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from conftest import build, git, state, statuses, until
-from test_build import completed, feature, integration, running
+from real_engine import completed, feature, integration, running
 
 from engine.commands.drain import drain
 from engine.config import Config

@@ -3,7 +3,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from conftest import build, state, statuses
-from test_engine import drive, make_engine
+from memory_engine import drive, make_engine
 
 from engine.config import Config
 from engine.jobs import Job, Result

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from conftest import HANG, require, until
-from test_runner import Bench
+from runner_bench import Bench
 
 from engine.config import Config
 from engine.host import cgroups

@@ -1,78 +1,21 @@
 """One contract for every runtime, and what bubblewrap promises beyond it."""
-import fcntl
 import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 from conftest import require, until
-from vms import vm_spec
+from sandbox_bench import LIMITS, RUN, Bench, sleeping
 
 from engine.config import ROOT, Config
 from engine.errors import Refused
 from engine.host.processes import is_held, members
-from engine.jobs import Limits
-from engine.runtimes import Fake, FakeOutcome, SandboxJob, choose, make
-from engine.runtimes.base import Handle, Runtime
+from engine.runtimes import Fake, FakeOutcome, SandboxJob, choose
 
-LIMITS = Limits(run_seconds=60, stall_seconds=60, check_seconds=60, log_mb=1, work_mb=16, memory_mb=512, processes=64)
-PATIENCE = 120.0  # an emulated machine on a busy host
-RUN = f"run-{os.getpid()}"  # two test runs on one machine are to leave each other's processes alone
 ALLOWED = {"LANG", "TERM", "TZ", "GIT_TERMINAL_PROMPT", "GIT_PAGER", "GIT_CONFIG_NOSYSTEM", "SWARM_RUN", "SWARM_IN", "SWARM_OUT", "SWARM_WORK",
            "HOME", "TMPDIR", "USER", "LOGNAME", "PATH", "PWD", "OLDPWD", "SHLVL", "_", "GIVEN", "SWARM_TOOLS"}
-
-
-@dataclass
-class Bench:
-    """A runtime and a folder to use it in. A scenario is a shell command and, for the fake, what it would have done."""
-
-    name: str
-    folder: Path
-    script: Callable[[SandboxJob], FakeOutcome] = lambda job: FakeOutcome()
-
-    def __post_init__(self) -> None:
-        self.runtime: Runtime = (Fake(lambda job: self.script(job)) if self.name == "fake"
-                                 else make(self.name, vm_spec() if self.name == "qemu" else None))
-        self.inputs, self.outputs, self.lock = self.folder / "in", self.folder / "out", self.folder / "sandbox.lock"
-        for folder in (self.inputs, self.outputs):
-            folder.mkdir()
-        self.count = 0
-
-    def start(self, command: str, outcome: FakeOutcome | Callable[[SandboxJob], FakeOutcome] | None = None, run: str = RUN) -> Handle:
-        self.script = outcome if callable(outcome) else lambda job: outcome or FakeOutcome()
-        self.count += 1
-        lock = os.open(self.lock.with_name(f"{self.lock.name}{self.count}"), os.O_RDWR | os.O_CREAT | os.O_APPEND)
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        log = os.open(self.folder / "log", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-        try:
-            return self.runtime.start(SandboxJob(run, ("/bin/sh", "-c", command), self.inputs, self.outputs, self.folder / f"work{self.count}",
-                                                 {"GIVEN": "yes"}, LIMITS, log, lock))
-        finally:
-            os.close(lock)
-            os.close(log)
-
-    def end(self, handle: Handle) -> int:
-        try:
-            until(lambda: self.runtime.poll(handle) is not None, PATIENCE, what="the sandbox's end")
-            code = self.runtime.poll(handle)
-            assert code is not None
-            return code
-        finally:
-            self.runtime.stop(handle)
-
-    def said(self) -> str:
-        return (self.folder / "log").read_text()
-
-    def hear(self, word: str) -> None:
-        """Waits until the command has said it. In every sandbox the log can be read while it grows; outputs may come only at the end."""
-        until(lambda: word in self.said().split(), PATIENCE, what=word)
-
-    def run(self, command: str, outcome: FakeOutcome | Callable[[SandboxJob], FakeOutcome] | None = None) -> tuple[int, str]:
-        return self.end(self.start(command, outcome)), self.said()
 
 
 @pytest.fixture(params=[pytest.param("qemu", marks=pytest.mark.vm), "bubblewrap", "process", "fake"])
@@ -152,11 +95,6 @@ def test_stop_ends_everything_even_what_left_the_session(bench: Bench) -> None:
     assert bench.runtime.poll(handle) is not None
     assert list(members(RUN + "-stop", bench.outputs)) == []
     assert not sleeping("601", "602", "603")
-
-
-def sleeping(*seconds: str) -> list[str]:
-    listed = subprocess.run(["ps", "-eo", "stat=,args="], capture_output=True, text=True, check=True).stdout.splitlines()
-    return [line for line in listed if any(line.endswith(f"sleep {number}") for number in seconds) and not line.startswith("Z")]
 
 
 def test_a_process_left_behind_is_gone_after_the_stop(bench: Bench) -> None:

@@ -3,7 +3,7 @@ from dataclasses import replace
 
 import pytest
 from conftest import build, require, statuses, until
-from test_build import running
+from real_engine import running
 
 from engine.config import Config
 from engine.store.db import Database

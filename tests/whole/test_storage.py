@@ -8,9 +8,8 @@ from pathlib import Path
 
 import pytest
 from conftest import build, by_hand, require, state, until
-from running import Server
-from test_engine import drive, make_engine
-from test_server import CARD
+from memory_engine import drive, make_engine
+from running import CARD, Server
 
 from engine.commands.backup import backup, restore
 from engine.config import Config

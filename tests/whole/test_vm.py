@@ -3,7 +3,7 @@ import time
 from pathlib import Path
 
 import pytest
-from test_runtime_contract import Bench
+from sandbox_bench import Bench
 from vms import vm_spec
 
 from engine.runtimes import make

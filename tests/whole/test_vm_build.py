@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from conftest import build, git, until
-from test_build import completed, ended, feature, integration, running
+from real_engine import completed, ended, feature, integration, running
 from vms import furnish
 
 from engine.commands import run_ticket

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from conftest import until
-from test_runtime_contract import PATIENCE, Bench
+from sandbox_bench import PATIENCE, Bench
 from vms import hostile, vm_image, vm_spec
 
 from engine.errors import AgentFailed, RunFailure, Transient
