@@ -1,6 +1,6 @@
-"""HITL Swarm: from an idea that a person approved to a merged branch.
+"""HITL Swarm: from an approved idea to a merged branch.
 
-create_app() wires the parts and starts nothing; start_engine() takes the engine's lock and starts its thread; main() serves."""
+create_app() connects the parts and starts nothing. start_engine() takes the engine's lock and starts its thread. main() serves the application."""
 import argparse
 import logging
 import os
@@ -30,7 +30,7 @@ from hitl.web.context import Swarm
 
 
 def create_app(config: Config | None = None) -> Flask:
-    """The web application over the database of the config (default: from the environment). Raises Refused."""
+    """The web application with the database of the config (default: from the environment). Raises Refused."""
     config = config or Config.from_env()
     app = Flask("hitl", root_path=str(ROOT / "hitl"))
     db = open_database(config.database, config.synchronous)
@@ -46,19 +46,19 @@ def create_app(config: Config | None = None) -> Flask:
 
 
 def start_engine(app: Flask, where: str | None = None) -> bool:
-    """Starts the engine's thread if no other process has the engine of this data folder. -> whether it runs here now.
+    """Starts the engine's thread unless another process runs the engine of this data folder -> whether it runs in this process now.
 
-    where: what other processes are told of the place; default: the configured address."""
+    where: the address that other processes are told; default: the configured address."""
     swarm: Swarm = app.extensions["swarm"]
     why_not = check_git()
     if why_not:
         raise Refused(why_not)
-    choose(swarm.config.runtime, swarm.config.vm)  # says now, and not in a thread, that a runtime asked for cannot run
+    choose(swarm.config.runtime, swarm.config.vm)  # reports here, and not in a thread, that the requested runtime cannot run
     return swarm.slot.start(where or f"{swarm.config.host}:{swarm.config.port}")
 
 
 def serve(app: Flask) -> None:
-    """Serves until SIGTERM or SIGINT. Runs go on without the server, and the next start adopts them; a second signal stops at once."""
+    """Serves until SIGTERM or SIGINT. Runs continue without the server, and the next start adopts them. A second signal stops at once."""
     swarm: Swarm = app.extensions["swarm"]
     config = swarm.config
     listener = _listen(config)
@@ -80,7 +80,7 @@ def serve(app: Flask) -> None:
 
 
 def serve_with_reloader(app: Flask) -> None:
-    """Serves, and begins again when a file of the program has changed. The first of the two processes only watches: it has no engine."""
+    """Serves, and restarts when a file of the program changes. The first of the two processes only watches and has no engine."""
     swarm: Swarm = app.extensions["swarm"]
     config = swarm.config
     if is_running_from_reloader():
@@ -101,7 +101,7 @@ def _listen(config: Config) -> socket.socket:
     try:
         return socket.create_server((config.host, config.port), family=family, backlog=128)
     except OSError as error:
-        raise Refused(f"{config.host}:{config.port} cannot be used: {error.strerror}. Is HITL Swarm running already? "
+        raise Refused(f"{config.host}:{config.port} cannot be used: {error.strerror}. HITL Swarm may be running already. "
                       "Set SWARM_PORT to another port, or to 0 for a free one.") from error
 
 
@@ -110,12 +110,12 @@ def _arguments() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python app.py", description="Serves HITL Swarm: pages, API and engine in one process.",
                                      epilog=f"settings, from the environment:\n{settings}", formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--version", action="version", version=f"HITL Swarm {VERSION}")
-    parser.add_argument("--reload", action="store_true", help="start again whenever a file of the program changes; runs go on meanwhile")
+    parser.add_argument("--reload", action="store_true", help="restart when a file of the program changes; runs continue")
     return parser
 
 
 def main() -> int:
-    """-> 0 after a signal, 2 when it cannot start, with the reason on stderr."""
+    """Runs the program -> 0 after a signal, 2 if it cannot start, with the reason on stderr."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
     logging.getLogger("werkzeug").setLevel(logging.WARNING)
     os.umask(0o077)

@@ -1,1 +1,1 @@
-"""The human's side: the door from a card to its tickets, and the demo."""
+"""The human's side of the product: the step from a card to its tickets, and the demo."""

@@ -1,4 +1,4 @@
-"""`make demo`: the whole journey of the sample card in the terminal, on a fresh data folder: create, approve, build, and try what was built."""
+"""`make demo`: builds the sample card in the terminal, in a new data folder: create, approve, build, and try the result."""
 import os
 import subprocess
 import sys
@@ -85,7 +85,7 @@ def _watch(db: Database, changes: Changes, session: str) -> str:
 
 
 def _show(config: Config, db: Database, session: str) -> None:
-    """The merge graph, and the tool that was built, run from a clone of the integration branch."""
+    """Shows the merge graph and runs the built tool from a clone of the integration branch."""
     epic = db.one("select * from tickets where session_id = ? and type = 'epic'", (session,), TicketRow)
     if epic is None:
         return
@@ -96,7 +96,7 @@ def _show(config: Config, db: Database, session: str) -> None:
     with tempfile.TemporaryDirectory(prefix="hitl-swarm-demo-") as folder:
         clone = ["git", "clone", "-q", "-b", branch, str(path), folder + "/tally"]
         subprocess.run(clone, check=True, stdin=subprocess.DEVNULL)
-        print(f"5. Try what was built:\n\n$ git clone -b {branch} {path} tally && cd tally")
+        print(f"5. Try the result:\n\n$ git clone -b {branch} {path} tally && cd tally")
         for command in sample.card()["checks"]:
             print(f"$ {command}", flush=True)
             subprocess.run(["sh", "-c", command], check=True, cwd=folder + "/tally", stdin=subprocess.DEVNULL, stderr=subprocess.STDOUT)

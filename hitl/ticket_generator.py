@@ -1,4 +1,4 @@
-"""From an approved card to an epic and its feature tickets: one transaction, all or nothing.
+"""Turns an approved card into an epic and its feature tickets, in one transaction: all or nothing.
 
     generate_tickets(session_id, spec_card, "default") -> {"epicId": "TKT-001", "ticketIds": ["TKT-001", "TKT-002"], "count": 2}
 
@@ -25,8 +25,8 @@ from hitl.web.strict_json import as_given, canonical
 def generate_tickets(session_id: str, spec_card: dict[str, Any], tenant_id: str, db: Database | None = None) -> dict[str, Any]:
     """Moves the session from approved to building and writes the epic (ready) and its features (blocked), in the card's order.
 
-    `count` counts them all. Joins the transaction that is open, or opens one. Without `db` it is the database of the current
-    Flask app, else the one that the environment configures. Raises NotFound, NotApproved with currentState, InvalidCard."""
+    `count` is the number of all tickets. It joins an open transaction or opens one. Without `db` it uses the database of the current Flask
+    app, or else the configured database. Raises NotFound, NotApproved with currentState, InvalidCard."""
     if has_app_context() and "swarm" in current_app.extensions:
         here = swarm()
         return _generate(db or here.db, here.config, session_id, spec_card, tenant_id)
@@ -49,7 +49,8 @@ def _generate(db: Database, config: Config, session_id: str, spec_card: dict[str
 
 
 def start_build(db: Database, config: Config, tenant: str, session_id: str, body: dict[str, Any]) -> dict[str, Any]:
-    """POST start-build -> its answer. Raises, in this order: NotConfirmed, NotFound, NotApproved, InvalidCard, WrongState for another hash."""
+    """Starts the build -> the answer of POST start-build. Raises, in this order: NotConfirmed, NotFound, NotApproved, InvalidCard, WrongState for
+    another hash."""
     if body.get("confirmed") is not True:
         raise NotConfirmed()
     before = _approved(db, tenant, session_id)
@@ -60,7 +61,7 @@ def start_build(db: Database, config: Config, tenant: str, session_id: str, body
     with db.transaction():
         row = _approved(db, tenant, session_id)
         if (row["spec_card"], row["review"]) != (before["spec_card"], before["review"]):
-            raise WrongState("The card was changed while the build was about to start. Load it again.", currentState=row["state"],
+            raise WrongState("The card was changed just before the build started. Load it again.", currentState=row["state"],
                              since=row["updated_at"])
         made = _build(db, row, checked, plan)
     count = made["count"]
@@ -76,7 +77,7 @@ def _approved(db: Database, tenant: str, session_id: str) -> SessionRow:
 
 
 def _build(db: Database, row: SessionRow, checked: Checked, plan: dict[str, Any]) -> dict[str, Any]:
-    """Inside a transaction that has seen the session approved. plan: the normalised card."""
+    """Creates the tickets, inside a transaction that has checked that the session is approved. plan: the normalised card."""
     _record_card(db, row, checked)
     session_states.move(db, row["id"], "approved", "building", paused=0, reason=None)
     supplied = checked.sha256 == sample.sha256() and row["repository"] is None
@@ -93,7 +94,7 @@ def _build(db: Database, row: SessionRow, checked: Checked, plan: dict[str, Any]
 
 
 def _record_card(db: Database, row: SessionRow, checked: Checked) -> None:
-    """What is built is a recorded version and the approved one, also where a person approved by editing the row."""
+    """Makes sure that the card is a recorded version and the approved one, even if someone approved it by editing the row."""
     if row["spec_sha256"] == row["approved_sha256"] == checked.sha256:
         return
     if row["spec_card"] is None or sessions.current_sha256(row) != checked.sha256:

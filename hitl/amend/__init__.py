@@ -1,1 +1,1 @@
-"""Changes of what is being built."""
+"""Changes to a build that is under way."""

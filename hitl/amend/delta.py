@@ -1,4 +1,4 @@
-"""A delta to a card that is being built, and the card with it. Pure functions; amend.py has the rows.
+"""A delta to a card that is being built, and the card with the delta applied. Pure functions; proposals.py stores the rows.
 
     {"add": [feature, …], "change": [{"ticket": "TKT-003", "set": {"title": "…", "agent": null}}, …], "drop": ["TKT-004", …]}"""
 import copy
@@ -13,7 +13,7 @@ MOST = 1000  # entries of one delta
 
 
 def delta_of(body: dict[str, Any], tickets: dict[str, int]) -> Delta:
-    """The delta in one form. tickets: {id of a feature's ticket: its index in the card}. Raises BadRequest that says what is wrong with it."""
+    """The delta of a request body, checked. tickets: {id of a feature's ticket: its index in the card}. Raises BadRequest that names the problem."""
     unknown = sorted(set(body) - {"add", "change", "drop"})
     if unknown:
         raise BadRequest(f"An amendment has add, change and drop, not {unknown[0]}.")
@@ -25,23 +25,23 @@ def delta_of(body: dict[str, Any], tickets: dict[str, int]) -> Delta:
             raise BadRequest("add lists features: objects with a title.")
     for each in delta["change"]:
         if not isinstance(each, dict) or set(each) != {"ticket", "set"} or not isinstance(each["set"], dict) or not each["set"]:
-            raise BadRequest('change lists objects {"ticket": id, "set": {property: value, or null to take it away}}.')
+            raise BadRequest('change lists objects {"ticket": id, "set": {property: value, or null to remove it}}.')
     touched = [each["ticket"] for each in delta["change"]] + delta["drop"]
     for ticket in touched:
         if not isinstance(ticket, str) or ticket not in tickets:
-            raise BadRequest(f"{ticket if isinstance(ticket, str) else 'What was given'} is not the ticket of a feature of this card.")
+            raise BadRequest(f"{ticket if isinstance(ticket, str) else 'A ticket in change or drop'} is not the ticket of a feature of this card.")
     if len(set(touched)) != len(touched):
-        raise BadRequest("A ticket may be changed or dropped once.")
+        raise BadRequest("A ticket can be changed or dropped only once.")
     return delta
 
 
 def touched(delta: Delta) -> list[str]:
-    """The ids of the tickets that it changes or drops."""
+    """The ids of the tickets that the delta changes or drops."""
     return [each["ticket"] for each in delta["change"]] + list(delta["drop"])
 
 
 def amended(card: dict[str, Any], delta: Delta, tickets: dict[str, int]) -> dict[str, Any]:
-    """A copy of the card with the delta: what is dropped is gone, what is added comes last. It need not be valid."""
+    """A copy of the card with the delta applied: dropped features are removed and added features come last. The copy may be invalid."""
     card = copy.deepcopy(card)
     if delta["drop"]:
         titles_for_numbers(card)
@@ -60,5 +60,5 @@ def amended(card: dict[str, Any], delta: Delta, tickets: dict[str, int]) -> dict
 
 
 def order(delta: Delta, tickets: dict[str, int]) -> list[str]:
-    """The tickets of the amended card's features, in its order, without those of what is added."""
+    """The tickets of the amended card's features, in the card's order. Added features have no ticket yet and are left out."""
     return [ticket for ticket in sorted(tickets, key=tickets.__getitem__) if ticket not in delta["drop"]]

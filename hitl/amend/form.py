@@ -1,6 +1,6 @@
-"""The forms of an amendment: the plan that they are filled from, and the delta with what one of them says. Each form adds to one delta.
+"""The forms of an amendment: the plan that fills them, and the delta with the values of one form. Each form adds to one delta.
 
-A form names one thing in `what`: add, feature (a change), drop, or back, which takes an entry of the delta out again."""
+The field `what` names the action: add, feature (a change), drop, or back, which removes an entry from the delta again."""
 import copy
 from dataclasses import dataclass
 from typing import Any
@@ -21,9 +21,9 @@ from hitl.web.numbers import whole_number
 
 @dataclass(frozen=True)
 class Plan:
-    """A build's card with the proposed delta on it. order: the tickets of its first features; what is added comes after them.
+    """A build's card with the proposed delta. order: the tickets of the first features; added features come after them.
 
-    seen: which card and which delta this is; a form that was filled from another one is refused."""
+    seen: identifies the card and the delta. A form that was filled from another card or delta is refused."""
 
     card: dict[str, Any]
     amended: dict[str, Any]
@@ -33,7 +33,7 @@ class Plan:
     seen: str
 
     def waiting_for(self, ticket: str) -> list[tuple[str, list[str]]]:
-        """[(ticket, what it would wait for instead)] of the features that wait for this one."""
+        """[(ticket, its dependencies without this one)] for the features that wait for this ticket."""
         features = self.amended["features"]
         names, gone = titles(features), self.order.index(ticket)
         graph, _ = resolve(features, names)
@@ -41,7 +41,7 @@ class Plan:
 
 
 def plan(db: Database, tenant: str, session_id: str) -> Plan:
-    """Raises NotFound, WrongState where tickets and card do not fit together, InvalidCard."""
+    """The plan of a session. Raises NotFound, WrongState if tickets and card do not fit together, InvalidCard."""
     row = sessions.get(db, tenant, session_id)
     tickets = amend_tickets.places(db, row)
     card = sessions.current_card(row)
@@ -52,7 +52,7 @@ def plan(db: Database, tenant: str, session_id: str) -> Plan:
 
 
 def delta_with(form: Form, plan: Plan) -> Delta:
-    """The plan's delta with what the form says. Raises BadRequest."""
+    """The plan's delta with the values of the form. Raises BadRequest."""
     delta = copy.deepcopy(plan.delta)
     what, ticket = form.get("what", ""), form.get("ticket", "")
     names = titles(plan.amended["features"])
@@ -61,7 +61,7 @@ def delta_with(form: Form, plan: Plan) -> Delta:
     elif what == "back":
         _take_back(delta, ticket, form.get("place", ""))
     elif ticket not in plan.order:
-        raise BadRequest("This is not the ticket of a feature that can be changed.")
+        raise BadRequest("This ticket has no feature that can be changed. Load the page again.")
     elif what == "feature":
         before = plan.card["features"][plan.tickets[ticket]]
         values = card_form.values_of(form, before, names)
@@ -70,7 +70,7 @@ def delta_with(form: Form, plan: Plan) -> Delta:
     elif what == "drop":
         _drop(delta, ticket, plan)
     else:
-        raise BadRequest("This form is not known here. Load the page again.")
+        raise BadRequest("This form is unknown. Load the page again.")
     return delta
 
 
@@ -94,13 +94,13 @@ def _take_back(delta: Delta, ticket: str, place: str) -> None:
 
 
 def _set(delta: Delta, ticket: str, values: dict[str, Any]) -> None:
-    """This and nothing else is changed of the ticket; {}: nothing is."""
+    """Sets the changes of a ticket, replacing earlier ones; {} removes them."""
     others = [change for change in delta["change"] if change["ticket"] != ticket]
     delta["change"] = [*others, {"ticket": ticket, "set": values}] if values else others
 
 
 def _rename(delta: Delta, before: str, after: str | None) -> None:
-    """What the delta itself lets wait for a feature goes on to do so under its new title, or not at all."""
+    """Renames a feature in the dependencies inside the delta; after None removes these dependencies."""
     for feature in [*delta["add"], *(change["set"] for change in delta["change"])]:
         wanted = feature.get("depends_on")
         if isinstance(wanted, list):
@@ -108,7 +108,7 @@ def _rename(delta: Delta, before: str, after: str | None) -> None:
 
 
 def _differs(before: dict[str, Any], values: dict[str, Any], plan: Plan) -> dict[str, Any]:
-    """{property: its new value, None to take it away}, against the feature as it is being built."""
+    """{property: new value, or None to remove it}: the differences from the feature that is being built."""
     names = titles(plan.card["features"])
     graph, _ = resolve(plan.card["features"], names)
     index = next(place for place, feature in enumerate(plan.card["features"]) if feature is before)

@@ -1,7 +1,7 @@
-"""Amending a card while it is built: a person approves a delta, bound to its hash, and the tickets follow in the same transaction.
+"""Amends a card during its build: someone approves a delta by its hash, and the tickets are updated in the same transaction.
 
-Only features that have not started can be changed or dropped. What runs or is done is never touched, and only a session that is building can
-be amended: what has ended is not opened again by a proposal."""
+Only features that have not started can be changed or dropped. Features that run or are done are never touched. Only a session that is building
+can be amended; a proposal does not reopen a session that has ended."""
 import json
 import re
 from typing import Any
@@ -24,7 +24,7 @@ SOURCE = "amendment"
 
 
 def propose(db: Database, config: Config, tenant: str, session_id: str, body: dict[str, Any]) -> None:
-    """Stores a delta as the session's proposal, in the place of an earlier one. Raises NotFound, BadRequest, InvalidCard for the card with it,
+    """Stores a delta as the session's proposal and replaces an earlier proposal. Raises NotFound, BadRequest, InvalidCard for the amended card,
     WrongState for a session that is not building and, with `tickets`, for tickets that have started."""
     with db.transaction():
         row = _building(sessions.get(db, tenant, session_id))
@@ -34,7 +34,7 @@ def propose(db: Database, config: Config, tenant: str, session_id: str, body: di
         checked = validate(amendment.amended(sessions.current_card(row), delta, tickets), config)
         amend_tickets.check_dependencies(db, row, normalise(checked.card, checked.meaning), amendment.order(delta, tickets))
         if checked.sha256 == row["approved_sha256"]:
-            raise BadRequest("This changes nothing: the card with it is the card that is being built.")
+            raise BadRequest("This changes nothing. The amended card is the same as the card that is being built.")
         _discard(db, session_id)
         db.execute("insert into amendments (tenant_id, session_id, base_sha256, delta, card, sha256) values (?, ?, ?, ?, ?, ?)",
                    (tenant, session_id, row["approved_sha256"], strict_json.canonical(delta), strict_json.as_given(checked.card),
@@ -42,19 +42,19 @@ def propose(db: Database, config: Config, tenant: str, session_id: str, body: di
 
 
 def approve(db: Database, config: Config, tenant: str, session_id: str, sha256: Any) -> None:
-    """The proposal with this hash becomes a version of the card, and tickets are added, changed and dropped. All or nothing.
+    """Makes the proposal with this hash a version of the card, and adds, changes and drops the tickets: all or nothing.
 
-    Raises BadRequest without a hash, NotFound, InvalidCard, WrongState for another hash or where the build has moved on."""
+    Raises BadRequest without a hash, NotFound, InvalidCard, WrongState for another hash or if the build has changed."""
     if not isinstance(sha256, str) or not re.fullmatch(r"[0-9a-f]{64}", sha256):
         raise BadRequest("sha256 is required: the hash of the amendment that you looked at (64 hexadecimal digits).")
     with db.transaction():
         row = _building(sessions.get(db, tenant, session_id))
         proposed = _proposed(db, session_id)
         if proposed["sha256"] != sha256:
-            raise WrongState("Another amendment is proposed by now. Look at it and decide anew.", currentState=row["state"],
+            raise WrongState("Another amendment was proposed in the meantime. Look at it, then decide.", currentState=row["state"],
                              since=proposed["created_at"], sha256=proposed["sha256"], given_sha256=sha256)
         if proposed["base_sha256"] != row["approved_sha256"]:
-            raise WrongState("The card has changed since this was proposed. Propose it anew.", currentState=row["state"], since=row["updated_at"])
+            raise WrongState("The card has changed since this was proposed. Propose it again.", currentState=row["state"], since=row["updated_at"])
         delta, tickets = json.loads(proposed["delta"]), amend_tickets.places(db, row)
         amend_tickets.check_unstarted(db, row, amendment.touched(delta))
         checked = validate(json.loads(proposed["card"]), config)
@@ -70,7 +70,7 @@ def approve(db: Database, config: Config, tenant: str, session_id: str, sha256: 
 
 
 def discard(db: Database, tenant: str, session_id: str) -> None:
-    """Drops the proposal. Raises NotFound, also where there is none."""
+    """Discards the proposal. Raises NotFound, also if there is no proposal."""
     with db.transaction():
         sessions.get(db, tenant, session_id)
         _proposed(db, session_id)
@@ -78,10 +78,10 @@ def discard(db: Database, tenant: str, session_id: str) -> None:
 
 
 def amendment_view(db: Database, tenant: str, session_id: str) -> dict[str, Any]:
-    """{"amendment": the proposal or None, "history": [what was approved or discarded, newest first]}. Raises NotFound.
+    """{"amendment": the proposal or None, "history": [approved and discarded amendments, newest first]}. Raises NotFound.
 
-    An amendment: {seq, state, sha256, base_sha256, delta, changes (as card_diff says), version, started: [{ticket, status}] that now stand in
-    its way, decided_by, decided_at, created_at}."""
+    An amendment: {seq, state, sha256, base_sha256, delta, changes (in the form of card_diff), version, started: [{ticket, status}] of tickets
+    that have started and so block it, decided_by, decided_at, created_at}."""
     row = sessions.get(db, tenant, session_id)
     cards = db.pairs("select sha256, card from spec_versions where session_id = ?", (session_id,))
     found = [_view(db, row, each, cards) for each in db.all("select * from amendments where session_id = ? order by seq desc limit 100",
@@ -103,12 +103,12 @@ def _view(db: Database, row: SessionRow, proposal: AmendmentRow, cards: dict[str
 def _building(row: SessionRow) -> SessionRow:
     """The row of a session whose card can be amended. Raises WrongState."""
     if row["state"] != "building":
-        hint = {"completed": " What is done stays done: begin a new session on its branch.", "failed": " Retry or drop what failed first.",
+        hint = {"completed": " Start a new session on its branch.", "failed": " Retry or drop the failed tickets first.",
                 "approved": " Reopen it and change the card itself."}.get(row["state"], "")
-        raise WrongState(f"Only a build can be amended: this session is {row['state']} since {row['updated_at']}.{hint}", currentState=row["state"],
+        raise WrongState(f"Only a build can be amended. This session has been {row['state']} since {row['updated_at']}.{hint}", currentState=row["state"],
                          since=row["updated_at"])
     if row["approved_sha256"] is None or present_sha256(row) != row["approved_sha256"]:
-        raise WrongState("The stored card is not the one that is being built: it was changed by hand, or never recorded. It cannot be amended.",
+        raise WrongState("The stored card is not the card that is being built. Someone changed it by hand, or it was never recorded. It cannot be amended.",
                          currentState=row["state"], since=row["updated_at"])
     return row
 

@@ -1,4 +1,4 @@
-"""A person changes what one ticket asks for, while nothing of it runs. The card stays as it was approved; the notes tell of the change."""
+"""Changes what one ticket asks for, while it has no run. The approved card stays as it is; the notes record the change."""
 from typing import Any
 
 from engine.config import Config
@@ -18,16 +18,16 @@ FIELDS = ("title", "description", "acceptance_criteria")
 
 
 def edit(db: Database, config: Config, tenant: str, ticket_id: str, given: dict[str, Any]) -> None:
-    """given: {title?, description?, acceptance_criteria?}, by the rules of the card. What is not given stays. A failed ticket goes again.
+    """Changes a ticket. given: {title?, description?, acceptance_criteria?}, by the rules of the card. Other values stay. A failed ticket is retried.
 
-    Raises NotFound, BadRequest, InvalidCard (details by path), WrongState while it runs or when it is done."""
+    Raises NotFound, BadRequest, InvalidCard (details by path), WrongState while it runs or if it is done."""
     unknown = [name for name in given if name not in FIELDS]
     if unknown or not given:
-        raise BadRequest(f"Of a ticket you can change: {', '.join(FIELDS)}.")
+        raise BadRequest(f"You can change these parts of a ticket: {', '.join(FIELDS)}.")
     with db.transaction():
         ticket = get(db, tenant, ticket_id)
         if ticket["type"] == "epic":
-            raise BadRequest(f"{ticket_id} is the epic of a build: change its features, or amend the card.")
+            raise BadRequest(f"{ticket_id} is the epic of a build. Change its features, or amend the card.")
         actions.check_open(ticket)
         try:
             checked = spec_card.validate({"name": "ticket", "features": [{"title": ticket["title"], **given}]}, config)
@@ -40,14 +40,14 @@ def edit(db: Database, config: Config, tenant: str, ticket_id: str, given: dict[
                   "review": int(feature["review"])}
         for name in [*given, *(["review"] if asked == "unchecked" and "acceptance_criteria" in given else [])]:
             db.execute(f"update tickets set {name} = ?, updated_at = {NOW} where id = ?", (values[name], ticket_id))
-        # It is no longer what the product supplies, so nothing of it runs without isolation unasked.
+        # The ticket is no longer the one that the product supplies, so it does not run without isolation unless someone allows it.
         db.execute("update tickets set supplied = 0 where id = ?", (ticket_id,))
         actions.note(db, ticket, "edited", f"Changed: {', '.join(name.replace('_', ' ') for name in given)}.")
         actions.go_again(db, tenant, ticket)
 
 
 def _review_asked(db: Database, tenant: str, ticket: TicketRow) -> bool | str:
-    """What the card, or its session, says about a review of this feature."""
+    """The review setting for this feature: from the feature, its card or its session."""
     card = approved_card(db, ticket["session_id"])
     own = card.get("features", [])[ticket["position"] - 1:ticket["position"]] if ticket["position"] else []
     return review_asked(card, own[0] if own else {}, sessions.review_of(sessions.get(db, tenant, ticket["session_id"])))

@@ -1,6 +1,6 @@
-"""JSON under /api.
+"""The JSON API under /api.
 
-Each module parses, calls and renders. What is refused, and how, is in hitl/web/guard.py; what things look like, in hitl/views."""
+Each module parses the request, calls a function and renders the answer. hitl/web/guard.py refuses bad requests; hitl/views has the views."""
 from flask import Blueprint
 
 from hitl.api.card import card_api

@@ -1,4 +1,4 @@
-"""JSON of the card: read, replaced, edited, imported, exported, compared; and of its amendments while it is built."""
+"""The JSON API of the card: read, replace, edit, import, export and compare it, and amend it during the build."""
 import json
 from typing import Any
 
@@ -37,7 +37,7 @@ def get_card(session_id: str) -> Response:
 
 @card_api.put("/hitl/<session_id>/spec-card")
 def put_card(session_id: str) -> Response:
-    """The body is the card, or {"spec_card": the card, "base_version"?}."""
+    """Replaces the card. The body is the card, or {"spec_card": the card, "base_version"?}."""
     body = json_body()
     enveloped = "spec_card" in body and set(body) <= {"spec_card", "base_version"}
     card, seen = (body["spec_card"], base(body)) if enveloped else (body, base({}))
@@ -59,7 +59,7 @@ def import_card(session_id: str) -> Response:
 
 @card_api.get("/hitl/<session_id>/spec-card/export")
 def export_card(session_id: str) -> Response:
-    """The card alone, as a file."""
+    """The card as a file."""
     row = sessions.get(swarm().db, tenant(), session_id)
     if row["spec_card"] is None:
         raise NotFound("This session has no spec card yet.")
@@ -86,7 +86,7 @@ def version(session_id: str, version: int) -> Response:
 
 @card_api.get("/hitl/<session_id>/spec-card/diff")
 def diff(session_id: str) -> Response:
-    """?from=<version>&to=<version>: by default the newest against the one before it."""
+    """?from=<version>&to=<version>. By default the newest version is compared with the version before it."""
     newest = sessions.get(swarm().db, tenant(), session_id)["spec_version"]
     later = number("to", newest, 10**9)
     return jsonify(card_versions.diff_view(swarm().db, tenant(), session_id, number("from", max(later - 1, 0), 10**9), later))

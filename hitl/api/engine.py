@@ -1,4 +1,4 @@
-"""JSON of the engine and of this installation, and the description of the API."""
+"""The JSON API of the engine and of this installation, and the description of the API."""
 from flask import Blueprint, Response, jsonify
 
 from engine.tickets import claims

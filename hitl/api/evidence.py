@@ -1,4 +1,4 @@
-"""JSON of what came of the work: the proof of each criterion of a session, and what a run asked of its gateway."""
+"""The JSON API of the evidence: the proof of each criterion of a session, and the requests of a run to its gateway."""
 from flask import Blueprint, Response, jsonify, request
 
 from hitl.views.evidence import PAGE, evidence_view
@@ -16,6 +16,6 @@ def session_evidence(session_id: str) -> Response:
 
 @evidence_api.get("/tickets/<ticket_id>/gateway")
 def ticket_gateway(ticket_id: str) -> Response:
-    """?run=<id>&after=<bytes>&refused=1; without a run, the latest."""
+    """?run=<id>&after=<bytes>&refused=1. Without a run it uses the latest one."""
     return jsonify(asked_view(swarm().db, swarm().config, tenant(), ticket_id, request.args.get("run"), number("after", 0),
                               number("limit", MOST, MOST, 1), request.args.get("refused") == "1"))

@@ -1,4 +1,4 @@
-"""What became of a build outside: its deliveries as JSON, and the webhook by which a forge says that something happened."""
+"""The deliveries of a build as JSON, and the webhook with which a forge reports an event."""
 import hmac
 from hashlib import sha256
 from typing import Any
@@ -20,16 +20,16 @@ def list_deliveries(session_id: str) -> Response:
 
 @deliveries_api.post("/forge/webhook")
 def webhook() -> Response:
-    """Believes nothing but that it is worth a look now: what happened is then asked of the forge itself."""
+    """Schedules a look at the forge. It does not trust the content of the call; the engine then asks the forge what happened."""
     secret = swarm().config.webhook_secret
     if not secret:
-        raise NotFound("There is no webhook: set SWARM_WEBHOOK_SECRET to have one.")
+        raise NotFound("There is no webhook. Set SWARM_WEBHOOK_SECRET to enable it.")
     data = read_body()
     signed = "sha256=" + hmac.new(secret.encode(), data, sha256).hexdigest()
     given = (request.headers.get("X-Hub-Signature-256", ""), signed) if "X-Hub-Signature-256" in request.headers else (
         request.headers.get("X-Gitlab-Token", ""), secret)
     if not hmac.compare_digest(given[0].encode(), given[1].encode()):
-        raise Forbidden("The signature of this call is not made with our SWARM_WEBHOOK_SECRET.")
+        raise Forbidden("The signature of this call does not match SWARM_WEBHOOK_SECRET. Use the same secret on the forge.")
     db, project = swarm().db, _project(parse_object(data))
     with db.transaction():
         woken = db.execute("update deliveries set not_before = ? where state = 'watched' and lower(project) = lower(?)", (utc(), project)).rowcount
@@ -37,7 +37,7 @@ def webhook() -> Response:
 
 
 def _project(body: dict[str, Any]) -> str:
-    """owner/repo, as GitHub's or as GitLab's webhooks have it."""
+    """owner/repo from the body of a GitHub or GitLab webhook; '' if there is none."""
     for key, name in (("repository", "full_name"), ("project", "path_with_namespace")):
         found = body.get(key)
         if isinstance(found, dict) and isinstance(found.get(name), str):

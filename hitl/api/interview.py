@@ -1,4 +1,4 @@
-"""JSON of the conversation: what a person says, what is asked, what is answered."""
+"""The JSON API of the conversation: messages, questions and answers."""
 from flask import Blueprint, Response, jsonify
 
 from engine.errors import BadRequest
@@ -16,7 +16,7 @@ def messages(session_id: str) -> Response:
 
 @interview_api.post("/hitl/<session_id>/messages")
 def say(session_id: str) -> Response:
-    """{"text"}: the idea or a later thought. Without it a draft's interview begins from its description."""
+    """{"text"}: the idea or a later thought. Without it a draft's interview starts from its description."""
     interview.say(swarm().db, swarm().config, tenant(), session_id, optional_json_body().get("text"))
     return messages(session_id)
 
@@ -28,14 +28,14 @@ def questions(session_id: str) -> Response:
 
 @interview_api.post("/hitl/<session_id>/questions/<int(max=1000):number>/answer")
 def answer(session_id: str, number: int) -> Response:
-    """{"choice": n from 1}, {"text"} or {"skip": true}; {"skip": true, "rest": true} skips all that would follow, too."""
+    """{"choice": n from 1}, {"text"} or {"skip": true}; {"skip": true, "rest": true} also skips all later questions."""
     body = json_body()
     for name in ("skip", "rest"):
         if not isinstance(body.get(name, False), bool):
             raise BadRequest(f"{name} must be true or false.")
     db, config, skip = swarm().db, swarm().config, body.get("skip", False)
     if body.get("rest") and not skip:
-        raise BadRequest("rest goes with skip.")
+        raise BadRequest("rest is allowed only with skip.")
     with db.transaction():
         interview.answer(db, config, tenant(), session_id, number, choice=body.get("choice"), text=body.get("text"), skip=skip)
         if body.get("rest"):

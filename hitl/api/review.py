@@ -1,4 +1,4 @@
-"""JSON of a review: what a ticket changed, comments on its lines, what was seen of it, and what a person decides."""
+"""The JSON API of a review: the change of a ticket, comments on its lines, viewed files, and the verdict."""
 from typing import Any
 
 from flask import Blueprint, Response, jsonify, request
@@ -24,7 +24,7 @@ def _change(ticket_id: str) -> dict[str, Any]:
 
 @review_api.get("/tickets/<ticket_id>/review")
 def get_review(ticket_id: str) -> Response:
-    """?since=<sha>: only what differs from that commit, which was reviewed before; ?space=hide: not what differs in white space alone."""
+    """?since=<sha>: only the differences from that commit, which was reviewed before; ?space=hide: without lines that differ only in white space."""
     return jsonify(_change(ticket_id))
 
 
@@ -36,7 +36,7 @@ def list_comments(ticket_id: str) -> Response:
 
 @review_api.post("/tickets/<ticket_id>/comments")
 def save_comment(ticket_id: str) -> tuple[Response, int]:
-    """A draft; one that is there on this line is replaced."""
+    """Saves a draft and replaces an earlier draft on the same line."""
     body = json_body()
     line = body.get("line")
     if not is_whole(line, 1, 2**31 - 1):
@@ -58,7 +58,7 @@ def discard_comment(ticket_id: str, comment: int) -> Response:
 def mark_viewed(ticket_id: str) -> Response:
     body = json_body()
     if not isinstance(body.get("viewed", True), bool):
-        raise BadRequest("viewed is true or false.")
+        raise BadRequest("viewed must be true or false.")
     review.set_viewed(swarm().db, swarm().config, tenant(), ticket_id, text_of(body, "tip", 64), text_of(body, "path", 5000),
                       body.get("viewed", True))
     return jsonify(_change(ticket_id))
@@ -66,7 +66,7 @@ def mark_viewed(ticket_id: str) -> Response:
 
 @review_api.post("/tickets/<ticket_id>/approve")
 def approve(ticket_id: str) -> Response:
-    """tip: the commit that was looked at. Another one is in review by now: 409."""
+    """tip: the commit that you looked at. If another commit is in review now, the answer is 409."""
     body = optional_json_body()
     tickets.get(swarm().db, tenant(), ticket_id)
     actions.approve(swarm().db, tenant(), ticket_id, tip=text_of(body, "tip", 64))
@@ -75,7 +75,7 @@ def approve(ticket_id: str) -> Response:
 
 @review_api.post("/tickets/<ticket_id>/request-changes")
 def request_changes(ticket_id: str) -> Response:
-    """comments on the whole, drafts on lines, or both."""
+    """Sends the change back: with a general comment, drafts on lines, or both."""
     body = json_body()
     comments = text_of(body, "comments", 20_000) if body.get("comments") != "" and "comments" in body else ""
     actions.request_changes(swarm().db, tenant(), ticket_id, comments, tip=text_of(body, "tip", 64) if "tip" in body else None)

@@ -1,4 +1,4 @@
-"""JSON of sessions: begun, approved, built, and what they hold."""
+"""The JSON API of sessions: create, approve and build them, and read their contents."""
 import tempfile
 from typing import Any
 
@@ -97,7 +97,7 @@ def archive(session_id: str) -> Response:
     """The integration branch as a zip."""
     made = _session(session_id)["repository"]
     if made is None or not made["branch"]:
-        raise NotFound("There is nothing to download yet: the build has not been prepared.")
+        raise NotFound("There is nothing to download yet. The build has not been prepared.")
     file = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the response
     Repository(repository_path(swarm().config, session_id)).archive(made["branch"], file)
     file.seek(0)

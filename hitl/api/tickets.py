@@ -1,4 +1,4 @@
-"""JSON of tickets: what each is, what its runs did, what a person does to it."""
+"""The JSON API of tickets: the ticket, its runs, and the actions on it."""
 from flask import Blueprint, Response, jsonify, request
 
 from engine.tickets import actions, answers
@@ -25,7 +25,7 @@ def ticket_runs(ticket_id: str) -> Response:
 
 @tickets_api.get("/tickets/<ticket_id>/log")
 def ticket_log(ticket_id: str) -> Response:
-    """?after=<bytes>&run=<id>; without a run, the latest."""
+    """?after=<bytes>&run=<id>. Without a run it uses the latest one."""
     after = number("after", 0)
     run = run_of(swarm().db, tenant(), ticket_id, request.args.get("run"))
     if run is None:

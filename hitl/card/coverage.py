@@ -1,4 +1,4 @@
-"""The coverage scan: what a card says already, and what it still lacks, topic by topic. Pure functions of the card."""
+"""The coverage scan: which topics a card covers and which are missing. Pure functions of the card."""
 import re
 from collections.abc import Callable
 from typing import Any
@@ -9,7 +9,7 @@ LABELS = {
     "goal": "Users and goal", "features": "Features", "acceptance": "Acceptance", "scope": "Out of scope",
     "technical": "Technical constraints", "repository": "Repository and base branch", "checks": "Checks", "risks": "Risks",
 }  # in the order in which they are asked
-GOAL, SCOPE, RISKS = "For: ", "Out of scope: ", "Risks: "  # how an answer begins in the card
+GOAL, SCOPE, RISKS = "For: ", "Out of scope: ", "Risks: "  # how an answer starts in the card
 
 _PEOPLE = re.compile(r"\b(users?|customers?|clients?|people|persons?|teams?|developers?|admins?|administrators?|visitors?|students?|players?"
                      r"|operators?|readers?|as an?\b[^.\n]{1,80}\bi (?:want|need|can))\b", re.I)
@@ -20,14 +20,14 @@ _RISKS = re.compile(r"\b(risks?|security|privacy|personal data|passwords?|paymen
 
 
 def is_placeholder(card: dict[str, Any]) -> bool:
-    """True if the card's only feature stands for the whole idea: it has the card's own name and nothing to accept it by."""
+    """True if the card's only feature stands for the whole idea: it has the card's name and no criteria."""
     features = _features(card)
     return len(features) == 1 and not features[0].get("acceptance_criteria") and \
         key(str(features[0].get("title", ""))) == key(str(card.get("name", "")))
 
 
 def lacking(card: dict[str, Any], repository: str | None) -> list[str]:
-    """The topics that the card says nothing about, in the order in which they are asked. `repository`: the session's own."""
+    """The topics that the card does not cover, in the order of the questions. `repository`: the session's repository, or None."""
     return [topic for topic, covered in _COVERED.items() if not covered(card, repository)]
 
 
@@ -37,7 +37,7 @@ def _features(card: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def texts(card: dict[str, Any], *names: str) -> str:
-    """All that the card says in words, of its own properties `names` and of its features."""
+    """All texts of the card: of its properties `names` and of its features."""
     found: list[str] = []
     for name in names:
         value = card.get(name)

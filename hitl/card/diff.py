@@ -1,9 +1,9 @@
-"""What differs between two versions of a card, property by property, for people: features are told apart by their titles.
+"""The differences between two versions of a card, property by property, for people. Features are matched by their titles.
 
     [{"path": "features[1].title", "kind": "changed", "before": "Old", "after": "New"}, …]
 
-kind is added, removed, changed or moved. A path is one of the later card; of what was removed, one of the earlier card. Of what was
-moved, before and after are its places among the features, from 1. `before` is null for what was added, `after` for what was removed."""
+kind is added, removed, changed or moved. A path belongs to the later card; the path of a removed value belongs to the earlier card. For a moved
+feature, before and after are its places among the features, from 1. `before` is null for added values, `after` for removed values."""
 from bisect import bisect_left
 from collections.abc import Iterator
 from difflib import SequenceMatcher
@@ -18,14 +18,14 @@ BY_ENTRY = ("acceptance_criteria", "checks", "technical_requirements")  # lists 
 
 
 def diff(before: Any, after: Any) -> list[CardChange]:
-    """The changes in the order of the later card, what was removed last. Either may be None, or be no card at all."""
+    """The changes in the order of the later card, with removed features last. Either card may be None or something that is not a card."""
     old, new = (value if isinstance(value, dict) else {} for value in (before, after))
     changes = list(_properties(old, new, "", skip="features"))
     return changes + list(_features(_list(old.get("features")), _list(new.get("features"))))
 
 
 def paths(changes: list[CardChange]) -> list[str]:
-    """The paths alone, each once."""
+    """The paths of the changes, each once."""
     return list(dict.fromkeys(change["path"] for change in changes))
 
 
@@ -83,7 +83,7 @@ def _features(old: list[Any], new: list[Any]) -> Iterator[CardChange]:
 
 
 def _pair(old: list[Any], new: list[Any]) -> dict[int, int]:
-    """{place in the later card: place in the earlier one}: by title; then what stands alone between two neighbours that are paired."""
+    """{place in the later card: place in the earlier card}: first by title, then a renamed feature that has kept its place."""
     known: dict[str, int] = {}
     for place, title in enumerate(card_graph.titles(old)):
         known.setdefault(key(title), place)
@@ -93,7 +93,7 @@ def _pair(old: list[Any], new: list[Any]) -> dict[int, int]:
         if found is not None:
             pairs[place] = found
     taken = set(pairs.values())
-    for place in range(len(new)):  # a feature with a new title stands where the old one stood
+    for place in range(len(new)):  # a feature with a new title is in the place of the old one
         if place not in pairs:
             candidate = pairs[place - 1] + 1 if place - 1 in pairs else 0 if place == 0 else len(old)
             if candidate < len(old) and candidate not in taken and _alike(old[candidate], new[place]):
@@ -103,7 +103,7 @@ def _pair(old: list[Any], new: list[Any]) -> dict[int, int]:
 
 
 def _alike(old: Any, new: Any) -> bool:
-    """Renamed rather than replaced: something else of it is as it was, or there never was anything else."""
+    """Whether a feature was renamed and not replaced: another property is the same, or both have only a title."""
     if not isinstance(old, dict) or not isinstance(new, dict):
         return False
     return old.keys() == new.keys() == {"title"} or any(
@@ -111,7 +111,7 @@ def _alike(old: Any, new: Any) -> bool:
 
 
 def _moved(pairs: dict[int, int]) -> set[int]:
-    """Places in the later card whose features left the order of the others: all but a longest run that kept its order."""
+    """Places in the later card of the moved features: all except a longest sequence that kept its order."""
     places = sorted(pairs)
     tails: list[int] = []
     ends: list[int] = []

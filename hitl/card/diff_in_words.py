@@ -1,4 +1,4 @@
-"""What differs between two versions of a card, in the words of the pages: card_diff's changes as labelled lines."""
+"""The differences between two versions of a card in the words of the pages: the changes of card_diff as labelled lines."""
 import difflib
 import re
 from collections import Counter
@@ -12,7 +12,7 @@ from hitl.web.filters import number
 from hitl.web.strict_json import canonical
 
 MOST, MOST_LINES = 200, 400  # changes of one comparison that are shown, and lines of one change
-NAMES = {"name": "Name", "description": "What for", "features": "Features", "technical_requirements": "Requirements", "checks": "Checks on the whole",
+NAMES = {"name": "Name", "description": "Purpose", "features": "Features", "technical_requirements": "Requirements", "checks": "Checks on the whole",
          "repository": "Repository", "base_branch": "Base branch", "review": "Review",
          "budget": "Budget"}
 OF_FEATURE = {"title": "title", "description": "description", "acceptance_criteria": "acceptance criteria", "depends_on": "dependencies",
@@ -31,7 +31,7 @@ class Line:
 
 @dataclass(frozen=True)
 class Shown:
-    """One change: where, what happened there, and its lines; note stands in the place of lines for what was moved."""
+    """One change: its place, its kind and its lines. A moved feature has a note instead of lines."""
 
     label: str
     kind: str
@@ -54,7 +54,7 @@ def label(path: str) -> str:
 
 
 def shown(changes: list[CardChange]) -> tuple[list[Shown], int]:
-    """(the changes as the pages show them, how many more there are)."""
+    """(the changes as the pages show them, the number of further changes)."""
     return [_shown(each) for each in changes[:MOST]], max(0, len(changes) - MOST)
 
 
@@ -83,14 +83,14 @@ def _lines(before: str, after: str, kind: str) -> Iterator[Line]:
 
 
 def _around(lines: list[str]) -> Iterator[Line]:
-    """Lines that stayed: the nearest ones, for orientation."""
+    """The unchanged lines next to a change, for orientation."""
     if len(lines) > 5:
         lines = [*lines[:2], "…", *lines[-2:]]
     yield from (Line("same", line) for line in lines)
 
 
 def words(value: Any) -> str:
-    """A value of a card as a person writes it."""
+    """A value of a card as people write it."""
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, str):
@@ -121,7 +121,7 @@ def _feature(feature: dict[str, Any]) -> Iterator[str]:
 
 
 def summary(changes: list[CardChange], most: int = 3) -> str:
-    """In one line: 'Feature 1 added, What for changed and 2 more'. Features and entries that are alike are counted."""
+    """The changes in one line: 'Feature 1 added, Purpose changed and 2 more changes'. Similar features and entries are counted."""
     counted = Counter((_kind_of(each["path"]), each["kind"]) for each in changes)
     said = []
     for (what, kind), count in counted.items():

@@ -1,11 +1,11 @@
-"""Edits of single properties of a card, applied in order, all or none. Paths are those of the validation: features[1].title.
+"""Edits of single properties of a card, applied in order, all or none. Paths are written as in the validation: features[1].title.
 
-    {"op": "set", "path": "features[0].title", "value": "Say hello"}      what depended on the old title depends on the new one
-    {"op": "add", "path": "features", "value": {…}, "at": 1}              into a list, which is made where it is missing; at: from 0, else last
-    {"op": "remove", "path": "features[2]"}                               what depended on it no longer does
+    {"op": "set", "path": "features[0].title", "value": "Say hello"}      dependencies on the old title change to the new one
+    {"op": "add", "path": "features", "value": {…}, "at": 1}              adds to a list and creates it if it is missing; at: from 0, default last
+    {"op": "remove", "path": "features[2]"}                               dependencies on it are removed
     {"op": "move", "path": "features[2]", "to": 0}
     {"op": "split", "path": "features[0]", "title": "…", "description": "…", "criteria": [1, 2]}
-                    a new feature after it takes those criteria (from 0), depends on it, and holds up what it held up"""
+                    a new feature after it takes those criteria (from 0) and depends on it; its dependents wait for both"""
 import copy
 import re
 from collections.abc import Callable
@@ -21,7 +21,7 @@ _STEP = re.compile(r"\[(\d{1,6})\]|(?:^|\.)([^.\[\]]{1,200})")
 
 
 def edit(card: dict[str, Any], edits: Any) -> dict[str, Any]:
-    """A changed copy, which need not be valid. Raises BadRequest with `edit`, the number of the one that cannot be done, from 0."""
+    """A changed copy, which may be invalid. Raises BadRequest with `edit`, the number (from 0) of the edit that cannot be done."""
     if not isinstance(edits, list) or not 1 <= len(edits) <= MOST_EDITS:
         raise BadRequest(f"edits must be a list of 1 to {MOST_EDITS} edits.")
     card = copy.deepcopy(card)
@@ -49,15 +49,15 @@ def _steps(path: Any) -> list[str | int]:
 
 
 def _parent(card: dict[str, Any], path: Any) -> tuple[Any, Any]:
-    """(what holds it, its key or index there). Raises BadRequest where there is nothing on the way."""
+    """(the object or list that contains the path's end, the key or index in it). Raises BadRequest if the path does not exist."""
     *way, last = _steps(path)
     value: Any = card
     for part in way:
         if not _has(value, part):
-            raise BadRequest(f"{shorten(str(path))}: there is nothing.")
+            raise BadRequest(f"{shorten(str(path))} does not exist.")
         value = value[part]
     if not isinstance(value, list if isinstance(last, int) else dict):
-        raise BadRequest(f"{shorten(str(path))}: there is nothing.")
+        raise BadRequest(f"{shorten(str(path))} does not exist.")
     return value, last
 
 
@@ -69,7 +69,7 @@ def _has(value: Any, part: str | int) -> bool:
 def _set(card: dict[str, Any], each: dict[str, Any]) -> None:
     holder, last = _parent(card, each.get("path"))
     if "value" not in each or (isinstance(last, int) and last >= len(holder)):
-        raise BadRequest("value is required." if "value" not in each else f"{each['path']}: there is nothing.")
+        raise BadRequest("value is required." if "value" not in each else f"{each['path']} does not exist.")
     before = holder.get(last) if isinstance(holder, dict) else holder[last]
     feature = _feature_of(card, each["path"])
     if feature is not None and last == "title" and isinstance(each["value"], str) and isinstance(before, str):
@@ -102,7 +102,7 @@ def _add(card: dict[str, Any], each: dict[str, Any]) -> None:
 def _remove(card: dict[str, Any], each: dict[str, Any]) -> None:
     holder, last = _parent(card, each.get("path"))
     if not _has(holder, last):
-        raise BadRequest(f"{shorten(str(each['path']))}: there is nothing.")
+        raise BadRequest(f"{shorten(str(each['path']))} does not exist.")
     if _is_features(card, holder):
         titles_for_numbers(card)
         title = card_graph.titles(holder)[last]
@@ -116,7 +116,7 @@ def _remove(card: dict[str, Any], each: dict[str, Any]) -> None:
 def _move(card: dict[str, Any], each: dict[str, Any]) -> None:
     holder, last = _parent(card, each.get("path"))
     if not isinstance(last, int) or not _has(holder, last):
-        raise BadRequest(f"{shorten(str(each['path']))}: there is nothing.")
+        raise BadRequest(f"{shorten(str(each['path']))} does not exist.")
     if not is_whole(each.get("to"), 0, len(holder) - 1):
         raise BadRequest(f"to must be a whole number from 0 to {len(holder) - 1}.")
     if _is_features(card, holder):
@@ -127,13 +127,13 @@ def _move(card: dict[str, Any], each: dict[str, Any]) -> None:
 def _split(card: dict[str, Any], each: dict[str, Any]) -> None:
     holder, last = _parent(card, each.get("path"))
     if not _is_features(card, holder) or not _has(holder, last) or not isinstance(holder[last], dict):
-        raise BadRequest("Only a feature can be split: path must be features[…].")
+        raise BadRequest("Only a feature can be split. path must be features[…].")
     first, title, moved = holder[last], each.get("title"), each.get("criteria", [])
     criteria = first.get("acceptance_criteria", [])
     if not isinstance(title, str) or not title.strip() or not isinstance(each.get("description", ""), str):
-        raise BadRequest("title must be text: the title of the new feature; its description, if any, too.")
+        raise BadRequest("title must be text: the title of the new feature. description, if given, must be text, too.")
     if not isinstance(criteria, list) or not isinstance(moved, list) or not all(is_whole(place, 0, len(criteria) - 1) for place in moved):
-        raise BadRequest("criteria must be a list of the places, from 0, of the criteria that the new feature takes.")
+        raise BadRequest("criteria must be a list of numbers: the places, from 0, of the criteria that the new feature takes.")
     titles_for_numbers(card)
     before = card_graph.titles(holder)[last]
     replace_reference(card, before, [before, title.strip()])
@@ -150,7 +150,7 @@ def _is_features(card: dict[str, Any], holder: Any) -> bool:
 
 
 def titles_for_numbers(card: dict[str, Any]) -> None:
-    """depends_on by number becomes depends_on by title, because places are about to change. What names nothing stays."""
+    """Replaces numbers in depends_on by titles, because the places are about to change. Unknown numbers stay."""
     features = card.get("features")
     if not isinstance(features, list):
         return
@@ -171,7 +171,7 @@ def _title_for(item: Any, names: list[str], known: set[str]) -> Any:
 
 
 def replace_reference(card: dict[str, Any], title: str, by: list[str]) -> None:
-    """Whoever depends on `title` depends on `by` from now on. Numbers must have become titles before."""
+    """Replaces the dependency on `title` by dependencies on `by`, in all features. Call titles_for_numbers first."""
     features = card.get("features")
     for feature in features if isinstance(features, list) else ():
         wanted = feature.get("depends_on") if isinstance(feature, dict) else None

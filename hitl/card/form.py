@@ -1,6 +1,6 @@
-"""The forms of the card's editor: from what a browser sent to the edits that card_edit knows. Nothing here reads or writes the database.
+"""The forms of the card's editor: turns a form that a browser sent into edits for hitl/card/edits.py. It does not use the database.
 
-A form names one thing in `what`: name, description, requirements, checks, repository, review, budget, feature, add, move, split or remove."""
+The field `what` names the form: name, description, requirements, checks, repository, review, budget, feature, add, move, split or remove."""
 import re
 from collections.abc import Callable
 from typing import Any, Protocol
@@ -17,7 +17,7 @@ LISTS = {"requirements": "technical_requirements", "checks": "checks"}
 
 
 class Form(Protocol):
-    """werkzeug's MultiDict, as far as it is used."""
+    """The part of werkzeug's MultiDict that is used here."""
 
     def get(self, key: str, default: str, /) -> str: ...
 
@@ -34,15 +34,15 @@ def texts(form: Form, name: str) -> list[str]:
 
 
 def edits_of(form: Form, card: Card) -> list[Edit]:
-    """The edits that bring this form's values into the card; none where it says what the card says already. Raises BadRequest."""
+    """The edits that write this form's values into the card; [] if the card already has them. Raises BadRequest."""
     what = form.get("what", "")
     if what not in _FORMS:
-        raise BadRequest("This form is not known here. Load the page again.")
+        raise BadRequest("This form is unknown. Load the page again.")
     return _FORMS[what](form, card)
 
 
 def _property(path: str, value: Any, holder: Card, name: str) -> list[Edit]:
-    """An empty value takes the property away."""
+    """The edit that sets a property; an empty value removes it."""
     if value in ("", [], None, False) and name != "title":
         return [{"op": "remove", "path": path}] if name in holder else []
     return [] if name in holder and holder[name] == value and type(holder[name]) is type(value) else [{"op": "set", "path": path, "value": value}]
@@ -66,7 +66,7 @@ def _repository(form: Form, card: Card) -> list[Edit]:
 
 
 def _review(form: Form, card: Card) -> list[Edit]:
-    """Without a word the card says nothing: the session's own holds."""
+    """The edit of the review setting. An empty word removes it, so that the session's setting applies."""
     wanted = BY_WORD.get(form.get("review", ""))
     if wanted is None:
         return _property("review", None, card, "review")
@@ -74,7 +74,7 @@ def _review(form: Form, card: Card) -> list[Edit]:
 
 
 def _budget(form: Form, card: Card) -> list[Edit]:
-    """Amounts with or without separators; what else the budget holds is kept. Raises BadRequest for what is no amount."""
+    """The edit of the budget. Amounts may have separators; other keys of the budget are kept. Raises BadRequest for an invalid amount."""
     before = card.get("budget")
     wanted: Card = {name: value for name, value in before.items() if name not in ("tokens", "money")} if isinstance(before, dict) else {}
     for name, pattern, what in (("tokens", r"\d{1,15}", "Tokens must be a whole number."),
@@ -91,7 +91,7 @@ def place_of(form: Form, card: Card) -> int:
     """The index of the feature that the form is about. Raises BadRequest if the card has no such feature."""
     place = whole_number(form.get("place", ""), most=len(card["features"]) - 1)
     if place is None:
-        raise BadRequest("The card has no such feature any more.")
+        raise BadRequest("The card no longer has this feature. Load the page again.")
     return place
 
 
@@ -101,7 +101,7 @@ def places(card: Card, title: str) -> list[int]:
 
 
 def criteria(form: Form, before: list[Any]) -> list[Any]:
-    """Rows of text and check; empty rows are left out. What else a criterion holds is kept, as long as its row is there."""
+    """The criteria from rows of text and check, without empty rows. Other keys of a criterion are kept if its row still exists."""
     words, checks = texts(form, "criterion"), texts(form, "check")
     found: list[Any] = []
     for row, said in enumerate(words):
@@ -117,9 +117,9 @@ def criteria(form: Form, before: list[Any]) -> list[Any]:
 
 
 def values_of(form: Form, before: Card, names: list[str]) -> Card:
-    """A feature as the form states it: all its properties, empty ones included. names: the titles by number.
+    """The feature with the form's values: all its properties, including empty ones. names: the titles by number.
 
-    Raises BadRequest for a priority that is no number."""
+    Raises BadRequest if the priority is not a number."""
     after = [names[place] for each in form.getlist("after") if (place := whole_number(each, most=len(names) - 1)) is not None]
     return {"title": text(form, "title"), "description": text(form, "description"),
             "acceptance_criteria": criteria(form, before.get("acceptance_criteria", [])),
@@ -139,7 +139,7 @@ def _feature(form: Form, card: Card) -> list[Edit]:
     graph, _ = resolve(card["features"], names)
     values = values_of(form, before, names)
     if sorted(values["depends_on"]) == sorted(names[index] for index in graph[place]):
-        values["depends_on"] = before.get("depends_on", [])  # by number or by title, as it was written
+        values["depends_on"] = before.get("depends_on", [])  # unchanged, so the numbers or titles stay as they were written
     for name in ("title", "description"):
         if before.get(name, "").strip() == values[name]:
             values[name] = before.get(name, "")
@@ -157,7 +157,7 @@ def _of_feature(place: int, name: str, value: Any, before: Card) -> list[Edit]:
 
 
 def new_feature(form: Form, names: list[str]) -> Card:
-    """Without what was left empty, but for its title."""
+    """A new feature from the form, without empty properties except the title."""
     return {name: value for name, value in values_of(form, {}, names).items() if value or name == "title"}
 
 

@@ -1,4 +1,4 @@
-"""depends_on: from titles and numbers to a graph, and the proof that it has no cycle. Linear in features and dependencies."""
+"""Turns depends_on with titles and numbers into a graph, and checks that it has no cycle. The time is linear in features and dependencies."""
 from typing import Any
 
 from hitl.card.text import Nearest, Problem, key, shorten
@@ -6,24 +6,24 @@ from hitl.web.numbers import whole_number
 
 
 def titles(features: list[Any]) -> list[str]:
-    """The title of each feature; "" where it has none (which the schema reports)."""
+    """The title of each feature; "" if it has none (the schema reports this)."""
     found = [feature.get("title") if isinstance(feature, dict) else None for feature in features]
     return [title.strip() if isinstance(title, str) else "" for title in found]
 
 
 def duplicates(names: list[str]) -> list[Problem]:
-    """A problem for every title that an earlier feature has already."""
+    """A problem for every title that an earlier feature already has."""
     first: dict[str, int] = {}
     problems = []
     for number, name in enumerate(names):
         if name and first.setdefault(key(name), number) != number:
             problems.append({"path": f"features[{number}].title",
-                             "message": f"Feature {first[key(name)] + 1} has this title already: “{shorten(name)}”."})
+                             "message": f"Feature {first[key(name)] + 1} already has this title: “{shorten(name)}”."})
     return problems
 
 
 def resolve(features: list[Any], names: list[str]) -> tuple[list[list[int]], list[Problem]]:
-    """(for each feature the indexes that it depends on, in order and each once; problems)."""
+    """(for each feature the indexes of its dependencies, in order and each once; problems)."""
     known = {key(name): number for number, name in reversed(list(enumerate(names))) if name}
     nearest = Nearest(names)
     graph, problems = [], []
@@ -43,7 +43,7 @@ def resolve(features: list[Any], names: list[str]) -> tuple[list[list[int]], lis
 
 
 def _look_up(reference: Any, known: dict[str, int], count: int, nearest: Nearest) -> tuple[int | None, str | None]:
-    """A title wins over a number. What is neither text nor number is the schema's to report."""
+    """(index, None) or (None, problem or None). A title wins over a number. The schema reports values that are neither text nor number."""
     if isinstance(reference, str):
         if (index := known.get(key(reference))) is not None:
             return index, None
@@ -55,11 +55,11 @@ def _look_up(reference: Any, known: dict[str, int], count: int, nearest: Nearest
         return None, None
     if 1 <= reference <= count:
         return int(reference) - 1, None
-    return None, f"There is no feature {shorten(str(reference))}: they are numbered from 1 to {count}."
+    return None, f"There is no feature {shorten(str(reference))}. The features have the numbers 1 to {count}."
 
 
 def cycles(graph: list[list[int]], names: list[str]) -> list[Problem]:
-    """A problem for every dependency that closes a circle, drawn along the dependencies: cycle F1 → F3 → F1."""
+    """A problem for every dependency that closes a cycle, with the cycle drawn along the dependencies: cycle F1 → F3 → F1."""
     done = [False] * len(graph)
     problems = []
     for root in range(len(graph)):

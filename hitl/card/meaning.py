@@ -1,4 +1,4 @@
-"""What a card means: its features by title, and which waits for which. It is read once, of a card of any shape."""
+"""The meaning of a card: the titles of its features and their dependencies. It is read once and accepts a card of any shape."""
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -13,8 +13,8 @@ _AGENT = re.compile(r"[a-z][a-z0-9_-]*")
 
 @dataclass(frozen=True)
 class Meaning:
-    """titles: of each feature, stripped; "" where it has none. waits_for: of each, the indexes of those that it depends on, in order and each
-    once. problems: of texts, agents' names, titles and dependencies."""
+    """titles: the title of each feature, stripped; "" if it has none. waits_for: for each feature the indexes of its dependencies, in order and
+    each once. problems: problems of texts, names of agents, titles and dependencies."""
 
     titles: list[str]
     waits_for: list[list[int]]
@@ -22,7 +22,7 @@ class Meaning:
 
 
 def meaning_of(card: dict[str, Any]) -> Meaning:
-    """In one reading; what the schema refuses is passed over."""
+    """The meaning of a card. Values that the schema refuses are skipped."""
     features = list_of(card, "features")
     names = card_graph.titles(features)
     waits_for, unresolved = card_graph.resolve(features, names)
@@ -46,7 +46,7 @@ def _word_problems(card: dict[str, Any]) -> Iterator[Problem]:
 
 def _agent_problems(path: str, value: Any) -> Iterator[Problem]:
     if isinstance(value, str) and value and not _AGENT.fullmatch(value):
-        yield {"path": path, "message": "An agent's name has small letters, digits, - and _, and begins with a letter."}
+        yield {"path": path, "message": "Must start with a small letter and have only small letters, digits, - and _."}
 
 
 def _blank_problems(path: str, value: Any) -> Iterator[Problem]:

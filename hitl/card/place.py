@@ -1,4 +1,4 @@
-"""Where a card says that it is built: a repository that may be used here, a name that a branch can have, money that can be counted."""
+"""Checks of a card that depend on this installation: an allowed repository, a possible branch name, and a budget that can be counted."""
 import re
 from collections.abc import Iterator
 from typing import Any
@@ -12,7 +12,7 @@ _BRANCH = re.compile(r"(?![-/.])(?!.*(?:\.\.|//|@\{|/\.|\.lock(?:/|$)))[^\x00-\x
 
 
 def place_problems(card: dict[str, Any], config: Config) -> Iterator[Problem]:
-    """What this installation refuses."""
+    """The problems that this installation has with the card."""
     repository, branch = card.get("repository"), card.get("base_branch")
     if isinstance(repository, str) and repository:
         try:
@@ -20,6 +20,6 @@ def place_problems(card: dict[str, Any], config: Config) -> Iterator[Problem]:
         except BadRequest as error:
             yield {"path": "repository", "message": error.sentence}
     if isinstance(branch, str) and branch and not _BRANCH.fullmatch(branch):
-        yield {"path": "base_branch", "message": "This is not a name that a git branch can have."}
+        yield {"path": "base_branch", "message": "A git branch cannot have this name."}
     if isinstance(card.get("budget"), dict) and isinstance(card["budget"].get("money"), int | float) and not config.prices:
-        yield {"path": "budget.money", "message": "This installation has no price table (SWARM_PRICES), so money cannot be counted: limit the tokens."}
+        yield {"path": "budget.money", "message": "This installation has no price table (SWARM_PRICES), so it cannot count money. Limit the tokens instead."}

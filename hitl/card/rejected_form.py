@@ -1,4 +1,4 @@
-"""The forms of the card's editor as a page shows them: filled from the card, or with what was typed and not accepted, problem by problem."""
+"""The forms of the card's editor as a page shows them: filled from the card, or with the typed values that were not accepted and their problems."""
 import re
 from dataclasses import dataclass, field
 from typing import Any
@@ -10,15 +10,15 @@ from hitl.card.graph import titles
 from hitl.card.meaning import meaning_of
 from hitl.card.spec_card import normalise
 
-MOST_FEATURES = 300  # of a card that one page shows
+MOST_FEATURES = 300  # features of a card on one page
 TEXTS = ("name", "description", "repository", "base_branch", "review", "title", "priority", "agent", "text", "tokens", "money")
 
 
 @dataclass
 class RejectedForm:
-    """A form that was not accepted, or is not finished: what it is about, what was typed, and what is wrong with it, field by field.
+    """A form that was not accepted, or is not finished: its subject, the typed values, and the problems of each field.
 
-    place is the number of its feature, question or ticket. `values` is the form as it was sent; rows asks for more empty rows."""
+    place is the number of its feature, question or ticket. `values` is the form as it was sent. rows is the number of empty rows to show."""
 
     what: str = ""
     place: str = ""
@@ -30,7 +30,7 @@ class RejectedForm:
 
 
 def rejected(form: Form, error: SwarmError | None = None, place: int | None = None, rows: int = 1) -> RejectedForm:
-    """Of a form of the editor. place: the index of its feature in the card that was refused; problems elsewhere are told below the form."""
+    """The rejected form of the editor. place: the index of its feature in the refused card. Problems of other fields are shown below the form."""
     words, checks = texts(form, "criterion"), texts(form, "check")
     criteria = [{"text": criterion, "check": checks[row] if row < len(checks) else ""} for row, criterion in enumerate(words)]
     values: dict[str, Any] = {name: text(form, name) for name in TEXTS}
@@ -57,13 +57,13 @@ def rejected(form: Form, error: SwarmError | None = None, place: int | None = No
 
 
 def card_problems(error: SwarmError | None) -> list[dict[str, str]]:
-    """[{path, message}] of a card that was refused; [] for any other error."""
+    """[{path, message}] if the error refuses a card; [] for any other error."""
     details = error.extra.get("details") if isinstance(error, InvalidCard) else None
     return details if isinstance(details, list) else []
 
 
 def field_of(path: str, what: str, place: int | None) -> str | None:
-    """The field of a form that a problem of the card is about: 'features[1].title' -> 'title' of feature 1, an entry of a list -> 'row-0'."""
+    """The field of the form for a problem of the card: 'features[1].title' -> 'title' of feature 1, an entry of a list -> 'row-0'; None for other problems."""
     if what in LISTS:
         row = re.match(re.escape(LISTS[what]) + r"\[(\d+)\]", path)
         return f"row-{row[1]}" if row else None
@@ -72,7 +72,7 @@ def field_of(path: str, what: str, place: int | None) -> str | None:
     if place is None:
         return path if path in ("name", "description", "repository", "base_branch") else None
     own = re.match(rf"features\[{place}\](?:\.([a-z_]+)(?:\[(\d+)\])?)?", path)
-    if own is None:  # the card was valid before this form, so a title or dependency elsewhere fails because of what it says
+    if own is None:  # the card was valid before this form, so this form causes the problem with a title or dependency elsewhere
         return next((name for name in ("title", "depends_on") if re.fullmatch(rf"features\[\d+\]\.{name}", path)), None)
     return f"row-{own[2]}" if own[2] and own[1] == "acceptance_criteria" else own[1] or "title"
 
@@ -82,7 +82,7 @@ def _elsewhere(problem: dict[str, str]) -> str:
 
 
 def conflict_of(error: SwarmError) -> dict[str, Any]:
-    """What somebody else has saved meanwhile, for the panel that shows both."""
+    """The changes that someone else saved in the meantime, for the conflict panel."""
     current: Any = error.extra["current"]
     changes: Any = error.extra["changes"]
     base: Any = error.extra["base"]
@@ -91,7 +91,7 @@ def conflict_of(error: SwarmError) -> dict[str, Any]:
 
 
 def feature_form(card: dict[str, Any], place: int | None) -> dict[str, Any]:
-    """What the form of a feature is filled with: its values, and the features that it may wait for. None: the form of a new one."""
+    """The values for the form of a feature, and the features that it can wait for. place None: the form of a new feature."""
     names = titles(card["features"])
     if place is None:
         return {"place": None, "title": "", "description": "", "rows": [], "after": set(), "priority": "", "agent": "",
@@ -105,12 +105,12 @@ def feature_form(card: dict[str, Any], place: int | None) -> dict[str, Any]:
 
 
 def _others(names: list[str], place: int | None, after: set[int]) -> list[tuple[str, str]]:
-    """[(index, 'number title')]: those that one page shows, and those that it waits for already."""
+    """[(index, 'number title')]: the features of one page, and the features that it already waits for."""
     return [(str(index), f"{index + 1} {name}") for index, name in enumerate(names)
             if index != place and (index < MOST_FEATURES or index in after)]
 
 
 def filled(values: dict[str, Any], kept: RejectedForm) -> dict[str, Any]:
-    """What feature_form gives, with what was typed in its place."""
+    """The values of feature_form, replaced by the typed values."""
     return {**values, "title": kept.values["title"], "description": kept.values["description"], "rows": kept.values["rows"],
             "after": set(kept.values["after"]), "priority": kept.values["priority"], "agent": kept.values["agent"]}

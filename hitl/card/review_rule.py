@@ -1,13 +1,13 @@
-"""Who looks at a change before it is merged: what a feature says, else its card, else its session."""
+"""Whether someone reviews a change before it is merged: the feature decides, otherwise its card, otherwise its session."""
 from typing import Any
 
 from engine.errors import BadRequest
 
-BY_WORD: dict[str, bool | str] = {"true": True, "false": False, "unchecked": "unchecked"}  # as columns and forms have it; as cards have it
+BY_WORD: dict[str, bool | str] = {"true": True, "false": False, "unchecked": "unchecked"}  # the word in columns and forms: the value in cards
 
 
 def word_of(review: Any) -> str:
-    """What a column holds for a card's word. Raises BadRequest for what is none."""
+    """The word in a column for the value in a card. Raises BadRequest for an invalid value."""
     for word, value in BY_WORD.items():
         if value is review or value == review == "unchecked":
             return word
@@ -15,11 +15,11 @@ def word_of(review: Any) -> str:
 
 
 def review_asked(card: dict[str, Any], feature: dict[str, Any], review: bool | str) -> bool | str:
-    """True, False or 'unchecked'. review: the session's word."""
+    """The review setting of a feature: True, False or 'unchecked'. review: the session's setting."""
     found: bool | str = feature.get("review", card.get("review", review))
     return found
 
 
 def is_reviewed(asked: bool | str, criteria: list[Any]) -> bool:
-    """'unchecked': where no command checks anything."""
+    """Whether the change of a feature is reviewed. 'unchecked' means yes if no criterion has a command."""
     return asked is True or (asked == "unchecked" and all(isinstance(item, str) for item in criteria))

@@ -1,4 +1,4 @@
-"""The sample project: a card whose commands come with the product, so that a first build is real and needs no model and no network."""
+"""The sample project: a card whose commands come with the product. A first build is real, but needs no model and no network."""
 import json
 from functools import cache
 from pathlib import Path
@@ -10,7 +10,7 @@ PATH = Path(__file__).with_name("sample_card.json")
 
 
 def card() -> dict[str, Any]:
-    """A fresh copy of the card."""
+    """A new copy of the card."""
     value: dict[str, Any] = json.loads(PATH.read_text(encoding="utf-8"))
     return value
 

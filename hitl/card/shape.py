@@ -1,4 +1,4 @@
-"""The shape of a spec card, by spec_card.schema.json: which properties there are, of which kinds, how long and how many."""
+"""Checks the shape of a spec card with spec_card.schema.json: the properties, their types, lengths and counts."""
 import json
 from bisect import bisect_right
 from collections.abc import Callable, Hashable, Iterator
@@ -19,7 +19,7 @@ def _without_items(schema: dict[str, Any]) -> dict[str, Any]:
 
 
 def _limits(schema: Any, *names: str) -> set[int]:
-    """The values from which on one of these keywords judges differently."""
+    """The values at which one of these keywords changes its result."""
     if isinstance(schema, list):
         return set().union(*(_limits(item, *names) for item in schema))
     if not isinstance(schema, dict):
@@ -28,8 +28,8 @@ def _limits(schema: Any, *names: str) -> set[int]:
     return own.union(*(_limits(value, *names) for value in schema.values()))
 
 
-# jsonschema takes 2.6 s for 10,000 rich features. It sees each shape of a feature once: what only differs within the limits
-# of the schema is valid alike. The card itself is validated without its features.
+# jsonschema takes 2.6 s for 10,000 rich features. So each shape of a feature is validated only once: features that differ only within the
+# limits of the schema are equally valid. The card itself is validated without its features.
 _CARD_VALIDATOR = Draft202012Validator(_without_items(SCHEMA))
 _FEATURE_VALIDATOR = Draft202012Validator({**FEATURE, "$defs": SCHEMA["$defs"]})
 _LENGTHS = sorted(_limits(FEATURE, "minLength", "maxLength") | _limits(CRITERION, "minLength", "maxLength"))
@@ -39,13 +39,13 @@ _NUMBERS = sorted(_limits(FEATURE, "minimum", "maximum"))
 
 
 def list_of(value: dict[str, Any], name: str) -> list[Any]:
-    """A property that should be a list; [] where it is none."""
+    """A property that should be a list; [] if it is not a list."""
     found = value.get(name)
     return found if isinstance(found, list) else []
 
 
 def shape_problems(card: dict[str, Any]) -> Iterator[Problem]:
-    """What the schema refuses, in the order of the card."""
+    """The problems that the schema finds, in the order of the card."""
     for error in _CARD_VALIDATOR.iter_errors(card):
         yield _friendly(error, "")
     good: set[Hashable] = set()
@@ -59,7 +59,7 @@ def shape_problems(card: dict[str, Any]) -> Iterator[Problem]:
 
 
 def _shape(value: Any) -> Hashable:
-    """All that the schema's keywords can tell apart."""
+    """The shape of a value: everything that the schema's keywords can distinguish."""
     if isinstance(value, str):
         return value if value in _WORDS else bisect_right(_LENGTHS, len(value))
     if isinstance(value, dict):
@@ -83,9 +83,9 @@ def _friendly(error: ValidationError, path: str) -> Problem:
     said: dict[str, Callable[[], str]] = {
         "type": lambda: f"Must be {_wanted(limit)}, not {kind_of(value)}.",
         "minLength": lambda: "Must not be empty.",
-        "maxLength": lambda: f"Has {len(value):,} characters; at most {limit:,} are possible.",
+        "maxLength": lambda: f"Has {len(value):,} characters; at most {limit:,} are allowed.",
         "minItems": lambda: "Needs at least one entry.",
-        "maxItems": lambda: f"Has {len(value):,} entries; at most {limit:,} are possible.",
+        "maxItems": lambda: f"Has {len(value):,} entries; at most {limit:,} are allowed.",
         "minimum": lambda: f"Must be {limit} or more.",
         "maximum": lambda: f"Must be {limit} or less.",
         "enum": lambda: f"Must be one of: {', '.join(str(each).lower() if isinstance(each, bool) else str(each) for each in limit)}.",
@@ -99,7 +99,7 @@ def _wanted(types: Any) -> str:
 
 
 def kind_of(value: Any) -> str:
-    """What a value is, in the words of JSON: 'a list'."""
+    """The type of a value in words: 'a list'."""
     kinds: list[tuple[Any, str]] = [(type(None), "null"), (bool, "true or false"), (str, "text"), (int | float, "a number"), (list, "a list"),
                                     (dict, "an object")]
     return next((name for kind, name in kinds if isinstance(value, kind)), type(value).__name__)

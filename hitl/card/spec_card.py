@@ -1,4 +1,4 @@
-"""The spec card: what a person approves, and what is built. It goes once through shape, texts, meaning and place.
+"""The spec card, which is approved and then built. Validation checks its shape, texts, meaning and place, each once.
 
     checked = validate(card, config)                            raises InvalidCard with every problem: details [{path, message}]
     plan = normalise(checked.card, checked.meaning)             titles stripped, criteria in one form, depends_on as indexes
@@ -20,7 +20,7 @@ from hitl.web.strict_json import canonical
 
 @dataclass(frozen=True)
 class Checked:
-    """A card that is valid. `text` is its canonical JSON, `sha256` that text's hash, `warnings` [{path, message}]."""
+    """A valid card. `text` is its canonical JSON, `sha256` the hash of that text, `warnings` a list of {path, message}."""
 
     card: dict[str, Any]
     text: str
@@ -30,7 +30,7 @@ class Checked:
 
 
 def validate(card: Any, config: Config | None = None) -> Checked:
-    """Raises InvalidCard with all problems. `config` says which repositories are allowed; without it, the defaults do."""
+    """Checks a card. Raises InvalidCard with all problems. `config` says which repositories are allowed; without it the defaults apply."""
     if not isinstance(card, dict):
         raise invalid([{"path": "", "message": f"The card must be an object, not {kind_of(card)}."}])
     problems = [*shape_problems(card), *text_problems(card)]
@@ -50,11 +50,11 @@ def invalid(problems: list[Problem]) -> InvalidCard:
 
 
 def normalise(card: dict[str, Any], meaning: Meaning, review: bool | str = False) -> dict[str, Any]:
-    """A valid card in the form that is built: {name, description, checks, review, features: [{title, description,
+    """A valid card in the form that the build uses: {name, description, checks, review, features: [{title, description,
     acceptance_criteria: [text or {"text", "check"}], depends_on: [index], priority, agent or None, review}]}.
 
-    meaning: the card's own. review: what the session asks for where the card does not say. Of a feature: whether a person sees its change
-    before it is merged; 'unchecked' is worked out for each."""
+    meaning: the card's meaning. review: the session's review setting, used if the card has none. The review of a feature says whether someone
+    sees its change before it is merged; 'unchecked' is resolved for each feature."""
     features = card["features"]
     criteria = [[_criterion(item) for item in feature.get("acceptance_criteria", ())] for feature in features]
     return {

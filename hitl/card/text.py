@@ -1,4 +1,4 @@
-"""What a text of a card may contain: what a person can see. Hidden characters could tell an agent what nobody approved."""
+"""Texts of a card may contain only what people can see. Hidden characters could give an agent instructions that nobody approved."""
 import difflib
 import math
 import re
@@ -8,8 +8,8 @@ from typing import Any
 
 Problem = dict[str, str]  # {"path": where in the card, "message": a sentence}
 
-# Joiners are right between two characters of a script or emoji that uses them, and nowhere else; a variation selector is right after
-# a character that has variants, once: one after each letter of a sentence would be a second, invisible sentence.
+# Joiners are allowed only between two characters of a script or emoji that uses them. A variation selector is allowed once after a
+# character that has variants. A selector after each letter of a sentence could be a second, invisible sentence.
 _JOINED = "[^\x00-\u02ff\u2000-\u206f]"
 _VARIED = "[0-9#*\u00a9\u00ae\u1000-\u1fff\u2030-\ud7ff\U0001f000-\U0001ffff]"
 _IDEOGRAPH = "[\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]"
@@ -18,7 +18,7 @@ _NEVER = ("\x00-\x08\x0b-\x1f\x7f-\x9f\u034f\u061c\u115f\u1160\u17b4\u17b5\u180e
           "\ufff9-\ufffb\ud800-\udfff\U000e0000-\U000e00ff\U000e01f0-\U000e0fff")
 _HIDDEN = re.compile(f"[{_NEVER}]|(?<!{_JOINED})[\u200c\u200d]|[\u200c\u200d](?!{_JOINED})"
                      f"|(?<!{_VARIED})(?<!{_IDEOGRAPH})[{_SELECTORS}]|(?<!{_IDEOGRAPH})[{_IDEOGRAPHIC}]")
-_SUSPECT = re.compile(f"[{_NEVER}\u200c\u200d{_SELECTORS}{_IDEOGRAPHIC}]")  # as fast as one set of characters is
+_SUSPECT = re.compile(f"[{_NEVER}\u200c\u200d{_SELECTORS}{_IDEOGRAPHIC}]")  # fast, because it is one set of characters
 _SUSPECT_ASCII = re.compile("[\x00-\x08\x0b-\x1f\x7f]")
 _TURNS = "a character that changes the direction of text"
 _KINDS = (("\ud800", "\udfff", "half of a surrogate pair"), ("\U000e0000", "\U000e007f", "an invisible tag character"),
@@ -43,9 +43,9 @@ def step(path: str, name: str | int) -> str:
 
 
 def text_problems(value: Any) -> list[Problem]:
-    """Every text and key of a value that holds a forbidden character; values that are not JSON at all."""
+    """A problem for every text and key with a forbidden character, and for every value that is not JSON."""
     texts, pending = [], [value]
-    for item in pending:  # first all texts in one search, without paths: ten times as fast, and nearly every card is clean
+    for item in pending:  # first one search in all texts, without paths: it is ten times as fast, and nearly every card is clean
         if isinstance(item, str):
             texts.append(item)
         elif isinstance(item, dict):
@@ -80,7 +80,7 @@ def _search(value: Any, path: str) -> Iterator[Problem]:
         for number, item in enumerate(value):
             yield from _search(item, step(path, number))
     elif not _is_scalar(value):
-        yield {"path": path, "message": "This is not a value that JSON has."}
+        yield {"path": path, "message": "This is not a JSON value."}
 
 
 def _describe(text: str, position: int) -> str:
@@ -91,7 +91,7 @@ def _describe(text: str, position: int) -> str:
 
 
 class Nearest:
-    """Finds what a person may have meant. Comparing is slow, so it stops suggesting when it has used up its budget."""
+    """Finds the name that may have been meant. Comparing is slow, so it stops suggesting when its budget is used up."""
 
     def __init__(self, names: Iterable[str], budget: int = 500_000) -> None:
         self._given, self._names, self._cost, self._budget = names, dict[str, str](), 0, budget

@@ -1,4 +1,4 @@
-"""Keys of a card that nothing uses: they are kept, and named with what may have been meant."""
+"""Unknown keys of a card. They are kept, and each gets a warning with the key that may have been meant."""
 from collections.abc import Iterator
 from typing import Any
 
@@ -7,7 +7,7 @@ from hitl.card.text import Nearest, Problem, shorten, step
 
 
 def warnings_of(card: dict[str, Any]) -> list[Problem]:
-    """[{path, message}] for every unknown key, with the nearest known one. The card need not be valid."""
+    """[{path, message}] for every unknown key, with the nearest known key. The card may be invalid."""
     of_card, of_feature, of_criterion = (Nearest(schema["properties"]) for schema in (SCHEMA, FEATURE, CRITERION))
     budget, of_budget = card.get("budget"), BUDGET["properties"]
     found = [*_unknown_keys(card, SCHEMA["properties"], "", of_card),
@@ -27,4 +27,4 @@ def _unknown_keys(value: dict[str, Any], known: dict[str, Any], path: str, neare
         if name not in known:
             meant = nearest.to(name)
             hint = f" Did you mean “{meant}”?" if meant else ""
-            yield {"path": step(path, name), "message": f"Unknown key “{shorten(name)}”: it is kept but not used.{hint}"}
+            yield {"path": step(path, name), "message": f"Unknown key “{shorten(name)}”. It is kept but not used.{hint}"}

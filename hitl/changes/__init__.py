@@ -1,1 +1,1 @@
-"""What a ticket changed, and its review."""
+"""The changes of a ticket, and their review."""

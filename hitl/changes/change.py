@@ -1,4 +1,4 @@
-"""A ticket's change as a person reviews it: its files, what was said of its lines, what they have seen. For pages and for JSON."""
+"""A ticket's change for its review: the files, the comments on lines and the viewed files. For pages and for JSON."""
 import itertools
 from dataclasses import dataclass, field
 from typing import Any
@@ -23,8 +23,8 @@ from hitl.web.strict_json import stored
 
 @dataclass
 class ShownChange:
-    """base None: there is none yet. files: what is looked at; with `since`, only what differs from that commit, which was reviewed before;
-    without white space where that is not wanted. plain: all files of the change, as they are; whole: their names."""
+    """base None: there is no change yet. files: the files to show; with `since` only the differences from that commit, which was reviewed before;
+    without white space if it is hidden. plain: all files of the change, unfiltered; whole: their names."""
 
     ticket: TicketRow
     base: str | None = None
@@ -36,7 +36,7 @@ class ShownChange:
     comments: list[dict[str, Any]] = field(default_factory=list)
     viewed: set[str] = field(default_factory=set)
     states: list[str] = field(default_factory=list)          # commits that were reviewed before, oldest first
-    will: str = ""                                           # what approving does
+    will: str = ""                                           # what approving does, as a sentence
 
     @property
     def reviewable(self) -> bool:
@@ -49,8 +49,8 @@ class ShownChange:
 
 def change(db: Database, config: Config, tenant: str, ticket_id: str, since: str = "", only: str | None = None, start: int = 0,
            space: bool = True) -> ShownChange:
-    """since: a commit of this ticket that was reviewed. only, start: see diffs.parse. space False: what differs in white space alone is left
-    out. Raises NotFound."""
+    """The change of a ticket. since: a commit of this ticket that was reviewed before. only, start: see diffs.parse. space False: leaves out lines
+    that differ only in white space. Raises NotFound."""
     ticket = tickets.get(db, tenant, ticket_id)
     repository = Repository(repository_path(config, ticket["session_id"]))
     try:
@@ -75,13 +75,13 @@ def change(db: Database, config: Config, tenant: str, ticket_id: str, since: str
 
 
 def _read(repository: Repository, found: ShownChange, since: str, only: str | None, start: int) -> None:
-    """The files. What only others changed since a reviewed state came by merging their work: it is not this ticket's."""
+    """Reads the files. Files that only other tickets changed since a reviewed state came from merging their work, so they are left out."""
     assert found.base and found.tip
     found.files = found.plain = change_files.read(repository, found.base, found.tip, only, start)
     found.whole = {each.name: each.old_name or each.name for each in found.plain}
     if since:
         if since not in found.states:
-            raise NotFound("This is not a state of the change that was reviewed.")
+            raise NotFound("This commit of the change was not reviewed. Choose a reviewed one.")
         both = [*found.plain, *change_files.read(repository, repository.merge_base(found.base, since) or found.base, since, most_rows=0)]
         own = {each.name for each in both} | {each.old_name for each in both if each.old_name}
         found.since = since
@@ -89,13 +89,13 @@ def _read(repository: Repository, found: ShownChange, since: str, only: str | No
 
 
 def _marked(db: Database, ticket_id: str, tip: str, states: list[str]) -> list[str]:
-    """The earlier states of which there are comments or marks."""
+    """The earlier states that have comments or marks."""
     rows = db.all("select tip_sha from review_comments where ticket_id = :id union select tip_sha from review_viewed where ticket_id = :id", {"id": ticket_id})
     return [row[0] for row in rows if row[0] != tip and row[0] in states]
 
 
 def _comment(row: ReviewCommentRow, found: ShownChange, moves: dict[str, Moves]) -> dict[str, Any]:
-    """now: the line that it is about in what is looked at, None where that was changed since or is no part of it any more (outdated)."""
+    """A comment as a dict. now: its line in the shown change; None if that line has changed or is gone (outdated)."""
     now: int | None = row["line"]
     if row["tip_sha"] != found.tip and row["side"] == "L":
         now = _removed_line(found, row)
@@ -107,7 +107,7 @@ def _comment(row: ReviewCommentRow, found: ShownChange, moves: dict[str, Moves])
 
 
 def _removed_line(found: ShownChange, row: ReviewCommentRow) -> int | None:
-    """A line before the change has its number of another base now: the nearest of the same text that is removed."""
+    """The new number of a line before the change, because the base has changed: the nearest removed line with the same text."""
     lines = [each.old for file in found.plain if file.name == row["path"] and not found.since for each in file.rows
              if each.kind == "removed" and each.old and each.raw[:store.QUOTED_LIMIT] == row["quoted"]]
     return min(lines, key=lambda line: abs(line - row["line"]), default=None)
@@ -127,31 +127,31 @@ def _will(db: Database, found: ShownChange) -> str:
 
 
 def draft(db: Database, config: Config, tenant: str, ticket_id: str, tip: str, path: str, side: str, line: int, body: str) -> int:
-    """Saves a draft on a line -> its seq. Raises BadRequest where the change has no such line, NotFound, WrongState."""
+    """Saves a draft on a line -> its seq. Raises BadRequest if the change has no such line, NotFound, WrongState."""
     store.in_review(db, tenant, ticket_id, tip)
     found = change(db, config, tenant, ticket_id)
     if path not in found.whole or side not in store.SIDES:
-        raise BadRequest("The change has no such file. A line is named by path, side (L before the change, R after it) and number.")
+        raise BadRequest("The change has no such file. Name a line by path, side (L before the change, R after it) and number.")
     return store.save_draft(db, tenant, ticket_id, tip=tip, path=path, side=side, line=line, body=body,
                             quoted=quoted(config, found, path, side, line))
 
 
 def quoted(config: Config, found: ShownChange, path: str, side: str, line: int) -> str:
-    """The line, as the commit has it. Raises BadRequest where there is none."""
+    """The text of the line in the commit. Raises BadRequest if there is no such line."""
     commit, name = (found.base, found.whole[path]) if side == "L" else (found.tip, path)
     repository = Repository(repository_path(config, found.ticket["session_id"]))
     try:
         with repository.stream("cat-file", "blob", f"{commit}:{path_of(name).decode('utf-8', 'surrogateescape')}") as stream:
             text = next(itertools.islice(stream, line - 1, None), None) if line > 0 else None
     except RunFailure:
-        text = None  # the file is not there on that side
+        text = None  # the file does not exist on that side
     if text is None:
         raise BadRequest(f"{visible(path)} has no line {line} {store.SIDES[side]}.")
     return text.rstrip(b"\r\n").decode("utf-8", "backslashreplace")[:store.QUOTED_LIMIT]
 
 
 def set_viewed(db: Database, config: Config, tenant: str, ticket_id: str, tip: str, path: str, viewed: bool) -> None:
-    """Raises BadRequest where the change has no such file, NotFound, WrongState."""
+    """Marks a file as viewed or not viewed. Raises BadRequest if the change has no such file, NotFound, WrongState."""
     store.in_review(db, tenant, ticket_id, tip)
     if path not in change(db, config, tenant, ticket_id).whole:
         raise BadRequest("The change has no such file.")
@@ -159,14 +159,14 @@ def set_viewed(db: Database, config: Config, tenant: str, ticket_id: str, tip: s
 
 
 def check_tip(found: ShownChange, tip: str) -> None:
-    """Raises WrongState: what is asked for is a part of another commit than the one that is there now."""
+    """Raises WrongState if another commit is in review now."""
     if tip != found.tip:
-        raise WrongState("The change has moved on since you looked at it.", code="tip_moved", tip=found.tip, currentState=found.ticket["status"],
-                         since=found.ticket["updated_at"])
+        raise WrongState("The change has a new commit since you looked at it. Load the page again.", code="tip_moved", tip=found.tip,
+                         currentState=found.ticket["status"], since=found.ticket["updated_at"])
 
 
 def view(found: ShownChange) -> dict[str, Any]:
-    """The JSON twin of the page."""
+    """The change as JSON, with the same content as the page."""
     files = [{"path": each.name, "old_path": each.old_name, "change": each.change, "added": each.added, "removed": each.removed, "rows": each.total,
               "folded": each.folded or None, "notes": each.notes, "viewed": each.name in found.viewed} for each in found.files]
     return {"ticket": found.ticket["id"], "status": found.ticket["status"], "base": found.base, "tip": found.tip, "since": found.since,

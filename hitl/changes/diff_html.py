@@ -1,4 +1,4 @@
-"""A row of a diff as HTML: in Python, because a page has thousands and a template takes four times as long. All text is escaped here."""
+"""Rows of a diff as HTML. This is Python, because a page has thousands of rows and a template takes four times as long. All text is escaped here."""
 import re
 from dataclasses import dataclass
 from html import escape
@@ -16,15 +16,15 @@ _NONE = '<td class="line-number"></td>'
 
 @dataclass(frozen=True)
 class Ids:
-    """anchor: the id of the file on the page. at: the beginning of a link to a comment, None where none can be made; left: also on lines
-    before the change."""
+    """anchor: the id of the file on the page. at: the start of a link to a new comment, None if comments are not possible; left: whether lines
+    before the change can have comments."""
 
     anchor: str
     at: str | None
     left: bool
 
     def number(self, side: str, line: int) -> str:
-        """The number of a line: a link to a comment on it, or to itself."""
+        """The number of a line as a link: to a new comment on the line, or to the line itself."""
         key, word = f"{side}{line}", "old" if side == "L" else "new"
         place = f"#{escape(self.anchor)}-{key}"
         if self.at is None or (side == "L" and not self.left):
@@ -33,7 +33,7 @@ class Ids:
 
 
 def keys(row: Line | Pair) -> list[str]:
-    """The lines of a row that can be commented: ['L4', 'R5']."""
+    """The lines of a row that can have comments: ['L4', 'R5']."""
     if isinstance(row, Pair):
         return [key for line in (row.left, row.right) if line and (line is row.right or line.kind == "removed") for key in keys(line)]
     if row.kind in ("hunk", "note"):
@@ -76,5 +76,5 @@ def _text(pieces: list[Piece]) -> str:
 
 
 def anchor(path: str, place: int) -> str:
-    """An id for a file of a diff: readable, and unique by its number."""
+    """The id of a file of a diff: readable, and unique because of its number."""
     return f"f{place}-" + re.sub(r"[^A-Za-z0-9]+", "-", path)[-40:].strip("-")

@@ -1,4 +1,4 @@
-"""Rows of a diff as a page shows them: changed lines beside what they were, with the words that differ marked; in one column or in two."""
+"""Rows of a diff as a page shows them, in one column or in two: changed lines next to the old lines, with different words marked."""
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import zip_longest
@@ -19,7 +19,7 @@ class Line:
 
 @dataclass(slots=True)
 class Pair:
-    """A row of two columns; wide: one that goes across both."""
+    """A row of two columns; wide: a line that spans both columns."""
 
     left: Line | None = None
     right: Line | None = None
@@ -43,9 +43,9 @@ def split(rows: list[Row]) -> list[Pair]:
 
 
 def _blocks(rows: list[Row]) -> Iterator[tuple[list[Line], list[Line]]]:
-    """(removed lines, the lines added in their place); any other row comes alone, as the first of the two.
+    """(removed lines, the lines added in their place). Any other row is a block of its own, as the first of the two.
 
-    A note between them (no newline at the end of the file) follows the lines that it is about, and parts nothing."""
+    A note between them (no newline at the end of the file) comes after both and does not split the block."""
     at = 0
     while at < len(rows):
         before, at = _of("removed", rows, at)

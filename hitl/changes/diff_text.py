@@ -1,4 +1,4 @@
-"""A line of a diff in pieces: what cannot be seen is spelled out, and what differs between two lines is marked.
+"""A line of a diff in pieces: invisible characters are spelled out, and differences between two lines are marked.
 
     >>> marked("token = a()", "token = b()")
     ([('token = ', ''), ('a', 'word'), ('()', '')], [('token = ', ''), ('b', 'word'), ('()', '')])
@@ -7,26 +7,26 @@ import re
 from difflib import SequenceMatcher
 from unicodedata import category
 
-Piece = tuple[str, str]     # text, and '' or 'word' (it differs), 'hidden' (the name of a character that cannot be seen)
+Piece = tuple[str, str]     # text, and '' or 'word' (it differs), 'hidden' (the name of an invisible character)
 
 LONGEST = 2_000             # characters of a line that are shown
 _PLAIN = re.compile(r"[\t\x20-\x7e]*")
 _TOKEN = re.compile(r"\w+|\s+|.", re.DOTALL)
 _FILLERS = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0")  # letters and marks that show nothing
 _SHOWN = frozenset("\t\u3000\ufe0e\ufe0f")
-_MOST_TOKENS = 60           # of the part that differs, on both sides together: beyond, all of it is marked
-_LEAST_ALIKE = 0.4          # of the longer line: lines that have less in common are not compared
+_MOST_TOKENS = 60           # of the part that differs, on both sides together; a longer part is marked as a whole
+_LEAST_ALIKE = 0.4          # of the longer line; lines with less in common are not compared
 
 
 def is_hidden(char: str) -> bool:
-    """Control characters, spaces that look like others, marks that reorder or hide text, variation selectors that could carry a message."""
+    """True for control characters, unusual spaces, marks that reorder or hide text, and variation selectors that could carry a message."""
     if char in _SHOWN:
         return False
     return not char.isprintable() or char in _FILLERS or (category(char) == "Mn" and ("\ufe00" <= char <= "\ufe0d" or char >= "\U000e0100"))
 
 
 def spelled(text: str) -> list[Piece]:
-    """The text in pieces; a line that ends in a carriage return says so."""
+    """The text in pieces, with invisible characters spelled out, also a carriage return at the end."""
     cut = len(text) - LONGEST
     text = text[:LONGEST]
     if _PLAIN.fullmatch(text):
@@ -49,7 +49,7 @@ def visible(text: str) -> str:
 
 
 def marked(before: str, after: str) -> tuple[list[Piece], list[Piece]]:
-    """Both lines in pieces, with what differs marked as 'word'; nothing is marked where they have little in common."""
+    """Both lines in pieces, with the differences marked as 'word'. Nothing is marked if the lines have little in common."""
     if max(len(before), len(after)) > LONGEST or not before.strip() or not after.strip():
         return spelled(before), spelled(after)
     old, new = _TOKEN.findall(before), _TOKEN.findall(after)
@@ -69,7 +69,7 @@ def marked(before: str, after: str) -> tuple[list[Piece], list[Piece]]:
 
 
 def _same(left: list[str], right: list[str]) -> list[tuple[int, int, int]]:
-    """What the two have in common: [(place in the one, in the other, how many tokens)]. A lone space in common is none."""
+    """The common parts: [(place in the first, place in the second, number of tokens)]. White space alone does not count."""
     if not left or not right or len(left) + len(right) > _MOST_TOKENS:
         return []
     blocks = SequenceMatcher(None, left, right, autojunk=False).get_matching_blocks()

@@ -1,4 +1,4 @@
-"""The files between two commits, all of them: where the whole diff is too long to be read, the rest is listed, and read one by one when asked for."""
+"""All files that differ between two commits. If the whole diff is too long, the other files are only listed, and each is read on request."""
 from dataclasses import replace
 
 from engine.git.repository import PLAIN_DIFF, Repository
@@ -12,7 +12,7 @@ NO_SPACE = ("--ignore-all-space",)
 
 def read(repository: Repository, base: str, tip: str, only: str | None = None, start: int = 0, most_rows: int = diffs.MOST_ROWS,
          options: tuple[str, ...] = ()) -> list[diffs.File]:
-    """See diffs.parse for only, start and most_rows. A rename in the part that could not be read is a deleted file and a new one."""
+    """The files. See diffs.parse for only, start and most_rows. A rename in the part that was not read appears as a deleted file and a new file."""
     text = repository.diff(base, tip, DIFF_LIMIT, *options)
     files = diffs.parse(text, most_rows, only, start)
     if not diffs.is_cut(text):
@@ -24,13 +24,13 @@ def read(repository: Repository, base: str, tip: str, only: str | None = None, s
 
 
 def without_space(repository: Repository, base: str, tip: str, files: list[diffs.File], only: str | None = None, start: int = 0) -> list[diffs.File]:
-    """The same files without the lines that differ in white space alone; a file of which that is all has no rows and says so.
-    Lines keep the numbers that they have."""
+    """The same files without lines that differ only in white space. A file with no other differences has no rows and a note.
+    Lines keep their numbers."""
     found = {each.name: each for each in read(repository, base, tip, only, start, options=NO_SPACE)}
     hidden = []
     for each in files:
         other = found.get(each.name)
-        if other is None or (each.total and not other.total):  # a new mode or name has a header still
+        if other is None or (each.total and not other.total):  # a new mode or name still has a header
             other = replace(each, added=0, removed=0, total=0, skipped=0, cut=0, folded="", rows=[], notes=[*each.notes, "Only white space differs."])
         hidden.append(other)
     return hidden

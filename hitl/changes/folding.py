@@ -1,4 +1,4 @@
-"""Which files of a diff are folded at first, and why. Folded is not hidden: they are listed, counted and one press away."""
+"""Which files of a diff are folded at first, and why. Folded files are not hidden: they are listed and counted, and one click opens them."""
 import re
 
 LARGE = 800  # rows
@@ -13,5 +13,5 @@ FIRST_LINES = 5
 
 
 def is_generated(path: str, first_lines: list[str]) -> bool:
-    """By its name, or because one of its first lines says so."""
+    """Whether a file is generated, by its name or because one of its first lines says so."""
     return bool(_GENERATED.search(path)) or any(_SAYS_SO.search(line[:300]) for line in first_lines[:FIRST_LINES])

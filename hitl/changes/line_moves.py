@@ -1,4 +1,4 @@
-"""Where the lines of an earlier state of a change are now: what was said of a line stands beside it, or the line was changed since."""
+"""Finds where the lines of an earlier state of a change are now, so that a comment stays next to its line or becomes outdated."""
 import re
 
 from engine.git.repository import PLAIN_DIFF, Repository
@@ -11,7 +11,7 @@ _HUNK = re.compile(r"@@ -(\d+)(?:,(\d+))? \+\d+(?:,(\d+))? @@")
 
 
 class Moves:
-    """What changed between two commits, by file. Where that is too much to hold, everything counts as changed."""
+    """The changes between two commits, by file. If they are too large to keep, everything counts as changed."""
 
     def __init__(self, repository: Repository, earlier: str, now: str) -> None:
         plain = [option for option in PLAIN_DIFF if option != "-M"]
@@ -20,7 +20,7 @@ class Moves:
         self.complete = len(data) <= LIMIT
         self._files: dict[str, list[Hunk]] = {}
         hunks: list[Hunk] = []
-        for line in data.decode("utf-8", "surrogateescape").split("\n"):  # a line of a file never begins with either
+        for line in data.decode("utf-8", "surrogateescape").split("\n"):  # no line of a file's content starts like one of these
             if line.startswith("diff --git "):
                 hunks = self._files.setdefault(name_in_header(line), [])
             elif found := _HUNK.match(line):
@@ -31,11 +31,11 @@ class Moves:
         return not self.complete or name in self._files
 
     def line(self, name: str, line: int) -> int | None:
-        """The number that an earlier line has now; None: it was changed, or its file."""
+        """The current number of an earlier line; None if the line has changed, or too much of its file is unknown."""
         if not self.changed(name):
             return line
         hunks = self._files.get(name, [])
-        if not hunks:  # too much to tell, or a binary file, or another mode
+        if not hunks:  # the diff was too large, the file is binary, or only its mode changed
             return None
         if any(first <= line < first + before for first, before, _ in hunks):
             return None

@@ -1,6 +1,6 @@
-"""One name for each path of a repository, whatever its bytes are: a mark on one file must never count for another.
+"""A unique name for each path of a repository, whatever its bytes are. A mark on one file must never count for another file.
 
-A path in UTF-8 without control characters is its own name; any other, and one that begins with a quote, is written in C's quotes as git does."""
+A path in UTF-8 without control characters is its own name. Any other path, and a path that starts with a quote, is written in C quotes as git does."""
 import re
 
 _ESCAPED = re.compile(rb"\\([0-7]{3}|.)", re.DOTALL)
@@ -25,12 +25,12 @@ def path_of(name: str) -> bytes:
 
 
 def unquoted(text: bytes) -> bytes:
-    """A path as git writes it in a diff, where one with unusual bytes stands in quotes."""
+    """The path in a line of git's diff, where a path with unusual bytes is in quotes."""
     if len(text) < 2 or text[:1] != b'"' or text[-1:] != b'"':
         return text
     return _ESCAPED.sub(lambda found: bytes([int(found[1], 8) & 255]) if len(found[1]) == 3 else _SHORT.get(found[1], found[1]), text[1:-1])
 
 
 def shown(path: bytes) -> str:
-    """The path as text for people, not yet safe to look at: it may hold any character."""
+    """The path as text for people. It may contain any character, so it is not safe to show yet."""
     return path.decode("utf-8", "backslashreplace")

@@ -1,4 +1,4 @@
-"""A unified diff, as git writes it, as files with numbered rows. The text is hostile: it is only ever handed to autoescape."""
+"""Parses a unified diff from git into files with numbered rows. The text is hostile and must always be escaped."""
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -7,7 +7,7 @@ from hitl.changes.diff_text import Piece, spelled, visible
 from hitl.changes.folding import FIRST_LINES, LARGE, is_generated
 from hitl.changes.names import name_of, shown, unquoted
 
-MOST_ROWS = 2000  # rows that one page shows; the rest is counted, and one press away
+MOST_ROWS = 2000  # rows that one page shows; the rest is counted, and one click shows it
 
 _HUNK = re.compile(r"@@ -(\d+)(?:,(\d+))? \+(\d+)(?:,(\d+))? @@")
 _KINDS = {"+": "added", "-": "removed", " ": "same"}
@@ -15,7 +15,7 @@ _KINDS = {"+": "added", "-": "removed", " ": "same"}
 
 @dataclass(slots=True)
 class Row:
-    """kind: 'hunk', 'same', 'added', 'removed' or 'note' (what git says about the file, not in it). raw: as it is in the file."""
+    """kind: 'hunk', 'same', 'added', 'removed' or 'note' (git's remark about the file, not its content). raw: the line as it is in the file."""
 
     kind: str
     raw: str
@@ -33,8 +33,8 @@ class Row:
 
 @dataclass
 class File:
-    """name: see hitl.diff_names; path: the same for people. change: 'changed', 'new', 'deleted', 'renamed' or 'copied'.
-    folded: '' or why ('binary', 'generated', 'large'). total: all rows; skipped of them come before `rows`, and cut after."""
+    """name: see hitl/changes/names.py; path: the name for people. change: 'changed', 'new', 'deleted', 'renamed' or 'copied'.
+    folded: '' or why ('binary', 'generated', 'large'). total: all rows; `skipped` rows come before `rows`, and `cut` rows after them."""
 
     name: str = ""
     path: str = ""
@@ -47,7 +47,7 @@ class File:
     skipped: int = 0
     cut: int = 0
     folded: str = ""
-    notes: list[str] = field(default_factory=list)   # a new mode, a binary file: shown also where it is folded
+    notes: list[str] = field(default_factory=list)   # a new mode, a binary file: shown even if the file is folded
     rows: list[Row] = field(default_factory=list)
 
     def named(self, path: bytes) -> None:
@@ -55,9 +55,9 @@ class File:
 
 
 def parse(diff: str, most_rows: int = MOST_ROWS, only: str | None = None, start: int = 0) -> list[File]:
-    """The files of a diff in its order. Beyond `most_rows` rows in all, rows are counted and not kept; those of a folded file too.
+    """The files of a diff in its order. Rows beyond `most_rows` in total, and rows of folded files, are counted but not kept.
 
-    only: the name of the one file whose rows are kept, folded or not, from its row `start` on."""
+    only: the name of the only file whose rows are kept, folded or not, starting at its row `start`."""
     files: list[File] = []
     first: list[str] = []
     lines = iter(diff.split("\n"))
@@ -95,12 +95,12 @@ def parse(diff: str, most_rows: int = MOST_ROWS, only: str | None = None, start:
 
 
 def is_cut(diff: str) -> bool:
-    """Whether Repository.diff has said that it was too long."""
+    """Whether the diff ends with the note of Repository.diff that it was too long."""
     return diff.rpartition("\n")[0].rpartition("\n")[2].startswith("\\ The diff is longer than ")
 
 
 def _hunk(file: File, found: re.Match[str], line: str, lines: Iterator[str], wanted: int, first: list[str]) -> None:
-    """Reads one hunk. Its header says how many lines belong to it, so that a removed line '-- a/x' is not taken for a header."""
+    """Reads one hunk. Its header says how many lines belong to it, so a removed line '-- a/x' is not mistaken for a header."""
     old, new = int(found[1]), int(found[3])
     old_end, new_end = old + int(found[2] or 1), new + int(found[4] or 1)
     _keep(file, Row("hunk", line), wanted)
@@ -154,7 +154,7 @@ def _header(file: File, line: str) -> None:
         file.notes.append("Binary file, not shown.")
     elif line.startswith("new mode"):
         file.notes.append("Now executable." if rest.endswith("100755") else "No longer executable.")
-    elif word == "\\":  # of the last line of a hunk
+    elif word == "\\":  # a note on the last line of a hunk
         _keep(file, Row("note", rest), len(file.rows) + (len(file.rows) == file.total))
 
 
@@ -163,12 +163,12 @@ def _bytes(text: str) -> bytes:
 
 
 def name_in_header(line: str) -> str:
-    """The name of the file of a line 'diff --git …' of a diff without renames."""
+    """The name of the file in a line 'diff --git …' of a diff without renames."""
     return name_of(_path_in_header(line))
 
 
 def _path_in_header(line: str) -> bytes:
-    """The path of 'diff --git a/x b/x'. Both halves are equal unless it is a rename, which says so on lines of its own."""
+    """The path in 'diff --git a/x b/x'. Both halves are equal unless the file was renamed, and separate lines report a rename."""
     rest = line[len("diff --git "):]
     if rest.startswith('"'):
         return unquoted(_bytes(rest[:len(rest) // 2]))[2:]

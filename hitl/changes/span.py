@@ -1,4 +1,4 @@
-"""From which commit to which a ticket's change goes, and its diff as text."""
+"""The first and last commit of a ticket's change, and its diff as text."""
 from typing import Any
 
 from engine.config import Config
@@ -13,9 +13,9 @@ DIFF_LIMIT = 2_000_000  # bytes of a diff
 
 
 def diff_view(db: Database, config: Config, tenant: str, ticket_id: str, run_id: str | None = None) -> dict[str, Any]:
-    """{"base", "tip", "diff", "files": [{path, added, removed}]} of what a ticket changed; an epic's: the whole build.
+    """{"ticket", "base", "tip", "diff", "files": [{path, added, removed}]} of a ticket's change. For an epic this is the whole build.
 
-    With a run: its own part, which began where an earlier one had stopped. base None: there is no change yet. Raises NotFound."""
+    With a run, only the part of that run. base None: there is no change yet. Raises NotFound."""
     row = tickets.get(db, tenant, ticket_id)
     repository = Repository(repository_path(config, row["session_id"]))
     try:
@@ -29,7 +29,7 @@ def diff_view(db: Database, config: Config, tenant: str, ticket_id: str, run_id:
 
 
 def span(db: Database, repository: Repository, ticket: TicketRow, run_id: str | None = None) -> tuple[str | None, str | None]:
-    """(base, tip) of what a ticket, or one run of it, changed. Raises RunFailure."""
+    """(base, tip) of the change of a ticket, or of one of its runs. Raises RunFailure."""
     if not repository.path.is_dir():
         return None, None
     if ticket["type"] == "epic" and run_id is None:
@@ -42,7 +42,7 @@ def span(db: Database, repository: Repository, ticket: TicketRow, run_id: str | 
 
 
 def _whole_base(db: Database, repository: Repository, ticket: TicketRow, run: RunRow) -> str:
-    """Where all of a ticket's work leaves the integration branch, whichever run did it: what a merge brings is what differs from there."""
+    """The commit where the ticket's work leaves the integration branch, for all of its runs. A merge brings the differences from there."""
     branch = db.value("select branch_name from tickets where id = ?", (ticket["parent_id"],))
     onto = f"{ticket['merged_sha']}^1" if ticket["merged_sha"] else f"refs/heads/{branch}" if branch else None
     head = repository.head(onto) if onto else None

@@ -1,1 +1,1 @@
-"""From an idea to a card in review."""
+"""From an idea to a card that is in review."""

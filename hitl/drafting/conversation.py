@@ -1,4 +1,4 @@
-"""What was said in a session and what is still to be said: plain dicts, the same for JSON and for pages."""
+"""The conversation of a session and the topics that are still missing: plain dicts, the same for JSON and for pages."""
 from typing import Any
 
 from engine.errors import InvalidCard
@@ -10,9 +10,9 @@ from hitl.session import versions as card_versions
 
 
 def conversation_view(db: Database, tenant: str, session_id: str) -> dict[str, Any]:
-    """{"state", "version", "messages": [{seq, body, created_at, from_version, to_version, changes}], and what questions_view has}.
+    """{"state", "version", "messages": [{seq, body, created_at, from_version, to_version, changes}], and the values of questions_view}.
 
-    changes: what a message or an answer changed in the card, as card_diff says. Raises NotFound."""
+    changes: what a message or an answer changed in the card, in the form of card_diff. Raises NotFound."""
     row = sessions.get(db, tenant, session_id)
     found = db.all("select seq, body, from_version, to_version, created_at from messages where session_id = ? order by seq", (session_id,), MessageRow)
     messages = [{**dict(each), "changes": card_versions.changes_of(db, session_id, each["from_version"], each["to_version"])} for each in found]
@@ -20,7 +20,7 @@ def conversation_view(db: Database, tenant: str, session_id: str) -> dict[str, A
 
 
 def questions_view(db: Database, tenant: str, session_id: str) -> dict[str, Any]:
-    """{"questions": [in order], "open": the number of the one that waits or None, "most": 5, "coverage": [{topic, label, state}]}.
+    """{"questions": [in order], "open": the number of the open question or None, "most": 5, "coverage": [{topic, label, state}]}.
 
     A question: {number, topic, body, options, recommended, state, answer, answered_by, answered_at, from_version, to_version, changes}.
     state of a topic: covered, assumed, open or lacking. Raises NotFound."""

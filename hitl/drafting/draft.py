@@ -1,4 +1,4 @@
-"""Drafting: everything that was said, handed to a drafter, and its card put in the place of the present one."""
+"""Drafting: gives the whole conversation to a drafter and replaces the current card with the drafted one."""
 from typing import Any
 
 from engine.config import Config
@@ -18,7 +18,7 @@ MARKDOWN_LIMIT = 1_000_000  # characters
 
 
 def choose(config: Config, wanted: Any = "auto") -> Drafter:
-    """auto: the model if one is configured, else the template. Raises BadRequest."""
+    """The drafter. auto: the model if one is configured, otherwise the template. Raises BadRequest."""
     if wanted not in NAMES:
         raise BadRequest(f"drafter must be one of: {', '.join(NAMES)}.")
     model = ModelDrafter(config)
@@ -28,10 +28,10 @@ def choose(config: Config, wanted: Any = "auto") -> Drafter:
 
 
 def draft(db: Database, config: Config, tenant: str, session_id: str, wanted: Any = "auto", base: Base | None = None) -> dict[str, Any]:
-    """Writes the card anew from all that was said and answered -> {version, sha256, warnings, drafter, fallback, changes}.
+    """Writes the card again from all messages and answers -> {version, sha256, warnings, drafter, fallback, changes}.
 
     fallback: why the template drafted although a model was asked, or None. The earlier card stays as a version. The model is asked outside of
-    any transaction; whoever changed the card meanwhile wins. Raises NotFound, BadRequest, WrongState (card_changed), InvalidCard."""
+    any transaction; a change of the card in the meantime wins. Raises NotFound, BadRequest, WrongState (card_changed), InvalidCard."""
     drafter = choose(config, wanted)
     row = sessions.editable(sessions.get(db, tenant, session_id))
     (base or Base()).check(db, row, None)
@@ -48,7 +48,7 @@ def draft(db: Database, config: Config, tenant: str, session_id: str, wanted: An
 
 
 def import_markdown(name: str, text: Any) -> dict[str, Any]:
-    """A card from the Markdown of a PRD, spec.md or tasks.md. Raises BadRequest for what is no text; the card is not validated yet."""
+    """A card from the Markdown of a PRD, spec.md or tasks.md. Raises BadRequest if it is not text. The card is not validated yet."""
     if isinstance(text, str):
         text = text.replace("\r\n", "\n")
     sessions.check_text("markdown", text, MARKDOWN_LIMIT, lines=True)

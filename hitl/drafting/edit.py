@@ -1,4 +1,4 @@
-"""Changes of a card before its build that are less than a whole new card: single edits, and an import."""
+"""Two ways to change a card before its build: single edits, and an import of a whole card."""
 from typing import Any
 
 from engine.config import Config
@@ -14,15 +14,15 @@ from hitl.session.seen_card import Base
 
 
 def edit_card(db: Database, config: Config, tenant: str, session_id: str, edits: Any, base: Base | None = None, source: str = "api") -> dict[str, Any]:
-    """Edits as card_edit says -> {version, sha256, warnings, changes}. The session stays where it is; an interview goes on.
+    """Applies edits in the form of hitl/card/edits.py -> {version, sha256, warnings, changes}. The session keeps its state, and an interview continues.
 
-    Raises NotFound, WrongState (card_changed), BadRequest for an edit that cannot be done, InvalidCard for its outcome."""
+    Raises NotFound, WrongState (card_changed), BadRequest for an edit that cannot be done, InvalidCard if the result is not valid."""
     with db.transaction():
         row = sessions.editable(sessions.get(db, tenant, session_id))
         (base or Base()).check(db, row, None)
         card = sessions.current_card(row)
         if not isinstance(card, dict):
-            raise BadRequest("The stored card is not a JSON object: save a whole card.")
+            raise BadRequest("The stored card is not a JSON object. Save a whole card.")
         checked = validate(edit(card, edits), config)
         version = sessions.store_card(db, row, checked, source)
         interview.advance(db, tenant, session_id)
@@ -32,7 +32,7 @@ def edit_card(db: Database, config: Config, tenant: str, session_id: str, edits:
 
 def import_card(db: Database, config: Config, tenant: str, session_id: str, *, markdown: Any = None, card: Any = None,
                 base: Base | None = None, source: str = "import") -> dict[str, Any]:
-    """A whole card from Markdown or JSON, as put_card takes it -> {version, sha256, warnings, changes}. Raises as put_card; BadRequest for both or none."""
+    """Saves a whole card from Markdown or JSON -> {version, sha256, warnings, changes}. Raises the errors of put_card, and BadRequest for both or none."""
     if (markdown is None) == (card is None):
         raise BadRequest("Send one of: markdown (text), spec_card (an object).")
     row = sessions.get(db, tenant, session_id)

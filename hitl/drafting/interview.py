@@ -1,9 +1,9 @@
 """From an idea to a card in review: at most five questions, one at a time, about what the card still lacks.
 
-    draft --say, draft--> clarifying --the last answer--> review        (straight to review where nothing is lacking)
+    draft --say, draft--> clarifying --the last answer--> review        (straight to review if nothing is missing)
 
-Each answer is written into the card at once, as a version of its own. Skipping takes the recommended answer as an assumption, which can be
-revised as long as the card can be changed."""
+Each answer is written into the card at once, as a new version. Skipping a question uses the recommended answer as an assumption. An assumption
+can be revised as long as the card can be changed."""
 from typing import Any
 
 from engine.config import Config
@@ -24,10 +24,10 @@ YOU = "you"
 
 
 def say(db: Database, config: Config, tenant: str, session_id: str, text: Any = None) -> None:
-    """The idea, or a later thought. In a draft it begins the interview, from the description too; later its features, criteria and checks
-    are added to the card, and what is none of them to the description.
+    """Adds a message: the idea, or a later thought. In a draft it starts the interview, together with the description. Later its features, criteria
+    and checks are added to the card, and its other text is added to the description.
 
-    Without a text, a draft's description is the idea. Raises NotFound, BadRequest, WrongState, InvalidCard where the card would not be valid."""
+    Without a text, a draft's description is the idea. Raises NotFound, BadRequest, WrongState, InvalidCard if the card would not be valid."""
     row = sessions.editable(sessions.get(db, tenant, session_id))
     if text is None and row["state"] == "draft" and row["description"].strip():
         said = ""
@@ -37,7 +37,7 @@ def say(db: Database, config: Config, tenant: str, session_id: str, text: Any = 
     with db.transaction():
         row = sessions.editable(sessions.get(db, tenant, session_id))
         if db.value("select count(*) from messages where session_id = ?", (session_id,)) >= MOST_MESSAGES:
-            raise WrongState(f"A conversation has at most {MOST_MESSAGES} messages: change the card itself.", currentState=row["state"],
+            raise WrongState(f"A conversation has at most {MOST_MESSAGES} messages. Change the card itself.", currentState=row["state"],
                              since=row["updated_at"])
         first = row["spec_card"] is None
         card = TemplateDrafter().draft(brief_of(db, row, said)).card if first else add_text(validate(sessions.current_card(row), config).card, said)
@@ -49,7 +49,7 @@ def say(db: Database, config: Config, tenant: str, session_id: str, text: Any = 
 
 
 def brief_of(db: Database, row: SessionRow, more: str = "") -> Brief:
-    """All that was said so far, for a drafter."""
+    """The whole conversation so far, for a drafter."""
     said = [each["body"] for each in db.all("select body from messages where session_id = ? order by seq", (row["id"],), MessageRow)]
     given = [(each["topic"], each["body"], each["answer"]) for each in questions.asked(db, row["id"]) if each["answer"] is not None]
     present = None if row["spec_card"] is None else sessions.current_card(row)
@@ -59,9 +59,9 @@ def brief_of(db: Database, row: SessionRow, more: str = "") -> Brief:
 
 def answer(db: Database, config: Config, tenant: str, session_id: str, number: int, *, choice: Any = None, text: Any = None,
            skip: bool = False) -> None:
-    """Answers a question: by the number of an option (from 1), in words, or not at all: then the recommended one is assumed.
+    """Answers a question with the number of an option (from 1) or with text, or skips it. Skipping assumes the recommended answer.
 
-    An assumption may be answered later: that revises it. Raises NotFound, BadRequest, InvalidCard, WrongState (with the answer that was given)."""
+    A later answer revises an assumption. Raises NotFound, BadRequest, InvalidCard, WrongState (with the answer that was given)."""
     with db.transaction():
         row = sessions.editable(sessions.get(db, tenant, session_id))
         asked = questions.get(db, session_id, number)
@@ -72,7 +72,7 @@ def answer(db: Database, config: Config, tenant: str, session_id: str, number: i
         if asked["state"] == "assumed":
             card = answers.take_out(asked["topic"], card, asked["answer"] or "")
         card = answers.write(asked["topic"], card, given)
-        if asked["topic"] == "features":  # what was said of acceptance holds for these, too
+        if asked["topic"] == "features":  # an earlier answer about acceptance applies to the new features, too
             said = [each["answer"] for each in questions.asked(db, session_id) if each["topic"] == "acceptance" and each["answer"]]
             card = answers.write("acceptance", card, said[0]) if said else card
         checked = validate(card, config)
@@ -83,7 +83,7 @@ def answer(db: Database, config: Config, tenant: str, session_id: str, number: i
 
 
 def skip_rest(db: Database, config: Config, tenant: str, session_id: str) -> None:
-    """The recommended answer to the open question, if one is, and to all that would follow. Raises as answer."""
+    """Gives the recommended answer to the open question, if there is one, and to all later questions. Raises the same errors as answer."""
     with db.transaction():
         while (number := questions.open_number(db, session_id)) is not None:
             answer(db, config, tenant, session_id, number, skip=True)
@@ -103,13 +103,13 @@ def _given(options: list[str], choice: Any, text: Any, skip: bool) -> str:
 
 
 def _too_late(asked: QuestionRow) -> WrongState:
-    did = {"answered": "answered", "assumed": "skipped", "withdrawn": "withdrawn, because the card says it already,"}[asked["state"]]
+    did = {"answered": "answered", "assumed": "skipped", "withdrawn": "withdrawn, because the card already answers it,"}[asked["state"]]
     return WrongState(f"Question {asked['number']} was {did} at {asked['answered_at']}.", currentState=asked["state"], since=asked["answered_at"],
                       answer=asked["answer"], answered_by=asked["answered_by"], answered_at=asked["answered_at"])
 
 
 def advance(db: Database, tenant: str, session_id: str) -> None:
-    """Asks the next question, or ends the interview; inside the transaction that changed the card. A session in review stays there."""
+    """Asks the next question or ends the interview, inside the transaction that changed the card. A session in review stays in review."""
     row = sessions.get(db, tenant, session_id)
     if row["state"] not in ("draft", "clarifying"):
         return

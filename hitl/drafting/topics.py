@@ -1,4 +1,4 @@
-"""What is asked about each topic, with suggested answers, and how an answer is written into the card, and taken out of it again."""
+"""The question for each topic with its suggested answers, and how an answer is written into the card and removed from it again."""
 import copy
 import re
 from collections.abc import Callable
@@ -17,27 +17,27 @@ TESTED = "For each feature, automated tests cover it, and they pass"
 FRESH = "A fresh repository of its own"
 OWN_CHECKS = "No further command: the features' own criteria are enough"
 _EACH = {EXAMPLE: "An example that is run shows that “{title}” works.", TESTED: "Automated tests cover “{title}”, and they pass."}
-MOST_ENTRIES = 100  # of one answer
+MOST_ENTRIES = 100  # entries of one answer
 
 
 def question(topic: str, card: Card) -> Question:
-    """What to ask about a topic that this card lacks."""
+    """The question about a topic that this card does not cover."""
     return _QUESTIONS[topic](card)
 
 
 def write(topic: str, card: Card, answer: str) -> Card:
-    """A changed copy of the card with the answer in it. Raises BadRequest for an answer that cannot be read."""
+    """A copy of the card with the answer in it. Raises BadRequest for an answer that cannot be read."""
     changed = copy.deepcopy(card)
     _WRITE[topic](changed, answer.strip())
     return changed
 
 
 def take_out(topic: str, card: Card, answer: str) -> Card:
-    """A changed copy without what write() put in for this answer, as far as it is still there."""
+    """A copy of the card without the parts that write() added for this answer, if they are still there."""
     changed = copy.deepcopy(card)
     gone = set(_entries(answer))
     if topic in ("goal", "scope"):
-        return changed  # writing another answer replaces the paragraph where it stands
+        return changed  # another answer replaces the paragraph in its place
     if topic in ("technical", "risks", "checks"):
         name = "checks" if topic == "checks" else "technical_requirements"
         gone |= {RISKS + answer.strip()}
@@ -59,16 +59,16 @@ def take_out(topic: str, card: Card, answer: str) -> Card:
 
 
 def _entries(answer: str) -> list[str]:
-    """One entry a line, or between semicolons; list marks are taken off."""
+    """The entries of an answer, one for each line or separated by semicolons, without list marks. Raises BadRequest."""
     parts = [re.sub(r"^\s*(?:[-*•]|\d{1,3}[.)])\s+", "", part).strip() for part in re.split(r"[\n;]", answer)]
     found = list(dict.fromkeys(part for part in parts if part))
     if not 1 <= len(found) <= MOST_ENTRIES:
-        raise BadRequest(f"An answer has 1 to {MOST_ENTRIES} entries, one a line.")
+        raise BadRequest(f"An answer has 1 to {MOST_ENTRIES} entries. Write each on its own line.")
     return found
 
 
 def _label(card: Card, label: str, text: str) -> None:
-    """The paragraph of the description that begins with this label is replaced where it stands, else appended."""
+    """Replaces the paragraph of the description that starts with this label, or appends a new one."""
     parts = [part for part in card.get("description", "").split("\n\n") if part.strip()]
     place = next((n for n, part in enumerate(parts) if part.startswith(label)), len(parts))
     parts[place:place + 1] = [label + " ".join(text.split())]
@@ -88,7 +88,7 @@ def _write_features(card: Card, answer: str) -> None:
 
 
 def _stands_for_all(card: Card) -> bool:
-    """The one feature of a card of which nobody said anything: at most an answer of ours gave it a criterion."""
+    """Whether the card has only the placeholder feature, which nobody has described. A suggested answer may have given it a criterion."""
     bare = [{name: value for name, value in each.items() if name != "acceptance_criteria" or not _is_ours(each)} for each in card["features"]]
     return coverage.is_placeholder({**card, "features": bare}) and not bare[0].get("description")
 
@@ -108,12 +108,12 @@ def _write_acceptance(card: Card, answer: str) -> None:
 
 
 def _write_repository(card: Card, answer: str) -> None:
-    """owner/repo, a URL or a path, then the base branch, if any. Whether it may be used is the card's validation to say."""
+    """Reads owner/repo, a URL or a path, then the base branch, if there is one. The card's validation checks whether it is allowed."""
     if answer == FRESH:
         return
     words = re.sub(r"[,;]|\b(?:on|branch|at)\b", " ", answer).split()
     if not 1 <= len(words) <= 2:
-        raise BadRequest("Answer with owner/repo, a URL or a path, and the base branch after it, if it is not the default one.")
+        raise BadRequest("Answer with owner/repo, a URL or a path. Add the base branch after it if it is not the default branch.")
     card["repository"] = words[0]
     if len(words) == 2:
         card["base_branch"] = words[1]
@@ -136,25 +136,25 @@ _WRITE: dict[str, Callable[[Card, str], None]] = {
 
 
 def _ask_features(card: Card) -> Question:
-    """What the description lists is suggested; it is recommended only where it reads like a list."""
+    """Suggests the parts that the description lists. It recommends them only if the description reads like a list."""
     said = "\n".join(part for part in card.get("description", "").split("\n\n") if not part.startswith((GOAL, SCOPE)))
     parts = list(dict.fromkeys(part.strip(" .-*") for part in re.split(r"[.;:\n]|,| and ", said) if 1 <= len(part.split()) <= 8))[:5]
     listed = "; ".join(each[:1].upper() + each[1:] for each in parts if each)
     options = [ONE] if len(parts) < 2 else [listed, ONE] if len(parts) > 2 else [ONE, listed]
-    return Question("Which parts is it made of? Each becomes a ticket of its own. One a line.", tuple(options))
+    return Question("Which parts does it have? Each part becomes its own ticket. Write one for each line.", tuple(options))
 
 
 def _ask_checks(card: Card) -> Question:
     python = "python" in coverage.texts(card, "description", "technical_requirements").lower()
-    return Question("Which commands must succeed on the merged whole? One a line.",
+    return Question("Which commands must succeed on the merged result? Write one for each line.",
                     (OWN_CHECKS, "python3 -m unittest discover" if python else "make test"))
 
 
 def _ask_technical(card: Card) -> Question:
     if card.get("repository"):
-        return Question("What must it be built with, or without?", ("Follow what the repository uses already", "Add no new dependency"))
-    return Question("What must it be built with, or without?",
-                    ("The plainest means that do it: standard library, no network service", "Python 3, standard library only",
+        return Question("Which technology must it use or avoid?", ("Use what the repository already uses", "Add no new dependency"))
+    return Question("Which technology must it use or avoid?",
+                    ("The simplest tools that work: standard library, no network service", "Python 3, standard library only",
                      "Plain HTML, CSS and JavaScript, without a build step"))
 
 
@@ -163,14 +163,15 @@ def _fixed(body: str, *options: str) -> Callable[[Card], Question]:
 
 
 _QUESTIONS: dict[str, Callable[[Card], Question]] = {
-    "goal": _fixed("Who is it for, and what shall it do for them?", "Myself: it saves me work that I do by hand today",
-                   "A small team that uses it every day", "Anybody who finds it: it must explain itself"),
+    "goal": _fixed("Who is it for, and what should it do for them?", "Myself: it saves me work that I do by hand today",
+                   "A small team that uses it every day", "Anyone who finds it: it must explain itself"),
     "features": _ask_features,
-    "acceptance": _fixed("How will you know that a feature is done? One criterion a line.", EXAMPLE, TESTED),
-    "scope": _fixed("What shall it not do?", "Whatever no feature names", "Accounts, logins and permissions", "A user interface: the command line is enough"),
+    "acceptance": _fixed("How will you know that a feature is done? Write one criterion for each line.", EXAMPLE, TESTED),
+    "scope": _fixed("What should it not do?", "Everything that no feature names", "Accounts, logins and permissions",
+                    "A user interface: the command line is enough"),
     "technical": _ask_technical,
-    "repository": _fixed("Where shall it be built? owner/repo, a URL or a path, then the base branch.", FRESH),
+    "repository": _fixed("Where should it be built? Write owner/repo, a URL or a path, then the base branch.", FRESH),
     "checks": _ask_checks,
-    "risks": _fixed("What could go wrong, and must not?", "Nothing special: no personal data, nothing that cannot be undone",
+    "risks": _fixed("What must not go wrong?", "Nothing special: no personal data, nothing that cannot be undone",
                     "It must not break what works today", "It handles personal data: keep it local and out of logs"),
 }

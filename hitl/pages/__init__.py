@@ -1,7 +1,7 @@
-"""The pages: one module a page, which routes, gathers and renders.
+"""The pages. Each module serves one page: it has the routes, collects the values and renders them.
 
-Each form works without JavaScript: POST, then 303 to the page that shows the outcome; an error comes back on the page that the form was on, with
-its status and with what was typed."""
+Each form works without JavaScript: POST, then 303 to the page that shows the outcome. After an error the form's page comes back with the error's
+status, the error and the typed text."""
 from typing import cast
 
 from flask import Blueprint, Flask

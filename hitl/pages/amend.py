@@ -1,4 +1,4 @@
-"""The page that amends a card while it is built. Each form adds to one delta; the person approves that delta alone."""
+"""The page that amends a card during its build. Each form adds to one delta, and you approve only that delta."""
 from typing import Any
 
 from flask import Blueprint, Response, make_response, request
@@ -21,16 +21,16 @@ from hitl.web.forms import attempt, go
 
 routes = Blueprint("amend", __name__)
 WHY_NOT = {
-    "claimed": "is starting, by the card as it was", "running": "is running, by the card as it was",
+    "claimed": "is starting with the approved card", "running": "is running with the approved card",
     "needs_input": "has started and waits for your answer", "in_review": "has started and waits for your review",
-    "completed": "is merged, and what is done is never touched", "failed": "has started and failed. Retry it or drop it on its own page",
-    "cancelled": "was dropped. Add it anew if you want it again", "ready": "has started and waits for its next run",
+    "completed": "is merged", "failed": "has started and failed. Retry it or drop it on its own page",
+    "cancelled": "was dropped. Add it again if you want it", "ready": "has started and waits for its next run",
     "blocked": "has started and waits for its next run", "pending": "has started and waits for its next run"}
 
 
 @routes.get("/sessions/<session_id>/amend")
 def amend(session_id: str) -> Response | str:
-    """?change=<ticket>: its form; ?add: the form of a new feature."""
+    """The page. ?change=<ticket> shows the form of that feature; ?add shows the form of a new feature."""
     if frame.session(session_id)["state"] != "building":
         return make_response("", 302, {"Location": f"/sessions/{session_id}"})
     return page(session_id)
@@ -38,7 +38,7 @@ def amend(session_id: str) -> Response | str:
 
 @routes.post("/sessions/<session_id>/amend")
 def propose(session_id: str) -> Response:
-    """One form of the page, see hitl/amend/form.py. `more` asks for further rows and changes nothing."""
+    """One form of the page, see hitl/amend/form.py. `more` asks for more rows and changes nothing."""
     form, db, config = request.form, swarm().db, swarm().config
     if "more" in form:
         kept = rejected(form, rows=4)
@@ -48,7 +48,7 @@ def propose(session_id: str) -> Response:
     try:
         plan = amend_form.plan(db, tenant(), session_id)
         if form.get("seen", plan.seen) != plan.seen:
-            raise WrongState("The amendment has changed since you looked at it. Look at it and decide anew.")
+            raise WrongState("The amendment has changed since you looked at it. Look at it again, then decide.")
         delta = amend_form.delta_with(form, plan)
         if any(delta.values()):
             proposals.propose(db, config, tenant(), session_id, dict(delta))
@@ -62,7 +62,7 @@ def propose(session_id: str) -> Response:
 
 
 def _kept(plan: Plan | None, error: SwarmError) -> RejectedForm | None:
-    """The form as it was typed, with the problems of its feature beside its fields."""
+    """The form as it was typed, with the problems of its feature next to the fields."""
     what, ticket = request.form.get("what", ""), request.form.get("ticket", "")
     if plan is None or what not in ("add", "feature") or (what == "feature" and ticket not in plan.order):
         return None
@@ -70,7 +70,7 @@ def _kept(plan: Plan | None, error: SwarmError) -> RejectedForm | None:
     kept = rejected(request.form, error, place)
     kept.place = ticket
     if error.status == 409:
-        kept.rest = []  # told above
+        kept.rest = []  # the notice at the top already says it
     return kept
 
 

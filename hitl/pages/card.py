@@ -1,4 +1,4 @@
-"""The card of a session: the forms of its editor, the JSON of the same draft, import, its versions and what differs between them."""
+"""The card of a session: the forms of its editor, the same draft as JSON, the import, and the versions with their differences."""
 import json
 from typing import Any
 
@@ -23,12 +23,12 @@ from hitl.web.numbers import whole_number
 routes = Blueprint("card", __name__)
 WRITTEN_BY = {
     "api": "by a program", "page": "edited by you", "sample": "the sample", "interview": "from the conversation", "template": "drafted by the template",
-    "model": "drafted by the model", "import": "imported", "amendment": "amended", "restore": "an earlier version again"}
+    "model": "drafted by the model", "import": "imported", "amendment": "amended", "restore": "an earlier version, restored"}
 
 
 @routes.post("/sessions/<session_id>/card")
 def edit_card(session_id: str) -> Response:
-    """One form of the editor. `more` asks for further rows and saves nothing."""
+    """Saves one form of the editor. `more` asks for more rows and saves nothing."""
     form = request.form
     frame.session(session_id)
     if "more" in form:
@@ -38,7 +38,7 @@ def edit_card(session_id: str) -> Response:
         base = base_of_form()
         card = sessions.current_card(row)
         if not isinstance(card, dict) or not isinstance(card.get("features"), list):
-            raise BadRequest("The stored card is not one that forms can edit: mend it as JSON.")
+            raise BadRequest("The forms cannot edit the stored card. Fix it as JSON.")
         base.check(swarm().db, row, None)
         edits = card_form.edits_of(form, card)
         if edits:
@@ -51,7 +51,7 @@ def edit_card(session_id: str) -> Response:
 
 
 def _kept(session_id: str, error: SwarmError) -> RejectedForm:
-    """The form as it was typed. After a conflict its feature is looked for by the title that it had."""
+    """The form as it was typed. After a conflict the feature is found by its earlier title."""
     form = request.form
     place = whole_number(form.get("place", ""))
     kept = rejected(form, error, {"split": (place or 0) + 1, "add": _count(session_id)}.get(form.get("what", ""), place))
@@ -69,7 +69,7 @@ def _count(session_id: str) -> int:
 
 
 def _anchor(form: Any, edits: list[dict[str, Any]]) -> str:
-    """Where the page shows what was changed."""
+    """The anchor of the changed part of the page."""
     what, place = form.get("what", ""), whole_number(form.get("place", ""))
     if what == "move" and edits:
         return f"#feature-{edits[0]['to'] + 1}"
@@ -80,7 +80,7 @@ def _anchor(form: Any, edits: list[dict[str, Any]]) -> str:
 
 @routes.get("/sessions/<session_id>/newer")
 def newer(session_id: str) -> str:
-    """?seen=: nothing, or a notice that the page which shows that is out of date."""
+    """A notice that the page is out of date, or '' if it is not. ?seen=: the mark of the card on that page."""
     now = frame.session(session_id)
     if request.args.get("seen") == mark(now):
         return ""
@@ -96,7 +96,7 @@ def show_json(session_id: str) -> Response | str:
 
 @routes.post("/sessions/<session_id>/spec")
 def save_card(session_id: str) -> Response:
-    """The whole card, as JSON."""
+    """Saves the whole card, given as JSON."""
     text = typed_text("spec_card")
     return attempt(lambda: sessions.put_card(swarm().db, swarm().config, tenant(), session_id, parsed_card(text), "page", base_of_form()),
                    f"/sessions/{session_id}", lambda error: _json_page(session_id, error, text))
@@ -104,7 +104,7 @@ def save_card(session_id: str) -> Response:
 
 @routes.post("/sessions/<session_id>/import")
 def import_card(session_id: str) -> Response:
-    """markdown: a PRD, spec.md or tasks.md, pasted or as a file; or a card's JSON."""
+    """Imports a PRD, a spec.md or a tasks.md in Markdown, or a card as JSON: pasted text or a file."""
     upload = request.files.get("file")
     given = upload.read() if upload is not None and upload.filename else b""
     text = given.decode("utf-8", "replace").replace("\r\n", "\n").strip() if given else typed_text("markdown")
@@ -137,7 +137,7 @@ def _starter_card(session: dict[str, Any]) -> str:
 
 @routes.get("/sessions/<session_id>/versions")
 def versions(session_id: str) -> str:
-    """?from=&to=: what differs; by default the newest against the one before it."""
+    """?from=&to=: the versions to compare. By default the newest version is compared with the version before it."""
     values = head(session_id, "versions")
     listed = [{**version, "by": WRITTEN_BY.get(version["source"], version["source"])}
               for version in card_versions.versions_view(swarm().db, tenant(), session_id)]
@@ -154,7 +154,7 @@ def versions(session_id: str) -> str:
 
 @routes.post("/sessions/<session_id>/restore")
 def restore(session_id: str) -> Response:
-    """An earlier version becomes a new one; so undo is undone in the same way."""
+    """Saves an earlier version as a new version. An undo can be undone in the same way."""
     given = request.form.get("version", "")
 
     def do() -> None:

@@ -1,4 +1,4 @@
-"""The page of a session before its approval: the conversation, and beside it the card with a form for each of its properties.
+"""The page of a session before its approval: the conversation, and next to it the card with a form for each property.
 
 session.py shows it; the forms of the conversation are in interview.py, those of the card in card.py."""
 import base64
@@ -31,16 +31,16 @@ def page(card: StoredCard, kept: RejectedForm | None, error: SwarmError | None, 
     kept = kept or RejectedForm()
     reason = card.reason
     if talk["open"]:
-        reason = f"Question {talk['open']['number']} is open: answer it or skip it first."
+        reason = f"Question {talk['open']['number']} is open. Answer or skip it first."
     elif session["state"] != "review" and not card.problems:
-        reason = "Let it ask you, or draft the card." if session["description"].strip() else "Say what is to be built first."
+        reason = "Answer the questions or draft the card first." if session["description"].strip() else "Say what to build first."
     if kept.what and kept.what not in ("answer", "say"):
-        reason = "What you typed is not saved yet: save it or leave it first."
+        reason = "What you typed is not saved yet. Save or cancel it first."
     values |= {"live": False, "talk": talk, "kept": kept, "drafters": _drafters(), "agents": agent_names(),
                "approvable": session["state"] == "review" and not reason, "approve_reason": reason,
                "changed_parts": _changed_parts(session["id"], session["spec_version"]), "drafted": _drafted(session["spec_version"])}
     if kept.conflict or (kept.rest and kept.what in ("answer", "say")):
-        values["error"] = None  # told where it belongs
+        values["error"] = None  # shown next to the form instead
     if kept.problems or (kept.what and card_problems(error)):
         values["error"] = {"error": "This is not valid yet.", "means": "Nothing was saved. What you typed is kept below."}
     values |= _open_form(card, kept)
@@ -64,20 +64,20 @@ def _talk(session: dict[str, Any], kept: RejectedForm | None) -> dict[str, Any]:
 
 
 def _question(question: dict[str, Any], kept: RejectedForm | None) -> dict[str, Any]:
-    """With its topic in words, what it changed, and what was typed as its answer and not accepted."""
+    """The question with its topic in words, the changes that it made, and an answer that was typed but not accepted."""
     mine = kept is not None and kept.what == "answer" and kept.place == str(question["number"])
     return {**question, **_with_changes(question), "label": LABELS.get(question["topic"], question["topic"]),
             "typed": kept.values["text"] if kept and mine else "", "problems": kept.rest if kept and mine else []}
 
 
 def _with_changes(entry: dict[str, Any]) -> dict[str, Any]:
-    """changed: one line, '' where it changed nothing; from, to: the versions to look at."""
+    """changed: the changes in one line, '' if there are none; from, to: the versions to compare."""
     changes = entry["changes"]
     return {"changed": diff_in_words.summary(changes) if changes else "", "from": entry["from_version"], "to": entry["to_version"]}
 
 
 def _drafters() -> dict[str, Any]:
-    """{"names": those that can be chosen, best first, "used": what auto takes, "model": its name or why there is none}."""
+    """{"names": the drafters to choose from, best first, "used": the drafter that auto takes, "model": the model's name, "why_not"}."""
     config = swarm().config
     why_not = ModelDrafter(config).why_not()
     used = draft.choose(config).name
@@ -85,7 +85,7 @@ def _drafters() -> dict[str, Any]:
 
 
 def _drafted(version: int) -> dict[str, str] | None:
-    """How the newest version was drafted, as the form that drafted it left it for the next page: {by, fallback}."""
+    """How the newest version was drafted: {by, fallback}. The form that drafted it left this in a cookie."""
     try:
         told = base64.urlsafe_b64decode(request.cookies.get("drafted", "")[:1000]).decode()
     except ValueError:
@@ -95,7 +95,7 @@ def _drafted(version: int) -> dict[str, str] | None:
 
 
 def _open_form(card: StoredCard, kept: RejectedForm) -> dict[str, Any]:
-    """The one form of a feature that is on the page: ?edit= or ?split= with its index, ?add, or the one that was not accepted."""
+    """The only feature form on the page: ?edit= or ?split= with the index, ?add, or the form that was not accepted."""
     if card.card is None:
         return {"form": None, "form_what": ""}
     count = len(card.card["features"])
@@ -112,7 +112,7 @@ def _open_form(card: StoredCard, kept: RejectedForm) -> dict[str, Any]:
 
 @dataclass
 class ChangedParts:
-    """What the newest version changed: property names, feature indexes, and all of it in one line. before: the version before it, 0 for none."""
+    """The changes of the newest version: property names, feature indexes, and a summary in one line. before: the version before it, 0 for none."""
 
     before: int = 0
     names: set[str] = field(default_factory=set)
@@ -121,11 +121,11 @@ class ChangedParts:
 
 
 def _changed_parts(session_id: str, version: int) -> ChangedParts:
-    """Against the version before it; nothing is marked in a first version."""
+    """The changes since the version before. A first version has none."""
     if version < 2:
         return ChangedParts()
     changes = card_versions.changes_of(swarm().db, session_id, version - 1, version)
-    parts = ChangedParts(version - 1, text=diff_in_words.summary(changes) or "nothing differs")
+    parts = ChangedParts(version - 1, text=diff_in_words.summary(changes) or "no differences")
     for path in card_diff.paths(changes):
         kind = next(change["kind"] for change in changes if change["path"] == path)
         if place := re.match(r"features\[(\d+)\](.*)", path):

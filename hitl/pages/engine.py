@@ -1,4 +1,4 @@
-"""The engine's page: what runs, what it runs with, its errors and its settings. Other pages show the engine in a line of their own."""
+"""The engine's page: its runs, runtimes, agents, errors and settings. Other pages show the engine in one line."""
 from typing import Any
 
 from flask import Blueprint, Response, g
@@ -28,7 +28,7 @@ def pause(what: str) -> Response:
 
 
 def state() -> dict[str, Any]:
-    """views/engine.py: engine_state, once a request."""
+    """engine_state of views/engine.py, read once for each request."""
     if "engine" not in g:
         g.engine = engine_state(swarm())
     known: dict[str, Any] = g.engine
@@ -36,7 +36,7 @@ def state() -> dict[str, Any]:
 
 
 def summary() -> dict[str, Any]:
-    """state, slots, busy, free, tick_text, runtime, agent, attempts, paused; line: all of it in one; hint: what stands in the way of a build."""
+    """{state, slots, busy, free, tick_text, runtime, agent, attempts, paused, facts, line: the engine in a few words, hint: why no build can run or ''}."""
     view = state()
     word = view["engine"] if view["engine"] != "here" else "paused" if view["paused"] else "held" if view.get("trouble") else "on"
     age, runtime, agent = view["last_tick_age"], in_use(view["runtimes"]), in_use(view["agents"])
@@ -46,25 +46,25 @@ def summary() -> dict[str, Any]:
     facts += [f"{busy} of {number(view['slots'], 'slot')} busy", *notice]
     if view.get("uptime") is not None:
         facts.append(f"up {duration(view['uptime'])}")
-    words = {"on": "engine on", "held": "engine held up", "paused": "engine paused", "off": "engine off", "elsewhere": "engine in another process"}
+    words = {"on": "engine on", "held": "engine blocked", "paused": "engine paused", "off": "engine off", "elsewhere": "engine in another process"}
     return {"state": word, "slots": view["slots"], "busy": busy, "free": max(0, view["slots"] - busy), "tick_text": tick,
-            "runtime": runtime["name"] if runtime else "not known here", "agent": agent["name"] if agent else "none that can run",
+            "runtime": runtime["name"] if runtime else "unknown here", "agent": agent["name"] if agent else "none that can run",
             "attempts": swarm().config.max_attempts, "paused": view["paused"], "hint": _hint(word, view), "facts": facts,
             "line": [words[word], *([runtime["name"]] if runtime else []), f"{busy} of {view['slots']} slots busy", *notice]}
 
 
 def in_use(entries: list[dict[str, Any]]) -> dict[str, Any] | None:
-    """The one of the runtimes, or of the agents, that runs begin with."""
+    """The runtime or agent that new runs use, or None."""
     return next((entry for entry in entries if entry["in_use"]), None)
 
 
 def _hint(word: str, view: dict[str, Any]) -> str:
     if word == "paused":
-        return "The engine is paused: what runs goes on, nothing new starts. Resume it on the engine page."
+        return "The engine is paused. Current runs continue, but nothing new starts. Resume it on the engine page."
     if view.get("trouble"):
         return f"Nothing new starts: {view['trouble']}"
     if word == "elsewhere":
-        return "The engine runs in process {pid}, which serves {where}. It takes these tickets, too.".format(**{"pid": "?", "where": "?", **view["elsewhere"]})
+        return "The engine runs in process {pid}, which serves {where}. It runs these tickets, too.".format(**{"pid": "?", "where": "?", **view["elsewhere"]})
     if word == "off":
         return "The engine does not run in this process, so nothing starts. Start the server with make run."
     return ""
@@ -79,16 +79,16 @@ def _image() -> dict[str, Any]:
     image = described(swarm().config.vm)
     if image["why_not"]:
         return {"name": image["name"], "facts": [], "packages": [], "why_not": image["why_not"]}
-    layered = [("Laid over it", image["layered"])] if image["layered"] else []
+    layered = [("Added on top", image["layered"])] if image["layered"] else []
     vm = f"{image['memory_mb']} MB of memory, {number(image['cpus'], 'processor')}, {image['disk_mb']} MB of disk"
     return {"name": image["name"], "why_not": None, "packages": sorted(image["packages"].items()), "facts": [
         ("Age", f"{duration(image['age'])}, built {image['built']}"), ("Accelerator", f"{image['accelerator']}: {image['why']}"),
         ("Test boot", f"{image['boot_seconds']:.1f} s"), ("System", f"Debian {image['suite']}, kernel {image['kernel']}, {size(image['bytes'])}"), *layered,
-        ("Each VM", vm), ("At once", f"{number(image['most'], 'VM')} at most, by this host's memory"),
-        ("Start", "clones of a booted VM" if image["templates"] else "each boots")]}
+        ("Each VM", vm), ("At once", f"{number(image['most'], 'VM')} at most, limited by this host's memory"),
+        ("Start", "clones of a booted VM" if image["templates"] else "each VM boots")]}
 
 
 def _errors() -> list[dict[str, Any]]:
-    """Newest first: [{title, at, text}]."""
+    """The last errors, newest first: [{title, at, text}]."""
     return [{"title": f"{error.get('where', 'engine')}: {str(error['error']).partition(':')[0]}", "at": error["at"], "text": error["error"]}
             for error in reversed(state()["errors"])]

@@ -6,21 +6,21 @@ from flask import Response, make_response, render_template, request
 from engine import VERSION
 
 MEANINGS = {  # status: (word, what it means, what to do)
-    400: ("Not possible", "Nothing was changed.", "Go back, mend what was sent, and send it again."),
+    400: ("Not possible", "Nothing was changed.", "Go back, correct the values and send again."),
     403: ("Refused", "Nothing was changed.", "Open HITL Swarm by its own address, http://127.0.0.1 with its port, and try again there."),
-    404: ("Not found", "The address is wrong, or what it names is gone.", "Go back, or find it from the home page."),
-    405: ("Not possible", "Nothing was changed.", "Use the buttons of the pages."),
-    409: ("Too late", "Nothing was changed: the thing has moved on since you looked at it.", "Go back and look at how it stands now."),
+    404: ("Not found", "The address is wrong, or the item no longer exists.", "Go back, or start from the home page."),
+    405: ("Not possible", "Nothing was changed.", "Use the buttons on the pages."),
+    409: ("Too late", "Nothing was changed. The item has changed since you looked at it.", "Go back and look at its current state."),
     413: ("Too large", "Nothing was changed.", "Send less than 4 MB."),
-    422: ("Not valid", "Nothing was saved.", "Mend what is named and send it again."),
-    503: ("Not saved", "Nothing was changed and nothing is lost. Runs go on and keep their results in their own folders.",
-          "Wait a moment and send it again. If the disk is full, free some space on the data folder first."),
+    422: ("Not valid", "Nothing was saved.", "Fix the fields below and send again."),
+    503: ("Not saved", "Nothing was changed and nothing is lost. Runs continue and keep their results in their own folders.",
+          "Wait a moment and send again. If the disk is full, first free some space on the disk of the data folder."),
 }
-BUG = ("Failed", "Nothing of this request was kept. Runs go on.", "Try again. If it happens again, the server's log has the details.")
+BUG = ("Failed", "Nothing from this request was saved. Runs continue.", "Try again. If it happens again, the server's log has the details.")
 
 
 def error_page(error: dict[str, Any], status: int) -> Response:
-    """Reads nothing from the database, which may be what failed."""
+    """The page of an error. It reads nothing from the database, because the database may have failed."""
     kind, means, advice = MEANINGS.get(status, BUG if status >= 500 else MEANINGS[400])
     typed = [] if request.method != "POST" or status in (403, 413) else [(name, value) for name, value in request.form.items() if value]
     back = request.headers.get("Referer", "") if status != 404 else ""

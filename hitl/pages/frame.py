@@ -1,4 +1,4 @@
-"""What the pages share: the frame of each, the session that it is about, and an error as its notice shows it."""
+"""What the pages share: the frame around each page, its session, and the notice of an error."""
 from typing import Any
 
 from flask import g, render_template, request
@@ -11,18 +11,18 @@ from hitl.views.session import session_view
 from hitl.web import strict_json
 from hitl.web.context import swarm, tenant
 
-WAITING = ("draft", "clarifying", "review", "approved")  # a person must act on sessions in these states
+WAITING = ("draft", "clarifying", "review", "approved")  # sessions in these states wait for someone to act
 MOST_LISTED = 50  # sessions of one list
 
 
 def render(template: str, place: str, **values: Any) -> str:
-    """With what every page shows. The journal's end is read first: a change after it is told by the socket."""
+    """Renders a template with the values that every page shows. The journal's end is read first: the socket reports every later change."""
     return render_template(template, place=place, version=VERSION, theme=request.cookies.get("theme", "system"), seq=journal_end(),
                            shortcuts=request.cookies.get("shortcuts", "on"), waiting=waiting(), here=here(), **values)
 
 
 def journal_end() -> int:
-    """The newest event that this page knows. A page asks for it before it reads anything else."""
+    """The number of the newest event that this page knows. A page reads it before anything else."""
     if "seq" not in g:
         g.seq = journal.bounds(swarm().db)[1]
     return int(g.seq)
@@ -33,12 +33,12 @@ def here() -> str:
 
 
 def waiting() -> int:
-    """How many things inbox.needs lists, without reading what each of them is."""
+    """Number of items that inbox.needs lists, without loading them."""
     return waiting_count(swarm().db, tenant(), WAITING, MOST_LISTED)
 
 
 def session(session_id: str) -> dict[str, Any]:
-    """views/session.py: session_view, once a request. Raises NotFound."""
+    """session_view of views/session.py, read once for each request. Raises NotFound."""
     known: dict[str, dict[str, Any]] = g.setdefault("sessions", {})
     if session_id not in known:
         known[session_id] = session_view(swarm().db, swarm().config, tenant(), session_id)
@@ -46,15 +46,15 @@ def session(session_id: str) -> dict[str, Any]:
 
 
 def as_problem(error: SwarmError | None) -> dict[str, Any] | None:
-    """For the macro `problem`."""
+    """The error for the macro `problem`: {error, means}, or None."""
     if error is None:
         return None
-    hint = {409: "Nothing was changed. The page shows how things stand now.", 422: "Nothing was saved. What you typed is kept below."}
+    hint = {409: "Nothing was changed. The page shows the current state.", 422: "Nothing was saved. What you typed is kept below."}
     return {"error": error.sentence, "means": hint.get(error.status, "Nothing was changed.")}
 
 
 def parsed_card(text: str) -> Any:
-    """A card that was typed as JSON. Raises InvalidCard where it is none."""
+    """The card that was typed as JSON. Raises InvalidCard if the text is not JSON."""
     try:
         return strict_json.parse(text.encode("utf-8", "surrogatepass"))
     except BadRequest as error:

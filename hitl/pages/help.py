@@ -1,4 +1,4 @@
-"""The page of keyboard shortcuts, and what a browser remembers of its person: shortcuts on or off, and the theme."""
+"""The page of keyboard shortcuts, and the settings that the browser keeps: shortcuts on or off, and the theme."""
 import json
 import re
 
@@ -13,7 +13,7 @@ YEAR = 365 * 24 * 3600
 
 @routes.get("/help/keys")
 def keys() -> str:
-    """The same table that keys.js works by."""
+    """Shows the table that keys.js uses."""
     with open(f"{current_app.root_path}/static/shared/keys.json", encoding="utf-8") as file:
         entries = json.load(file)
     scopes = dict.fromkeys(entry["scope"] for entry in entries)

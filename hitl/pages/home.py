@@ -1,4 +1,4 @@
-"""The home page: at a first visit what this is, later the sessions and what needs a person. And the form that begins a session, and the sample."""
+"""The home page: an introduction at the first visit, later the sessions and the items that need you. It also has the form of a new session and the sample."""
 import re
 import sqlite3
 from typing import Any
@@ -62,7 +62,9 @@ def create_session() -> Response:
 
 
 def _create(typed: dict[str, str]) -> str:
-    """-> its id. Words and Markdown begin the interview at once; a card is in review. Raises as sessions.create and interview.say do."""
+    """Creates the session -> its id. Words and Markdown start the interview at once; a card is in review.
+
+    Raises the errors of sessions.create and interview.say."""
     db, config = swarm().db, swarm().config
     kind = typed["kind"] if typed["kind"] in ("words", "markdown", "card") else ""
     with_card = kind == "card" or (not kind and bool(typed["spec_card"]))
@@ -92,7 +94,7 @@ def _name_of(card: Any, idea: str) -> str:
 
 
 def page(new: bool = False, error: SwarmError | None = None, typed: dict[str, str] | None = None) -> str:
-    """A first visit explains; later ones list. `typed` is a form that was not accepted."""
+    """The introduction at a first visit, later the lists. `typed` is a form that was not accepted."""
     journal_end()
     only = request.args.get("show", "")
     shown, older = _sessions(only, whole_number(request.args.get("after", "")))
@@ -136,7 +138,7 @@ def _latest() -> list[dict[str, Any]]:
 
 
 def _installation() -> list[dict[str, str]]:
-    """What this installation can do, for a first visit: [{state, title, text}]."""
+    """What this installation can do, shown at a first visit: [{state, title, text}]."""
     view = engine.state()
     runtime, agent, why_no_git = engine.in_use(view["runtimes"]), engine.in_use(view["agents"]), check_git()
     if runtime is None:
@@ -150,7 +152,7 @@ def _installation() -> list[dict[str, str]]:
            "text": why_no_git or "Both new enough."}
     if agent is None or agent["fallback"]:
         coder = {"state": "question", "title": "No coding agent configured",
-                 "text": "The sample works without one. A ticket with fenced sh blocks runs them; any other gets its brief written down."}
+                 "text": "The sample works without one. A ticket with fenced sh blocks runs them. For any other ticket, its brief is written to a file."}
     else:
         coder = {"state": "passed", "title": f"Agent: {agent['name']}", "text": agent["description"]}
     return [sandbox, git, coder]

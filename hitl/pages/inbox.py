@@ -1,4 +1,4 @@
-"""The inbox: all that waits for a person. Home, session and ticket show their part of it."""
+"""The inbox: everything that waits for you. The home, session and ticket pages show their part of it."""
 import re
 from typing import Any
 
@@ -25,26 +25,26 @@ def inbox() -> str:
 
 @routes.post("/requests/<int:seq>/answer")
 def answer(seq: int) -> Response:
-    """Back to where the person was: the form is on the inbox, on the ticket and on the board."""
+    """Saves an answer and goes back to the page of the form: the inbox, the ticket or the board."""
     text = typed_text("option") or typed_text("text")
     return attempt(lambda: answers.answer_request(swarm().db, tenant(), seq, text), _from_here("/inbox"),
                    lambda error: page(error=error, kept=typed_text("text"), kept_for=seq))
 
 
 def _from_here(default: str) -> str:
-    """The path of our own page that sent this, by its Referer."""
+    """The path of our page that sent this request, from its Referer; `default` if it came from elsewhere."""
     path = re.match(r"https?://[^/]+(/[^/\\][^\\]*|/)?$", request.headers.get("Referer", ""))
     return path[1].partition("#")[0] if path and path[1] and request.headers["Referer"].startswith(request.host_url) else default
 
 
 def page(error: SwarmError | None = None, kept: str = "", kept_for: int | None = None) -> str:
-    """kept: an answer that was not accepted, to the request kept_for."""
+    """kept: an answer that was not accepted; kept_for: the number of its request."""
     journal_end()
     return render("inbox/inbox.html", "inbox", needs=needs(), error=as_problem(error), kept=kept, kept_for=kept_for)
 
 
 def needs() -> list[dict[str, Any]]:
-    """All that waits for a person, oldest first: open requests, and sessions before their build."""
+    """Everything that waits for you, oldest first: open requests, and sessions before their build."""
     if "needs" not in g:
         items = [_of_request(asked) for asked in requests_view(swarm().db, tenant())]
         for state in WAITING:
@@ -65,7 +65,7 @@ def _of_request(asked: dict[str, Any]) -> dict[str, Any]:
 
 
 def _of_session(session: dict[str, Any]) -> dict[str, Any]:
-    text = {"draft": "say what is to be built", "clarifying": "questions to answer", "review": "a card to approve",
+    text = {"draft": "say what to build", "clarifying": "questions to answer", "review": "a card to approve",
             "approved": "approved, not started"}.get(session["state"], "")
     return {"key": session["id"], "state": session["state"], "title": session["project_name"], "href": f"/sessions/{session['id']}", "ticket_id": None,
             "session_id": session["id"], "session_name": session["project_name"], "text": text, "since": session["updated_at"],
@@ -73,7 +73,7 @@ def _of_session(session: dict[str, Any]) -> dict[str, Any]:
 
 
 def with_forms(asked: dict[str, Any]) -> dict[str, Any]:
-    """A request with what its forms need: whether its ticket can be dropped, and what would be dropped with it."""
+    """A request with the values for its forms: whether its ticket can be dropped, and which tickets would be dropped with it."""
     if asked["kind"] == "review" and asked["ticket_id"]:
         return {**asked, "tip": review_comments.tip_of(swarm().db, asked["ticket_id"])}
     if asked["kind"] != "failed" or not asked["ticket_id"]:
@@ -83,5 +83,5 @@ def with_forms(asked: dict[str, Any]) -> dict[str, Any]:
 
 
 def requests_of(session_id: str, *kinds: str) -> list[dict[str, Any]]:
-    """What of these kinds waits for a person in a session, oldest first."""
+    """The open requests of these kinds in a session, oldest first."""
     return [with_forms(asked) for asked in requests_view(swarm().db, tenant(), session_id) if asked["kind"] in kinds]

@@ -1,4 +1,4 @@
-"""The forms of the conversation: say something, answer a question or skip it, have the card drafted. The page that they are on is card_editor's."""
+"""The forms of the conversation: say something, answer or skip a question, draft the card. card_editor shows the page with these forms."""
 import base64
 from typing import Any
 
@@ -15,7 +15,7 @@ from hitl.web.forms import attempt, typed_text
 from hitl.web.numbers import whole_number
 
 routes = Blueprint("interview", __name__)
-TOLD = 600  # seconds for which the pages of that version tell how it was drafted
+TOLD = 600  # seconds for which the page says how the version was drafted
 
 
 @routes.post("/sessions/<session_id>/messages")
@@ -47,16 +47,16 @@ def answer(session_id: str, number: int) -> Response:
 
 
 def _with(session_id: str, error: SwarmError, what: str, place: str = "") -> str:
-    """The page with what was typed and, beside it, why it was not taken."""
+    """The page with the typed text and, next to it, the reason why it was not accepted."""
     problems = [problem["message"] for problem in card_problems(error)] or [error.sentence]
     kept = RejectedForm(what, place, {"text": typed_text("text")}, rest=problems)
-    late = error.status == 409  # then the page shows how it stands, and has no such form any more
+    late = error.status == 409  # the page then shows the current state, which no longer has this form
     return session.page(session_id, error=error, kept=None if late and what == "answer" else kept)
 
 
 @routes.post("/sessions/<session_id>/draft")
 def draft(session_id: str) -> Response:
-    """The outcome is told once, by a cookie that the next page reads: who drafted, and why it was not the one that was asked."""
+    """Drafts the card. A cookie tells the next page who drafted it, and why that is not the chosen drafter."""
     outcomes: list[dict[str, Any]] = []
 
     def do() -> None:

@@ -1,4 +1,4 @@
-"""The page of a ticket's changes, on which a person reviews: comments, marks and the verdict. Its parts are in review_parts.
+"""The page of a ticket's changes with the review: comments, marks and the verdict. Its parts are in review_parts.
 
 Each form works without JavaScript; changes.js sends some of them with X-Part and gets that part back."""
 from typing import Any
@@ -64,7 +64,7 @@ def mark_viewed(ticket_id: str) -> Response:
 
 @routes.post("/tickets/<ticket_id>/<any(approve, 'request-changes'):verdict>")
 def decide(ticket_id: str, verdict: str) -> Response:
-    """Bound to the commit that the form names: the one that was looked at."""
+    """Approves the change or sends it back. The form names the commit that you looked at; another commit is refused."""
     tip, text = typed_text("tip"), typed_text("text")
 
     def send() -> Any:
@@ -84,7 +84,7 @@ def _wants_part() -> bool:
 
 
 def _back(ticket_id: str, query: DiffQuery) -> str:
-    """Where the form was."""
+    """The address of the form."""
     text, place = query.text(), typed_text("anchor")
     return f"/tickets/{ticket_id}/changes" + (f"?{text}" if text else "") + (f"#{place}" if place.replace("-", "").isalnum() else "")
 
@@ -105,7 +105,7 @@ def page(ticket_id: str, query: DiffQuery, error: SwarmError | None = None, kept
 
 
 def _begun(change: ShownChange, query: DiffQuery) -> tuple[str, str, int] | None:
-    """(file, side, line) of the comment that is begun."""
+    """(file, side, line) of a new comment that is not saved yet."""
     place, _, line = query.at.partition("-")
     if not change.reviewable or not line or not 1 <= int(place) <= len(change.files):
         return None

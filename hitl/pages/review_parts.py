@@ -1,4 +1,6 @@
-"""The parts of the page of a ticket's changes: how it is looked at, a file with its rows and comments, the list of files. changes.js fetches some alone."""
+"""The parts of the page of a ticket's changes: the view settings, a file with its rows and comments, and the list of files.
+
+changes.js fetches some of them separately."""
 import re
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
@@ -25,7 +27,7 @@ WHY_FOLDED = {"generated": "Generated", "binary": "Binary", "large": "Large"}
 
 @routes.get("/tickets/<ticket_id>/changes/rows")
 def rows(ticket_id: str) -> str:
-    """Further rows of one file. Raises NotFound, WrongState when the change has moved on."""
+    """More rows of one file. Raises NotFound, WrongState if another commit is in review now."""
     query = DiffQuery.of(request.args)
     change = read_change(ticket_id, query)
     changes.check_tip(change, request.args.get("tip", ""))
@@ -38,7 +40,7 @@ def rows(ticket_id: str) -> str:
 
 @routes.get("/tickets/<ticket_id>/changes/facts")
 def facts(ticket_id: str) -> str:
-    """The list of files and the line above the buttons, after something was marked. Raises as rows does."""
+    """The list of files and the line above the buttons, after a mark was set. Raises the same errors as rows."""
     query = DiffQuery.of(request.args)
     change = read_change(ticket_id, query, only="")
     changes.check_tip(change, request.args.get("tip", ""))
@@ -47,7 +49,7 @@ def facts(ticket_id: str) -> str:
 
 @routes.get("/tickets/<ticket_id>/changes/newer")
 def newer(ticket_id: str) -> str:
-    """?tip=&status=: '' or a word that the page which shows these is out of date. Raises NotFound."""
+    """A notice that the page is out of date, or '' if it is not. ?tip=&status=: what that page shows. Raises NotFound."""
     now = ticket_of(ticket_id)
     change = read_change(ticket_id, DiffQuery(), only="")
     seen = request.args.get("tip", ""), request.args.get("status", "")
@@ -56,18 +58,18 @@ def newer(ticket_id: str) -> str:
 
 @routes.get("/tickets/<ticket_id>/changes/comment")
 def begin_comment(ticket_id: str) -> str:
-    """A form for a comment on ?file=&side=&line=: nothing is saved yet."""
+    """A form for a new comment on ?file=&side=&line=. Nothing is saved yet."""
     tip, side = request.args.get("tip", ""), request.args.get("side", "")
     review_comments.in_review(swarm().db, tenant(), ticket_id, tip)
     if side not in review_comments.SIDES:
-        raise BadRequest("side is L or R.")
+        raise BadRequest("side must be L or R.")
     return comment_row(ticket_id, DiffQuery.of(request.args.get("look", "")), tip, {
         "seq": None, "path": request.args.get("file", ""), "side": side, "line": line_number(request.args.get("line", "")), "body": "", "state": "new",
         "anchor": request.args.get("anchor", "")})
 
 
 def comment_row(ticket_id: str, query: "DiffQuery", tip: str, comment: dict[str, Any]) -> str:
-    """One comment as a row: a draft that is there, or (seq None) a new one."""
+    """One comment as a row: an existing draft, or a new one if seq is None."""
     return render_template("changes/part.html", part="comment", ticket={"id": ticket_id}, query=query, tip=tip, comment=comment)
 
 
@@ -76,17 +78,17 @@ def viewed_form(ticket_id: str, query: "DiffQuery", tip: str, name: str, viewed:
 
 
 def line_number(text: str) -> int:
-    """Raises BadRequest."""
+    """The line number in a text. Raises BadRequest."""
     line = whole_number(text, most=2**31 - 1)
     if line is None:
-        raise BadRequest("line is a whole number.")
+        raise BadRequest("line must be a whole number.")
     return line
 
 
 @dataclass(frozen=True)
 class DiffQuery:
-    """How a person looks at a change, from the query. file: the one file whose rows are shown, from row `start` on; at: '<place>-R42', the
-    line on which a comment is begun; page: how many files are passed over; space: 'hide', what differs in white space alone is left out."""
+    """The view settings of a change, from the query. file: the only file whose rows are shown, starting at row `start`; at: '<place>-R42', the
+    line of a new comment; page: how many files are skipped; space: 'hide' leaves out lines that differ only in white space."""
 
     view: str = "unified"
     since: str = ""
@@ -94,11 +96,11 @@ class DiffQuery:
     start: int = 0
     page: int = 0
     space: str = ""
-    at: str = ""  # the last one: what comes behind it is added by whoever writes the link
+    at: str = ""  # the last one, because links append the line to it
 
     @classmethod
     def of(cls, values: Any) -> "DiffQuery":
-        """From a query, or from what text() gave. What is not understood is as if it were not there."""
+        """From a query, or from the result of text(). Values that are not understood are ignored."""
         if isinstance(values, str):
             values = dict(parse_qsl(values))
         start, page = (whole_number(values.get(name, ""), most=9_999_999) or 0 for name in ("start", "page"))
@@ -107,14 +109,14 @@ class DiffQuery:
                    "hide" if values.get("space") == "hide" else "", at if re.fullmatch(r"\d{1,6}-[LR]\d{1,9}", at) else "")
 
     def text(self, **differently: Any) -> str:
-        """As it is to be written behind a '?', with some of it different; what is as at first is left out."""
+        """The query text to write after a '?', with the given values replaced. Default values are left out."""
         first = asdict(DiffQuery())
         return urlencode({name: value for name, value in (asdict(self) | {"at": ""} | differently).items() if value != first[name]})
 
 
 @dataclass
 class ShownFile:
-    """A file as the page shows it. comments: {'R42': [comment]} of rows that are there; apart: those of other rows."""
+    """A file as the page shows it. comments: {'R42': [comment]} for the shown rows; apart: the comments on other rows."""
 
     file: File
     place: int
@@ -132,7 +134,7 @@ class ShownFile:
         return self.ids.anchor
 
     def rows(self) -> Iterator[tuple[Markup, list[str]]]:
-        """(a row, the lines of it that can be commented)."""
+        """(a row, its lines that can have comments)."""
         for line in self.lines:
             yield diff_html.split(line, self.ids) if isinstance(line, diff_rows.Pair) else diff_html.unified(line, self.ids), diff_html.keys(line)
 
@@ -142,7 +144,7 @@ class ShownFile:
 
 
 def shown_file(change: ShownChange, file: File, place: int, query: DiffQuery, begun: tuple[str, str, int] | None = None) -> ShownFile:
-    """place: its number in the change. begun: (file, side, line) of the comment that is begun."""
+    """place: the file's number in the change. begun: (file, side, line) of a new comment that is not saved yet."""
     viewed = file.name in change.viewed
     comments = [comment for comment in change.comments if comment["path"] == file.name]
     wanted = query.file == file.name or (begun is not None and begun[0] == file.name)
@@ -164,7 +166,7 @@ def _ids(change: ShownChange, file: File, place: int, query: DiffQuery) -> diff_
 
 
 def read_change(ticket_id: str, query: DiffQuery, only: str | None = None) -> ShownChange:
-    """only: the one file that is read; '' for none, None for what the query says. Raises NotFound."""
+    """only: the only file to read; '' reads none, None reads what the query says. Raises NotFound."""
     return changes.change(swarm().db, swarm().config, tenant(), ticket_id, query.since, only if only is not None else query.file or None,
                           query.start, not query.space)
 

@@ -1,4 +1,4 @@
-"""The page of a session, whatever its state: before its approval (see card_editor), with the tickets to create, then the board of its build."""
+"""The page of a session in every state: the editor before its approval (see card_editor), then the tickets to create, then the board of its build."""
 from collections.abc import Callable
 from typing import Any
 
@@ -29,7 +29,7 @@ def session(session_id: str) -> str:
 
 @routes.get("/sessions/<session_id>/<any(graph, evidence, spec):view>")
 def view_of_session(session_id: str, view: str) -> Response | str:
-    """The graph and the evidence of a build, and the card of what is approved; before that there is the session's own page."""
+    """The graph and the evidence of a build, and the approved card. Before that, this redirects to the session's own page."""
     session = frame.session(session_id)
     if session["epic_id"] is None and (view != "spec" or session["state"] in BEFORE):
         return make_response("", 302, {"Location": f"/sessions/{session_id}"})
@@ -68,14 +68,14 @@ def page(session_id: str, view: str = "", error: SwarmError | None = None, kept:
 
 
 def _readable(stored: StoredCard, session: dict[str, Any]) -> dict[str, Any]:
-    """What a page shows of a card, or why there is none."""
+    """The card as a page shows it, or the reason why there is none."""
     plan = stored.plan()
     card = {**(stored.card or {}), **_with_words(plan)} if plan else None
     return {"card": card, "card_reason": stored.reason, "problems": stored.problems, "warnings": session["warnings"]}
 
 
 def _with_words(plan: dict[str, Any]) -> dict[str, Any]:
-    """The features with their dependencies in words, as many as one page shows, and their small graph."""
+    """The features that fit on one page, with their dependencies in words, and their small graph."""
     features = plan["features"]
     names = [f"{place} {feature['title']}" for place, feature in enumerate(features, 1)]
     shown = [{**feature, "after": [names[index] for index in feature["depends_on"]]} for feature in features[:MOST_FEATURES]]
@@ -104,7 +104,7 @@ def _build(session_id: str, values: dict[str, Any]) -> str:
 
 
 def _prove(session_id: str, columns: list[dict[str, Any]]) -> None:
-    """Cards of tickets that came to an end, for now or for good, say what proves them."""
+    """Adds the evidence in words to the cards of tickets that have stopped, finally or for now."""
     at_rest = {card["id"]: card for column in columns for card in column["tickets"][:column["most"]]
                if card["status"] in ("needs_input", "in_review", "completed", "failed")}
     for ticket, words in evidence.of_cards(swarm().db, session_id, list(at_rest)).items():
@@ -112,7 +112,7 @@ def _prove(session_id: str, columns: list[dict[str, Any]]) -> None:
 
 
 def _result(session: dict[str, Any]) -> dict[str, Any] | None:
-    """How to get what was built, once something of it is merged."""
+    """How to get the result of the build; None until something is merged."""
     repository = session["repository"]
     if repository is None or not repository["branch"] or not session["tickets"]["by_status"].get("completed"):
         return None

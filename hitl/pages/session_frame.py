@@ -1,4 +1,4 @@
-"""What the pages of a session share: the head with its steps and tabs, the stored card, and which card a form was filled from."""
+"""What the pages of a session share: the head with its steps and tabs, the stored card, and the card version of a form."""
 import json
 from dataclasses import dataclass, field
 from typing import Any
@@ -24,7 +24,7 @@ BEFORE = ("draft", "clarifying", "review")  # states in which a card is not appr
 
 
 def head(session_id: str, view: str, error: SwarmError | None = None) -> dict[str, Any]:
-    """What the frame of each of a session's pages shows. view: '' is the session's own page. Raises NotFound."""
+    """The values for the frame around each page of a session. view: '' is the session's own page. Raises NotFound."""
     journal_end()
     session = frame.session(session_id)
     board = board_view(swarm().db, tenant(), session_id)
@@ -69,13 +69,13 @@ def _progress(board: dict[str, Any]) -> dict[str, Any]:
 
 
 def mark(session: dict[str, Any]) -> str:
-    """What a page before the build was made of; while it is the same, the page is not out of date."""
+    """A mark of the state that a page before the build shows. While the mark is the same, the page is up to date."""
     return f"{session['spec_version']}.{session['spec_sha256'] or ''}"[:20] + f".{session['state']}.{session['open_question'] or 0}"
 
 
 @dataclass
 class StoredCard:
-    """A session's card: the card and what it means, or the reason why there is none that can be used. text is for the editor."""
+    """A session's card and its meaning, or the reason why no card can be used. text: the card as JSON for the editor."""
 
     card: dict[str, Any] | None = None
     meaning: Meaning | None = None
@@ -84,18 +84,18 @@ class StoredCard:
     problems: list[dict[str, str]] = field(default_factory=list)
 
     def plan(self) -> dict[str, Any] | None:
-        """The card as it is built, see normalise."""
+        """The card in the form that is built, see normalise."""
         return normalise(self.card, self.meaning) if self.card is not None and self.meaning is not None else None
 
 
 def stored_card(session_id: str) -> StoredCard:
-    """Raises NotFound."""
+    """The session's card, checked. Raises NotFound."""
     session = frame.session(session_id)
     card = session["spec_card"]
     if card is None:
         if session["warnings"]:  # edited by hand into something that is not JSON
             return StoredCard(reason="The stored card is not valid JSON.", problems=session["warnings"])
-        return StoredCard(reason="There is no spec card yet: write it and save it.")
+        return StoredCard(reason="There is no spec card yet. Write one and save it.")
     text = json.dumps(card, indent=2, ensure_ascii=False)
     try:
         checked = validate(card, swarm().config)
@@ -106,7 +106,7 @@ def stored_card(session_id: str) -> StoredCard:
 
 
 def base_of_form() -> Base:
-    """The version that the page showed; a form without one does not say. Raises BadRequest."""
+    """The card version that the page showed; unknown for a form without one. Raises BadRequest."""
     given = request.form.get("base_version", "")
     version = whole_number(given)
     if given and version is None:

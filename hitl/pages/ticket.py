@@ -1,4 +1,4 @@
-"""A ticket's page: one of its runs with its log, what it must prove, and the forms by which a person steers it."""
+"""A ticket's page: one of its runs with the log, the criteria with their evidence, and the forms that steer the ticket."""
 from collections.abc import Callable
 from typing import Any
 
@@ -29,7 +29,7 @@ EDITABLE = ("pending", "blocked", "ready", "needs_input", "failed")
 
 @routes.get("/tickets/<ticket_id>")
 def ticket(ticket_id: str) -> str:
-    """?run=<id>: that run, else the newest. ?asked=<n>&only=refused: from where on, and which of its requests to the gateway."""
+    """?run=<id>: the run to show, by default the newest. ?asked=<n>&only=refused: the start and the kind of the gateway requests to show."""
     return page(ticket_id)
 
 
@@ -47,7 +47,7 @@ def cancel(ticket_id: str) -> Response:
 
 @routes.post("/tickets/<ticket_id>/<any(message, stop, waive, edit):what>")
 def steer(ticket_id: str, what: str) -> Response:
-    """Tell it something, stop its run, waive a criterion, change what it asks for."""
+    """Sends a message to the ticket, stops its run, waives a criterion, or changes what the ticket asks for."""
     db = swarm().db
     does: dict[str, Callable[[], Any]] = {
         "message": lambda: actions.tell(db, tenant(), ticket_id, typed_text("text")),
@@ -63,7 +63,7 @@ def _edited() -> dict[str, Any]:
 
 
 def page(ticket_id: str, error: SwarmError | None = None, message: str = "", edited: dict[str, Any] | None = None) -> str:
-    """message, edited: what was typed and not accepted. Raises NotFound."""
+    """message, edited: text that was typed but not accepted. Raises NotFound."""
     journal_end()
     ticket, runs = ticket_of(ticket_id), runs_of(ticket_id)
     wanted = request.args.get("run")
@@ -78,7 +78,7 @@ def page(ticket_id: str, error: SwarmError | None = None, message: str = "", edi
 
 
 def ticket_of(ticket_id: str) -> dict[str, Any]:
-    """Raises NotFound."""
+    """The ticket. Raises NotFound."""
     return ticket_view(swarm().db, tenant(), ticket_id)
 
 
@@ -94,7 +94,7 @@ def _length(run: dict[str, Any]) -> str:
 
 
 def head(ticket: dict[str, Any], run: dict[str, Any] | None) -> dict[str, Any]:
-    """What the head of each of a ticket's pages shows."""
+    """The values for the head of each page of a ticket."""
     session = frame.session(ticket["session_id"])
     closed = ticket["status"] in ("completed", "cancelled", "failed")
     return {"ticket": ticket, "session": session, "session_id": ticket["session_id"], "run": run,
@@ -103,7 +103,7 @@ def head(ticket: dict[str, Any], run: dict[str, Any] | None) -> dict[str, Any]:
 
 
 def request_of(ticket: dict[str, Any]) -> dict[str, Any] | None:
-    """What waits for a person here. A request for isolation or budget serves the whole session, whichever ticket it came from."""
+    """The open request of this ticket. A request for isolation or budget counts for the whole session, so it may come from another ticket."""
     asked = next((asked for asked in reversed(ticket["requests"]) if asked["state"] == "open"), None)
     if asked is None and ticket["status"] == "needs_input":
         asked = next(iter(inbox.requests_of(ticket["session_id"], "isolation", "budget")), None)
@@ -111,19 +111,19 @@ def request_of(ticket: dict[str, Any]) -> dict[str, Any] | None:
 
 
 def _waits(ticket: dict[str, Any]) -> str:
-    """What a ticket without a run waits for."""
+    """What a ticket without a run waits for, as a sentence."""
     if ticket["status"] in ("blocked", "pending"):
         before = " and ".join(ticket["depends_on"][:4])
         if not before:
             return "It starts when the epic has prepared the branch."
         return f"It starts when {before} {'are' if ' and ' in before else 'is'} merged."
     if ticket["status"] == "ready":
-        return "It waits for a free slot of the engine."
-    return "Nothing was run for this ticket."
+        return "It waits for a free slot in the engine."
+    return "This ticket has never run."
 
 
 def _details(ticket: dict[str, Any], run: dict[str, Any] | None) -> list[tuple[str, Any, str]]:
-    """The facts beside a ticket: [(name, value, kind)]."""
+    """The details of a ticket: [(name, value, kind)]."""
     shown: list[tuple[str, Any, str]] = []
     if run:
         shown += [("Sandbox", " ".join([run["runtime"] or "–", *_vm(run["vm"])]), ""), ("Agent", run["agent"] or "–", "")]
@@ -143,14 +143,14 @@ def _details(ticket: dict[str, Any], run: dict[str, Any] | None) -> list[tuple[s
     if ticket["depends_on"]:
         shown.append(("After", ticket["depends_on"], "tickets"))
     if ticket["dependents"]:
-        shown.append(("Holds up", ticket["dependents"], "tickets"))
+        shown.append(("Before", ticket["dependents"], "tickets"))
     if ticket["not_before"] and ticket["status"] == "ready":
         shown.append(("Not before", ticket["not_before"], "time"))
     return [*shown, ("Created", ticket["created_at"], "time"), ("Changed", ticket["updated_at"], "time")]
 
 
 def _vm(vm: dict[str, Any]) -> list[str]:
-    """Of a run in virtual machines, once it has ended: what they were."""
+    """The virtual machines of a run that has ended, in words; [] for other runs."""
     if not vm:
         return []
     how, up = "cloned" if vm.get("clone") else "booted", vm.get("boot_ms", 0) / 1000
@@ -158,7 +158,7 @@ def _vm(vm: dict[str, Any]) -> list[str]:
 
 
 def _used(ticket: dict[str, Any], run: dict[str, Any] | None) -> dict[str, Any]:
-    """{columns: names, rows: [(name, texts)]} of this run and, where it is not its only one, of the ticket; live runs as far as they are."""
+    """{columns: names, rows: [(name, texts)]} for this run and, if the ticket has several runs, for all of them. Active runs count so far."""
     own, whole = (run["usage"], ticket["usage"]) if run else (None, ticket["usage"])
     if run and own is None and run["ended_at"] is None:
         own = usage.of_live(swarm().config.data, usage.Live(id=run["id"], session_id=run["session_id"]))
@@ -169,7 +169,7 @@ def _used(ticket: dict[str, Any], run: dict[str, Any] | None) -> dict[str, Any]:
 
 
 def _asked_of_gateway(run: dict[str, Any]) -> dict[str, Any]:
-    """A page of what the run asked: gateway_requests.asked_view, and `more`: whether there may be more than was recorded."""
+    """A page of the run's gateway requests, see gateway_requests.asked_view. `more`: whether some requests may not be recorded."""
     after, only_refused = number_or("asked", 0), request.args.get("only") == "refused"
     asked = gateway_requests.asked_view(swarm().db, swarm().config, tenant(), run["ticket_id"], run["id"], max(0, after),
                                         gateway_requests.ROWS, only_refused)

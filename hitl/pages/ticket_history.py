@@ -1,4 +1,4 @@
-"""A ticket's history: its runs, and what happened to it, newest first."""
+"""A ticket's history: its runs and its events, newest first."""
 from typing import Any
 
 from flask import Blueprint
@@ -19,13 +19,13 @@ def history(ticket_id: str) -> str:
 
 
 def _story(ticket: dict[str, Any], runs: list[dict[str, Any]]) -> list[dict[str, str]]:
-    """Told from the rows of a ticket: the journal is pruned."""
+    """The events of a ticket, from its rows, because the journal is pruned."""
     told = [(ticket["created_at"], "Created")]
     for run in runs:
         name = f"Run {run['run_no']}"
         told.append((run["created_at"], f"{name} was claimed"))
         if run["started_at"]:
-            told.append((run["started_at"], f"{name} began" + (f" in {run['runtime']}" if run["runtime"] else "")))
+            told.append((run["started_at"], f"{name} started" + (f" in {run['runtime']}" if run["runtime"] else "")))
         if run["ended_at"]:
             told.append((run["ended_at"], f"{name} ended: {word(run['shown']).lower()}"))
     words = {"message": "You said", "edited": "You edited it", "waived": "You waived", "stopped": "You stopped it"}

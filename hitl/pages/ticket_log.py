@@ -1,4 +1,4 @@
-"""The log of a run: a piece of it in steps, for the ticket's page and as it grows, and all of it as plain text."""
+"""The log of a run: pieces of it in steps, for the ticket's page and while it grows, and the whole log as plain text."""
 import os
 import re
 from itertools import pairwise
@@ -15,21 +15,21 @@ from hitl.web.filters import duration, number
 from hitl.web.input import number as query_number
 
 routes = Blueprint("ticket_log", __name__)
-SHOWN = 200_000         # bytes of a log that a page begins with
-PIECE = 300_000         # bytes that are read at a time
+SHOWN = 200_000         # bytes of a log that a page shows at first
+PIECE = 300_000         # bytes to read at a time
 LONGEST_LINE = 50_000
 
 
 @routes.get("/tickets/<ticket_id>/log")
 def next_piece(ticket_id: str) -> str:
-    """?run=<id>&after=<bytes>&line=<number>: the log from that byte on, whose first line has that number. What tail.js appends."""
+    """The next piece of the log, which tail.js appends. ?run=<id>&after=<bytes>&line=<number>: where it starts, and the number of its first line."""
     run = _run(ticket_id)
     return render_template("ticket/log_part.html", run=run, log=piece(run, query_number("after", 0), query_number("line", 1)))
 
 
 @routes.get("/tickets/<ticket_id>/log.txt")
 def raw(ticket_id: str) -> Response:
-    """All of a run's log, as it is. A browser shows it as plain text."""
+    """The whole log of a run, unchanged. A browser shows it as plain text."""
     path = swarm().config.data / "runs" / _run(ticket_id)["id"] / "log"
     if not path.is_file():
         abort(404)
@@ -37,17 +37,17 @@ def raw(ticket_id: str) -> Response:
 
 
 def _run(ticket_id: str) -> dict[str, Any]:
-    """Raises NotFound."""
+    """The run that the query names. Raises NotFound."""
     run = run_of(swarm().db, tenant(), ticket_id, request.args.get("run", ""))
     assert run is not None
     return run
 
 
 def piece(run: dict[str, Any], after: int | None = None, line: int = 1) -> dict[str, Any]:
-    """A piece of a run's log in steps: {steps, next, line, size, more, skipped}. Without `after`: its end, at most SHOWN bytes.
+    """A piece of a run's log in steps: {steps, next, line, size, more, skipped}. Without `after` it is the end of the log, at most SHOWN bytes.
 
-    `next` is the byte and `line` the number of the line to go on with. Pieces end with a line, so that the next begins with one:
-    an unfinished last line is left for later while the run lives."""
+    `next` is the byte and `line` is the number of the line where the next piece starts. A piece ends with a whole line. An unfinished last
+    line is left for the next piece while the run is active."""
     live, skipped = run["ended_at"] is None, 0
     try:
         with open(swarm().config.data / "runs" / run["id"] / "log", "rb") as file:
@@ -68,7 +68,7 @@ def piece(run: dict[str, Any], after: int | None = None, line: int = 1) -> dict[
 
 
 def _open_and_time(steps: list[log_steps.Step], live: bool, times: dict[int, float]) -> None:
-    """Open are the last step of a live run and those with errors, else the one in which most was done."""
+    """Opens the last step of an active run and all steps with errors, or else the longest step. Adds durations and line counts."""
     for step in steps:
         step.open = (live and step is steps[-1]) or any(tone == "is-error" for _, tone, _ in step.lines)
         took = duration(times[step.mark]) if step.mark in times and not step.continues else ""
@@ -78,7 +78,7 @@ def _open_and_time(steps: list[log_steps.Step], live: bool, times: dict[int, flo
 
 
 def _times(run_id: str) -> dict[int, float]:
-    """{marker line: seconds until what came after it}, of the steps of a run's log that have ended; 0: until the first."""
+    """{marker line: seconds until the next marker}, for the steps of a run's log that have ended. Key 0: the time until the first marker."""
     try:
         with open(swarm().config.data / "runs" / run_id / TIMES, encoding="ascii") as file:
             marks = [(int(line), float(seconds)) for line, seconds in re.findall(r"^(\d+) (\d+\.\d+)$", file.read(100_000), re.MULTILINE)]
@@ -88,7 +88,7 @@ def _times(run_id: str) -> dict[int, float]:
 
 
 def _near_the_end(file: BinaryIO, size: int) -> tuple[int, int]:
-    """(where the last lines of a long log begin, the number of the first of them)."""
+    """(the byte where the last lines of a long log start, the number of the first of them)."""
     line, at = 1, 0
     while size - at > SHOWN:
         data = file.read(min(1 << 20, size - SHOWN - at))
@@ -102,7 +102,7 @@ def _near_the_end(file: BinaryIO, size: int) -> tuple[int, int]:
 
 
 def last_line(run_id: str) -> str:
-    """The last line with words in it of a live run's log."""
+    """The last line of an active run's log that is not empty."""
     size = log_slice(swarm().config, run_id, 0, 0)["size"]
     text = log_slice(swarm().config, run_id, max(0, size - 2000), 2000)["text"]
     agent = swarm().db.value("select agent from runs where id = ?", (run_id,))

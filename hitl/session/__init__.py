@@ -1,1 +1,1 @@
-"""A session's rows: its card, its versions, its questions."""
+"""A session's rows: the card, its versions and the questions."""

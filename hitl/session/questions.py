@@ -1,4 +1,4 @@
-"""The rows of the interview: a question is opened, then answered, assumed or withdrawn. Nothing here looks at the session's state."""
+"""The rows of the interview: a question is opened, then answered, assumed or withdrawn. This module does not check the session's state."""
 import json
 from dataclasses import dataclass
 from typing import Any
@@ -13,25 +13,25 @@ MOST = 5  # of one session
 
 @dataclass(frozen=True)
 class Question:
-    """options: the recommended answer first. An option is an answer: choosing it or typing it is the same."""
+    """options: the suggested answers, the recommended one first. Choosing an option and typing the same text mean the same."""
 
     body: str
     options: tuple[str, ...]
 
 
 def open_number(db: Database, session_id: str) -> int | None:
-    """The number of the question that waits for its answer, if one does."""
+    """The number of the open question, or None."""
     found: int | None = db.value("select number from questions where session_id = ? and state = 'open'", (session_id,))
     return found
 
 
 def asked(db: Database, session_id: str) -> list[QuestionRow]:
-    """All of a session, in order."""
+    """All questions of a session, in order."""
     return db.all("select * from questions where session_id = ? order by number", (session_id,), QuestionRow)
 
 
 def get(db: Database, session_id: str, number: int) -> QuestionRow:
-    """Raises NotFound."""
+    """One question. Raises NotFound."""
     row = db.one("select * from questions where session_id = ? and number = ?", (session_id, number), QuestionRow)
     if row is None:
         raise NotFound("Question not found")
@@ -39,7 +39,7 @@ def get(db: Database, session_id: str, number: int) -> QuestionRow:
 
 
 def ask(db: Database, session: SessionRow, topic: str, question: Question) -> int:
-    """Opens a further question -> its number."""
+    """Opens another question -> its number."""
     number = int(db.value("select coalesce(max(number), 0) + 1 from questions where session_id = ?", (session["id"],)))
     db.execute("insert into questions (session_id, number, tenant_id, topic, body, options) values (?, ?, ?, ?, ?, ?)",
                (session["id"], number, session["tenant_id"], topic, question.body, json.dumps(question.options, ensure_ascii=False)))
@@ -47,18 +47,18 @@ def ask(db: Database, session: SessionRow, topic: str, question: Question) -> in
 
 
 def close(db: Database, row: QuestionRow, state: str, answer: str, by: str, versions: tuple[int, int]) -> None:
-    """answered or assumed. versions: the card's before and after."""
+    """Closes a question. state: answered or assumed; versions: the card's version before and after."""
     db.execute(f"update questions set state = ?, answer = ?, answered_by = ?, answered_at = {NOW}, from_version = ?, to_version = ?"
                " where session_id = ? and number = ?", (state, answer, by, *versions, row["session_id"], row["number"]))
 
 
 def withdraw(db: Database, session_id: str) -> None:
-    """The open question needs no answer any more."""
+    """Withdraws the open question, if there is one."""
     db.execute(f"update questions set state = 'withdrawn', answered_at = {NOW} where session_id = ? and state = 'open'", (session_id,))
 
 
 def withdraw_covered(db: Database, session_id: str, lacking: list[str]) -> None:
-    """The same, if the card no longer lacks what it asks for."""
+    """Withdraws the open question if the card already covers its topic. lacking: the topics that the card does not cover."""
     topic = db.value("select topic from questions where session_id = ? and state = 'open'", (session_id,))
     if topic is not None and topic not in lacking:
         withdraw(db, session_id)
@@ -70,6 +70,6 @@ def options(row: QuestionRow) -> list[str]:
 
 
 def question_dict(row: QuestionRow, changes: list[dict[str, Any]]) -> dict[str, Any]:
-    """For people and programs. changes: what its answer changed in the card."""
+    """A question as a dict for JSON and pages. changes: what its answer changed in the card."""
     return {name: row[name] for name in ("number", "topic", "body", "state", "answer", "answered_by", "answered_at", "from_version", "to_version",
                                          "created_at")} | {"options": options(row), "recommended": next(iter(options(row)), None), "changes": changes}

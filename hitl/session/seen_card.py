@@ -1,4 +1,4 @@
-"""Two people who change one card: the second is told, with both versions, and nothing is overwritten."""
+"""Protects a card that two people change at once: the second one gets an error with both versions, and nothing is overwritten."""
 import json
 import re
 from dataclasses import dataclass
@@ -16,14 +16,14 @@ from hitl.web.numbers import is_whole
 
 @dataclass(frozen=True)
 class Base:
-    """The card that the client changed: a version (0: there was none yet), or the hashes of an If-Match header. None: it did not say."""
+    """The card that the client changed: a version (0: there was no card yet), or the hashes of an If-Match header. None: the client did not say."""
 
     version: int | None = None
     tags: tuple[str, ...] | None = None
 
     def check(self, db: Database, row: SessionRow, given: Any) -> None:
         """Raises WrongState (code card_changed) with `current`, `base`, `yours` and the `changes` from base to current, unless the
-        session's card is the one that was changed. Call it in the transaction that writes."""
+        session's card is still the one that the client changed. Call it in the transaction that writes."""
         text, present = row["spec_card"], present_sha256(row)
         if self.version is not None and (self.version != row["spec_version"] or (text is not None and present != row["spec_sha256"])):
             raise self._conflict(db, row, present, given)
@@ -36,13 +36,13 @@ class Base:
                        SpecVersionRow)
         base = None if known is None else {"version": known["version"], "sha256": known["sha256"], "spec_card": json.loads(known["card"])}
         current = {"version": row["spec_version"], "sha256": present, "spec_card": _parsed(row["spec_card"])}
-        return WrongState("Somebody else has changed the card since you began. Nothing was overwritten: look at both and save again.",
+        return WrongState("Someone else has changed the card since you started. Nothing was overwritten. Look at both versions and save again.",
                           code="card_changed", currentState=row["state"], since=row["updated_at"], current=current, base=base, yours=given,
                           changes=card_diff.diff(base and base["spec_card"], current["spec_card"]))
 
 
 def base_of(version: Any, if_match: str | None) -> Base:
-    """From the body's base_version and the If-Match header. Raises BadRequest for what is neither."""
+    """The base from the body's base_version and the If-Match header. Raises BadRequest for invalid values."""
     if version is not None and not is_whole(version, 0, 2**31 - 1):
         raise BadRequest("base_version must be the number of the version that you changed, 0 if there was none.")
     if if_match is None:
@@ -54,7 +54,7 @@ def base_of(version: Any, if_match: str | None) -> Base:
 
 
 def base(body: dict[str, Any]) -> Base:
-    """Which card the client of this request changed: base_version of its body, If-Match of its headers. Raises BadRequest."""
+    """The card that this request changes: from base_version in its body and If-Match in its headers. Raises BadRequest."""
     return base_of(body.get("base_version"), request.headers.get("If-Match"))
 
 
@@ -64,9 +64,9 @@ def _parsed(text: str | None) -> Any:
     try:
         return strict_json.parse(text.encode("utf-8"))
     except BadRequest:
-        return text  # edited by hand into something that is not JSON: shown as it is
+        return text  # someone edited it into text that is not JSON; it is shown as it is
 
 
 def present_sha256(row: SessionRow) -> str | None:
-    """Of the session's card as it is stored now, whoever wrote it and whatever it is; None without one."""
+    """The hash of the stored card, valid or not and whoever wrote it; None if there is no card."""
     return None if row["spec_card"] is None else strict_json.sha256(_parsed(row["spec_card"]))

@@ -1,4 +1,4 @@
-"""The session's states before and around the build. Every move is a compare-and-set in one transaction.
+"""The session's states before and during the build. Every move is a compare-and-set in one transaction.
 
     draft → clarifying → review ⇄ approved → building → completed | failed, and cancelled from any open state
 """
@@ -29,9 +29,9 @@ BY_HAND = "approved in the database"
 
 def create(db: Database, config: Config, tenant: str, *, project_name: Any, description: Any = "", repository: Any = None,
            review: Any = False, spec_card: Any = None, source: str = "api") -> str:
-    """A new session -> its id: in review with a valid card, else a draft. Raises BadRequest, InvalidCard; nothing is created then.
+    """Creates a session -> its id. It is in review if it has a valid card, otherwise a draft. Raises BadRequest or InvalidCard and then creates nothing.
 
-    review: as in a card, of which it is the default: True, False or 'unchecked'."""
+    review: True, False or 'unchecked', the default for its card."""
     check_text("project_name", project_name, NAME_LIMIT)
     check_text("description", description, DESCRIPTION_LIMIT, may_be_empty=True)
     if repository is not None:
@@ -50,7 +50,7 @@ def create(db: Database, config: Config, tenant: str, *, project_name: Any, desc
 
 
 def check_text(name: str, value: Any, limit: int, may_be_empty: bool = False, lines: bool = False) -> None:
-    """Raises BadRequest unless it is text of at most `limit` characters that a person can see; `lines`: it may have more than one line."""
+    """Raises BadRequest unless it is text of at most `limit` characters that people can see; `lines`: it may have more than one line."""
     if not isinstance(value, str) or len(value) > limit or not (may_be_empty or value.strip()):
         raise BadRequest(f"{name} must be text of {0 if may_be_empty else 1} to {limit:,} characters.")
     if problems := text_problems(value):
@@ -60,7 +60,7 @@ def check_text(name: str, value: Any, limit: int, may_be_empty: bool = False, li
 
 
 def get(db: Database, tenant: str, session_id: str) -> SessionRow:
-    """The row. Raises NotFound, for another tenant's session as for an unknown one."""
+    """The row. Raises NotFound for an unknown session and for another tenant's session."""
     row = db.one("select * from hitl_sessions where id = ? and tenant_id = ?", (session_id, tenant), SessionRow)
     if row is None:
         raise NotFound("Session not found")
@@ -68,14 +68,14 @@ def get(db: Database, tenant: str, session_id: str) -> SessionRow:
 
 
 def review_of(row: SessionRow) -> bool | str:
-    """What this session asks for where its card does not say: True, False or 'unchecked'."""
+    """The session's review setting, used if its card has none: True, False or 'unchecked'."""
     return BY_WORD[row["review"]]
 
 
 def put_card(db: Database, config: Config, tenant: str, session_id: str, card: Any, source: str = "api", base: Base | None = None) -> dict[str, Any]:
-    """A new version of the card; the session is then in review -> {version, sha256, warnings}. The same card again: the same version.
+    """Saves a new version of the card and moves the session to review -> {version, sha256, warnings}. The same card again keeps its version.
 
-    `source` says who wrote it, `base` which card was changed. Raises NotFound, WrongState (card_changed: not that one), InvalidCard."""
+    `source` says who wrote it, `base` which card was changed. Raises NotFound, WrongState (card_changed if it is another card now), InvalidCard."""
     editable(get(db, tenant, session_id))
     checked = validate(card, config)
     with db.transaction():
@@ -87,13 +87,13 @@ def put_card(db: Database, config: Config, tenant: str, session_id: str, card: A
 
 
 def editable(row: SessionRow) -> SessionRow:
-    """The row. Raises WrongState if the card of this session is no longer to be changed."""
+    """The row. Raises WrongState if this session's card can no longer be changed."""
     _expect(row, EDITABLE, "The card cannot be changed")
     return row
 
 
 def current_card(row: SessionRow) -> Any:
-    """The stored card, parsed. Raises InvalidCard with path "" where there is none, or where it was edited into something that is not JSON."""
+    """The stored card, parsed. Raises InvalidCard with path "" if there is no card, or if someone edited it into text that is not JSON."""
     if row["spec_card"] is None:
         raise invalid([{"path": "", "message": "This session has no spec card yet."}])
     try:
@@ -103,12 +103,12 @@ def current_card(row: SessionRow) -> Any:
 
 
 def current_sha256(row: SessionRow) -> str:
-    """Of the card as it is stored now, whoever wrote it. Raises as current_card."""
+    """The hash of the stored card, whoever wrote it. Raises the same errors as current_card."""
     return strict_json.sha256(current_card(row))
 
 
 def record_version(db: Database, session_id: str, card: str, sha256: str, source: str) -> int:
-    """A further version of the card, which is then the session's -> its number. `card` is canonical JSON."""
+    """Records another version of the card as the session's version -> its number. `card` is canonical JSON."""
     version = int(db.value("select coalesce(max(version), 0) + 1 from spec_versions where session_id = ?", (session_id,)))
     db.execute("insert into spec_versions (session_id, version, card, sha256, source) values (?, ?, ?, ?, ?)",
                (session_id, version, card, sha256, source))
@@ -117,9 +117,9 @@ def record_version(db: Database, session_id: str, card: str, sha256: str, source
 
 
 def store_card(db: Database, row: SessionRow, checked: Checked, source: str) -> int:
-    """Makes this the session's card, inside a transaction that has looked at the row -> its version: a new one unless it is the same card.
+    """Stores the session's card, inside a transaction that has read the row -> its version, a new one unless the card is the same.
 
-    A question whose topic the card covers now needs no answer any more."""
+    This withdraws the open question if the card now covers its topic."""
     if row["spec_version"] > 0 and row["spec_sha256"] == checked.sha256 == present_sha256(row):
         return int(row["spec_version"])
     db.execute(f"update hitl_sessions set spec_card = ?, updated_at = {NOW} where id = ?", (strict_json.as_given(checked.card), row["id"]))
@@ -133,26 +133,26 @@ def _source(checked: Checked, source: str) -> str:
 
 
 def approve(db: Database, tenant: str, session_id: str, spec_sha256: Any) -> None:
-    """review → approved, for the card with this hash and no other. Raises BadRequest without a hash, NotFound, WrongState with both hashes,
-    or with the number of a question that is open."""
+    """review → approved, only for the card with this hash. Raises BadRequest without a hash, NotFound, WrongState with both hashes or with
+    the number of an open question."""
     if not isinstance(spec_sha256, str) or not re.fullmatch(r"[0-9a-f]{64}", spec_sha256):
         raise BadRequest("spec_sha256 is required: the hash of the card that you looked at (64 hexadecimal digits).")
     with db.transaction():
         row = get(db, tenant, session_id)
         _expect(row, ("review",), "Only a session in review can be approved")
         if (number := questions.open_number(db, session_id)) is not None:
-            raise WrongState(f"Question {number} is open: answer it or skip it, then approve.", code="question_open", currentState=row["state"],
+            raise WrongState(f"Question {number} is open. Answer or skip it, then approve.", code="question_open", currentState=row["state"],
                              since=row["updated_at"], question=number)
         check_hash(row, current_sha256(row), spec_sha256)
-        if row["spec_sha256"] != spec_sha256:  # edited with the sqlite3 shell while in review
+        if row["spec_sha256"] != spec_sha256:  # someone edited it with the sqlite3 shell while it was in review
             record_version(db, session_id, strict_json.canonical(current_card(row)), spec_sha256, BY_HAND)
         session_states.move(db, session_id, "review", "approved", approved_sha256=spec_sha256, approved_at=db.value(f"select {NOW}"))
 
 
 def check_hash(row: SessionRow, present: str, given: Any) -> None:
-    """Raises WrongState if the client looked at another card than the present one."""
+    """Raises WrongState if the client looked at another card than the current one."""
     if given != present:
-        raise WrongState("The card has changed since you looked at it. Load it again and decide anew.", currentState=row["state"],
+        raise WrongState("The card has changed since you looked at it. Load it again, then decide.", currentState=row["state"],
                          since=row["updated_at"], spec_sha256=present, given_sha256=given)
 
 
@@ -164,7 +164,7 @@ def reopen(db: Database, tenant: str, session_id: str) -> None:
 
 
 def cancel(db: Database, tenant: str, session_id: str, reason: str = "Cancelled by a person.") -> None:
-    """Any open state → cancelled, its open tickets with it. Idempotent. Raises NotFound, WrongState for a session that has ended."""
+    """Any open state → cancelled, together with the open tickets. Idempotent. Raises NotFound, WrongState for a session that has ended."""
     check_text("reason", reason, 1000)
     with db.transaction():
         row = get(db, tenant, session_id)
@@ -177,7 +177,7 @@ def cancel(db: Database, tenant: str, session_id: str, reason: str = "Cancelled 
 
 
 def pause(db: Database, tenant: str, session_id: str) -> None:
-    """Nothing new of this build starts; what runs goes on. Idempotent. Raises NotFound, WrongState."""
+    """Pauses the build: nothing new starts, and current runs continue. Idempotent. Raises NotFound, WrongState."""
     with db.transaction():
         row = get(db, tenant, session_id)
         _expect(row, ("building",), "Only a build can be paused")
@@ -186,7 +186,7 @@ def pause(db: Database, tenant: str, session_id: str) -> None:
 
 
 def resume(db: Database, tenant: str, session_id: str) -> None:
-    """The build goes on. Idempotent. Raises NotFound, WrongState."""
+    """Resumes the build. Idempotent. Raises NotFound, WrongState."""
     with db.transaction():
         row = get(db, tenant, session_id)
         _expect(row, ("building",), "Only a build can be resumed")
@@ -196,4 +196,4 @@ def resume(db: Database, tenant: str, session_id: str) -> None:
 
 def _expect(row: SessionRow, states: tuple[str, ...], sentence: str) -> None:
     if row["state"] not in states:
-        raise WrongState(f"{sentence}: this one is {row['state']} since {row['updated_at']}.", currentState=row["state"], since=row["updated_at"])
+        raise WrongState(f"{sentence}. This one has been {row['state']} since {row['updated_at']}.", currentState=row["state"], since=row["updated_at"])

@@ -1,4 +1,4 @@
-"""The versions of a session's card: all of them, one, and what differs between two."""
+"""The versions of a session's card: all versions, one version, and the differences between two."""
 import json
 from typing import Any
 
@@ -37,7 +37,7 @@ def diff_view(db: Database, tenant: str, session_id: str, earlier: int, later: i
 
 
 def changes_of(db: Database, session_id: str, earlier: int | None, later: int | None) -> list[CardChange]:
-    """What a step from one version to the other changed; [] where it made no version."""
+    """The changes from one version to another; [] if no new version was made."""
     if earlier is None or later is None or earlier == later:
         return []
     cards = db.pairs("select version, card from spec_versions where session_id = ? and version in (?, ?)", (session_id, earlier, later))

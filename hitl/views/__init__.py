@@ -1,1 +1,1 @@
-"""What things look like: plain dicts, the same for JSON and for pages."""
+"""Views of sessions, tickets and the engine: plain dicts, the same for JSON and for pages."""

@@ -1,4 +1,4 @@
-"""The board of a build: its tickets in columns by who acts next, as cards that say what matters of each, and the progress in counts."""
+"""The board of a build: its tickets as cards in columns by who acts next, and the progress in numbers."""
 from typing import Any
 
 from engine.store.db import Database, as_dict
@@ -15,14 +15,14 @@ COLUMNS = (  # key, title, who acts next, statuses
     ("done", "Done", "", ("completed", "cancelled")),
 )
 _OF = {status: key for key, _, _, statuses in COLUMNS for status in statuses}
-MOST = 60  # cards of a column that are shown at once
+MOST = 60  # cards of a column that are shown at first
 QUEUED, RUNNING = ("pending", "blocked", "ready"), HELD
 _BAR = (("completed",), ("in_review",), RUNNING, ("needs_input",), ("failed",))  # the order of the progress bar
 _WORDS = {"completed": "done", "in_review": "in review", "claimed": "running", "needs_input": "question", "failed": "failed"}
 
 
 class _Card(TicketRow):
-    """With its latest run, and the kind of its open request."""
+    """A ticket with its latest run and the kind of its open request."""
 
     run_id: str | None
     run_state: RunState | None
@@ -39,9 +39,9 @@ def board_view(db: Database, tenant: str, session_id: str) -> dict[str, Any]:
     """{"session_id", "epic": a card or None, "columns": [{key, title, who, mine, tickets: [cards]}], "counts": {status: features},
     "total": features, "done": features that are closed, "branch"}. Two queries, whatever the number of tickets. Raises NotFound.
 
-    A card has what the board shows of a ticket: its columns, depends_on, waits_for (what of it is not merged), its latest run
-    (run_id, run_state, run_kind, runtime, started_at, …) and request, the kind of its open request. The epic stands in a column
-    only when it needs a person."""
+    A card has the parts of a ticket that the board shows: its columns, depends_on, waits_for (dependencies that are not merged yet), its
+    latest run (run_id, run_state, run_kind, runtime, started_at, …) and request, the kind of its open request. The epic is in a column
+    only when it needs someone."""
     rows = db.all(
         "select t.id, t.seq, t.type, t.title, t.status, t.position, t.priority, t.agent, t.review, t.run_no, t.failures, t.branch_name, t.base_sha,"
         " t.pr_url, t.merged_sha, t.reason, t.not_before, t.created_at, t.updated_at, r.id as run_id, r.state as run_state,"
@@ -79,7 +79,7 @@ def _cards(rows: list[_Card], edges: list[tuple[Any, ...]]) -> list[dict[str, An
 
 
 def counts(tickets: dict[str, int], what: str = "feature") -> tuple[list[tuple[str, int]], int, str]:
-    """From {status: how many}: (parts of the bar, how many count, the same in words). What was cancelled does not count."""
+    """From {status: how many}: (parts of the bar, their total, a summary in words). Cancelled tickets do not count."""
     total = sum(count for status, count in tickets.items() if status != "cancelled")
     bar = [(states[0], sum(tickets.get(status, 0) for status in states)) for states in _BAR]
     waiting = sum(tickets.get(status, 0) for status in QUEUED)
@@ -88,12 +88,12 @@ def counts(tickets: dict[str, int], what: str = "feature") -> tuple[list[tuple[s
 
 
 def columns(found: list[dict[str, Any]], max_attempts: int) -> list[dict[str, Any]]:
-    """The presenter's columns, with cards that say what matters about each ticket where it stands."""
+    """The columns of board_view, with cards as the page shows them. max_attempts: from the settings."""
     return [{**column, "tickets": [card(ticket, max_attempts) for ticket in column["tickets"]], "most": MOST} for column in found]
 
 
 def card(ticket: dict[str, Any], max_attempts: int) -> dict[str, Any]:
-    """A ticket as its card shows it: what matters of it depends on where it stands."""
+    """A ticket as its card shows it. The facts depend on the ticket's status."""
     status = ticket["status"]
     facts: list[str] = []
     shown, shown_text, since = status, "", ticket["updated_at"]
@@ -104,7 +104,7 @@ def card(ticket: dict[str, Any], max_attempts: int) -> dict[str, Any]:
         shown, since = "", ""
     elif status == "ready":
         shown, since = "", ""
-        facts.append("goes again soon" if ticket.get("not_before") else "waits for a free slot")
+        facts.append("retries soon" if ticket.get("not_before") else "waits for a free slot")
     elif status in RUNNING:
         at_merge = ticket.get("run_state") in ("queued", "merging")
         facts.append("" if at_merge else f"attempt {ticket['failures'] + 1} of {max_attempts}")

@@ -1,4 +1,4 @@
-"""What became of a build outside: its deliveries, for JSON and for pages."""
+"""The deliveries of a build to a repository elsewhere, for JSON and for pages."""
 from typing import Any
 
 from engine.store.db import Database
@@ -16,7 +16,7 @@ def deliveries_view(db: Database, tenant: str, session_id: str) -> list[dict[str
 
 
 def delivery_line(db: Database, ticket_id: str) -> str:
-    """For the facts of a ticket: where its branch is, or is to be; '' where it is not delivered by itself."""
+    """Where a ticket's branch is, or will be, as one line; '' if the ticket has no delivery of its own."""
     row = db.one("select * from deliveries where ticket_id = ?", (ticket_id,), DeliveryRow)
     if row is None:
         return ""

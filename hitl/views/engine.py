@@ -1,4 +1,4 @@
-"""What the engine and this installation look like: plain dicts, the same for JSON and for pages."""
+"""The engine and this installation as plain dicts, the same for JSON and for pages."""
 from typing import Any
 
 from engine.config import Config
@@ -10,18 +10,18 @@ from engine.tickets.session_rows import EngineStateRow
 from hitl.views.ticket import run_dict
 from hitl.web.context import Swarm
 
-STALLED_SECONDS = 60.0  # a tick takes milliseconds, and failing ones are at most 30 s apart
+STALLED_SECONDS = 60.0  # a tick takes milliseconds, and failing ticks are at most 30 s apart
 
 
 def health_view(swarm: Swarm) -> dict[str, Any]:
-    """{"status", "engine", "last_tick_age"}; seconds, None where the engine is not here. Raises Unavailable when its ticks have stopped."""
+    """{"status", "engine", "last_tick_age": seconds, None if the engine is not in this process}. Raises Unavailable if the engine's ticks have stopped."""
     swarm.db.value("select 1 from counters")
     status = swarm.engine.status() if swarm.engine is not None else {}
     age = status.get("last_tick_age")
     silent = status.get("uptime", 0.0) if age is None else age
     if silent > STALLED_SECONDS:
-        raise Unavailable(f"The engine has not looked at its tickets for {silent:.0f} seconds. Its last errors are on the page /engine; "
-                          "if they do not explain it, start the server again: runs go on meanwhile.", code="engine_stalled", last_tick_age=age)
+        raise Unavailable(f"The engine has not looked at its tickets for {silent:.0f} seconds. Look at its last errors on the page /engine. "
+                          "If they do not explain it, start the server again. Runs continue in the meantime.", code="engine_stalled", last_tick_age=age)
     return {"status": "ok", "engine": where(swarm.config, swarm.slot), "last_tick_age": age}
 
 
@@ -36,7 +36,7 @@ def settings_view(config: Config) -> list[dict[str, Any]]:
 
 
 def engine_state(swarm: Swarm) -> dict[str, Any]:
-    """The engine's own status (see engine.loop.status.shown), whether it is paused and why, live runs: what any page may show of it."""
+    """What any page may show of the engine: its status (see engine.loop.status.shown), whether it is paused and why, and the active runs."""
     db = swarm.db
     pause = db.one("select paused, reason from engine_state", (), EngineStateRow)
     live = db.all("select r.*, t.title from runs r join tickets t on t.id = r.ticket_id where r.ended_at is null order by r.seq", (), RunRow)
@@ -48,4 +48,4 @@ def engine_state(swarm: Swarm) -> dict[str, Any]:
 
 
 def _notice(runs: int) -> str | None:
-    return f"{runs} {'run' if runs == 1 else 'runs'} of the version before {'is' if runs == 1 else 'are'} ending" if runs else None
+    return f"{runs} {'run' if runs == 1 else 'runs'} of the earlier version {'is' if runs == 1 else 'are'} ending" if runs else None

@@ -1,4 +1,4 @@
-"""What proves each criterion of a build, as pages and JSON show it: of a session, of a ticket, in words."""
+"""The evidence for each criterion of a build, for pages and JSON: for a session, for a ticket, and in words."""
 import json
 from collections import Counter
 from collections.abc import Iterable
@@ -18,8 +18,8 @@ PAGE = 100  # tickets in one answer
 
 def evidence_view(db: Database, tenant: str, session_id: str, after: int = 0, limit: int = PAGE) -> dict[str, Any]:
     """{"counts": {state: criteria of the whole session}, "tickets": [{seq, ticket, type, title, status, run, criteria: [{number, text, command, state,
-    exit, seconds, waived}]}], "next": the cursor for `after`, or None}: at most `limit` tickets that have criteria, the epic with its checks on
-    the whole first. Dropped tickets are left out. The output of a check is with its ticket. Raises NotFound.
+    exit, seconds, waived}]}], "next": the cursor for `after`, or None}. It has at most `limit` tickets with criteria; the epic with its checks on
+    the whole is first. Dropped tickets are left out. ticket_view has the output of a check. Raises NotFound.
 
     state: as in engine/tickets/evidence.py."""
     sessions.get(db, tenant, session_id)
@@ -34,19 +34,19 @@ def evidence_view(db: Database, tenant: str, session_id: str, after: int = 0, li
 
 
 def as_shown(proof: Proof) -> dict[str, Any]:
-    """A proof as a dict; a command that says the same as its criterion is not said again."""
+    """A proof as a dict. The command is '' if it is the same text as the criterion."""
     return {**proof._asdict(), "command": proof.command if proof.command != proof.text else ""}
 
 
 def of_cards(db: Database, session_id: str, tickets: list[str]) -> dict[str, str]:
-    """{ticket: brief()} of these tickets of a session, for their cards."""
+    """{ticket: the text of brief()} for these tickets of a session."""
     proofs = evidence.of_tickets(db, "t.session_id = :session and t.id in (select value from json_each(:tickets))",
                                  {"session": session_id, "tickets": json.dumps(tickets)})
     return {ticket: brief(of_ticket) for ticket, of_ticket in proofs.items()}
 
 
 def brief(proofs: Iterable[Proof]) -> str:
-    """'1 of 2 passed, 1 waived', '3 checks to run'; '' where nothing is checked by a command or waived."""
+    """'1 of 2 passed, 1 waived', '3 checks to run'; '' if no criterion is checked by a command or waived."""
     counts = Counter[str](proof.state for proof in proofs)
     checked = counts["passed"] + counts["failed"] + counts["waiting"]
     passed = f"{counts['passed']} of {checked} passed" if counts["passed"] or counts["failed"] else f"{number(checked, 'check')} to run"
@@ -54,7 +54,7 @@ def brief(proofs: Iterable[Proof]) -> str:
 
 
 def in_words(counts: dict[str, int]) -> list[str]:
-    """['31 of 40 checks passed', '2 failed', '5 not checked by a command']."""
+    """The counts in words: ['31 of 40 checks passed', '2 failed', '5 not checked by a command']."""
     checked = counts["passed"] + counts["failed"] + counts["waiting"]
     said = [f"{counts['passed']} of {checked} {'check' if checked == 1 else 'checks'} passed"] if checked else []
     words = {"failed": "failed", "waiting": "not checked yet", "waived": "waived", "unchecked": "not checked by a command"}

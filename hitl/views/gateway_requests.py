@@ -1,6 +1,6 @@
-"""What a run asked of its gateway, from the record in its folder: a bounded piece at a time, and what there was in all.
+"""The requests of a run to its gateway, from the record in the run's folder: a bounded piece at a time, and the totals.
 
-Hosts, paths and names of models are a sandbox's own words: data for people, to be escaped, never to be acted on."""
+Hosts, paths and names of models come from the sandbox. They are data for people: escape them and never act on them."""
 import json
 import os
 from typing import Any
@@ -11,7 +11,7 @@ from hitl.views.ticket import run_of
 from hitl.web.filters import whole
 from hitl.web.strict_json import stored
 
-PIECE, LINE = 1_000_000, 20_000   # bytes of the record that are read at a time; no line of it is as long as the second
+PIECE, LINE = 1_000_000, 20_000   # bytes of the record to read at a time; every line is shorter than LINE
 ROWS, MOST = 50, 500              # requests on a page, and in an answer
 _TEXTS, _NUMBERS = ("at", "side", "method", "host", "path", "why", "model"), ("status", "sent", "received", "tokens")
 
@@ -19,9 +19,9 @@ _TEXTS, _NUMBERS = ("at", "side", "method", "host", "path", "why", "model"), ("s
 def asked_view(db: Database, config: Config, tenant: str, ticket_id: str, run_id: str | None = None, after: int = 0, limit: int = MOST,
                refused: bool = False) -> dict[str, Any]:
     """{"run", "requests": [at most `limit`, oldest first], "next": the byte for `after`, None at the end, "total", "refused", "recorded"} of that run
-    of a ticket, or of its latest one. refused: of the requests only those that were. Fewer than `limit` may come before the end.
+    of a ticket, or of its latest run. refused: only the refused requests. An answer may have fewer than `limit` requests before the end.
 
-    total and refused count all; recorded is how many have a line, 0 once the run's folder is gone. Raises NotFound."""
+    total and refused count all requests; recorded is how many have a line, 0 if the run's folder was deleted. Raises NotFound."""
     run = run_of(db, tenant, ticket_id, run_id)
     if run is None:
         return {"run": None, "requests": [], "next": None, "total": 0, "refused": 0, "recorded": 0}
@@ -33,7 +33,7 @@ def asked_view(db: Database, config: Config, tenant: str, ticket_id: str, run_id
             last = _line(file.read(LINE)[:-1].rpartition(b"\n")[2]) or {}
             file.seek(min(after, size))
             found, end = _lines(file.read(PIECE), limit, refused)
-    except FileNotFoundError:  # it had no gateway, or its folder is gone
+    except FileNotFoundError:  # it had no gateway, or its folder was deleted
         size, last, found, end, counts = 0, {}, [], 0, {**counts, "recorded": 0}
     counts = counts or {"requests": last.get("number", 0), "refused": last.get("refused", 0), "recorded": last.get("number", 0)}
     return {"run": run["id"], "requests": found, "next": after + end if end and after + end < size else None,
@@ -41,7 +41,7 @@ def asked_view(db: Database, config: Config, tenant: str, ticket_id: str, run_id
 
 
 def _lines(data: bytes, limit: int, refused: bool) -> tuple[list[dict[str, Any]], int]:
-    """(requests, bytes until after the last of them). A line that is not whole yet is left for later."""
+    """(requests, bytes up to the end of the last one). An unfinished line is left for later."""
     found, end = list[dict[str, Any]](), 0
     for raw in data[:data.rfind(b"\n") + 1].splitlines(keepends=True):
         if len(found) == limit:

@@ -1,5 +1,5 @@
-"""The dependency graph as places and lines for an inline SVG. Of tickets, layers go left to right: a ticket stands right of all that it waits
-for. Of a card's features it is small enough to stand beside the card: from top to bottom, two nodes in a row."""
+"""The dependency graph as positions and lines for an inline SVG. The graph of tickets has layers from left to right: each ticket is to the
+right of the tickets that it waits for. The graph of a card's features goes from top to bottom with two nodes in a row, so it fits next to the card."""
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -14,7 +14,7 @@ IN_A_ROW, LETTERS = 2, 17      # nodes, and characters of a node, of the small o
 
 @dataclass
 class Node:
-    """ticket is the dict that was given; lines is its title, in at most two lines."""
+    """ticket: the dict that was given; lines: its title in at most two lines."""
 
     ticket: dict[str, Any]
     layer: int
@@ -25,7 +25,7 @@ class Node:
 
 @dataclass
 class Graph:
-    """edges: [(path data, whether what is waited for has failed)], in pixels."""
+    """edges: [(path data in pixels, whether the ticket at its start has failed or was cancelled)]."""
 
     width: int
     height: int
@@ -35,7 +35,7 @@ class Graph:
 
 @dataclass
 class SmallNode:
-    """feature is the dict that was given; text is its number and as much of its title as fits."""
+    """feature: the dict that was given; text: its number and the part of its title that fits."""
 
     feature: dict[str, Any]
     x: int
@@ -45,7 +45,7 @@ class SmallNode:
 
 @dataclass
 class SmallGraph:
-    """edges: path data, in pixels."""
+    """edges: path data in pixels."""
 
     width: int
     height: int
@@ -54,7 +54,7 @@ class SmallGraph:
 
 
 def layout(tickets: list[dict[str, Any]]) -> Graph:
-    """tickets: dicts with id, title, status and depends_on (ids; those that are not among the tickets are left out)."""
+    """tickets: dicts with id, title, status and depends_on (ids; ids of other tickets are ignored)."""
     known = {ticket["id"]: ticket for ticket in tickets}
     after = {ticket["id"]: [name for name in ticket["depends_on"] if name in known] for ticket in tickets}
     found = layers(after)
@@ -72,7 +72,7 @@ def layout(tickets: list[dict[str, Any]]) -> Graph:
 
 
 def layers(after: dict[Name, list[Name]]) -> dict[Name, int]:
-    """How many steps come before each. Rows edited by hand may hold a cycle: what stands in one goes into the last layer."""
+    """{name: number of steps before it}. Rows edited by hand may contain a cycle; the names in a cycle go into the last layer."""
     left = {name: len(before) for name, before in after.items()}
     followers: dict[Name, list[Name]] = {name: [] for name in after}
     for name, before in after.items():
@@ -108,7 +108,7 @@ def _curve(start: Node, end: Node) -> str:
 
 
 def wrap(title: str, width: int = LINE) -> list[str]:
-    """At most two lines of at most `width` characters; a cut is shown by an ellipsis."""
+    """The title in at most two lines of at most `width` characters. An ellipsis marks a cut."""
     lines = [""]
     for word in title.split():
         candidate = f"{lines[-1]} {word}".strip()
@@ -123,7 +123,7 @@ def wrap(title: str, width: int = LINE) -> list[str]:
 
 
 def small_layout(features: list[dict[str, Any]]) -> SmallGraph:
-    """features: as normalise() gives them, with title and depends_on (indexes), in the card's order."""
+    """The small graph. features: as normalise() returns them, with title and depends_on (indexes), in the card's order."""
     found = layers({place: feature["depends_on"] for place, feature in enumerate(features)})
     places: dict[int, tuple[int, int]] = {}
     top = 1

@@ -1,4 +1,4 @@
-"""What waits for a person: open requests, and sessions that are at their turn."""
+"""The items that wait for you: open requests, and sessions that need your action."""
 import json
 from typing import Any
 
@@ -8,7 +8,7 @@ from hitl.views.ticket import request_dict
 
 
 def requests_view(db: Database, tenant: str, session_id: str | None = None) -> list[dict[str, Any]]:
-    """What waits for a person, oldest first: across sessions, or of one."""
+    """The open requests, oldest first: of all sessions, or of one."""
     only = "" if session_id is None else " and q.session_id = :session"
     return [request_dict(row) for row in db.all(
         "select q.*, s.project_name, t.title from requests q join hitl_sessions s on s.id = q.session_id left join tickets t on t.id = q.ticket_id"
@@ -16,7 +16,7 @@ def requests_view(db: Database, tenant: str, session_id: str | None = None) -> l
 
 
 def waiting_count(db: Database, tenant: str, states: tuple[str, ...], most: int) -> int:
-    """How many requests are open, and how many sessions are in one of these states, at most `most` of each."""
+    """Number of open requests plus sessions in these states, counting at most `most` sessions of each state."""
     sessions_of: dict[str, int] = db.pairs(
         "select state, count(*) from hitl_sessions where tenant_id = ? and state in (select value from json_each(?)) group by state",
         (tenant, json.dumps(states)))

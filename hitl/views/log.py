@@ -1,4 +1,4 @@
-"""A piece of a run's log, folded into its steps by the marker lines ::phase <name> that the runner writes into it."""
+"""A piece of a run's log, folded into steps. The runner writes a marker line ::phase <name> at the start of each step."""
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,7 +14,7 @@ _BAD = ("FAILED ", "ERROR ", "error:", "Error:", "fatal:", "FATAL", "Traceback "
 
 @dataclass
 class Step:
-    """lines: [(number, class, escaped text)]. mark: the number of its marker line, 0 for none. continues: its beginning was in an earlier piece."""
+    """lines: [(number, class, escaped text)]. mark: the number of its marker line, 0 for none. continues: the step started in an earlier piece."""
 
     title: str
     mark: int = 0
@@ -25,8 +25,8 @@ class Step:
 
 
 def fold(text: str, first_line: int = 1, checks: list[dict[str, Any]] | None = None, agent: str | None = None) -> tuple[list[Step], int]:
-    """The steps of whole lines of a log -> (steps, the number of the line that would come next). Marker lines count, but are not shown;
-    events of `agent` are, in words."""
+    """The steps of whole lines of a log -> (steps, the number of the next line). Marker lines count but are not shown.
+    Events of `agent` are shown in words."""
     steps: list[Step] = []
     number = first_line
     for line in text.split("\n")[:-1] if text.endswith("\n") else text.split("\n"):

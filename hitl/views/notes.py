@@ -1,4 +1,4 @@
-"""A session's story so far, as Markdown. Told from the rows, never from the journal, which is pruned."""
+"""A session's story so far, as Markdown. It is made from the rows and never from the journal, because the journal is pruned."""
 import re
 from datetime import datetime
 from typing import Any
@@ -16,8 +16,8 @@ from hitl.web.strict_json import stored
 
 
 def notes_markdown(db: Database, tenant: str, session_id: str) -> str:
-    """The idea, what was asked, answered and assumed, card versions, approval, amendments, then each ticket with its runs, checks, branch and
-    durations. Raises NotFound."""
+    """The idea, the questions with answers and assumptions, the card versions, the approval and the amendments, then each ticket with its runs,
+    checks, branch and durations. Raises NotFound."""
     session = sessions.get(db, tenant, session_id)
     parts = [f"# {_line(session['project_name'])}", *_head(session, usage.of_session(db, session_id)), *_said(db, session_id),
              *_asked(db, session_id), *_card(db, session), *_amendments(db, session_id)]
@@ -39,7 +39,7 @@ def notes_markdown(db: Database, tenant: str, session_id: str) -> str:
 
 def _head(session: SessionRow, spent: dict[str, Any]) -> list[str]:
     state = session["state"] + (", paused" if session["paused"] else "") + (f": {_line(session['reason'])}" if session["reason"] else "")
-    facts = [f"- Session: `{session['id']}`", f"- State: {state}", f"- Begun: {_time(session['created_at'])}",
+    facts = [f"- Session: `{session['id']}`", f"- State: {state}", f"- Started: {_time(session['created_at'])}",
              f"- Last change: {_time(session['updated_at'])}", *([f"- Used: {_line(used.line(spent))}"] if spent["requests"] else [])]
     quoted = _quoted(session["description"])
     return [quoted, "\n".join(facts)] if quoted else ["\n".join(facts)]
@@ -56,7 +56,7 @@ def _said(db: Database, session_id: str) -> list[str]:
 
 
 def _asked(db: Database, session_id: str) -> list[str]:
-    """The answered questions, then what was assumed."""
+    """The answered questions, then the assumptions."""
     rows = questions.asked(db, session_id)
     answered = [f"{row['number']}. {_line(row['body'])}\n   - {_line(row['answer'])} ({row['answered_by']}, {_time(row['answered_at'] or '')}{_made(row)})"
                 for row in rows if row["state"] == "answered"]
@@ -118,7 +118,7 @@ def _ticket(ticket: TicketRow, spent: dict[str, Any] | None, runs: list[RunRow],
 
 
 def _criterion(proof: Proof) -> str:
-    """How it stands at the end, whichever run said so."""
+    """A criterion with its latest state."""
     command, why = f" (`{_code(proof.command)}`)" if proof.command else "", f", because: {_line(proof.waived)}" if proof.waived else ""
     return f"- {word(proof.state).capitalize()}: {_line(proof.text)}{command}{why}"
 

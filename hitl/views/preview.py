@@ -1,4 +1,4 @@
-"""What approving a card will create."""
+"""The tickets that an approved card will create."""
 from typing import Any
 
 from hitl.views import graph

@@ -1,4 +1,4 @@
-"""What a session looks like, and where it stands on its way: plain dicts, the same for JSON and for pages."""
+"""A session and its progress as plain dicts, the same for JSON and for pages."""
 import json
 import shlex
 from functools import lru_cache
@@ -23,7 +23,7 @@ _STEPS = (("Idea", ("draft",)), ("Questions", ("clarifying",)), ("Spec", ("revie
 
 @lru_cache(maxsize=8)
 def _card(text: str) -> tuple[Any, str | None, list[dict[str, str]]]:
-    """(card, its hash, warnings), kept because a page is asked for more often than a card changes. Not to be written to."""
+    """(card, its hash, warnings). The result is cached because pages load more often than cards change; do not change it."""
     try:
         card = strict_json.parse(text.encode("utf-8"))
     except BadRequest as error:
@@ -32,7 +32,7 @@ def _card(text: str) -> tuple[Any, str | None, list[dict[str, str]]]:
 
 
 def _progress(row: SessionRow, counts: dict[str, int]) -> int:
-    """0 to 100: how far on the way to the build, then how many of its tickets are closed."""
+    """The progress from 0 to 100: up to 90 before the build, then by the number of closed tickets."""
     if row["state"] == "completed":
         return 100
     if row["state"] in ON_THE_WAY:
@@ -52,9 +52,9 @@ def _summary(row: SessionRow, counts: dict[str, int], open_requests: int) -> dic
 
 
 def session_view(db: Database, config: Config, tenant: str, session_id: str) -> dict[str, Any]:
-    """One session with its card, its tickets in numbers and, once there is one, its repository. Raises NotFound.
+    """One session with its card, the numbers of its tickets and its repository, if there is one. Raises NotFound.
 
-    spec_sha256 is the hash of the card as it is stored now; `repository` is {"clone", "branch"} once the build is prepared."""
+    spec_sha256 is the hash of the card as it is stored now. `repository` is {"clone", "branch"} after the build was prepared, None before."""
     row = sessions.get(db, tenant, session_id)
     counts: dict[str, int] = dict(db.execute("select status, count(*) from tickets where session_id = ? group by status order by status",
                                              (session_id,)).fetchall())
@@ -91,7 +91,7 @@ def session_list(db: Database, tenant: str, state: str | None = None, limit: int
 
 
 def steps(state: str, reached: str) -> list[dict[str, Any]]:
-    """The stepper. `reached`: the state in which a cancelled or failed session stopped."""
+    """The steps of the stepper. `reached`: the state in which a cancelled or failed session stopped."""
     at = next(place for place, (_, states) in enumerate(_STEPS) if (reached if state in ("cancelled", "failed") else state) in states)
     found = []
     for place, (title, _) in enumerate(_STEPS):

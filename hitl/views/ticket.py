@@ -1,4 +1,4 @@
-"""What tickets, runs, logs and changes look like: plain dicts, the same for JSON and for pages."""
+"""Tickets, runs and logs as plain dicts, the same for JSON and for pages."""
 import codecs
 import re
 from typing import Any
@@ -29,7 +29,7 @@ def tickets_view(db: Database, tenant: str, session_id: str) -> list[dict[str, A
 
 
 def ticket_view(db: Database, tenant: str, ticket_id: str) -> dict[str, Any]:
-    """A ticket with what it waits for, what waits for it, its latest run with its checks, and its requests. Raises NotFound."""
+    """A ticket with its dependencies and dependents, its latest run with the checks, and its requests. Raises NotFound."""
     row = tickets.get(db, tenant, ticket_id)
     run = db.one("select * from runs where ticket_id = ? order by seq desc limit 1", (ticket_id,), RunRow)
     latest = run_dict(run) if run else None
@@ -44,7 +44,7 @@ def ticket_view(db: Database, tenant: str, ticket_id: str) -> dict[str, Any]:
 
 
 def runs_view(db: Database, tenant: str, ticket_id: str) -> list[dict[str, Any]]:
-    """Its runs, newest first. Raises NotFound."""
+    """The runs of a ticket, newest first. Raises NotFound."""
     tickets.get(db, tenant, ticket_id)
     return [run_dict(row) for row in db.all("select * from runs where ticket_id = ? order by seq desc", (ticket_id,), RunRow)]
 
@@ -58,7 +58,7 @@ def _ids(db: Database, which: str, ticket_id: str) -> list[str]:
 
 
 def ticket_dict(row: TicketRow) -> dict[str, Any]:
-    """All columns that a person may see; criteria parsed."""
+    """The ticket without its secret columns, with parsed criteria."""
     return {**_visible(row), "acceptance_criteria": stored(row["acceptance_criteria"], []), "supplied": bool(row["supplied"]),
             "review": bool(row["review"])}
 
@@ -77,7 +77,7 @@ def _visible(row: TicketRow | RunRow | RequestRow) -> dict[str, Any]:
 
 
 def run_of(db: Database, tenant: str, ticket_id: str, run_id: str | None = None) -> dict[str, Any] | None:
-    """That run of a ticket, or its latest one; None if it has none yet. Raises NotFound."""
+    """That run of a ticket, or its latest run; None if it has no run yet. Raises NotFound."""
     tickets.get(db, tenant, ticket_id)
     row = db.one("select * from runs where ticket_id = :ticket and (:run is null or id = :run) order by seq desc limit 1",
                  {"ticket": ticket_id, "run": run_id}, RunRow)
@@ -87,9 +87,9 @@ def run_of(db: Database, tenant: str, ticket_id: str, run_id: str | None = None)
 
 
 def log_slice(config: Config, run_id: str, after: int = 0, limit: int = LOG_LIMIT) -> dict[str, Any]:
-    """{"text", "size", "next"} of a run's log: at most `limit` bytes from byte `after`; ask again with next until it is size.
+    """{"text", "size", "next"} of a run's log: at most `limit` bytes from byte `after`. Ask again with next until next equals size.
 
-    A character is never cut in two; bytes that are no UTF-8 are replaced. No log yet: empty. Raises NotFound for an id that is none."""
+    A character is never cut in two. Bytes that are not UTF-8 are replaced. Without a log the text is empty. Raises NotFound for an invalid id."""
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}", run_id):
         raise NotFound("Run not found")
     try:
@@ -102,6 +102,6 @@ def log_slice(config: Config, run_id: str, after: int = 0, limit: int = LOG_LIMI
     decoder = codecs.getincrementaldecoder("utf-8")("replace")
     text = decoder.decode(data)
     held = len(decoder.getstate()[0])
-    if held == len(data):  # all that is left is a piece of a character
+    if held == len(data):  # the rest is only a part of a character
         text, held = text + decoder.decode(b"", True), 0
     return {"text": text, "size": size, "next": min(after, size) + len(data) - held}

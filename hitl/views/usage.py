@@ -1,4 +1,4 @@
-"""What was used of models, for pages, notes and JSON: sums of engine/tickets/usage.py and single runs, in numbers and in words."""
+"""The use of models, for pages, notes and JSON: the sums of engine/tickets/usage.py and single runs, in numbers and in words."""
 from typing import Any
 
 from engine.config import Config
@@ -12,7 +12,7 @@ KINDS = (("input", "In"), ("output", "Out"), ("cache_read", "From cache"), ("cac
 
 
 def money_of(used: dict[str, Any]) -> float | None:
-    """What it cost; None where no price is known of anything that was used. Not whole where `unpriced` says so beside it."""
+    """The cost; None if no price is known for anything that was used. It is only a part of the cost if `unpriced` is not 0."""
     money = used.get("money")
     if not isinstance(money, int | float) or not used.get("requests") or (used.get("unpriced") and not money):
         return None
@@ -20,13 +20,13 @@ def money_of(used: dict[str, Any]) -> float | None:
 
 
 def told(used: dict[str, Any]) -> dict[str, Any]:
-    """The same for JSON: money is null where no price is known."""
+    """The use for JSON: money is null if no price is known."""
     return {**used, "money": money_of(used)}
 
 
 def of_session(db: Database, config: Config, row: Any, card: Any, built: bool) -> dict[str, Any]:
-    """The sum of a session, live runs included, with `budget`: {tokens, money, raises}; null is no limit. row: the session's; card: its own,
-    for one that is not built yet."""
+    """The sum of a session with its active runs, and `budget`: {tokens, money, raises}; null means no limit. row: the session's row;
+    card: the session's card, used if the build has not started."""
     summed = usage.with_live(db, config.data, row["id"], usage.of_session(db, row["id"]))
     tokens, money = limits_of(config, approved_card(db, row["id"]) if built else card, row["budget_raises"])
     currency = summed["currency"] or getattr(config.prices, "currency", "")
@@ -40,18 +40,18 @@ def amount(money: float, currency: str) -> str:
 
 
 def cost(used: dict[str, Any]) -> str:
-    """'' where no price is known; 'at least' where some is not."""
+    """The cost in words: '' if no price is known; it starts with 'at least' if some prices are missing."""
     money = money_of(used)
     return "" if money is None else ("at least " if used.get("unpriced") else "") + amount(money, _text(used.get("currency")))
 
 
 def tokens(used: dict[str, Any]) -> str:
-    """'12,345 tokens'; 'about' where a reply did not tell."""
+    """'12,345 tokens'. It starts with 'about' if a reply did not report its tokens."""
     return ("about " if used.get("estimated") else "") + number(whole(used.get("total")), "token")
 
 
 def brief(used: dict[str, Any] | None) -> str:
-    """'12,345 tokens · 0.12 EUR'; '' for what has asked no model."""
+    """'12,345 tokens · 0.12 EUR'; '' if no model was asked."""
     if not used or not used.get("requests"):
         return ""
     return " · ".join(part for part in (tokens(used), cost(used)) if part)
@@ -66,7 +66,7 @@ def line(used: dict[str, Any] | None) -> str:
 
 
 def table(*columns: dict[str, Any] | None) -> list[tuple[str, list[str]]]:
-    """[(row's name, a text for each column)]; [] where none of them has asked a model."""
+    """[(row's name, a text for each column)]; [] if no model was asked."""
     given = [used or {} for used in columns]
     if not any(used.get("requests") for used in given):
         return []
@@ -78,7 +78,7 @@ def table(*columns: dict[str, Any] | None) -> list[tuple[str, list[str]]]:
 
 
 def against(used: dict[str, Any]) -> list[str]:
-    """Of a session: ['12,345 of 50,000,000 tokens', '1.25 of 5 EUR'], limits where there are any; [] where no model was asked."""
+    """For a session: ['12,345 of 50,000,000 tokens', '1.25 of 5 EUR'], with the limits that exist; [] if no model was asked."""
     if not used["requests"]:
         return []
     budget, money, currency = used["budget"], cost(used), used["currency"]
@@ -89,14 +89,14 @@ def against(used: dict[str, Any]) -> list[str]:
 
 
 def notice(used: dict[str, Any]) -> str:
-    """A sentence once a session has used 80 % of its budget; '' before."""
+    """A warning if a session has used 80 % of its budget or more; '' before."""
     budget = used["budget"]
     for spent, limit, said in ((used["total"], budget["tokens"], 0), (used["money"] or 0.0, budget["money"], -1)):
         if limit and spent >= limit:
-            return f"The budget of this session is used up: {against(used)[said]}. Runs that ask a model for more are ended, and you are asked."
+            return f"The budget of this session is used up: {against(used)[said]}. A run that asks a model for more is stopped, and you are asked."
         if limit and spent >= NOTICE * limit:
             return (f"{100 * spent // limit:.0f} % of this session's budget is used: {against(used)[said]}. "
-                    "When all of it is, runs are ended, their work is kept, and you are asked.")
+                    "When it is used up, runs are stopped, their work is kept, and you are asked.")
     return ""
 
 

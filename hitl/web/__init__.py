@@ -1,1 +1,1 @@
-"""What stands around every request and every text."""
+"""The parts that every request and every shown text goes through."""

@@ -1,4 +1,4 @@
-"""Hostile text made safe to look at: colours of a terminal become spans, every other escape sequence is dropped.
+"""Makes hostile text safe to show: terminal colours become spans, and every other escape sequence is removed.
 
     >>> line("\\x1b[31mno\\x1b[0m <b>")
     Markup('<span class="ansi-red">no</span> &lt;b&gt;')
@@ -10,18 +10,18 @@ from markupsafe import Markup
 COLOURS = ("black", "red", "green", "yellow", "blue", "magenta", "cyan", "white")
 LONGEST = 4000  # characters of one line that are shown
 
-# Strings (OSC, DCS, SOS, PM, APC) run to their terminator, or to the end of the line where there is none.
+# Strings (OSC, DCS, SOS, PM, APC) end at their terminator, or at the end of the line if there is none.
 _ESCAPE = re.compile(
     r"(?:\x1b[\]PX^_]|[\x9d\x90\x98\x9e\x9f])(?:(?!\x1b\\)[^\x07\x9c])*(?:\x07|\x9c|\x1b\\|$)"
     r"|(?:\x1b\[|\x9b)(?P<codes>[0-?]*)[ -/]*(?P<final>[@-~]|$)"
     r"|\x1b[ -/]*[0-~]?", re.DOTALL)
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f-\x9f]")
-# Marks that reorder or hide text: shown by name, so that what is read is what is there.
+# Marks that reorder or hide text are shown by name, so that people read what the text really contains.
 _HIDDEN = re.compile("[\u200b-\u200f\u202a-\u202e\u2060-\u2064\u2066-\u2069\ufeff\u061c\u180e]")
 
 
 def visible(text: str) -> str:
-    """The text without control characters (but for tabs), with invisible and reordering marks written as [U+202E]."""
+    """The text without control characters except tabs. Invisible and reordering marks are written as [U+202E]."""
     return _HIDDEN.sub(lambda mark: f"[U+{ord(mark[0]):04X}]", _CONTROL.sub("", text))
 
 
@@ -31,7 +31,7 @@ def strip(text: str) -> str:
 
 
 def line(text: str) -> Markup:
-    """One line of a log as escaped HTML. A colour ends with its line; what a carriage return overwrote is not shown."""
+    """One line of a log as escaped HTML. A colour ends with its line. Text that a carriage return overwrote is not shown."""
     text = _overwritten(text)
     cut = len(text) - LONGEST
     if cut > 0:
@@ -60,7 +60,7 @@ def _span(state: frozenset[str], text: str) -> Markup:
 
 
 def _after(state: frozenset[str], codes: str) -> frozenset[str]:
-    """What holds after ESC [ codes m. Backgrounds and the colours beyond the 16 are left out: they have no contrast that we could promise."""
+    """The style after ESC [ codes m. Backgrounds and colours beyond the 16 are ignored, because their contrast may be too low."""
     if not re.fullmatch(r"[0-9;:]*", codes):
         return state
     numbers = [int(code or 0) for code in re.split("[;:]", codes[:64])]

@@ -1,5 +1,5 @@
-"""One thread that tells all clients what was committed: it never waits for any of them. One that cannot take it at once is left to its own
-thread, which may wait, and comes back when it has caught up."""
+"""One thread sends committed events to all clients and never waits for any of them. A client that cannot take a message at once is left to its
+own thread. That thread may wait, and the client joins the broadcast again when it has caught up."""
 import json
 import socket
 import struct
@@ -9,25 +9,25 @@ from typing import Any, Protocol
 from engine.store import journal
 from engine.store.db import Database
 
-LOOK_SECONDS = 1.0  # another process's commit rings no bell where no engine listens: how often the journal is looked at then
+LOOK_SECONDS = 1.0  # a commit of another process gives no signal without a listening engine, so the journal is read this often
 
 
 class ClientSocket:
-    """A client's socket with whole writes, one at a time, that give up after `seconds`. (The pinging thread writes, too.)"""
+    """A client's socket. Its writes are whole, happen one at a time, and give up after `seconds`. (The pinging thread also writes.)"""
 
     def __init__(self, sock: socket.socket, seconds: int) -> None:
         self._sock, self._lock, self._rest = sock, threading.Lock(), b""
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("ll", seconds, 0))
 
     def send(self, data: bytes) -> int:
-        """After what offer() could not send. Raises OSError."""
+        """Sends the rest that offer() left over, then the data. Waits. Raises OSError."""
         with self._lock:
             rest, self._rest = self._rest, b""
             self._sock.sendall(rest + data)
         return len(data)
 
     def offer(self, data: bytes) -> bool:
-        """Sends without waiting. False: nothing of it was taken; what was taken in part goes before the next send()."""
+        """Sends without waiting. False: nothing was sent. If only a part was sent, the next send() sends the rest first."""
         if not self._lock.acquire(blocking=False):
             return False
         try:
@@ -42,31 +42,31 @@ class ClientSocket:
 
     @property
     def is_stuck(self) -> bool:
-        """Part of a message is still to be sent."""
+        """Whether a part of a message still has to be sent."""
         return bool(self._rest)
 
     def shut(self) -> None:
         try:
             self._sock.shutdown(socket.SHUT_RDWR)
         except OSError:
-            return  # the other side was first
+            return  # the other side has closed it already
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._sock, name)
 
 
 class Follower(Protocol):
-    """A client that has all up to a seq of the journal."""
+    """A client that has all events up to a seq of the journal."""
 
     session: str | None
     socket: ClientSocket
 
     def left_behind(self, at: int) -> None:
-        """It has everything up to `at`, and is no longer told what follows."""
+        """The client has all events up to `at`, and the broadcast no longer sends it the next ones."""
 
 
 class Broadcast:
-    """Tells its followers what the journal says, in order and each thing once. Its thread lives while there are any."""
+    """Sends the journal's events to its followers, in order and each event once. Its thread runs while there are followers."""
 
     def __init__(self, db: Database, changes: journal.Changes) -> None:
         self._db, self._changes, self._lock = db, changes, threading.Lock()
@@ -75,7 +75,7 @@ class Broadcast:
         self._thread: threading.Thread | None = None
 
     def join(self, follower: Follower, after: int) -> bool:
-        """From now on it is told. False: it does not have all yet that the others have."""
+        """Adds a follower that has all events up to `after`. -> False if it must first catch up with the others."""
         with self._lock:
             if self._thread is None:
                 self._at = journal.bounds(self._db)[1]
@@ -90,7 +90,7 @@ class Broadcast:
     def leave(self, follower: Follower) -> None:
         with self._lock:
             self._followers.pop(follower, None)
-        self._changes.ring()  # the last one gone, the thread goes too
+        self._changes.ring()  # wakes the thread, which ends if this was the last follower
 
     def _run(self) -> None:
         seen = -1
@@ -101,7 +101,7 @@ class Broadcast:
             self._db.close()
 
     def _tell(self) -> bool:
-        """-> are there followers?"""
+        """Sends the new events -> whether there are followers."""
         with self._lock:
             newest = journal.bounds(self._db)[1] if self._followers else self._at
             if newest != self._at:

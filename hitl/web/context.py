@@ -1,4 +1,4 @@
-"""What every request stands in: the parts of the application, and whose data it may see."""
+"""The context of every request: the parts of the application, and the tenant whose data it may see."""
 from dataclasses import dataclass
 
 from flask import current_app
@@ -11,7 +11,7 @@ from engine.store.journal import Changes
 
 @dataclass
 class Swarm:
-    """What the routes need of the world; app.extensions["swarm"]."""
+    """The parts that the routes use; stored in app.extensions["swarm"]."""
 
     config: Config
     db: Database
@@ -31,5 +31,5 @@ def swarm() -> Swarm:
 
 
 def tenant() -> str:
-    """Whose data this request may see. Local mode knows one tenant."""
+    """The tenant whose data this request may see. Local mode has one tenant."""
     return "default"

@@ -1,4 +1,4 @@
-"""How the pages write times, numbers and states: template filters, registered by install(). Each takes raw values; Markup is built by escaping."""
+"""The template filters for times, numbers and states, registered by install(). Each filter takes raw values; Markup is built by escaping."""
 import re
 from datetime import UTC, datetime
 from urllib.parse import urlsplit
@@ -8,7 +8,7 @@ from markupsafe import Markup
 
 from hitl.web.ansi import strip, visible
 
-# state -> (glyph and class, word). One table for tickets, sessions, runs and requests; the words are those of the board.
+# state -> (glyph and class, word). One table for tickets, sessions, runs and requests. The board uses the same words.
 STATES = {
     "pending": ("queued", "Not released"), "blocked": ("queued", "Waiting"), "ready": ("queued", "Queued"),
     "claimed": ("running", "Starting"), "running": ("running", "Running"), "merging": ("running", "Merging"), "intended": ("running", "Starting"),
@@ -16,14 +16,14 @@ STATES = {
     "needs_input": ("needs-you", "Question"), "in_review": ("review", "In review"),
     "completed": ("done", "Done"), "failed": ("failed", "Failed"), "cancelled": ("cancelled", "Cancelled"),
     "draft": ("needs-you", "Idea"), "clarifying": ("needs-you", "Questions"), "review": ("needs-you", "Spec"),
-    "approved": ("needs-you", "Approved"), "building": ("running", "Building"), "paused": ("cancelled", "Paused"), "held": ("needs-you", "Held up"),
+    "approved": ("needs-you", "Approved"), "building": ("running", "Building"), "paused": ("cancelled", "Paused"), "held": ("needs-you", "Blocked"),
     "question": ("needs-you", "Question"), "isolation": ("needs-you", "No isolation"), "budget": ("needs-you", "Budget used up"),
     "delivery": ("needs-you", "Delivery"),
     "open": ("needs-you", "Open"),
     "answered": ("done", "Answered"), "withdrawn": ("cancelled", "Withdrawn"),
     "prepared": ("done", "Prepared"), "merged": ("done", "Merged"), "no_change": ("done", "No change"), "integrated": ("done", "Checked as a whole"),
-    "delivered": ("done", "Delivered"), "conflict": ("review", "Conflict, goes again"), "transient": ("review", "Goes again"),
-    "lost": ("failed", "Lost"), "over_budget": ("needs-you", "Over budget"), "void": ("cancelled", "Never began"), "stale": ("cancelled", "Overtaken"),
+    "delivered": ("done", "Delivered"), "conflict": ("review", "Conflict, retries"), "transient": ("review", "Retries"),
+    "lost": ("failed", "Lost"), "over_budget": ("needs-you", "Over budget"), "void": ("cancelled", "Never started"), "stale": ("cancelled", "Outdated"),
     "passed": ("done", "passed"), "unchecked": ("review", "not checked by a command"), "waiting": ("queued", "not checked yet"),
     "waived": ("cancelled", "waived"),
     "on": ("done", "On"), "off": ("cancelled", "Off"), "elsewhere": ("review", "Elsewhere"),
@@ -46,7 +46,7 @@ def word(state: str) -> str:
 
 
 def parse(text: str) -> datetime | None:
-    """A time as the store writes it (UTC), or None for text that is none."""
+    """A time as the store writes it (UTC), or None if the text is not a time."""
     try:
         moment = datetime.fromisoformat(text.strip().replace("Z", "+00:00"))
     except ValueError:
@@ -74,7 +74,7 @@ def _time(moment: datetime, shown: str, form: str) -> Markup:
 
 
 def relative(moment: datetime, now: datetime, suffix: str = " ago") -> str:
-    """live.js counts on by the same rule."""
+    """The time in words: 'now', '6 min ago', '2 h ago', '3 Jan'. live.js uses the same rule."""
     seconds = max(0, int((now - moment).total_seconds()))
     if seconds < 45:
         return "now" if suffix else f"{seconds} s"
@@ -98,7 +98,7 @@ def duration(seconds: float | None) -> str:
 
 
 def whole(value: object) -> int:
-    """A number that came from elsewhere; 0 for what is none."""
+    """A whole number from an untrusted source; 0 for any other value."""
     return value if isinstance(value, int) else 0
 
 
@@ -115,12 +115,12 @@ def size(count: int) -> str:
 
 
 def text(value: str | None) -> str:
-    """Several lines of hostile text as they are, without what cannot be seen."""
+    """Hostile text of several lines, with invisible characters removed or spelled out."""
     return "\n".join(visible(line) for line in (value or "").split("\n"))
 
 
 def blocks(value: str | None) -> list[tuple[str, str]]:
-    """A description as [('prose' or 'code', text)]: its fenced blocks apart from what stands between them."""
+    """A description as [('prose' or 'code', text)]. Fenced blocks are code, and the text between them is prose."""
     found: list[tuple[str, str]] = []
     lines, fence = list[str](), ""
     for line in [*text(value).split("\n"), None]:
@@ -140,13 +140,13 @@ def short(text: str | None, length: int = 8) -> str:
 
 
 def oneline(text: str | None, length: int = 160) -> str:
-    """The first line with words in it, cut."""
+    """The first line that is not empty, cut to `length` characters."""
     first = next((part.strip() for part in (text or "").splitlines() if part.strip()), "")
     return first if len(first) <= length else first[:length - 1] + "…"
 
 
 def weblink(url: str | None, pattern: str) -> str | None:
-    """The URL where it is http(s) on the forge that repository names expand to, else None: then it is shown as text."""
+    """The URL if it is http(s) on the forge that repository names expand to. Otherwise None, and the page shows it as text."""
     try:
         given, forge = urlsplit(url or ""), urlsplit(pattern)
         same = given.scheme in ("http", "https") and bool(given.hostname) and given.hostname == forge.hostname and "@" not in given.netloc

@@ -1,4 +1,4 @@
-"""What all forms of the pages do alike: POST, then 303 to the page that shows the outcome, or the page they were on with the error."""
+"""The common part of all forms: POST, then 303 to the page that shows the outcome, or the form's page again with the error."""
 from collections.abc import Callable
 from typing import Any
 
@@ -12,7 +12,9 @@ def go(where: str) -> Response:
 
 
 def attempt(do: Callable[[], Any], where: str, failed: Callable[[SwarmError], str]) -> Response:
-    """do(), then `where`; or the page that `failed` renders, with the error's status. Errors of storage keep the text, too."""
+    """Calls do(), then redirects to `where`. After an error it answers with the page from `failed` and the error's status.
+
+    Errors of storage (5xx) and 404 are raised; their error page keeps the typed text."""
     try:
         do()
     except SwarmError as error:

@@ -1,7 +1,7 @@
-"""What stands before and after every request: hosts, origins, body limits, error answers, security headers.
+"""The checks before and after every request: hosts, origins, body limits, error answers, security headers.
 
-There are no logins in local mode, so a request counts as the person's own if it reached us by a name that is ours (no DNS
-rebinding) and, where it changes something, was not sent by a page of another site."""
+Local mode has no logins. A request counts as the user's own if it used one of our host names (this prevents DNS rebinding) and,
+if it can change something, was not sent by a page of another site."""
 import re
 import sqlite3
 from typing import Any
@@ -15,7 +15,7 @@ from hitl.web import strict_json
 from hitl.web.context import swarm
 
 BODY_LIMIT = 4_000_000    # bytes
-DRAIN_LIMIT = 64_000_000  # bytes that are read of a refused body, so that the client gets to read the answer
+DRAIN_LIMIT = 64_000_000  # bytes to read of a refused body, so that the client can read the answer
 LOCAL_NAMES = ("127.0.0.1", "localhost", "[::1]")
 SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
 HEADERS = {
@@ -32,7 +32,7 @@ _CODES = {400: "bad_request", 403: "forbidden", 404: "not_found", 405: "method_n
 def install(app: Flask) -> None:
     """Puts the guard around every route of the app, and one error envelope on every failure."""
     app.config["MAX_CONTENT_LENGTH"] = app.config["MAX_FORM_MEMORY_SIZE"] = BODY_LIMIT
-    app.url_map.merge_slashes = False  # a path with // is unknown, not redirected: nobody need think about where to
+    app.url_map.merge_slashes = False  # a path with // is unknown and not redirected
     app.before_request(check_request)
     app.after_request(add_headers)
     app.register_error_handler(SwarmError, _swarm_error)
@@ -42,16 +42,16 @@ def install(app: Flask) -> None:
 
 def check_request() -> None:
     """Raises Forbidden for a foreign Host and, on a method that may change something, for a foreign origin."""
-    if not _is_ours(request.environ.get("HTTP_HOST", ""), request.environ.get("SERVER_PORT", "")):  # some WebSocket clients leave the port out
-        raise Forbidden("This address is not one that HITL Swarm answers to. Use http://127.0.0.1 with its port, or set SWARM_ALLOWED_HOSTS.")
+    if not _is_ours(request.environ.get("HTTP_HOST", ""), request.environ.get("SERVER_PORT", "")):  # some WebSocket clients omit the port
+        raise Forbidden("HITL Swarm does not answer to this address. Use http://127.0.0.1 with its port, or set SWARM_ALLOWED_HOSTS.")
     if request.method not in SAFE_METHODS:
         check_origin()
 
 
 def check_origin() -> None:
-    """Raises Forbidden if a page of another site sent this request. For a WebSocket: call it before the handshake.
+    """Raises Forbidden if a page of another site sent this request. For a WebSocket, call it before the handshake.
 
-    Browsers send Origin with everything that is not a plain GET; a program such as curl sends none and may go on."""
+    Browsers send Origin with every request that is not a plain GET. A program such as curl sends no Origin and is allowed."""
     origin = request.headers.get("Origin")
     if origin is not None:
         scheme, found, host = origin.partition("://")
@@ -62,7 +62,7 @@ def check_origin() -> None:
 
 
 def _is_ours(host: str, default_port: str) -> bool:
-    """True for the loopback names with the port that we serve, and for the configured names (with any port if none is given)."""
+    """True for the loopback names with our port, and for the configured names (with any port if the setting has no port)."""
     match = _HOST.fullmatch(host)
     if match is None:
         return False
@@ -87,7 +87,7 @@ def json_body() -> dict[str, Any]:
 
 
 def optional_json_body() -> dict[str, Any]:
-    """The same where a body may be left out: {} then."""
+    """The JSON object that the client sent; {} if there is no body. Raises the same errors as json_body."""
     body = read_body()
     return parse_object(body) if body else {}
 
@@ -97,7 +97,7 @@ def parse_object(body: bytes) -> dict[str, Any]:
     if (body or kind) and kind != "application/json" and not (kind.startswith("application/") and kind.endswith("+json")):
         raise NotJson()
     if not body.strip():
-        raise BadRequest("There is no body: send a JSON object.")
+        raise BadRequest("The request has no body. Send a JSON object.")
     value = strict_json.parse(body)
     if not isinstance(value, dict):
         raise BadRequest("The body must be a JSON object: {…}.")
@@ -105,7 +105,7 @@ def parse_object(body: bytes) -> dict[str, Any]:
 
 
 def read_body() -> bytes:
-    """At most BODY_LIMIT bytes, however they are sent. Raises TooLarge, BadRequest for a broken transfer."""
+    """The body, at most BODY_LIMIT bytes, chunked or not. Raises TooLarge, BadRequest for a broken transfer."""
     request.max_content_length = None
     if (request.content_length or 0) > BODY_LIMIT:
         drain()
@@ -118,19 +118,19 @@ def read_body() -> bytes:
                 drain()
                 raise TooLarge()
     except OSError as error:
-        raise BadRequest("The body ended early or its chunks are broken.") from error
+        raise BadRequest("The body ended early or its chunks are broken. Send it again.") from error
     return bytes(body)
 
 
 def drain() -> None:
-    """Reads on, up to DRAIN_LIMIT: a client that is still sending would else see a broken connection and no answer."""
+    """Reads the rest of the body, up to DRAIN_LIMIT. Otherwise a client that is still sending sees a broken connection and no answer."""
     request.max_content_length = None
     left = DRAIN_LIMIT
     try:
         while left > 0 and (chunk := request.stream.read(65536)):
             left -= len(chunk)
     except (OSError, HTTPException):
-        return  # it is gone, or sends nonsense: there is nobody to read the answer
+        return  # the client is gone or sends broken data, so it will not read the answer
 
 
 def _swarm_error(error: SwarmError) -> Response:
@@ -149,7 +149,7 @@ def _sqlite_error(error: sqlite3.Error) -> Response:
 
 
 def _http_error(error: HTTPException) -> Response | HTTPException:
-    """404, 405 and the like in our envelope. A bug arrives here as 500: Flask has logged it, the answer gives no detail."""
+    """404, 405 and similar errors in our envelope. A bug arrives here as 500: Flask has logged it, and the answer gives no details."""
     status = error.code or 500
     if status < 400:
         return error
@@ -165,7 +165,7 @@ def _http_error(error: HTTPException) -> Response | HTTPException:
 
 
 def _render(body: dict[str, Any], status: int) -> Response:
-    """JSON to programs, a page to people. A foreign request gets no page."""
+    """JSON for programs, a page for people. A refused foreign request gets JSON."""
     drain()
     if status == Forbidden.status or request.path.startswith("/api/") or request.path in ("/api", "/ws"):
         response = jsonify(body)

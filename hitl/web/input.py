@@ -1,4 +1,4 @@
-"""What routes read of a request beside its body: numbers of the query, texts of the body."""
+"""Reads checked values from a request: numbers of the query, texts and numbers of the body."""
 from typing import Any
 
 from flask import request
@@ -10,7 +10,7 @@ PAGE = 500  # entries in one answer
 
 
 def number(name: str, default: int, most: int = MOST, least: int = 0) -> int:
-    """A whole number of the query. Raises BadRequest with what is allowed."""
+    """A whole number from the query. Raises BadRequest that names the allowed range."""
     text = request.args.get(name)
     if text is None:
         return default
@@ -21,13 +21,13 @@ def number(name: str, default: int, most: int = MOST, least: int = 0) -> int:
 
 
 def number_or(name: str, default: int) -> int:
-    """The same for pages: what is no whole number is as if it were not there."""
+    """A whole number from the query, for pages. Any other text gives the default."""
     value = whole_number(request.args.get(name, ""))
     return default if value is None else value
 
 
 def text_of(body: dict[str, Any], name: str, most: int, default: str = "") -> str:
-    """A text of the body. Raises BadRequest with what is allowed."""
+    """A text from the body. Raises BadRequest that names the allowed length."""
     text = body.get(name, default)
     if not isinstance(text, str) or not text.strip() or len(text) > most:
         raise BadRequest(f"{name} must be text of 1 to {most:,} characters.")
@@ -35,7 +35,7 @@ def text_of(body: dict[str, Any], name: str, most: int, default: str = "") -> st
 
 
 def whole(body: dict[str, Any], name: str) -> int:
-    """A whole number of the body. Raises BadRequest."""
+    """A whole number from the body. Raises BadRequest."""
     value = body.get(name)
     if not is_whole(value):
         raise BadRequest(f"{name} must be a whole number.")

@@ -1,8 +1,8 @@
-"""The WebSocket: it says what changed, never what it looks like.
+"""The WebSocket: it says what changed. Clients fetch the new content over HTTP.
 
     {"seq": 41, "kind": "ticket", "session": "…", "ticket": "TKT-002", "run": null, "from": "ready", "to": "claimed"}
-    {"kind": "log", "ticket": "TKT-002", "run": "…", "size": 5120}      not in the journal: fetch from where you are
-    {"kind": "reset"}                                                  the cursor cannot be continued: fetch everything anew
+    {"kind": "log", "ticket": "TKT-002", "run": "…", "size": 5120}      not in the journal: fetch the log from your offset
+    {"kind": "reset"}                                                  the cursor cannot be continued: fetch everything again
 """
 import time
 from typing import Any
@@ -23,13 +23,13 @@ from hitl.web.context import Swarm
 from hitl.web.numbers import whole_number
 
 PING_SECONDS = 20
-SEND_SECONDS = 5    # a client that takes nothing for so long is dropped
-NUDGE_SECONDS = 0.1  # some clients overlook what comes with the answer to their handshake until more comes: a ping follows
-LOG_SECONDS = 1.0   # how often the sizes of growing logs are looked at
+SEND_SECONDS = 5    # a client that reads nothing for this long is dropped
+NUDGE_SECONDS = 0.1  # some clients overlook data that arrives with the handshake until more data comes, so a ping follows
+LOG_SECONDS = 1.0   # how often the sizes of growing logs are checked
 
 
 def install(app: Flask) -> None:
-    """Registers /ws?after=<seq>&session=<id>. Without `after` it begins now; without `session` it tells of all sessions."""
+    """Registers /ws?after=<seq>&session=<id>. Without `after` it starts with new events; without `session` it covers all sessions."""
     app.config["LIVE_SEND_SECONDS"] = SEND_SECONDS
     app.config["SOCK_SERVER_OPTIONS"] = {"ping_interval": PING_SECONDS, "max_message_size": 1024}
     parts: Swarm = app.extensions["swarm"]
@@ -46,7 +46,7 @@ def install(app: Flask) -> None:
         client.sock = ClientSocket(client.sock, current_app.config["LIVE_SEND_SECONDS"])
         try:
             Feed(client, parts.db, parts.config, broadcast, request.args.get("session") or None).run(_cursor())
-        except (OSError, LocalProtocolError):  # it reads nothing, or is gone: ending this thread's socket is all there is to do
+        except (OSError, LocalProtocolError):  # the client reads nothing or is gone, so only the socket has to be closed
             client.connected = False
             client.sock.shut()
         finally:
@@ -59,22 +59,22 @@ def _cursor() -> int | None:
     given = request.args.get("after", "")
     cursor = whole_number(given)
     if given and cursor is None:
-        raise BadRequest("after must be a whole number: the seq of the last message that was seen.")
+        raise BadRequest("after must be a whole number: the seq of the last message that you received.")
     return cursor
 
 
 class Feed:
-    """What one client is told: first what it missed, by its own thread, and then with all the others."""
+    """The events for one client. Its own thread first sends the events that it missed; then the broadcast sends new events."""
 
     def __init__(self, client: Server, db: Database, config: Config, broadcast: Broadcast, session: str | None) -> None:
         self.client, self.db, self.config, self.broadcast, self.session = client, db, config, broadcast, session
         self.socket: ClientSocket = client.sock
         self.sizes: dict[str, int] = {}
         self.looked = 0.0
-        self.behind: int | None = None  # the seq up to which it has all, while the broadcast does not tell it
+        self.behind: int | None = None  # the seq up to which the client has all events; None while the broadcast serves it
 
     def run(self, after: int | None) -> None:
-        """Replays from the cursor, then follows, until the client goes."""
+        """Replays events from the cursor, then follows until the client disconnects."""
         oldest, newest = journal.bounds(self.db)
         if after is not None and not oldest - 1 <= after <= newest:
             self.say({"kind": "reset"})
@@ -90,7 +90,7 @@ class Feed:
                 self.look_at_logs()
                 self.client.event.wait(LOG_SECONDS if self.session else None)
                 self.client.event.clear()
-                self.client.input_buffer.clear()  # nothing that a client says means anything
+                self.client.input_buffer.clear()  # messages from clients have no meaning
         finally:
             self.broadcast.leave(self)
 
@@ -106,7 +106,7 @@ class Feed:
         self.client.event.set()
 
     def replay(self, after: int) -> int:
-        """Sends what the journal has after the cursor. -> the new cursor: the end of the journal, whoever its last events are for."""
+        """Sends the journal's events after the cursor -> the new cursor: the end of the journal, even if its last events are for other sessions."""
         newest = journal.bounds(self.db)[1]
         while found := journal.since(self.db, after, session=self.session):
             for event in found:

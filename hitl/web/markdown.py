@@ -1,6 +1,6 @@
 """A small, safe part of Markdown as HTML: headings, paragraphs, quotes, lists, fenced code, rules; `code`, **strong**, *emphasis*.
 
-Everything else is text: HTML, links and images of the source are shown as they are written. Markup is built by escaping alone."""
+Everything else is text: HTML, links and images are shown as they are written. Markup is built only by escaping."""
 import re
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -15,13 +15,13 @@ _INLINE = re.compile(r"\\([!-/:-@\[-`{-~])|(`+)(.{1,400}?)\2(?!`)|\*\*(?=\S)(.{1
 
 
 def html(text: str) -> Markup:
-    """A document."""
+    """A whole document as HTML."""
     lines = [visible(line) for line in text.replace("\r\n", "\n").split("\n")]
     return Markup("\n").join(_blocks(lines))
 
 
 def inline(text: str) -> Markup:
-    """One paragraph's text: escapes, code, strong and emphasis."""
+    """The text of one paragraph as HTML: escapes, code, strong and emphasis."""
     parts, end = [], 0
     for found in _INLINE.finditer(text):
         parts.append(escape(text[end:found.start()]))
@@ -88,7 +88,7 @@ _Item = tuple[str, list[Any], bool]  # its text, the items below it, whether the
 
 
 def _list(lines: list[str]) -> Markup:
-    """Items by their indentation; a line that begins no item goes on with the one before it."""
+    """A list as HTML, nested by indentation. A line that starts no item continues the item before it."""
     root: list[_Item] = []
     stack: list[tuple[int, list[_Item]]] = [(-1, root)]
     for line in lines:

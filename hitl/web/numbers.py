@@ -1,5 +1,5 @@
-"""Whole numbers as they come from outside: text of ASCII digits (a query, a form), or a JSON integer. Nothing else is one: int() takes other
-scripts' digits, signs, spaces and underscores, and str.isdigit() takes what int() does not."""
+"""Whole numbers from outside: text of ASCII digits (a query, a form), or a JSON integer. Nothing else counts as a number here: int() also accepts
+digits of other scripts, signs, spaces and underscores, and str.isdigit() accepts text that int() refuses."""
 import re
 from typing import Any, TypeGuard
 
@@ -7,11 +7,11 @@ MOST = 2**62
 
 
 def whole_number(text: str, least: int = 0, most: int = MOST) -> int | None:
-    """The number that the text is; None where it is none, or not from `least` (0 or more) to `most`."""
+    """The number in the text; None if the text is not a number from `least` (0 or more) to `most`."""
     number = int(text) if re.fullmatch(r"[0-9]{1,18}", text) else -1
     return number if least <= number <= most else None
 
 
 def is_whole(value: Any, least: int = -MOST, most: int = MOST) -> TypeGuard[int]:
-    """Of a JSON value: true and false are no numbers."""
+    """Whether a JSON value is a whole number in this range. true and false are not numbers."""
     return isinstance(value, int) and not isinstance(value, bool) and least <= value <= most

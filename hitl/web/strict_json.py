@@ -1,7 +1,7 @@
-"""JSON as we accept it: one meaning, no surprises for whoever reads it next.
+"""Strict JSON: it accepts only JSON that every reader understands in the same way.
 
-Refused, each with what and where: other encodings than UTF-8, duplicate keys, NaN and Infinity, NUL and lone surrogates in
-texts, whole numbers beyond 64 bits, numbers too large for a float, nesting deeper than 100."""
+It refuses other encodings than UTF-8, duplicate keys, NaN and Infinity, NUL and lone surrogates in texts, whole numbers beyond 64 bits,
+numbers too large for a float, and nesting deeper than 100. Each error says what is wrong and where."""
 import hashlib
 import json
 import math
@@ -18,7 +18,7 @@ _ESCAPE = re.compile(r"\\(?:u([0-9a-fA-F]{4})|.)", re.S)
 
 
 class _Unacceptable(Exception):
-    """Raised inside the parser's hooks, which do not know where they are; .token is looked up afterwards."""
+    """Raised inside the parser's hooks, which do not know their position. The position of .token is found afterwards."""
 
     def __init__(self, what: str, token: str | None) -> None:
         super().__init__(what)
@@ -26,7 +26,7 @@ class _Unacceptable(Exception):
 
 
 def parse(body: bytes) -> Any:
-    """The value. Raises BadRequest with `line` and `column`, both from 1."""
+    """The value of a JSON text. Raises BadRequest with `line` and `column`, both counted from 1."""
     try:
         text = body.decode("utf-8")
     except UnicodeDecodeError as error:
@@ -44,17 +44,17 @@ def parse(body: bytes) -> Any:
 
 
 def canonical(value: Any) -> str:
-    """One text for one value: keys sorted, no white space, characters as they are. Raises ValueError for NaN."""
+    """The canonical JSON text of a value: sorted keys, no white space, characters unescaped. Raises ValueError for NaN."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
 
 
 def as_given(value: Any) -> str:
-    """The same, but with the keys in the order in which they came."""
+    """The JSON text of a value with its keys in their given order."""
     return _AS_GIVEN(value)
 
 
 def stored(text: str | None, default: Any) -> Any:
-    """JSON of a column; `default` where it is empty, or was edited by hand into something of another kind."""
+    """The JSON value of a column; `default` if it is empty, or if someone edited it into a value of another type."""
     try:
         value = json.loads(text or "null")
     except ValueError:
@@ -63,7 +63,7 @@ def stored(text: str | None, default: Any) -> Any:
 
 
 def sha256(value: Any) -> str:
-    """Of the canonical text in UTF-8, in hex."""
+    """The SHA-256 of the canonical text in UTF-8, in hex."""
     return hashlib.sha256(canonical(value).encode("utf-8")).hexdigest()
 
 
@@ -73,7 +73,7 @@ def _refuse(text: str, position: int, what: str) -> NoReturn:
 
 
 def _check_depth(text: str) -> None:
-    """Before json.loads, which would use up the stack."""
+    """Checks the nesting before json.loads, which would use up the stack."""
     depth = 0
     for match in _BRACKET.finditer(text):
         first = text[match.start()]
@@ -86,21 +86,21 @@ def _check_depth(text: str) -> None:
 
 
 def _check_escapes(text: str) -> None:
-    """Escapes that stand for no character: NUL, and half of a surrogate pair."""
-    high = -1  # where the text before ended in a high surrogate; escapes stand outside strings only in broken JSON
+    """Refuses escapes that are not a character: NUL, and half of a surrogate pair."""
+    high = -1  # the end of the last high surrogate; escapes occur outside strings only in broken JSON
     start = 0
     for match in _ESCAPE.finditer(text):
         code = int(match[1], 16) if match[1] else -1
         low = 0xDC00 <= code <= 0xDFFF
         if high >= 0 and not (low and match.start() == high):
-            _refuse(text, start, "A text has half of a surrogate pair, which is no character")
+            _refuse(text, start, "A text has half of a surrogate pair, which is not a character")
         if code == 0:
             _refuse(text, match.start(), "A text contains NUL (\\u0000)")
         if low and high < 0:
-            _refuse(text, match.start(), "A text has half of a surrogate pair, which is no character")
+            _refuse(text, match.start(), "A text has half of a surrogate pair, which is not a character")
         high, start = (match.end(), match.start()) if 0xD800 <= code <= 0xDBFF else (-1, 0)
     if high >= 0:
-        _refuse(text, start, "A text has half of a surrogate pair, which is no character")
+        _refuse(text, start, "A text has half of a surrogate pair, which is not a character")
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -108,7 +108,7 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(value) != len(pairs):
         seen: set[str] = set()
         twice = next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
-        raise _Unacceptable(f"The key {_short(twice)} stands twice in one object", None)
+        raise _Unacceptable(f"The key {_short(twice)} occurs twice in one object", None)
     return value
 
 
@@ -138,7 +138,7 @@ def _number(text: str, token: str) -> int:
 
 
 def _duplicate(text: str) -> int:
-    """Where the first key stands that its object has already."""
+    """The position of the first key that its object already has."""
     objects: list[set[str]] = []
     for match in _TOKEN.finditer(text):
         first = text[match.start()]

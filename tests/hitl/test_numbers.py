@@ -36,6 +36,6 @@ def test_pages_and_json_answer_what_is_no_number_and_never_fail(client: FlaskCli
         assert client.get(path, query_string=query).status_code == 200
     for form in ({"what": "feature", "title": "T"}, {"what": "split", "take": text}, {"what": "remove"}):
         answer = client.post(f"/sessions/{draft}/card", data={**form, "place": text})
-        assert answer.status_code == 400 and "The card has no such feature any more." in answer.text
+        assert answer.status_code == 400 and "The card no longer has this feature. Load the page again." in answer.text
     assert client.get(f"/sessions/{draft}", query_string={"edit": text}).status_code == 200
     assert client.post(f"/sessions/{draft}/restore", data={"version": text}).status_code == 404

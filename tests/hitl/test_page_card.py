@@ -51,7 +51,7 @@ def test_a_budget_is_kept_as_it_was_typed_until_it_is_an_amount_and_an_empty_one
     assert save(client, path, "budget", tokens="5000").status_code == 303
     assert "5,000 tokens" in client.get(path).get_data(as_text=True)
     assert save(client, path, "budget", version=2, tokens="", money="").status_code == 303
-    assert "budget" not in stored() and "as the installation says" in client.get(path).get_data(as_text=True)
+    assert "budget" not in stored() and "the limit of this installation" in client.get(path).get_data(as_text=True)
 
 
 def test_the_budget_is_shown_with_the_approved_card_and_before_the_start(client):
@@ -94,7 +94,7 @@ def test_features_are_added_moved_split_and_removed(client, path, stored):
     assert titles() == ["A", "B", "C", "D"] and stored()["features"][3]["depends_on"] == ["C"]
     assert save(client, path, "move", 2, place="3", to="up").location == f"{path}#feature-3"
     assert titles() == ["A", "B", "D", "C"]
-    assert "Criteria that it takes" in seen(client, path + "?split=0").text
+    assert "Criteria to move into it" in seen(client, path + "?split=0").text
     save(client, path, "split", 3, place="0", title="A2", take=["1"])
     assert titles() == ["A", "A2", "B", "D", "C"] and stored()["features"][1]["acceptance_criteria"][0]["text"] == "two"
     save(client, path, "remove", 4, place="2")

@@ -119,7 +119,7 @@ def test_more_can_be_said_and_is_added_to_the_card(client, db, path):
 
 def test_a_draft_without_an_idea_asks_for_one_and_one_with_an_idea_is_begun_by_a_press(client, db):
     bare = client.post("/sessions", data={"project_name": "Bare"}).location
-    assert "What is to be built?" in seen(client, bare).text and "Say what is to be built first." in seen(client, bare).text
+    assert "What do you want to build?" in seen(client, bare).text and "Say what is to be built first." in seen(client, bare).text
     made = client.post("/api/hitl", json={"project_name": "Idea", "description": IDEA}).json["id"]
     assert "Ask me about it" in seen(client, f"/sessions/{made}").text
     assert client.post(f"/sessions/{made}/messages", data={"begin": "1"}).status_code == 303

@@ -76,7 +76,7 @@ def test_the_hash_does_not_depend_on_the_order_of_keys():
     (["features", 0, "priority"], -1001, "features[0].priority", "Must be -1000 or more."),
     (["features", 0, "priority"], True, "features[0].priority", "Must be a whole number, not true or false."),
     (["features", 0, "priority"], 1.5, "features[0].priority", "Must be a whole number, not a number."),
-    (["features", 0, "agent"], "rm -rf", "features[0].agent", "An agent's name has small letters, digits, - and _, and begins with a letter."),
+    (["features", 0, "agent"], "rm -rf", "features[0].agent", "Must start with a small letter and have only small letters, digits, - and _."),
     (["features", 0, "acceptance_criteria"], "text", "features[0].acceptance_criteria", "Must be a list, not text."),
     (["features", 0, "acceptance_criteria"], ["c"] * 201, "features[0].acceptance_criteria", "Has 201 entries; at most 200 are possible."),
     (["features", 0, "acceptance_criteria", 1], {"check": "true"}, "features[0].acceptance_criteria[1].text", "This is required: text."),
@@ -90,8 +90,8 @@ def test_the_hash_does_not_depend_on_the_order_of_keys():
     (["budget"], 5, "budget", "Must be an object, not a number."),
     (["budget"], {"tokens": 5.5}, "budget.tokens", "Must be a whole number, not a number."),
     (["budget"], {"money": "5"}, "budget.money", "Must be a number, not text."),
-    (["base_branch"], "-main", "base_branch", "This is not a name that a git branch can have."),
-    (["base_branch"], "a..b", "base_branch", "This is not a name that a git branch can have."),
+    (["base_branch"], "-main", "base_branch", "A git branch cannot have this name."),
+    (["base_branch"], "a..b", "base_branch", "A git branch cannot have this name."),
 ])
 def test_what_is_wrong_is_said_where_it_is(path, value, where, message):
     assert problems(changed(path, value))[where] == message
@@ -123,7 +123,7 @@ def test_the_sentence_names_the_first_problem_and_how_many_more_there_are():
 @pytest.mark.parametrize("twin", ["f1", " F1 ", "F1"])
 def test_titles_that_differ_only_in_case_or_space_are_the_same(twin):
     assert problems({"name": "T", "features": [{"title": "F1"}, {"title": twin}]}) == {
-        "features[1].title": f"Feature 1 has this title already: “{twin.strip()}”."}
+        "features[1].title": f"Feature 1 already has this title: “{twin.strip()}”."}
 
 
 def test_titles_that_differ_only_in_unicode_form_are_the_same():

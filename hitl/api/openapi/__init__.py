@@ -1,6 +1,6 @@
-"""The description of /api as OpenAPI 3.1: one table of operations (operations_*.py), the schemas that they name (schemas.py, errors.py).
+"""The description of /api as OpenAPI 3.1: a table of operations (operations_*.py) and the schemas that they use (schemas.py, errors.py).
 
-A test holds the table against the routes, and schemathesis holds the answers against the description."""
+A test compares the table with the routes, and schemathesis checks the answers against the description."""
 from functools import cache
 from typing import Any
 
@@ -17,14 +17,14 @@ OPERATIONS = (*SESSIONS, *CARD, *TICKETS, *REVIEW)
 
 @cache
 def document() -> dict[str, Any]:
-    """The whole description. Not to be written to."""
+    """The whole description. It is cached, so do not change it."""
     paths: dict[str, dict[str, Any]] = {}
     for each in OPERATIONS:
         paths.setdefault(each.path, {})[each.method.lower()] = described(each)
     return {
         "openapi": "3.1.0",
         "info": {"title": "HITL Swarm", "version": VERSION, "license": {"name": "MIT", "identifier": "MIT"},
-                 "description": "From an idea that a person approved to merged code. Errors are always {\"error\": a sentence, \"code\": a slug, …}. "
+                 "description": "From an approved idea to merged code. Errors are always {\"error\": a sentence, \"code\": a slug, …}. "
                                 "Requests must carry one of the server's own Host names; unsafe methods must not come from a page of another site."},
         "paths": paths,
         "components": {"schemas": {**schemas.SCHEMAS, **errors.SCHEMAS}, "responses": errors.RESPONSES},

@@ -1,9 +1,9 @@
-"""One entry of the table: an operation, and how it is written in OpenAPI."""
+"""One entry of the table: an operation, and its description in OpenAPI."""
 import re
 from dataclasses import dataclass, field
 from typing import Any
 
-ALWAYS = (403, 503)        # any request: a foreign Host or page; storage that is busy or full
+ALWAYS = (403, 503)        # possible for any request: a foreign Host or page; storage that is busy or full
 OF_A_BODY = (400, 413, 415)
 PARAMETERS: dict[str, dict[str, Any]] = {
     "session_id": {"type": "string", "minLength": 1}, "ticket_id": {"type": "string", "minLength": 1},
@@ -14,7 +14,7 @@ PARAMETERS: dict[str, dict[str, Any]] = {
 
 @dataclass(frozen=True)
 class Operation:
-    """ok: {status: schema or (media type, schema)}. errors: further statuses. body: its schema; optional: it may be left out."""
+    """ok: {status: schema or (media type, schema)}. errors: other possible statuses. body: the schema of the body; optional: it may be omitted."""
 
     method: str
     path: str
@@ -40,7 +40,7 @@ def described(each: Operation) -> dict[str, Any]:
     parameters += [{"name": name, "in": "query", "schema": schema} for name, schema in each.query.items()]
     if each.if_match:
         parameters.append({"name": "If-Match", "in": "header", "schema": {"type": "string", "pattern": '^("[0-9a-f]{64}"|\\*)$'},
-                           "description": "The ETag of the card that was changed. Another card is there by now: 409."})
+                           "description": "The ETag of the card that you changed. If the card is another one now, the answer is 409."})
     found: dict[str, Any] = {"operationId": each.name, "summary": each.summary, "tags": [each.path.split("/")[2]]}
     if parameters:
         found["parameters"] = parameters
@@ -55,7 +55,7 @@ def _answer(status: int, schema: Any, tagged: bool) -> dict[str, Any]:
     media, shape = schema if isinstance(schema, tuple) else ("application/json", schema)
     found: dict[str, Any] = {"description": {200: "Done.", 201: "Created."}[status], "content": {media: {"schema": shape}}}
     if tagged:
-        found["headers"] = {"ETag": {"description": "The hash of the card, in quotes: for If-Match.", "schema": {"type": "string"}}}
+        found["headers"] = {"ETag": {"description": "The hash of the card in quotes, for If-Match.", "schema": {"type": "string"}}}
     if status == 201:
-        found["headers"] = {"Location": {"description": "Where it is.", "schema": {"type": "string"}}}
+        found["headers"] = {"Location": {"description": "The address of the new item.", "schema": {"type": "string"}}}
     return found

@@ -1,4 +1,4 @@
-"""What the API answers and takes, by name. Tickets and runs are rows: they have more columns than are named here."""
+"""The schemas of requests and answers, by name. Tickets and runs are rows, and they have more columns than these."""
 from typing import Any
 
 from hitl.api.openapi.operations import ref
@@ -12,7 +12,7 @@ _COUNTS = {"type": "object", "additionalProperties": INTEGER}
 _SUMMARY = {
     "id": TEXT, "project_name": TEXT, "description": TEXT, "state": one_of(*SESSION_STATES), "paused": BOOLEAN,
     "progress": {"type": "integer", "minimum": 0, "maximum": 100}, "tickets": shape(total=INTEGER, by_status=_COUNTS),
-    "requests": {**INTEGER, "description": "How many wait for a person"}, "reason": maybe(TEXT), "created_at": TIME, "updated_at": TIME,
+    "requests": {**INTEGER, "description": "How many wait for you"}, "reason": maybe(TEXT), "created_at": TIME, "updated_at": TIME,
 }
 _VERSION = {"version": INTEGER, "sha256": SHA256}
 _WARNINGS = listed(ref("Problem"))
@@ -22,7 +22,7 @@ _QUESTIONS = {"questions": listed(ref("Question")), "open": maybe(INTEGER), "mos
 
 
 def _spec_card() -> dict[str, Any]:
-    """spec_card.schema.json, its definitions as schemas of their own."""
+    """spec_card.schema.json, with its definitions as separate schemas."""
     text = {name: value for name, value in SCHEMA.items() if name not in ("$schema", "$defs", "title")}
     features = {**text["properties"]["features"], "items": ref("Feature")}
     return {**text, "properties": {**text["properties"], "features": features}}
@@ -37,15 +37,16 @@ def _feature() -> dict[str, Any]:
 _NUMBER: dict[str, Any] = {"type": "number"}
 _USED = {
     "requests": INTEGER, "input": INTEGER, "output": INTEGER, "cache_read": INTEGER, "cache_write": INTEGER, "total": {**INTEGER, "description": "Tokens"},
-    "money": {**maybe(_NUMBER), "description": "By the price table; null where no price is known"},
-    "currency": {**TEXT, "description": "What the price table calls its money"}, "estimated": {**INTEGER, "description": "Replies that did not tell"},
+    "money": {**maybe(_NUMBER), "description": "By the price table; null if no price is known"},
+    "currency": {**TEXT, "description": "The currency of the price table"}, "estimated": {**INTEGER, "description": "Replies that did not report their tokens"},
 }
 
 SCHEMAS: dict[str, Any] = {
     "SpecCard": _spec_card(),
     "Feature": _feature(),
     "Change": {**shape(path=TEXT, kind=one_of("added", "removed", "changed", "moved"), before={}, after={}),
-               "description": "A path is one of the later card; of what was removed, one of the earlier. Of what was moved: places, from 1."},
+               "description": "A path belongs to the later card; the path of a removed value belongs to the earlier card. "
+                              "For a moved feature, before and after are places, from 1."},
     "SessionSummary": shape(**_SUMMARY),
     "SessionList": shape(sessions=listed(ref("SessionSummary")), next=maybe(INTEGER)),
     "Session": shape(
@@ -87,20 +88,20 @@ SCHEMAS: dict[str, Any] = {
     "Usage": open_shape(runs=INTEGER, unpriced={**INTEGER, "description": "Runs that used a model without a price"}, refused=INTEGER, sent=INTEGER,
                         received=INTEGER, **_USED),
     "SessionUsage": {"allOf": [ref("Usage"), open_shape(budget={
-        **shape(tokens=maybe(INTEGER), money=maybe(_NUMBER), raises=INTEGER), "description": "null: no limit; raises: how often a person has raised it"})]},
+        **shape(tokens=maybe(INTEGER), money=maybe(_NUMBER), raises=INTEGER), "description": "null: no limit; raises: how often it was raised"})]},
     "Steer": shape(seq=INTEGER, kind=one_of("message", "edited", "waived", "stopped"), body=TEXT, created_at=TIME,
-                   told={**maybe(INTEGER), "description": "Of a message: the number of the first run that was given it"},
-                   late={**BOOLEAN, "description": "No run was given it, and the ticket is merged or dropped"}, note=TEXT),
+                   told={**maybe(INTEGER), "description": "For a message: the number of the first run that got it"},
+                   late={**BOOLEAN, "description": "No run got it, and the ticket is merged or dropped"}, note=TEXT),
     "Evidence": shape(counts=shape(passed=INTEGER, failed=INTEGER, waiting=INTEGER, waived=INTEGER, unchecked=INTEGER), next=maybe(INTEGER),
                       tickets=listed(shape(
         seq=INTEGER, ticket=TEXT, type=TEXT, title=TEXT, status=one_of(*TICKET_STATES), run=maybe(TEXT), criteria=listed(shape(
             number=INTEGER, text=TEXT, command=TEXT, state=one_of("passed", "failed", "waiting", "waived", "unchecked"), exit=maybe(INTEGER),
             seconds=maybe(_NUMBER), waived=TEXT))))),
     "Asked": {**shape(
-        run=maybe(TEXT), next={**maybe(INTEGER), "description": "The byte for after"}, total=INTEGER, refused=INTEGER, recorded=INTEGER,
+        run=maybe(TEXT), next={**maybe(INTEGER), "description": "The value for after"}, total=INTEGER, refused=INTEGER, recorded=INTEGER,
         requests=listed(shape(number=INTEGER, at=TEXT, side=TEXT, method=TEXT, host=TEXT, path=TEXT, allowed=BOOLEAN, why=TEXT, status=INTEGER,
                               model=TEXT, tokens=INTEGER, sent=INTEGER, received=INTEGER, seconds=_NUMBER))),
-        "description": "side: model or egress. Hosts, paths and models are a sandbox's own words"},
+        "description": "side: model or egress. Hosts, paths and models come from the sandbox"},
     "Runs": shape(runs=listed(ref("Run"))),
     "Request": open_shape(seq=INTEGER, session_id=TEXT, ticket_id=maybe(TEXT), kind=TEXT, body=TEXT, options=listed(TEXT), state=TEXT,
                           answer=maybe(TEXT), answered_by=maybe(TEXT), answered_at=maybe(TIME), created_at=TIME),
@@ -117,9 +118,9 @@ SCHEMAS: dict[str, Any] = {
     "TicketDiff": shape(ticket=TEXT, base=maybe(TEXT), tip=maybe(TEXT), diff=TEXT,
                         files=listed(open_shape(path=TEXT, added=maybe(INTEGER), removed=maybe(INTEGER)))),
     "Comment": shape(
-        seq=INTEGER, tip={**TEXT, "description": "The commit that it is about"}, path=TEXT, side=one_of("L", "R"), line=INTEGER, anchor=TEXT, quoted=TEXT,
-        body=TEXT, state=one_of("draft", "sent"), now={**maybe(INTEGER), "description": "The line's number in the present change"},
-        outdated={**BOOLEAN, "description": "That line was changed since"}, created_at=TIME, sent_at=maybe(TIME)),
+        seq=INTEGER, tip={**TEXT, "description": "The commit of the comment"}, path=TEXT, side=one_of("L", "R"), line=INTEGER, anchor=TEXT, quoted=TEXT,
+        body=TEXT, state=one_of("draft", "sent"), now={**maybe(INTEGER), "description": "The line's number in the current change"},
+        outdated={**BOOLEAN, "description": "The line has changed since then"}, created_at=TIME, sent_at=maybe(TIME)),
     "Comments": shape(tip=maybe(TEXT), comments=listed(ref("Comment"))),
     "Review": shape(
         ticket=TEXT, status=one_of(*TICKET_STATES), base=maybe(TEXT), tip=maybe(TEXT), since=maybe(TEXT), comments=listed(ref("Comment")),
@@ -128,7 +129,7 @@ SCHEMAS: dict[str, Any] = {
         files=listed(shape(path=TEXT, old_path=maybe(TEXT), change=one_of("changed", "new", "deleted", "renamed", "copied"), added=INTEGER,
                            removed=INTEGER, rows=INTEGER, folded=maybe(one_of("generated", "binary", "large")), notes=listed(TEXT), viewed=BOOLEAN))),
     "Engine": open_shape(engine=one_of("here", "elsewhere", "off"), paused=BOOLEAN, reason=maybe(TEXT), slots=INTEGER, busy=INTEGER,
-                         notice={**maybe(TEXT), "description": "Live runs that another version of the program began"},
+                         notice={**maybe(TEXT), "description": "Active runs that another version of the program started"},
                          last_tick_age={"type": ["number", "null"]}, errors={"type": "array"}, runs=listed(ref("Run")),
                          runtimes=listed({"type": "object"}), agents=listed({"type": "object"}), settings=listed({"type": "object"})),
     "Health": open_shape(status={"const": "ok"}, engine=one_of("here", "elsewhere", "off"), last_tick_age={"type": ["number", "null"]}),

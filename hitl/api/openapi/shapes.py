@@ -1,4 +1,4 @@
-"""The few forms that the schemas are made of."""
+"""The building blocks of the schemas."""
 from typing import Any
 
 from hitl.card.review_rule import BY_WORD
@@ -12,17 +12,17 @@ TIME: dict[str, Any] = {"type": "string", "description": "UTC, as 2026-01-31T12:
 
 
 def open_shape(**properties: Any) -> dict[str, Any]:
-    """An object with these properties, and perhaps more."""
+    """An object with these properties and possibly more."""
     return {"type": "object", "required": list(properties), "properties": properties}
 
 
 def shape(**properties: Any) -> dict[str, Any]:
-    """An object with just these properties."""
+    """An object with exactly these properties."""
     return {**open_shape(**properties), "additionalProperties": False}
 
 
 def options(**properties: Any) -> dict[str, Any]:
-    """An object that may have these properties: what is sent."""
+    """An object that may have these properties, for request bodies."""
     return {"type": "object", "properties": properties}
 
 
@@ -31,7 +31,7 @@ def listed(items: dict[str, Any]) -> dict[str, Any]:
 
 
 def maybe(schema: dict[str, Any]) -> dict[str, Any]:
-    """The same, or null."""
+    """The schema, or null."""
     if isinstance(schema.get("type"), str):
         return {**schema, "type": [schema["type"], "null"], **({"enum": [*schema["enum"], None]} if "enum" in schema else {})}
     return {"anyOf": [schema, {"type": "null"}]}

@@ -1,4 +1,4 @@
-"""Drafters: from what was said to a card. A draft is a proposal: it is validated like a pasted card before anybody sees it.
+"""Drafters turn a conversation into a card. A draft is a proposal and is validated like a pasted card before anyone sees it.
 
     drafted = choose(config, "auto").draft(brief)"""
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 @dataclass(frozen=True)
 class Brief:
-    """What is known of an idea. answers: (topic, question, answer), in order. card: the present one, if any."""
+    """Everything known about an idea. answers: (topic, question, answer), in order. card: the current card, or None."""
 
     name: str
     text: str
@@ -17,7 +17,7 @@ class Brief:
 
 @dataclass(frozen=True)
 class Drafted:
-    """card: not validated yet. by: the name of the drafter. fallback: why it was not the one that was asked for, one sentence, or None."""
+    """card: not validated yet. by: the name of the drafter. fallback: one sentence why another drafter was used than the chosen one, or None."""
 
     card: dict[str, Any]
     by: str
@@ -25,7 +25,7 @@ class Drafted:
 
 
 class Drafter(Protocol):
-    """draft() may take long and use the network, so call it outside of transactions; it raises nothing but bugs."""
+    """draft() may take long and use the network, so call it outside of transactions. It raises no expected errors."""
 
     name: str
 

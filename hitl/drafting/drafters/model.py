@@ -1,8 +1,8 @@
-"""The drafter that asks a language model, by any endpoint that speaks OpenAI's chat completions. Needs the extra `llm`.
+"""The drafter that asks a language model, through any endpoint with OpenAI's chat completions. It needs the extra `llm`.
 
-What a model says is foreign text: it is read as strictly as a pasted card and validated like one, and it never chooses the repository, the
-agents, a budget or whether a person reviews. Where it fails, the template drafts, and the reason is told. A reason never quotes the server, which may
-repeat the key."""
+A model's answer is foreign text: it is parsed and validated as strictly as a pasted card. It never chooses the repository, the agents, a budget
+or the review. If the model fails, the template drafts the card and the reason is shown. The reason never quotes the server, because the server
+may repeat the key."""
 import json
 import queue
 import sys
@@ -20,17 +20,17 @@ from hitl.drafting.drafters.template import TemplateDrafter
 from hitl.web import strict_json
 
 LARGEST = 2_000_000  # bytes of a reply
-_AT_ONCE = threading.BoundedSemaphore(4)  # calls of this process; one that hangs holds its place until its connection gives up
+_AT_ONCE = threading.BoundedSemaphore(4)  # calls in this process; a call that hangs keeps its place until its connection gives up
 _ASKED = {"name": "spec_card", "strict": False, "schema": {name: value for name, value in SCHEMA.items() if not name.startswith("$schema")}}
-_NOT_ITS_OWN = ("repository", "base_branch", "review", "agent", "budget", "pull_requests")  # these stay as the present card has them
+_NOT_ITS_OWN = ("repository", "base_branch", "review", "agent", "budget", "pull_requests")  # these stay as in the current card
 
 
 class Unusable(Exception):
-    """The model gave no card: one sentence that says why."""
+    """The model gave no usable card. The text is one sentence that says why."""
 
 
 class ModelDrafter:
-    """Asks once; if the answer is no valid card, asks once more with what is wrong. Both within SWARM_MODEL_SECONDS."""
+    """Asks the model; if the answer is not a valid card, asks once more with the list of problems. Both take at most SWARM_MODEL_SECONDS."""
 
     name = "model"
 
@@ -40,11 +40,11 @@ class ModelDrafter:
     def why_not(self) -> str | None:
         """Why it cannot be asked at all, or None."""
         if not self.config.model_url or not self.config.model:
-            return "No model is configured: set SWARM_MODEL_URL and SWARM_MODEL."
+            return "No model is configured. Set SWARM_MODEL_URL and SWARM_MODEL."
         try:
             import openai  # noqa: F401
         except ImportError:
-            return "The package openai is missing: pip install -e '.[llm]'."
+            return "The package openai is missing. Install it with: pip install -e '.[llm]'."
         return None
 
     def draft(self, brief: Brief) -> Drafted:
@@ -57,7 +57,7 @@ class ModelDrafter:
         return Drafted(TemplateDrafter().draft(brief).card, TemplateDrafter.name, reason)
 
     def _within_time(self, brief: Brief) -> dict[str, Any]:
-        """The call in a thread of its own: a server that drips a byte a second must not hold the person up. Raises Unusable."""
+        """The call in its own thread, so that a very slow server does not block the user. Raises Unusable."""
         if not _AT_ONCE.acquire(blocking=False):
             raise Unusable("Four drafts are being written already. Try again in a moment.")
         answers: queue.SimpleQueue[dict[str, Any] | Exception] = queue.SimpleQueue()
@@ -90,10 +90,10 @@ class ModelDrafter:
             try:
                 return self._checked(reply, brief)
             except SwarmError as second:
-                raise Unusable(f"The model's answer is no valid card, and its second one is not either: {second.sentence[:300]}") from None
+                raise Unusable(f"The model's answer is not a valid card, and neither is its second answer: {second.sentence[:300]}") from None
 
     def _checked(self, reply: str, brief: Brief) -> dict[str, Any]:
-        """Raises BadRequest for what is not JSON, InvalidCard for what is no card."""
+        """The card in a reply. Raises BadRequest if it is not JSON, InvalidCard if it is not a valid card."""
         card = strict_json.parse(_unfenced(reply).encode("utf-8", "surrogatepass"))
         if not isinstance(card, dict):
             raise BadRequest("The answer must be a JSON object: the card.")
@@ -115,7 +115,7 @@ class ModelDrafter:
         try:
             with openai.OpenAI(base_url=self.config.model_url, api_key=self.config.model_key or "none", max_retries=0, timeout=left,
                                default_headers={"Accept-Encoding": "identity"}) as client:
-                call: Any = client.chat.completions.with_streaming_response  # its types know no schema that is made at run time
+                call: Any = client.chat.completions.with_streaming_response  # its types do not accept a schema that is made at run time
                 with call.create(model=self.config.model, messages=talk, response_format={"type": "json_schema", "json_schema": _ASKED}) as response:
                     return _text(_read(response, deadline))
         except openai.APIStatusError as error:
@@ -123,26 +123,26 @@ class ModelDrafter:
         except openai.APITimeoutError:
             raise Unusable(f"The model gave no answer within {self.config.model_seconds:g} seconds (SWARM_MODEL_SECONDS).") from None
         except _transport_errors() as error:
-            raise Unusable(f"The model at SWARM_MODEL_URL could not be reached, or broke off ({type(error).__name__}).") from None
+            raise Unusable(f"The model at SWARM_MODEL_URL could not be reached, or the connection broke ({type(error).__name__}).") from None
 
 
 def _transport_errors() -> tuple[type[Exception], ...]:
-    """Of openai, and of what it uses: httpx2 from its version 3 on, httpx before. The latter are what ends an answer that had begun."""
+    """The errors of openai and of its HTTP library: httpx2 since version 3, httpx before. The library raises its own errors in the middle of an answer."""
     import openai
     return (openai.OpenAIError, *(sys.modules[name].HTTPError for name in ("httpx", "httpx2") if name in sys.modules))
 
 
 _MEANINGS = {
-    400: "The model's server refused the request (status 400): it may not know this model, or structured output.",
-    401: "The model's server refused the key (status 401): look at SWARM_MODEL_KEY.",
-    403: "The model's server refused the key (status 403): look at SWARM_MODEL_KEY.",
-    404: "The model's server knows no such address or model (status 404): look at SWARM_MODEL_URL and SWARM_MODEL.",
+    400: "The model's server refused the request (status 400). It may not support this model or structured output.",
+    401: "The model's server refused the key (status 401). Check SWARM_MODEL_KEY.",
+    403: "The model's server refused the key (status 403). Check SWARM_MODEL_KEY.",
+    404: "The model's server does not know this address or model (status 404). Check SWARM_MODEL_URL and SWARM_MODEL.",
     429: "The model's server is busy or a quota is used up (status 429). Try again later.",
 }
 
 
 def _read(response: Any, deadline: float) -> bytes:
-    """Raises Unusable for an answer that is too large or takes too long."""
+    """The whole body. Raises Unusable if it is too large or takes too long."""
     body = bytearray()
     for chunk in response.iter_bytes():
         body += chunk
@@ -154,21 +154,21 @@ def _read(response: Any, deadline: float) -> bytes:
 
 
 def _text(body: bytes) -> str:
-    """choices[0].message.content. Raises Unusable where there is none, or only its beginning."""
+    """choices[0].message.content. Raises Unusable if it is missing or cut off."""
     try:
         choice = json.loads(body)["choices"][0]
         content, ended = choice["message"]["content"], choice.get("finish_reason")
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
-        raise Unusable("What the model's server sent is no chat completion.") from None
+        raise Unusable("The answer of the model's server is not a chat completion.") from None
     if ended == "length":
-        raise Unusable("The model's answer was cut off: it reached its longest length.")
+        raise Unusable("The model's answer was cut off because it was too long.")
     if not isinstance(content, str) or not content.strip():
         raise Unusable("The model gave no answer.")
     return content
 
 
 def _unfenced(text: str) -> str:
-    """The JSON in a fenced block, where a model wraps it in one."""
+    """The text without its fenced block, if the model used one."""
     text = text.strip()
     if text.startswith("```") and text.endswith("```") and "\n" in text:
         return text[text.index("\n"):-3]

@@ -1,4 +1,4 @@
-"""Markdown, or plain text, as a sequence of blocks: headings, list items, lines of text, fenced code. Linear in the text."""
+"""Markdown or plain text as a sequence of blocks: headings, list items, lines of text, fenced code. The time is linear in the text."""
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -11,8 +11,8 @@ _COMMENT = re.compile(r"<!--.*?(?:-->|\Z)", re.S)
 
 @dataclass
 class Block:
-    """kind: heading, item, text or code. level: of a heading, from 1; of an item its indentation in columns. number: of an ordered item, else 0.
-    done: of an item with a ticked box."""
+    """kind: heading, item, text or code. level: the level of a heading, from 1, or the indentation of an item in columns. number: of an ordered
+    item, otherwise 0. done: whether the item's box is ticked."""
 
     kind: str
     text: str
@@ -22,7 +22,7 @@ class Block:
 
 
 def blocks(text: str) -> list[Block]:
-    """The blocks in order. What an item goes on with, indented or not, belongs to it until an empty line or another block begins."""
+    """The blocks in order. The lines after an item, indented or not, belong to it until an empty line or another block starts."""
     found: list[Block] = []
     fresh = True  # an empty line came before
     lines = iter(_COMMENT.sub("", text).replace("\r\n", "\n").replace("\r", "\n").replace("\t", "    ").split("\n"))
@@ -42,7 +42,7 @@ def blocks(text: str) -> list[Block]:
 
 
 def _code(first: str, mark: str, lines: Iterator[str]) -> str:
-    """A fenced block with its fences; it ends with a fence of its kind, or with the text."""
+    """A fenced block with its fences. It ends at a matching fence or at the end of the text."""
     indent = len(first) - len(first.lstrip(" "))
     kept = [first[indent:]]
     for line in lines:
@@ -54,11 +54,11 @@ def _code(first: str, mark: str, lines: Iterator[str]) -> str:
 
 
 def plain(text: str) -> str:
-    """One line without emphasis and code marks around it, for a title."""
+    """The text as one line, without marks of emphasis around it, for a title."""
     text = re.sub(r"\*\*(.+?)\*\*|__(.+?)__", lambda m: m[1] or m[2], " ".join(text.split()))
     return text.strip(" *_")
 
 
 def is_label(line: str) -> bool:
-    """Whether a line begins with a word or two and a colon, in bold or not, or is the first of a scenario: **Independent Test**: …"""
+    """Whether a line starts with a few words and a colon, in bold or not (**Independent Test**: …), or is the first line of a scenario."""
     return re.match(r"\s*(\*\*[^*]{1,60}\*\*\s*:?|[A-Z][A-Za-z ]{1,30}:(\s|$)|Given\s)", line) is not None

@@ -1,4 +1,4 @@
-"""What a text is taken apart into, before it becomes a card."""
+"""The parts of a text before it becomes a card."""
 import re
 from dataclasses import dataclass, field
 from typing import Any
@@ -7,17 +7,17 @@ from hitl.card.text import key
 from hitl.drafting.drafters import phrases
 from hitl.drafting.drafters.outline import plain
 
-TITLE = 100  # characters; a longer one goes on in the description
+TITLE = 100  # characters; a longer title continues in the description
 
 
 @dataclass
 class Part:
-    """A feature on its way. number: as the text counts it; depends: as the text names it."""
+    """A feature in the making. number: its number in the text; depends: the names that the text uses."""
 
     title: str
     number: int = 0
     priority: int = 0
-    level: int = 0                                             # of its heading; 0: it is a list item
+    level: int = 0                                             # the level of its heading; 0 for a list item
     description: list[str] = field(default_factory=list)
     criteria: list[Any] = field(default_factory=list)
     depends: list[str] = field(default_factory=list)
@@ -30,7 +30,7 @@ class Part:
 
 @dataclass
 class Parts:
-    """All that was found. maybe: headings that are features only if nothing else is; bullets: list items of which the same holds."""
+    """All parts of a text. maybe: headings that are features only if there are no other features; bullets: list items, with the same rule."""
 
     features: list[Part] = field(default_factory=list)
     maybe: list[Part] = field(default_factory=list)
@@ -44,7 +44,7 @@ class Parts:
 
 
 def part(text: str, number: int = 0, level: int = 0) -> Part:
-    """From a heading or a list item: “**Title**: description (depends on 2)”."""
+    """A part from a heading or a list item: “**Title**: description (depends on 2)”."""
     text, depends = phrases.take_depends(text)
     text, priority = phrases.take_priority(text)
     told = phrases.story(text)
@@ -68,12 +68,12 @@ def _title(text: str) -> str:
 
 
 def features(parts: list[Part]) -> list[dict[str, Any]]:
-    """As a card has them: titles made unique, depends_on resolved to titles; what names no other feature is left out."""
+    """The features in the form of a card, with unique titles and depends_on as titles. Names of unknown features are left out."""
     names = _unique([each.title for each in parts])
     known = {key(name): place for place, name in reversed(list(enumerate(names)))}
     numbers = {each.number: place for place, each in reversed(list(enumerate(parts))) if each.number}
     edges: list[list[int]] = []
-    forward = False  # only a reference to a later part can close a circle
+    forward = False  # only a reference to a later part can close a cycle
     for place, each in enumerate(parts):
         wanted = [known.get(key(plain(name)), numbers.get(_number(name), -1)) for name in each.depends]
         forward = forward or any(index >= place for index in wanted)
@@ -113,7 +113,7 @@ def _number(name: str) -> int:
 
 
 def _reaches(edges: list[list[int]], start: int, goal: int) -> bool:
-    """Whether `goal` is `start` or among what it depends on: that dependency would close a circle."""
+    """Whether `goal` is `start` or one of its dependencies. Such a dependency would close a cycle."""
     pending, seen = [start], {start}
     while pending:
         at = pending.pop()

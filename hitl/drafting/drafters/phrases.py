@@ -1,8 +1,8 @@
-"""The phrases by which people say what a line of a specification is. Everything here is a bounded look at one line."""
+"""The phrases that show what a line of a specification is. Each function examines one line in bounded time."""
 import re
 from dataclasses import dataclass
 
-SECTIONS = (  # the first that a heading matches says what stands under it
+SECTIONS = (  # the first entry that matches a heading says what its section contains
     ("technical", r"technical|non-?functional|constraints?|tech stack|architecture|platform|dependencies and tools"),
     ("scope", r"out of scope|non-?goals?|not in scope|exclusions?|what it (?:is|does) not"),
     ("acceptance", r"acceptance|definition of done|scenarios? and tests?$"),
@@ -27,12 +27,12 @@ _GHERKIN = re.compile(r"\W*(given|when|then|and|but)\b[*_]*:?\s+\S", re.I)
 
 
 def section(heading: str) -> str | None:
-    """What stands under this heading: one of SECTIONS, or None."""
+    """The kind of the section under this heading: one of SECTIONS, or None."""
     return next((kind for kind, pattern in _SECTIONS if pattern.match(heading)), None)
 
 
 def feature_heading(text: str) -> tuple[int, str] | None:
-    """(its number, else 0; its title) of “User Story 2 - Title”, “Feature: Title” and the like."""
+    """(number or 0, title) of a heading like “User Story 2 - Title” or “Feature: Title”; None for other headings."""
     if match := _NUMBERED.fullmatch(text):
         return int(match[1]), match[2].strip() or text.strip()
     if match := _NAMED.fullmatch(text):
@@ -41,7 +41,7 @@ def feature_heading(text: str) -> tuple[int, str] | None:
 
 
 def take_priority(text: str) -> tuple[str, int]:
-    """(the text without “(Priority: P1)”, 3 for the highest to 0)."""
+    """(the text without “(Priority: P1)”, the priority from 3, the highest, to 0)."""
     match = _PRIORITY.search(text)
     return (text, 0) if match is None else ((text[:match.start()] + text[match.end():]).strip(" -–—,"), _RANK[match[1].lower()])
 
@@ -54,13 +54,13 @@ class Story:
 
 
 def story(text: str) -> Story | None:
-    """“As a … I want … so that …”, with nothing else in it."""
+    """A user story “As a … I want … so that …”; None if the text contains anything else."""
     match = _STORY.fullmatch(text) if len(text) < 1000 else None
     return Story(match[1].strip(), match[2].strip(), text.strip(" *_-")) if match else None
 
 
 def take_depends(text: str) -> tuple[str, list[str]]:
-    """(the text without “(depends on A, 2)” at its end, what it names)."""
+    """(the text without “(depends on A, 2)” at its end, the names in it)."""
     match = _DEPENDS.search(text[-400:]) if _STRICT.search(text) else None
     if match is None:
         return text, []
@@ -77,6 +77,6 @@ def take_check(text: str) -> tuple[str, str]:
 
 
 def gherkin(text: str) -> str | None:
-    """Given, when, then, and or but, if a line begins with it."""
+    """The first word of the line if it is given, when, then, and or but; otherwise None."""
     match = _GHERKIN.match(text)
     return match[1].lower() if match else None

@@ -1,5 +1,5 @@
-"""Reads a text block by block into Parts. It knows the shapes in which people and spec-kit write specifications, and loses no sentence:
-what is nothing else goes into the description."""
+"""Reads a text block by block into Parts. It knows the usual forms of specifications, including spec-kit's, and loses no sentence: text that
+fits nowhere else goes into the description."""
 import re
 
 from hitl.drafting.drafters import phrases
@@ -23,16 +23,16 @@ def read(text: str) -> Parts:
 
 
 class _Reader:
-    """sections: the open headings as (level, kind). current: the feature that what comes next belongs to."""
+    """sections: the open headings as (level, kind). current: the feature that the next blocks belong to."""
 
     def __init__(self) -> None:
         self.parts = Parts()
         self.sections: list[tuple[int, str]] = []
         self.current: Part | None = None
-        self.accepting = False     # the items that come are criteria
-        self.steps: list[str] = []  # the lines of the scenario that is being read
-        self.indent = 0            # of the item that made the current feature
-        self.noted = ""            # a heading whose text goes into the description, with the first of what stands under it
+        self.accepting = False     # the next items are criteria
+        self.steps: list[str] = []  # the lines of the current scenario
+        self.indent = 0            # the indentation of the item that made the current feature
+        self.noted = ""            # a heading that goes into the description, before the first text under it
 
     @property
     def kind(self) -> str:
@@ -91,7 +91,7 @@ class _Reader:
             {"technical": self.parts.technical, "scope": self.parts.scope, "risks": self.parts.risks}[self.kind].append(plain(block.text))
 
     def _detail(self, text: str) -> None:
-        """An item under a feature: what it depends on, or a criterion."""
+        """An item under a feature: its dependencies, or a criterion."""
         assert self.current is not None
         left, depends = phrases.take_depends(text)
         self.current.depends += depends
@@ -99,7 +99,7 @@ class _Reader:
             self.current.criterion(left)
 
     def _new_item(self, block: Block) -> None:
-        """A list item at the top: a feature in a list of features or in a numbered one, else perhaps one."""
+        """A list item at the top level. It is a feature in a list of features or in a numbered list; elsewhere it may be one."""
         where = self.parts.features if self.kind == "features" or block.number or phrases.story(block.text) else self.parts.bullets
         self.current, self.indent, self.steps = part(block.text, block.number), block.level, []
         where.append(self.current)
@@ -123,7 +123,7 @@ class _Reader:
             self._sentence(text)
 
     def _story(self, text: str) -> None:
-        """A story of its own is a feature; under a heading that is one already, it is what that feature is about."""
+        """A separate story is a feature. Under the heading of a feature, a story describes that feature."""
         if self.current is not None and self.current.level and not any(map(phrases.story, self.current.description)):
             self.current.description.append(text)
         else:
@@ -149,7 +149,7 @@ class _Reader:
         return match is not None
 
     def _step(self, text: str, new: bool) -> None:
-        """A line of a scenario: the whole of it is one criterion."""
+        """A line of a scenario. The whole scenario is one criterion."""
         assert self.current is not None
         before = len(self.steps)
         self.steps = [plain(text)] if new else [*self.steps, plain(text)]

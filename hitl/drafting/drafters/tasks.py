@@ -1,7 +1,7 @@
 """spec-kit's tasks.md: “- [ ] T012 [P] [US1] Create the model in src/models/user.py”, phase by phase.
 
-Its order is stated: what is marked [P] may run beside its neighbours that are, everything else after what comes before it. What is ticked
-off is done and left out."""
+The file states the order: neighbouring tasks with [P] may run in parallel, and every other task runs after the tasks before it. Ticked tasks
+are done and are left out."""
 import re
 
 from hitl.drafting.drafters.outline import blocks, plain
@@ -11,7 +11,7 @@ _TASK = re.compile(r"\*{0,2}T(\d{2,4})\*{0,2}:?\s+((?:\[[^\]]{1,10}\]\s*)*)(\S.*
 
 
 def tasks(text: str) -> list[Part]:
-    """A part for each task, in order; [] where the text has none."""
+    """A part for each task, in order; [] if the text has no tasks."""
     found: list[Part] = []
     before, group = list[str](), list[str]()  # titles of the tasks that come before this group, and of the group itself
     parallel, phase = False, ""

@@ -1,4 +1,4 @@
-"""The drafter that needs no model: what the text itself states becomes the card, the same card for the same text."""
+"""The drafter that needs no model. It turns the statements of a text into a card, always the same card for the same text."""
 from typing import Any
 
 from hitl.card.coverage import RISKS, SCOPE, is_placeholder
@@ -9,7 +9,7 @@ from hitl.drafting.drafters.reader import read
 from hitl.drafting.drafters.tasks import tasks
 from hitl.drafting.topics import write
 
-KEPT = ("repository", "base_branch", "review", "checks", "technical_requirements")  # of the present card, where the text does not say it
+KEPT = ("repository", "base_branch", "review", "checks", "technical_requirements")  # kept from the current card if the text does not state them
 NAME_LIMIT = 200
 
 
@@ -28,7 +28,7 @@ class TemplateDrafter:
 
 
 def card_of(name: str, text: str) -> dict[str, Any]:
-    """A card from a text alone. It has at least one feature: where the text states none, one that stands for all of it."""
+    """A card from a text alone. It has at least one feature: if the text names none, one feature covers the whole text."""
     parts, found = _found(text)
     card: dict[str, Any] = {"name": " ".join(name.split())[:NAME_LIMIT]}
     if description := _description(parts, found):
@@ -39,7 +39,7 @@ def card_of(name: str, text: str) -> dict[str, Any]:
 
 
 def add_text(card: dict[str, Any], text: str) -> dict[str, Any]:
-    """A changed copy of a card with what a further text states: its features, under their titles; what is nothing else is description."""
+    """A copy of a card with the statements of another text. Features with known titles are extended; text that fits nowhere else is description."""
     parts, found = _found(text)
     changed = {**card, "features": [] if found and is_placeholder(card) else [dict(each) for each in card["features"]]}
     places = {key(each["title"]): each for each in changed["features"]}
@@ -66,7 +66,7 @@ def _extend(known: dict[str, Any], more: dict[str, Any]) -> None:
 
 
 def _found(text: str) -> tuple[Parts, list[Part]]:
-    """What the text is made of, and which of it are features: what says so; else its headings; else its bullets, if there are several."""
+    """(the parts of the text, its features). Features are the parts named as such, otherwise the headings, otherwise the bullets if there are several."""
     parts = read(text)
     if steps := tasks(text):
         parts = Parts(properties=parts.properties, checks=parts.checks, technical=parts.technical)

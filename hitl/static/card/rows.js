@@ -1,4 +1,4 @@
-// Another empty row for a list in a form. Without this file the same button asks the server for rows.
+// Adds another empty row to a list in a form. Without this file the same button asks the server for more rows.
 (() => {
   "use strict";
   document.addEventListener("click", event => {

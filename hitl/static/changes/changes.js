@@ -1,5 +1,5 @@
-// On the page of changes: comments, marks and further rows come without loading the page anew. Each of it is a link or a form that works by itself;
-// where a request fails, the form is sent the plain way, and the page that comes says why.
+// On the page of changes, comments, marks and more rows appear without reloading the page. Each one is a link or a form that also works without
+// this file. If a request fails, the browser sends the form in the normal way, and the next page says why.
 (() => {
   "use strict";
   const place = document.querySelector("[data-tip]");
@@ -18,7 +18,7 @@
     return answer.ok ? part(await answer.text()) : null;
   }
 
-  // The list of files and the count above the buttons, anew. Requests that overtake each other: the last one counts.
+  // Reloads the list of files and the count above the buttons. If several requests are in flight, only the last one counts.
   let asked = 0;
   async function refresh() {
     const turn = ++asked;

@@ -1,4 +1,4 @@
-// Keyboard shortcuts, from the one table in keys.json, which /help/keys shows, too. Off while typing, and where a person turned them off.
+// Keyboard shortcuts from the table in keys.json, which /help/keys also shows. They are off while you type, and if you turned them off.
 (async () => {
   "use strict";
   if (document.documentElement.dataset.shortcuts === "off") return;
@@ -22,14 +22,14 @@
       const open = folds.some(each => !each.open);
       for (const each of folds) each.open = open;
     },
-    move: what => {  // "1" or "-1", and which items: else those that are marked as such
+    move: what => {  // "1" or "-1", then a selector of the items; without a selector, the elements with data-item
       const [step, ...which] = what.split(" ");
       const items = [...document.querySelectorAll(which.join(" ") || "[data-item]")];
       if (!items.length) return;
       const at = items.findIndex(each => each === document.activeElement || each.closest("[data-group]")?.contains(document.activeElement));
       items[at < 0 ? 0 : Math.min(items.length - 1, Math.max(0, at + Number(step)))].focus();
     },
-    near: selector => {  // in the group that has the focus, else in the first one
+    near: selector => {  // in the group that has the focus, or in the first group
       const active = document.activeElement;
       const found = active.matches(selector) ? active : (active.closest("[data-group]") ?? document.querySelector("[data-group]"))?.querySelector(selector);
       const fold = found?.closest("details");

@@ -1,5 +1,5 @@
-// One socket per page. The socket says what changed; each message becomes an event on <body> and htmx fetches what it looks like:
-//   "journal" for every change that is recorded, "log" for a growing log, and "stale" or "live" when the connection is lost or back.
+// One socket per page. The socket says what changed. Each message becomes an event on <body>, and htmx then fetches the new content:
+//   "journal" for every recorded change and when the connection is back, "log" for a growing log.
 (() => {
   "use strict";
   const badge = document.getElementById("connection");
@@ -9,7 +9,7 @@
   const STALE_AFTER = 10_000, LONGEST_PAUSE = 15_000;
   let last = null, pause = 250, lostAt = null, staleTimer = null;
 
-  // The newest change that this page knows of: told by the socket, or part of what the server rendered.
+  // The newest change that this page knows: from the socket, or from the rendered page.
   const cursor = () => Math.max(last ?? -1, ...[...document.querySelectorAll("[data-seq]")].map(e => Number(e.dataset.seq)));
   const tell = (name, detail) => document.body.dispatchEvent(new CustomEvent(name, {detail}));
 
@@ -61,14 +61,14 @@
     bar.hidden = false;
   }
 
-  // State changes in words, for those who do not see the board change.
+  // State changes in words, for people who use a screen reader.
   const polite = document.getElementById("said");
   const words = {needs_input: "needs you", completed: "is done", failed: "failed", cancelled: "was cancelled", running: "is running"};
   function say(message) {
     if (polite && message.kind === "ticket" && words[message.to]) polite.textContent = `${message.ticket} ${words[message.to]}`;
   }
 
-  // Relative times count on between refreshes, by the rule of the server.
+  // Updates relative times between refreshes, by the same rule as the server.
   function count() {
     for (const time of document.querySelectorAll('time[data-form="ago"], time[data-form="span"]')) {
       const suffix = time.dataset.form === "ago" ? " ago" : "";
@@ -80,7 +80,7 @@
     }
   }
 
-  // A pressed button is busy until the next page is there.
+  // A pressed button is busy until the next page has loaded.
   document.addEventListener("submit", event => {
     const button = event.submitter;
     if (event.defaultPrevented || !button) return;

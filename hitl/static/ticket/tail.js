@@ -1,5 +1,5 @@
-// Follows a growing log. One request in flight; what arrives meanwhile becomes one more request; the page never shows a line twice,
-// because each request begins where the last answer ended.
+// Follows a growing log. Only one request is in flight; events that arrive in the meantime lead to one more request. The page never
+// shows a line twice, because each request starts where the last answer ended.
 (() => {
   "use strict";
   const PAUSE = 100;
@@ -21,7 +21,7 @@
       const answer = await fetch(url, {headers: {Accept: "text/html"}});
       if (answer.ok && log.isConnected) append(log, new DOMParser().parseFromString(await answer.text(), "text/html"));
     } catch {
-      again = true;  // the network: the pause below is the back-off
+      again = true;  // a network error: try again after the pause below
       await new Promise(done => setTimeout(done, 1000));
     }
     await new Promise(done => setTimeout(done, PAUSE));
@@ -64,7 +64,7 @@
     toEnd();
   });
 
-  // Searching marks the lines and hides the others; it needs no request.
+  // Searching hides the lines that do not match; it needs no request.
   document.addEventListener("input", event => {
     if (event.target.id !== "log-search") return;
     const wanted = event.target.value.trim().toLowerCase();
