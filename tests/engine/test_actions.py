@@ -148,7 +148,7 @@ def test_what_a_run_that_ends_well_did_not_hear_is_marked_and_told_when_it_runs_
     said = client.get(f"/api/tickets/{TICKET}").json["steers"][0]
     assert (said["told"], said["late"]) == (None, True) and "too late, the ticket was merged" in said["note"]
     page = client.get(f"/tickets/{TICKET}").text
-    assert "What you said came too late." in page and "Do it again" in page and "Use &lt;b&gt;tabs&lt;/b&gt;." in page
+    assert "Your message came too late." in page and "Do it again" in page and "Use &lt;b&gt;tabs&lt;/b&gt;." in page
     assert "it came too late, the ticket was merged" in client.get(f"/tickets/{TICKET}/history").text
     assert "(read by no run: it came too late, the ticket was merged)" in notes_markdown(db, "default", session)
     assert client.post(f"/tickets/{TICKET}/retry").status_code == 303
@@ -184,7 +184,7 @@ def test_the_page_has_the_forms_and_they_do_the_same(db: Database, config: Confi
     failed(db, session)
     page = client.get(f"/tickets/{TICKET}").text
     assert "Waive it and try again" in page and "Save and try again" in page
-    assert "Change what it asks for" in page and "Tell it something" in page and "Stop the run" not in page
+    assert "Change what it asks for" in page and "Tell the agent something" in page and "Stop the run" not in page
     assert client.post(f"/tickets/{TICKET}/message", data={"text": "Be quick"}).status_code == 303
     assert client.post(f"/tickets/{TICKET}/waive", data={"criterion_number": "1", "reason": "later"}).status_code == 303
     assert criteria_of(ticket(db)["acceptance_criteria"])[0].waived == "later"

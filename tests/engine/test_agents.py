@@ -175,7 +175,7 @@ def test_the_engine_says_of_each_agent_whether_it_can_run(client: FlaskClient) -
 def test_the_agent_of_the_card_is_for_the_features_that_name_none() -> None:
     card = {"name": "X", "agent": "codex", "features": [{"title": "A"}, {"title": "B", "agent": "claude"}]}
     assert [feature["agent"] for feature in spec_card.normalise(card, meaning_of(card))["features"]] == ["codex", "claude"]
-    with pytest.raises(InvalidCard, match="An agent's name has small letters"):
+    with pytest.raises(InvalidCard, match="Must start with a small letter"):
         spec_card.validate({**card, "agent": "No Agent"})
 
 

@@ -182,5 +182,5 @@ def test_what_is_no_delta_is_refused(db, config, session, body):
 
 def test_a_card_that_was_changed_by_hand_is_not_amended(db, config, session):
     db.execute("update hitl_sessions set spec_card = '{\"name\": \"x\", \"features\": []}'")
-    with pytest.raises(WrongState, match="changed by hand"):
+    with pytest.raises(WrongState, match="changed it by hand"):
         proposed(db, config, session, add=[{"title": "D"}])

@@ -114,7 +114,7 @@ def test_a_client_for_which_the_last_changes_were_not_meant_follows_like_any_oth
     move(app, one["id"], "approved")
     until(lambda: heard(client)[0]["to"] == "approved", what="it is told of its own session")
     client.close()
-    until(lambda: "broadcast" not in names(), what="the last one gone, the thread goes")
+    until(lambda: "broadcast" not in names(), what="the broadcast thread has ended")
 
 
 @pytest.mark.parametrize("place", ["pruned", "beyond"])

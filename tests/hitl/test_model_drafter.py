@@ -72,7 +72,7 @@ def test_an_answer_that_is_no_valid_card_is_sent_back_once_with_what_is_wrong(se
 def test_after_a_second_useless_answer_the_template_drafts(server, asking, said):
     server.steps = [says(said)]
     found = drafted(asking)
-    assert (found.by, len(server.asked)) == ("template", 2) and "no valid card" in found.fallback
+    assert (found.by, len(server.asked)) == ("template", 2) and "not a valid card" in found.fallback
     assert [each["title"] for each in found.card["features"]] == ["Count", "Print"]
 
 

@@ -28,11 +28,11 @@ def put(client, path, what, **fields):
 def test_what_has_not_started_can_be_changed_and_the_rest_says_why_not(client, db, path):
     live_run(db, A)
     page = seen(client, path + "/amend")
-    assert "Cannot be changed: it is starting" in page.text and page.text.count("Has not started") == 2
+    assert "Cannot be changed: it is starting" in page.text and page.text.count("It has not started") == 2
     assert {attrs["href"] for attrs in page.all("a") if "change=" in attrs.get("href", "")} == {f"{path}/amend?change={each}#form" for each in (B, C)}
     assert "What cannot be changed" in page.text and "Nothing is proposed" in page.text
     db.execute("update tickets set status = 'completed' where id = ?", (A,))
-    assert "what is done is never touched" in seen(client, path + "/amend").text
+    assert "Cannot be changed: it is merged." in seen(client, path + "/amend").text
 
 
 def test_a_feature_is_added_and_its_ticket_follows_the_approval(client, db, path, delta):
@@ -80,7 +80,7 @@ def test_each_part_can_be_taken_out_again_and_the_last_one_ends_the_proposal(cli
 def test_what_is_not_valid_stands_under_its_field_and_is_kept(client, path, delta):
     answer = put(client, path, "add", title="A", description="kept text", criterion=["kept too"], check=[""])
     page = checked(answer)
-    assert answer.status_code == 422 and "has this title already" in page.text and "kept text" in page.text and "kept too" in page.text
+    assert answer.status_code == 422 and "already has this title" in page.text and "kept text" in page.text and "kept too" in page.text
     assert [attrs["id"] for _, attrs in page.elements if attrs.get("aria-invalid") == "true"] == ["f-title"]
     cycle = put(client, path, "feature", ticket=A, title="A", after=["2"])
     assert cycle.status_code == 422 and "cycle" in checked(cycle).text and delta() is None
@@ -132,7 +132,7 @@ def test_a_build_that_has_ended_has_no_such_page(client, db, path, state):
 
 def test_a_card_that_was_changed_by_hand_says_that_it_cannot_be_amended(client, db, path):
     db.execute("update hitl_sessions set spec_card = '{\"name\": \"x\", \"features\": []}'")
-    assert "changed by hand" in seen(client, path + "/amend").text
+    assert "changed it by hand" in seen(client, path + "/amend").text
 
 
 def test_hostile_text_is_text_in_an_amendment(client, path):

@@ -111,11 +111,11 @@ def test_a_removal_is_undone_by_one_press_and_so_is_the_undoing(client, db, path
 
 
 @pytest.mark.parametrize("fields, field, words", [
-    ({"title": ""}, "f-title", "Must not be empty"), ({"title": "B"}, "f-title", "has this title already"),
+    ({"title": ""}, "f-title", "Must not be empty"), ({"title": "B"}, "f-title", "already has this title"),
     ({"title": "a\u200bb"}, "f-title", "U+200B, at position 2"),
     ({"criterion": ["fine", ""], "check": ["", "true"]}, "f-c2", "Must not be empty"), ({"description": "\u202e"}, "f-description", "U+202E"),
     ({"priority": "high"}, "f-priority", "whole number"), ({"priority": "99999"}, "f-priority", "1000 or less"),
-    ({"agent": "Not One"}, "f-agent", "An agent's name")])
+    ({"agent": "Not One"}, "f-agent", "Must start with a small letter")])
 def test_what_is_wrong_stands_under_its_field_and_everything_is_kept(client, db, path, fields, field, words):
     answer = client.post(path + "/card", data={**FORM, "base_version": "1", **fields})
     page = checked(answer)
@@ -163,7 +163,7 @@ def test_the_second_of_two_sees_both_versions_and_what_was_typed_and_may_put_it_
     client.put(path.replace("/sessions/", "/api/hitl/") + "/spec-card", json=theirs)
     answer = client.post(path + "/card", data={**FORM, "title": "Mine", "title_was": "A", "base_version": "1"})
     page = checked(answer)
-    assert answer.status_code == 409 and "Somebody else has saved v2" in page.text and "Theirs" in page.text
+    assert answer.status_code == 409 and "Someone else saved v2" in page.text and "Theirs" in page.text
     hidden = {attrs["name"]: attrs["value"] for attrs in page.all("input") if attrs.get("type") == "hidden" and attrs["name"] in ("place", "title_was")}
     assert any(attrs.get("value") == "Mine" for attrs in page.all("input")) and hidden["place"] == "1", "its feature stands in another place now"
     assert stored() == theirs
@@ -215,11 +215,11 @@ def test_any_two_versions_are_compared_and_an_earlier_one_is_taken_again(client,
     assert "From v2 to v3" in page.text and "And more." in page.text and "edited by you" in page.text
     page = seen(client, path + "/versions?from=1&to=3")
     assert "Second" in page.text and "Sells." in page.text
-    assert "These two are the same" in seen(client, path + "/versions?from=2&to=2").text
+    assert "These two versions are the same" in seen(client, path + "/versions?from=2&to=2").text
     assert "All of v1" in seen(client, path + "/versions?from=0&to=1").text
     assert client.get(path + "/versions?from=9&to=1").status_code == 404 and client.get(path + "/versions?from=x").status_code == 200
     client.post(path + "/restore", data={"version": "1", "base_version": "3"})
-    assert stored() == CARD and "an earlier version again" in seen(client, path + "/versions").text
+    assert stored() == CARD and "an earlier version, restored" in seen(client, path + "/versions").text
     assert client.post(path + "/restore", data={"version": "7"}).status_code == 404
 
 
@@ -258,7 +258,7 @@ def test_a_form_that_no_page_has_is_refused_without_harm(client, db, path, form)
 @pytest.mark.parametrize("card", ["not json", "[]", '{"name": 1}', '{"features": 5}'])
 def test_a_card_that_was_broken_by_hand_is_mended_as_json(client, db, path, card):
     db.execute("update hitl_sessions set spec_card = ?", (card,))
-    assert "Mend it as JSON" in seen(client, path).text and (card in seen(client, path + "/json").text or card.startswith(("[", "{")))
+    assert "Fix it as JSON" in seen(client, path).text and (card in seen(client, path + "/json").text or card.startswith(("[", "{")))
     assert save(client, path, "name", name="X").status_code in (400, 409, 422)
     assert client.post(path + "/spec", data={"spec_card": json.dumps(CARD)}).status_code == 303
     assert "Approve v2" in seen(client, path).text

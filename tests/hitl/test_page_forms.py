@@ -13,7 +13,7 @@ from engine.tickets import requests
 def test_the_sample_stops_at_the_review_and_needs_two_more_presses(client, db):
     path = client.post("/sample").location
     assert db.value("select state from hitl_sessions") == "review"
-    assert "nothing runs yet" in seen(client, path).text
+    assert "Nothing runs yet" in seen(client, path).text
     assert client.post(path + "/approve", data=form(client, path, "/approve")).location == path
     assert "Nothing runs yet" in seen(client, path).text and db.value("select count(*) from tickets") == 0
     assert client.post(path + "/start", data=form(client, path, "/start")).location == path
@@ -121,7 +121,7 @@ def test_a_failed_ticket_is_retried_or_dropped_from_the_inbox(client, db):
     db.execute("update tickets set status = 'failed', failures = 3 where id = 'TKT-002'")
     requests.open_failed(db, db.one("select * from tickets where id = 'TKT-002'"), None, "Every attempt failed.")
     page = seen(client, "/inbox")
-    assert "Every attempt failed." in page.text and "Build TKT-003 all the same" in re.sub(r"\s+", " ", page.text)
+    assert "Every attempt failed." in page.text and "Build TKT-003 anyway" in re.sub(r"\s+", " ", page.text)
     assert client.post("/tickets/TKT-002/retry").location == "/tickets/TKT-002"
     assert db.value("select status from tickets where id = 'TKT-002'") != "failed"
     client.post("/tickets/TKT-002/cancel", data={"go_on_without": "true"})

@@ -51,7 +51,7 @@ def test_a_card_goes_straight_to_the_review(client, db):
     assert db.one("select project_name, state from hitl_sessions")[:] == ("Mine", "review")
 
 
-@pytest.mark.parametrize("data, kept", [({"kind": "words"}, "What shall be built?"), ({"kind": "card", "spec_card": "{half"}, "{half"),
+@pytest.mark.parametrize("data, kept", [({"kind": "words"}, "What do you want to build?"), ({"kind": "card", "spec_card": "{half"}, "{half"),
                                         ({"kind": "markdown", "markdown": "a\u200bb"}, "a\u200bb")])
 def test_what_cannot_begin_a_session_makes_none_and_is_kept(client, db, data, kept):
     answered = client.post("/sessions", data=data)
@@ -119,7 +119,7 @@ def test_more_can_be_said_and_is_added_to_the_card(client, db, path):
 
 def test_a_draft_without_an_idea_asks_for_one_and_one_with_an_idea_is_begun_by_a_press(client, db):
     bare = client.post("/sessions", data={"project_name": "Bare"}).location
-    assert "What do you want to build?" in seen(client, bare).text and "Say what is to be built first." in seen(client, bare).text
+    assert "What do you want to build?" in seen(client, bare).text and "Say what to build first." in seen(client, bare).text
     made = client.post("/api/hitl", json={"project_name": "Idea", "description": IDEA}).json["id"]
     assert "Ask me about it" in seen(client, f"/sessions/{made}").text
     assert client.post(f"/sessions/{made}/messages", data={"begin": "1"}).status_code == 303
@@ -138,7 +138,7 @@ def test_the_template_drafts_where_no_model_is_configured_and_the_page_says_so(c
 def test_a_draft_of_a_card_that_somebody_changed_meanwhile_changes_nothing(client, db, path):
     answer(client, path, db, text="Ask for a link\nSet a new password")
     late = client.post(path + "/draft", data={"base_version": "1"})
-    assert late.status_code == 409 and "Somebody else has changed the card" in checked(late).text
+    assert late.status_code == 409 and "Someone else has changed the card" in checked(late).text
 
 
 @pytest.fixture

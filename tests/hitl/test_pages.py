@@ -16,7 +16,7 @@ def test_a_first_visit_explains_the_three_steps_and_offers_the_sample(client):
     assert {"action": "/sample", "method": "post", "class": "panel-foot"} in page.all("form")
 
 
-@pytest.mark.parametrize("path, words", [("/inbox", "Nothing waits for you"), ("/engine", "No run is live"), ("/help/keys", "Go to the inbox"),
+@pytest.mark.parametrize("path, words", [("/inbox", "Nothing waits for you"), ("/engine", "Nothing is running"), ("/help/keys", "Go to the inbox"),
                                          ("/?new=1", "New session")])
 def test_empty_pages_say_that_they_are_empty(client, path, words):
     assert words in seen(client, path).text

@@ -116,8 +116,8 @@ def test_after_a_round_the_page_shows_what_was_said_and_what_has_changed_since(c
     work.write("shop.py", SHOP.replace("result = 0", "result = 0  # cents"))
     work.hand_over()
     page = seen(client, PATH)
-    assert "Use cents." in page.text and "the line was changed since" in page.text and "result = Decimal(0)" in page.text
-    assert "Write more." in page.text and "the line is as it was" in page.text and "Since your last review" in page.text
+    assert "Use cents." in page.text and "the line has changed since" in page.text and "result = Decimal(0)" in page.text
+    assert "Write more." in page.text and "the line is unchanged" in page.text and "Since your last review" in page.text
     later = seen(client, f"{PATH}?since={tip}")
     assert "1 file changed" in later.text and "Merge swarm/tkt-002-f1 into the integration branch: 2 files" in later.text
     assert "Comments on files that are not shown here" in later.text and "Write more." in later.text
@@ -128,7 +128,7 @@ def test_after_a_round_the_page_shows_what_was_said_and_what_has_changed_since(c
     assert seen(client, f"{PATH}?since={'0' * 40}", 404)
     work.write("shop.py", SHOP.replace("result = 0", "result = Decimal(0)"))
     work.hand_over()
-    assert "Nothing is different from the state that you reviewed. Show all of it" in re.sub(r"\s+", " ", seen(client, f"{PATH}?since={tip}").text)
+    assert "Nothing has changed since the state that you reviewed. Show all changes" in re.sub(r"\s+", " ", seen(client, f"{PATH}?since={tip}").text)
 
 
 def test_hostile_names_and_lines_are_text_in_both_layouts(client, work):
@@ -224,7 +224,7 @@ def test_a_change_goes_back_with_its_comments_and_is_merged_as_it_was_approved(c
         told = json.loads((config.data / "runs" / second / "job.json").read_text())["prompt"]
         assert "a.txt, line 1 after the change" in told and "> first\nAnd a second line." in told
         page = seen(client, f"{PATH}?since={db.value('select tip_sha from review_comments')}")
-        assert "second" in page.text and "the line is as it was" in page.text
+        assert "second" in page.text and "the line is unchanged" in page.text
         seen_tip = review_comments.tip_of(db, "TKT-002")
         assert client.post("/tickets/TKT-002/approve", data=fields(client, PATH, "/request-changes")).status_code == 303
         until(lambda: db.value("select status = 'completed' from tickets where id = 'TKT-002'"))

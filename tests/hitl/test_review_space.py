@@ -67,7 +67,7 @@ def test_a_comment_on_a_line_that_is_hidden_is_still_there(client, tip, work):
     work.write("shop.py", WRAPPED + "\n")
     work.hand_over()
     for query in ("", "?space=hide"):
-        assert "the line is as it was" in seen(client, PATH + query).text
+        assert "the line is unchanged" in seen(client, PATH + query).text
     assert [each["now"] for each in client.get(f"{ROOT}/review?space=hide").json["comments"]] == [5]
 
 

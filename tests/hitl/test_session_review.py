@@ -72,7 +72,7 @@ def test_the_cards_editor_shows_it_and_a_form_that_is_sent_as_it_is_changes_noth
         assert client.post(path + "/card", data={"what": "review", "base_version": str(version), "review": value}).status_code == 303
         return json.loads(db.value("select spec_card from hitl_sessions")).get("review")
 
-    assert "as you asked for this session" in seen(client, path).text
+    assert "as you chose for this session" in seen(client, path).text
     assert choices() == [("", True), ("unchecked", False), ("false", False)]
     assert save("") is None and db.value("select spec_version from hitl_sessions") == 1
     assert save("false") is False and choices() == [("true", False), ("unchecked", False), ("false", True)]
@@ -86,7 +86,7 @@ def test_the_pages_before_the_build_say_it(client):
     assert "what no command has checked" in seen(client, f"/sessions/{session_id}").text
     assert "no command has checked" in seen(client, f"/sessions/{session_id}/spec").text
     plain = session(client, approved=True)
-    assert "what passes its checks is merged" in seen(client, f"/sessions/{plain['id']}").text
+    assert "changes that pass their checks are merged" in seen(client, f"/sessions/{plain['id']}").text
 
 
 def test_where_only_what_has_no_check_is_reviewed_an_edited_ticket_is_looked_at_anew(client, db):

@@ -135,8 +135,8 @@ def test_an_unknown_dependency_names_the_nearest_title():
     with pytest.raises(InvalidCard) as refused:
         validate(card)
     assert [d["message"] for d in refused.value.extra["details"]] == [
-        "No feature is called “Store token”. Nearest: “Store the token”.", "There is no feature 3: they are numbered from 1 to 2.",
-        "There is no feature 0: they are numbered from 1 to 2.", "No feature is called “xyzzy”."]
+        "No feature is called “Store token”. Nearest: “Store the token”.", "There is no feature 3. The features have the numbers 1 to 2.",
+        "There is no feature 0. The features have the numbers 1 to 2.", "No feature is called “xyzzy”."]
 
 
 def test_a_cycle_is_drawn_along_its_dependencies_where_it_closes():
@@ -178,10 +178,10 @@ def test_unknown_keys_are_kept_with_a_warning_that_names_the_nearest():
     checked = validate(card)
     assert checked.card == card
     assert checked.warnings == [
-        {"path": "colour", "message": "Unknown key “colour”: it is kept but not used."},
+        {"path": "colour", "message": "Unknown key “colour”. It is kept but not used."},
         {"path": "features[0].acceptence_criteria",
-         "message": "Unknown key “acceptence_criteria”: it is kept but not used. Did you mean “acceptance_criteria”?"},
-        {"path": "features[0].acceptance_criteria[0].chek", "message": "Unknown key “chek”: it is kept but not used. Did you mean “check”?"}]
+         "message": "Unknown key “acceptence_criteria”. It is kept but not used. Did you mean “acceptance_criteria”?"},
+        {"path": "features[0].acceptance_criteria[0].chek", "message": "Unknown key “chek”. It is kept but not used. Did you mean “check”?"}]
 
 
 @pytest.mark.parametrize("character", ["\x00", "\r", "\x1b", "\x7f", "\x9b", "\u202e", "\u2066", "\u200e", "\u061c", "\u200b", "\u2060", "\ufeff",

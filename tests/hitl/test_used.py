@@ -157,6 +157,6 @@ def test_a_record_that_is_no_record_or_is_gone_is_no_error(client: FlaskClient, 
     path.unlink()
     set_used(db, asked={"requests": 4, "refused": 1, "recorded": 4})
     assert client.get("/api/tickets/TKT-003/gateway").json["total"] == 4
-    assert "Their record is gone" in client.get("/tickets/TKT-003").text
+    assert "Their record was deleted" in client.get("/tickets/TKT-003").text
     assert client.get("/api/tickets/TKT-003/gateway?run=nope").status_code == 404
     assert client.get("/api/tickets/TKT-003/gateway?after=x").status_code == 400

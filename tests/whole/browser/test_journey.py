@@ -53,7 +53,7 @@ def test_what_was_skipped_is_an_assumption_that_one_press_revises(page: Page, se
     page.goto(server.url)
     page.get_by_label("The idea in your own words").fill(IDEA)
     page.get_by_role("button", name=re.compile("Start the session")).click()
-    page.get_by_role("button", name=re.compile("Take all recommended answers")).click()
+    page.get_by_role("button", name=re.compile("Use all recommended answers")).click()
     expect(page.get_by_role("button", name=re.compile("^Approve"))).to_be_enabled()
     page.get_by_text("Revise").first.click()
     page.locator("[data-answer='2'], button[name=choice][value='2']").first.click()

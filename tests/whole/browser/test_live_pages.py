@@ -90,6 +90,6 @@ def test_a_board_of_five_hundred_tickets_answers_while_it_changes(page: Page, se
         with db.transaction():
             db.execute("update tickets set status = 'needs_input' where id = ?", (f"TKT-{number:03d}",))
     db.close()
-    expect(page.get_by_text(re.compile("40 need you")).first).to_be_visible()
+    expect(page.get_by_text(re.compile("40 tickets need you")).first).to_be_visible()
     page.get_by_role("link", name=re.compile("Feature 7$")).first.focus()
     assert page.evaluate("window.longest") < 2000, "the tab stood still"
