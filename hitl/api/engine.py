@@ -18,7 +18,7 @@ def engine() -> Response:
 
 @engine_api.post("/engine/<any(pause, resume):what>")
 def pause_engine(what: str) -> Response:
-    reason = text_of(optional_json_body(), "reason", 1000, "Paused by a person.")
+    reason = text_of(optional_json_body(), "reason", 1000, "Paused by hand.")
     claims.set_paused(swarm().db, what == "pause", reason)
     return jsonify(engine_view(swarm()))
 

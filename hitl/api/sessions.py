@@ -68,7 +68,7 @@ def move_session(session_id: str, what: str) -> Response:
 
 @sessions_api.post("/hitl/<session_id>/cancel")
 def cancel_session(session_id: str) -> Response:
-    sessions.cancel(swarm().db, tenant(), session_id, optional_json_body().get("reason", "Cancelled by a person."))
+    sessions.cancel(swarm().db, tenant(), session_id, optional_json_body().get("reason", "Cancelled by hand."))
     return jsonify(_session(session_id))
 
 

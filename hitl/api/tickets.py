@@ -52,7 +52,7 @@ def steer_ticket(ticket_id: str, what: str) -> Response:
     if what == "retry":
         actions.retry(db, tenant(), ticket_id)
     elif what == "cancel":
-        actions.cancel(db, tenant(), ticket_id, text_of(body, "reason", 1000, "Cancelled by a person."), go_on_without=body.get("go_on_without") is True)
+        actions.cancel(db, tenant(), ticket_id, text_of(body, "reason", 1000, "Cancelled by hand."), go_on_without=body.get("go_on_without") is True)
     else:
         answers.answer(db, tenant(), ticket_id, body.get("answer", ""))
     return jsonify(ticket_view(db, tenant(), ticket_id))

@@ -116,7 +116,7 @@ def _amendment(session_id: str) -> dict[str, Any]:
 
 
 def _features(session_id: str, plan: Plan) -> list[dict[str, Any]]:
-    """In the card's order, then what is added: {ticket, title, status, why_not, what: '' or change, drop, add, place}."""
+    """The features in the card's order, then the added ones: {ticket, title, status, why_not, what: '' or change, drop, add, place}."""
     statuses = swarm().db.pairs("select id, status from tickets where session_id = ?", (session_id,))
     started = {row["ticket"] for row in amend_tickets.started(swarm().db, session_id, list(plan.tickets))}
     changed = {change["ticket"] for change in plan.delta["change"]}

@@ -23,7 +23,7 @@ def engine() -> str:
 
 @routes.post("/engine/<any(pause, resume):what>")
 def pause(what: str) -> Response:
-    claims.set_paused(swarm().db, what == "pause", "Paused by a person.")
+    claims.set_paused(swarm().db, what == "pause", "Paused by hand.")
     return go("/engine")
 
 

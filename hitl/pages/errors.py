@@ -1,4 +1,4 @@
-"""The page of an error: what happened, what it means, what to do, and what was typed."""
+"""The page of an error: what happened, what it means, what to do, and the typed text."""
 from typing import Any
 
 from flask import Response, make_response, render_template, request

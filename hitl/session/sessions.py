@@ -163,7 +163,7 @@ def reopen(db: Database, tenant: str, session_id: str) -> None:
         session_states.move(db, session_id, "approved", "review", approved_sha256=None, approved_at=None)
 
 
-def cancel(db: Database, tenant: str, session_id: str, reason: str = "Cancelled by a person.") -> None:
+def cancel(db: Database, tenant: str, session_id: str, reason: str = "Cancelled by hand.") -> None:
     """Any open state → cancelled, together with the open tickets. Idempotent. Raises NotFound, WrongState for a session that has ended."""
     check_text("reason", reason, 1000)
     with db.transaction():

@@ -52,7 +52,7 @@ def _quoted(text: str) -> str:
 def _said(db: Database, session_id: str) -> list[str]:
     rows = db.all("select * from messages where session_id = ? order by seq", (session_id,), MessageRow)
     parts = [f"{_time(row['created_at'])}{_made(row)}:\n\n{_quoted(row['body'])}" for row in rows]
-    return ["## What was said", *parts] if parts else []
+    return ["## Messages", *parts] if parts else []
 
 
 def _asked(db: Database, session_id: str) -> list[str]:
@@ -112,7 +112,7 @@ def _ticket(ticket: TicketRow, spent: dict[str, Any] | None, runs: list[RunRow],
                      + (f". {_line(run['reason'])}" if run["reason"] else ""))
         lines += [_check(check) for check in stored(run["checks"], []) if isinstance(check, dict)]
     lines += [_criterion(proof) for proof in proofs]
-    lines += [f"- {each['kind'].capitalize()} by a person, {_time(each['created_at'])}: {_line(each['body'])}"
+    lines += [f"- {each['kind'].capitalize()} by you, {_time(each['created_at'])}: {_line(each['body'])}"
               + (f" ({each['note']})" if each["note"] else "") for each in steers]
     return "\n".join(lines)
 
@@ -135,7 +135,7 @@ def _requests(db: Database, session_id: str) -> list[str]:
     rows = db.all("select * from requests where session_id = ? order by seq", (session_id,), RequestRow)
     lines = [f"- {row['ticket_id'] or 'Session'}, {row['kind']}: {_line(row['body'])}\n  - {row['state']}"
              + (f" by {row['answered_by']}, {_time(row['answered_at'] or '')}: {_line(row['answer'])}" if row["answer"] else "") for row in rows]
-    return ["## What was asked", "\n".join(lines)] if lines else []
+    return ["## Requests", "\n".join(lines)] if lines else []
 
 
 def _line(text: object) -> str:

@@ -49,7 +49,7 @@ def test_a_waived_check_is_not_run_and_the_reason_is_in_the_notes(db: Database, 
     runs = db.all("select outcome, checks from runs where ticket_id = ? order by seq", (TICKET,))
     assert [(run["outcome"], len(json.loads(run["checks"]))) for run in runs] == [("failed", 1), ("merged", 0)]
     notes = notes_markdown(db, "default", session)
-    assert "Waived by a person" in notes and "says yes: The word does not matter." in notes
+    assert "Waived by you" in notes and "says yes: The word does not matter." in notes
     assert "Not checked by a command: looks good" in notes
 
 

@@ -179,7 +179,7 @@ def test_notes_tell_the_story_as_markdown_that_foreign_text_cannot_change(client
     assert answer.content_type == "text/markdown; charset=utf-8"
     text = answer.text
     assert [line for line in text.splitlines() if line.startswith("#")] == [
-        "# Test", "## Spec card", "## Tickets", "### TKT-001 Test", "### TKT-002 F1 \\<script\\> \\# \\[x\\](y)", "## What was asked"]
+        "# Test", "## Spec card", "## Tickets", "### TKT-001 Test", "### TKT-002 F1 \\<script\\> \\# \\[x\\](y)", "## Requests"]
     for part in ("Version 1", "Approved", "Run 1 (feature in fake by runbook): merged after 2.5 s", "passed: works (`true`)", "failed: fails",
                  "`swarm/x`, merged as `aaaaaaaaaaaa`", "answered by you"):
         assert part in text, part

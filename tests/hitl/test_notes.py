@@ -25,7 +25,7 @@ def test_the_story_is_told_from_the_idea_to_the_amendment(db, config):
     proposals.propose(db, config, TENANT, session, {"change": [{"ticket": "TKT-002", "set": {"title": "G"}}]})
     text = notes_markdown(db, TENANT, session)
     assert [line for line in text.splitlines() if line.startswith("#")] == [
-        "# Greeter", "## What was said", "## Questions and answers", "## Assumptions", "## Spec card", "## Amendments", "## Tickets",
+        "# Greeter", "## Messages", "## Questions and answers", "## Assumptions", "## Spec card", "## Amendments", "## Tickets",
         "### TKT-001 Test", "### TKT-002 F1", "### TKT-003 F2", "### TKT-004 F3"]
     for part in ("> Greet\n> # no heading", "> And <b>wave</b>.", "   - My \\*guests\\* (you, ", ", version 2)", "- Features: One feature that does all of it",
                  f": `{sha256(CARD)}`", f": `{proposed['sha256']}`", "  - added: F3", "  - dropped: TKT-003", "  - changed: TKT-002 (title)",

@@ -4,7 +4,7 @@ import json
 from engine.errors import SwarmError
 from hitl.drafting.drafters import Brief
 
-SYSTEM = """You turn an idea into a spec card: a JSON object that a person reads and approves before coding agents build it.
+SYSTEM = """You turn an idea into a spec card: a JSON object that someone reads and approves before coding agents build it.
 
 Rules:
 - Answer with the JSON object alone, as the schema says. No other text.
