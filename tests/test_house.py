@@ -40,7 +40,7 @@ PACKAGES: dict[str, tuple[str, str]] = {
     "hitl.amend": ("Changes to a build that is under way.", "hitl session card web"),
     "hitl.views": ("Views of sessions, tickets and the engine: plain dicts, the same for JSON and for pages.", "changes session card web"),
     "hitl.api": ("The JSON API under /api.", "views amend drafting changes hitl session card web"),
-    "hitl.pages": ("The pages. Each module serves one page: it has the routes, collects the values and renders them.", "views amend drafting changes hitl session card web"),
+    "hitl.pages": ("The pages. Each module serves one page: it collects the values and renders them.", "views amend drafting changes hitl session card web"),
 }
 OF_ENGINE = "store tickets git"  # what hitl may ask of the engine, beside its words
 # Of other rooms these alone. agents.log puts what an agent wrote into a run's log in words: what an event means only its agent knows.

@@ -1,4 +1,4 @@
-"""The pages. Each module serves one page: it has the routes, collects the values and renders them.
+"""The pages. Each module serves one page: it collects the values and renders them.
 
 Each form works without JavaScript: POST, then 303 to the page that shows the outcome. After an error the form's page comes back with the error's
 status, the error and the typed text."""
