@@ -1,6 +1,6 @@
-"""Named points at which a test has this process killed, so that every gap of the protocol is tried and not only those that chance finds.
+"""Named points where a test can kill this process. So tests reach every gap of the protocol, not only the gaps that chance finds.
 
-SWARM_CRASH="<point>" or "<point>:<n>": SIGKILL to this process at its n-th passage of that point. Nothing else switches it on."""
+SWARM_CRASH="<point>" or "<point>:<n>": this process gets SIGKILL when it passes that point for the n-th time. Without this variable nothing happens."""
 import os
 import signal
 
@@ -20,12 +20,12 @@ RUNNER_POINTS = ("runner-started", "before-work", "after-work", "before-checks",
 
 
 def inherited() -> dict[str, str]:
-    """What a runner's environment needs so that its own points can be switched on."""
+    """The variables that a runner needs, so that its own points work."""
     return {VARIABLE: os.environ[VARIABLE]} if VARIABLE in os.environ else {}
 
 
 def point(name: str) -> None:
-    """Does nothing unless the environment asks for this point."""
+    """Kills this process if the environment names this point; otherwise does nothing."""
     global _left
     if name == _wanted:
         _left -= 1

@@ -1,31 +1,31 @@
-"""Every error that the product raises on purpose. Each class has an HTTP status, a code and a sentence for the user.
+"""All errors that the product raises on purpose. Each class has an HTTP status, a code and a sentence for the user.
 
     SwarmError
     ├── BadRequest 400            the request itself is wrong
     │   ├── NotConfirmed 400      start-build without {"confirmed": true}
     │   ├── NotApproved 400       start-build of a session that is not approved
     │   ├── Forbidden 403         a foreign Host or Origin
-    │   ├── NotFound 404          unknown here, or another tenant's
+    │   ├── NotFound 404          it does not exist, or it belongs to another tenant
     │   ├── TooLarge 413
     │   ├── NotJson 415
     │   └── InvalidCard 422       with details: [{path, message}]
-    ├── WrongState 409            the thing has moved on; the answer says where it is and since when
-    ├── Unavailable 503           storage is busy or full: try again, nothing was saved
-    ├── Refused                   this process does not start, or a command does nothing: bad setting, unknown database
-    └── RunFailure                a run ended without its result; says whether an attempt is used up
-        ├── Transient             not the agent's doing: back off and try again, no attempt used up
-        │   └── RateLimited       a model's provider wants to be left alone: wait as long as it says, however often
-        ├── AgentFailed           uses up an attempt; the next prompt says what failed
-        ├── Permanent             no retry helps: bad repository, refused result
-        │   ├── PolicyViolation   what came back, or is to be pushed, breaks a rule; names the path
-        │   └── TokenRefused      the forge does not take our token: a person must give another
-        └── MergeConflict         back to ready with the conflict in the prompt
+    ├── WrongState 409            the state has changed; the answer says the current state and since when
+    ├── Unavailable 503           storage is busy or full: nothing was saved, try again
+    ├── Refused                   this process does not start, or a command does nothing: wrong setting, unknown database
+    └── RunFailure                a run ended without a result; the class says whether an attempt is used up
+        ├── Transient             not the agent's fault: wait and try again, no attempt is used up
+        │   └── RateLimited       a model provider limits requests: wait as long as it says, as often as it says
+        ├── AgentFailed           an attempt is used up; the next prompt says what failed
+        ├── Permanent             a retry does not help: wrong repository, refused result
+        │   ├── PolicyViolation   a result, or a change to push, breaks a rule; the sentence names the path
+        │   └── TokenRefused      the forge does not accept the token: the operator must set another
+        └── MergeConflict         the ticket is ready again, with the conflict in its prompt
 """
 from typing import Any, Literal
 
 
 class SwarmError(Exception):
-    status, code, sentence = 500, "internal", "Something went wrong inside HITL Swarm. The log has the details."
+    status, code, sentence = 500, "internal", "Something went wrong inside HITL Swarm. Look for the details in the log."
 
     def __init__(self, sentence: str | None = None, **extra: object) -> None:
         self.sentence = sentence or self.sentence
@@ -38,7 +38,7 @@ class SwarmError(Exception):
 
 
 class BadRequest(SwarmError):
-    status, code, sentence = 400, "bad_request", "The request is not valid."
+    status, code, sentence = 400, "bad_request", "The request is not valid. Check it and send it again."
 
 
 class NotConfirmed(BadRequest):
@@ -50,7 +50,7 @@ class NotApproved(BadRequest):
 
 
 class Forbidden(BadRequest):
-    status, code, sentence = 403, "forbidden", "This request came from a place that is not allowed."
+    status, code, sentence = 403, "forbidden", "This request came from an address that is not allowed. Open the pages at the server's own address."
 
 
 class NotFound(BadRequest):
@@ -58,23 +58,23 @@ class NotFound(BadRequest):
 
 
 class TooLarge(BadRequest):
-    status, code, sentence = 413, "too_large", "The body is larger than 4 MB."
+    status, code, sentence = 413, "too_large", "The request body is larger than 4 MB. Send less."
 
 
 class NotJson(BadRequest):
-    status, code, sentence = 415, "not_json", "The body must be JSON, sent with Content-Type: application/json."
+    status, code, sentence = 415, "not_json", "The request body must be JSON, with Content-Type: application/json."
 
 
 class InvalidCard(BadRequest):
-    status, code, sentence = 422, "invalid_card", "The spec card is not valid."
+    status, code, sentence = 422, "invalid_card", "The spec card is not valid. Fix the fields below and send again."
 
 
 class WrongState(SwarmError):
-    status, code, sentence = 409, "wrong_state", "That is not possible in the present state."
+    status, code, sentence = 409, "wrong_state", "This is not possible in the current state. Reload the page to see the state."
 
 
 class Unavailable(SwarmError):
-    status, code, sentence = 503, "unavailable", "Storage is busy. Nothing was saved; try again in a moment."
+    status, code, sentence = 503, "unavailable", "Storage is busy. Nothing was saved. Try again in a moment."
 
 
 class Refused(SwarmError):
@@ -83,7 +83,7 @@ class Refused(SwarmError):
 
 class RunFailure(SwarmError):
     code = "run_failed"
-    outcome: Literal["failed", "transient", "conflict"] = "failed"  # of the run, as its row records it
+    outcome: Literal["failed", "transient", "conflict"] = "failed"  # of the run, as stored in its row
 
 
 class Transient(RunFailure):
@@ -92,7 +92,7 @@ class Transient(RunFailure):
 
 
 class RateLimited(Transient):
-    """extra["wait"]: seconds that the provider asks for; 0 where it does not say."""
+    """extra["wait"]: seconds to wait, as the provider says; 0 if it does not say."""
 
     code = "rate_limited"
 

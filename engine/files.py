@@ -1,4 +1,4 @@
-"""Small files: written whole or not at all, and read with bounds where a sandbox wrote them."""
+"""Small files. They are written whole or not at all. Files that a sandbox wrote are read with a size limit."""
 import json
 import os
 import stat
@@ -6,11 +6,11 @@ from pathlib import Path
 
 from engine.errors import Permanent
 
-SMALL = 1 << 20  # bytes; the most that is read of a small file that a sandbox wrote
+SMALL = 1 << 20  # bytes; the size limit for a small file that a sandbox wrote
 
 
 def write_json(path: Path, value: object) -> None:
-    """All or nothing, and on the disk when it returns: write beside it, fsync, rename, fsync the folder."""
+    """Writes the whole file or nothing; it is on the disk when this returns: temporary file, fsync, rename, fsync of the folder."""
     temporary = path.with_name(path.name + ".tmp")
     with open(temporary, "w", encoding="utf-8") as file:
         json.dump(value, file, ensure_ascii=False)
@@ -29,11 +29,11 @@ def fsync_folder(path: Path) -> None:
 
 
 def open_foreign(path: Path, limit: int) -> int:
-    """A descriptor of a file that a sandbox wrote: a regular file with one link and at most `limit` bytes. Raises Permanent otherwise."""
+    """Opens a file that a sandbox wrote -> its descriptor. Raises Permanent unless it is a regular file, one link, at most `limit` bytes."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:
-        raise Permanent(f"The run left no usable {path.name}: {error.strerror}.") from error
+        raise Permanent(f"The run left no {path.name} that can be read: {error.strerror}.") from error
     status = os.fstat(descriptor)
     if not stat.S_ISREG(status.st_mode) or status.st_nlink != 1 or status.st_size > limit:
         os.close(descriptor)
@@ -42,6 +42,6 @@ def open_foreign(path: Path, limit: int) -> int:
 
 
 def read_foreign(path: Path, limit: int = SMALL) -> bytes:
-    """The bytes of a small file that a sandbox wrote; Permanent as for open_foreign."""
+    """The bytes of a small file that a sandbox wrote. Raises Permanent, as open_foreign() does."""
     with os.fdopen(open_foreign(path, limit), "rb") as file:
         return file.read(limit + 1)[:limit]

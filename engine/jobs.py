@@ -1,6 +1,6 @@
-"""The run folder: what the engine hands to a run, and what the run leaves behind.
+"""The run folder: what the engine gives to a run, and what the run leaves behind.
 
-Named tuples and a plain class, no dataclasses: a run's own process starts a third sooner without those and what they import.
+Named tuples and a plain class, no dataclasses: without dataclasses and their imports, the process of a run starts in two thirds of the time.
 
     data/runs/<run id>/  job.json  lock  started.json  sandbox.lock  log  checks.json  result.json      (host only)
                          in/    read-only in the sandbox: in.bundle, prompt.md, job
@@ -16,18 +16,18 @@ from typing import Any, NamedTuple
 from engine.errors import Refused
 from engine.files import write_json
 
-# Of job.json and result.json, which say it; those of format 1 do not. It goes up when a name in them goes, or comes to mean something else;
-# _read() then knows what the formats before called it, because a run outlives the program that began it.
+# The format of job.json and result.json, which name it (format 1 does not). It increases when a name in them is removed or changes its meaning;
+# _read() then knows the older names, because a run can outlive the program that started it.
 FORMAT = 2
 NOTHING: Mapping[str, Any] = MappingProxyType({})
-OUT_BYTES, OUT_FILES = 512_000_000, 1000  # the most that a run may leave in its outputs, its bundle among them
-TIMES = "log.times"      # beside a run's log: when each of its steps began
-RECORDED = 10_000        # requests of a run to its gateway that have a line in its requests.jsonl; after that only sums go on
-NOTICE = 0.8             # the part of a budget from which people are told
+OUT_BYTES, OUT_FILES = 512_000_000, 1000  # most outputs of a run, including its bundle
+TIMES = "log.times"      # next to a run's log: the start time of each step
+RECORDED = 10_000        # requests of a run to its gateway that get a line in requests.jsonl; later ones are only counted
+NOTICE = 0.8             # part of a budget after which a notice is shown
 
 
 class Limits(NamedTuple):
-    """What one run may use. Seconds of wall clock; MB are 10^6 bytes."""
+    """Limits of one run. Seconds are wall clock time; MB are 10^6 bytes."""
 
     run_seconds: float
     stall_seconds: float
@@ -39,19 +39,19 @@ class Limits(NamedTuple):
 
 
 class VmSpec(NamedTuple):
-    """The virtual machine that a run gets where it gets one. image: the folder of its image. disk_mb: swap space, on the host's disk.
-    templates: whether it may be a clone of one that was booted before."""
+    """The virtual machine of a run, if it has one. image: the folder of its image. disk_mb: swap space, on the host's disk.
+    templates: True if it may be a clone of a machine that was booted before."""
 
     image: str
     memory_mb: int = 1024
     cpus: int = 1
     disk_mb: int = 4096
     templates: bool = True
-    boot_seconds: float = 60.0   # by then it has to be up; longer where the host has more to do than it has cores
+    boot_seconds: float = 60.0   # longest start; more when the host has more work than cores
 
 
 class Criterion(NamedTuple):
-    """One acceptance criterion; `check` is a shell command, empty where only a person can judge. waived: why a person does without the check."""
+    """One acceptance criterion. `check`: a shell command, or empty if only people can judge. waived: the reason why the check is not needed."""
 
     text: str
     check: str = ""
@@ -59,7 +59,7 @@ class Criterion(NamedTuple):
 
 
 class Source(NamedTuple):
-    """Where an epic's repository comes from; url None: a fresh one."""
+    """Where the repository of an epic comes from. url None: a new, empty repository."""
 
     url: str | None
     base_branch: str | None
@@ -67,8 +67,8 @@ class Source(NamedTuple):
 
 
 class Budget(NamedTuple):
-    """What a run, and its session, may spend on models; 0: no limit. Money is in the currency of the price table, which may have a name.
-    session_spent_…: what ended runs of the session have spent; its live runs are seen in their ledgers."""
+    """What a run and its session may spend on models; 0: no limit. Money is in the currency of the price table, which may have a name.
+    session_spent_…: what the ended runs of the session have spent; the live runs are in their ledgers."""
 
     run_tokens: int = 0
     run_money: float = 0.0
@@ -80,8 +80,8 @@ class Budget(NamedTuple):
 
 
 class Access(NamedTuple):
-    """What a run may reach from its sandboxes, by a gateway of its own. models: {shape: base URL}, for the agent alone; their keys are
-    not here: they come on the runner's standard input. hosts: for the proxy, of the checks too. authorities: a file of certificates."""
+    """What the sandboxes of a run may reach, through the run's own gateway. models: {shape: base URL}, only for the agent; their keys are
+    not here: the runner gets them on its standard input. hosts: for the proxy, also of checks. authorities: a file of certificates."""
 
     models: dict[str, str]
     hosts: tuple[str, ...] = ()
@@ -92,9 +92,9 @@ class Access(NamedTuple):
 
 
 class AgentSetup(NamedTuple):
-    """What the agent of a run works with. tools: the folder of installed agents on the host. model: '' for the agent's own choice.
-    command: the operator's, for an agent that takes one. session: of the agent, to go on in; home: the run whose session.tar has it. hooks: {name: shell
-    text} of the repository's WORKFLOW.md, hook_seconds: the longest of each."""
+    """Set-up of a run's agent. tools: the folder of installed agents on the host. model: '' for the agent's own choice.
+    command: the operator's, for an agent that takes one. session: the agent's session to continue; home: the run whose session.tar has it. hooks: {name: shell
+    text} from the repository's WORKFLOW.md; hook_seconds: the time limit of each."""
 
     tools: str = ""
     model: str = ""
@@ -106,8 +106,8 @@ class AgentSetup(NamedTuple):
 
 
 class TicketChange(NamedTuple):
-    """A ticket's change, for a recheck run. run, tip, base: that made it, its commit, what it stands on; of a change that was merged
-    before: '', its merge commit, ''."""
+    """A ticket's change, for a recheck run. run: the run that made it; tip: its commit; base: the commit under it. For a change that was merged
+    before: run is '', tip is its merge commit, base is ''."""
 
     ticket: str
     title: str
@@ -118,7 +118,7 @@ class TicketChange(NamedTuple):
 
 
 class Job(NamedTuple):
-    """One run, as job.json holds it. `repository` is the bare repository on the host; `integration` and `branch` are branch names."""
+    """One run, as stored in job.json. `repository` is the bare repository on the host; `integration` and `branch` are branch names."""
 
     run: str
     kind: str
@@ -139,15 +139,15 @@ class Job(NamedTuple):
     vm: VmSpec | None = None
     access: Access | None = None   # None: no gateway is needed
     means: AgentSetup = AgentSetup()
-    waiting: tuple[TicketChange, ...] = ()   # of a recheck run: what is to be merged, in this order
-    landed: tuple[TicketChange, ...] = ()    # and what was before
+    waiting: tuple[TicketChange, ...] = ()   # in a recheck run: changes to merge, in this order
+    landed: tuple[TicketChange, ...] = ()    # and changes that were merged before
 
     def write(self, folder: Path) -> None:
         write_json(folder / "job.json", {"format": FORMAT, **as_json(self)})
 
     @classmethod
     def read(cls, folder: Path) -> "Job":
-        """Of this format or an earlier one. Raises Refused for a later one."""
+        """Reads this format or an earlier one. Raises Refused for a later one."""
         values = _read(folder / "job.json")
         source, access, vm = values.pop("source"), values.pop("access", None), values.pop("vm", None)
         waiting, landed = (tuple(TicketChange(criteria=_criteria(change.pop("criteria")), **change) for change in values.pop(name, ()))
@@ -159,11 +159,11 @@ class Job(NamedTuple):
 
 
 def _read(path: Path) -> dict[str, Any]:
-    """A job.json or result.json, with the names of this format."""
+    """Content of a job.json or result.json, with the names of this format."""
     values: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     written = values.pop("format", 1)
     if written > FORMAT:
-        raise Refused(f"{path} was written by a newer HITL Swarm (format {written}, this one knows {FORMAT}). It is left as it is: update the program.")
+        raise Refused(f"{path} was written by a newer HITL Swarm (format {written}, this one knows {FORMAT}). It was not changed. Update the program.")
     if "machine" in values:  # format 1
         values["vm"] = values.pop("machine")
     return values
@@ -171,7 +171,7 @@ def _read(path: Path) -> dict[str, Any]:
 
 @lru_cache(maxsize=1000)
 def format_of(folder: Path) -> int:
-    """Of the job in a run's folder, which never changes. Raises OSError while there is none."""
+    """Format of the job in a run's folder, which never changes. Raises OSError while there is no job."""
     return int(json.loads((folder / "job.json").read_text(encoding="utf-8")).get("format", 1))
 
 
@@ -180,15 +180,15 @@ def _criteria(items: list[dict[str, Any]]) -> tuple[Criterion, ...]:
 
 
 class Result:
-    """What the runner, never the sandbox, says of a run.
+    """Result of a run, written by the runner, never by the sandbox.
 
-    outcome: 'ok' (there is out/out.bundle with base..tip), 'no_change', 'needs_input' (request is set; a bundle if work was
-    done), 'over_budget' (reason is set; a bundle if work was done), 'failed' (failure says 'transient',
+    outcome: 'ok' (out/out.bundle has base..tip), 'no_change', 'needs_input' (request is set; with a bundle if work was
+    done), 'over_budget' (reason is set; with a bundle if work was done), 'failed' (failure says 'transient',
     'rate_limited', 'agent' or 'permanent'). checks: [{text, command, exit, seconds, output, passed}].
-    at: seconds since the epoch, the date of the merge commit, so that repeating the merge makes the same object."""
+    at: date of the merge commit, in seconds since the epoch; so a repeated merge makes the same commit."""
 
     def __init__(self, run: str, outcome: str, at: int, **known: Any) -> None:
-        """known: of what follows. Raises TypeError for a name that is not there."""
+        """known: values of the attributes below. Raises TypeError for an unknown name."""
         self.run, self.outcome, self.at = run, outcome, at
         self.base: str | None = None
         self.tip: str | None = None
@@ -197,12 +197,12 @@ class Result:
         self.request: dict[str, Any] | None = None
         self.checks: list[dict[str, Any]] = []
         self.phases: dict[str, float] = {}
-        self.said: dict[str, Any] = {}  # by the agent, of itself: session, tokens, message; {}: nothing
-        self.usage: dict[str, Any] = {}  # of models and of the network, as engine/gateway/serving.py has it; {}: no gateway
-        self.vm: dict[str, Any] = {}  # {accelerator, memory_mb, cpus, clone, boots, boot_ms: the longest}; {}: no VM
-        self.wait: float = 0.0  # seconds that a model's provider asks to be left alone
-        self.merged: list[dict[str, str]] = []  # of a recheck run: [{run, merge: the merge commit}], from base to tip
-        self.conflicts: list[dict[str, Any]] = []  # [{run, sentence, paths, detail}], with the base
+        self.said: dict[str, Any] = {}  # from the agent about itself: session, tokens, message; {}: nothing
+        self.usage: dict[str, Any] = {}  # use of models and network, as in engine/gateway/serving.py; {}: no gateway
+        self.vm: dict[str, Any] = {}  # {accelerator, memory_mb, cpus, clone, boots, boot_ms: the longest one}; {}: no VM
+        self.wait: float = 0.0  # seconds to wait before the next request to the model's provider
+        self.merged: list[dict[str, str]] = []  # from a recheck run: [{run, merge: the merge commit}], from base to tip
+        self.conflicts: list[dict[str, Any]] = []  # [{run, sentence, paths, detail}], conflicts with the base
         for name, value in known.items():
             if name not in vars(self):
                 raise TypeError(f"a result has no {name!r}")
@@ -213,7 +213,7 @@ class Result:
 
     @classmethod
     def read(cls, folder: Path) -> "Result | None":
-        """None: there is none yet. Raises Refused for one of a later format."""
+        """The result, or None if there is no result yet. Raises Refused for a later format."""
         try:
             return cls(**_read(folder / "result.json"))
         except FileNotFoundError:
@@ -221,12 +221,12 @@ class Result:
 
 
 def ledgers_of(data: Path, session: str) -> Path:
-    """The folder in the data folder in which each run of a session has its ledger: <run id>.json."""
+    """Folder of a session's ledgers, in the data folder. Each run has a file there: <run id>.json."""
     return data / "budgets" / session
 
 
 def criteria_of(text: str) -> tuple[Criterion, ...]:
-    """tickets.acceptance_criteria, as stored or as edited by hand, to criteria; what is not one is left out."""
+    """Criteria from tickets.acceptance_criteria, as stored or edited by hand; entries that are not valid are left out."""
     try:
         items = json.loads(text or "[]")
     except ValueError:
@@ -242,7 +242,7 @@ def criteria_of(text: str) -> tuple[Criterion, ...]:
 
 
 def as_json(value: Any) -> Any:
-    """A tuple with names, and what is in it, as dicts and lists."""
+    """A named tuple and its content, as dicts and lists."""
     if isinstance(value, tuple):
         return {name: as_json(each) for name, each in value._asdict().items()} if hasattr(value, "_asdict") else [as_json(each) for each in value]
     return dict(value) if isinstance(value, Mapping) else value

@@ -1,4 +1,4 @@
-"""The engine's log: one line an event, stable key=value pairs."""
+"""The engine's log: one line for each event, with stable key=value pairs."""
 import logging
 import re
 
@@ -7,7 +7,7 @@ logger = logging.getLogger("swarm")
 
 
 def event(name: str, level: int = logging.INFO, **values: object) -> None:
-    """event=claimed ticket=TKT-002 run=… attempt=1. Values with spaces or quotes are quoted; None is left out."""
+    """event=claimed ticket=TKT-002 run=… attempt=1. Values with spaces or quotes are quoted; values that are None are left out."""
     if not logger.isEnabledFor(level):
         return
     logger.log(level, " ".join([f"event={name}", *(f"{key}={_value(value)}" for key, value in values.items() if value is not None)]))

@@ -1,4 +1,4 @@
-"""What the value of a setting may look like: from its text to its value. Each raises ValueError that says what is allowed."""
+"""Parsers of settings, from text to value. Each one raises ValueError, whose text says what is allowed."""
 import importlib
 import ipaddress
 import os
@@ -33,13 +33,13 @@ def one_of(*allowed: str) -> Callable[[str], str]:
 
 
 def registered(table: str) -> Callable[[str], str]:
-    """A name of a table of plugins, or auto. table: 'package.TABLE', loaded when a value is read: a new plugin is a setting without a change
-    here, and whoever only reads settings loads no plugin."""
+    """A name in a table of plugins, or auto. table: 'package.TABLE', loaded when a value is read: a new plugin is allowed without a change
+    here, and code that only reads settings loads no plugin."""
     return lambda text: one_of("auto", *_loaded(table))(text)
 
 
 def parsed_by(function: str) -> Callable[[str], Any]:
-    """What another room makes of the text. function: 'package.module.function', loaded when a value is read, as in registered()."""
+    """Uses the parser of another package. function: 'package.module.function', loaded when a value is read, as in registered()."""
     return lambda text: _loaded(function)(text)
 
 
@@ -57,7 +57,7 @@ def folder(text: str) -> Path:
 def folders(text: str) -> tuple[Path, ...]:
     paths = tuple(Path(part).expanduser() for part in text.split(os.pathsep) if part)
     if any(not path.is_absolute() for path in paths):
-        raise ValueError(f"absolute folders, separated by {os.pathsep!r}")
+        raise ValueError(f"absolute paths of folders, separated by {os.pathsep!r}")
     return tuple(path.resolve() for path in paths)
 
 
@@ -88,13 +88,13 @@ def loopback(text: str) -> str:
     except ValueError:
         local = False
     if not local:
-        raise ValueError("a loopback address (127.0.0.1, ::1 or localhost): there are no logins, so nobody else may reach it")
+        raise ValueError("a loopback address (127.0.0.1, ::1 or localhost), because there are no logins")
     return text
 
 
 def url_pattern(text: str) -> str:
     if "{repository}" not in text or text.startswith("-") or "::" in text.partition("//")[0]:
-        raise ValueError("a URL with {repository} in it")
+        raise ValueError("a URL that contains {repository}")
     return text
 
 
@@ -125,6 +125,6 @@ def amount(text: str) -> float:
 def file_of(what: str) -> Callable[[str], Path | None]:
     def parse(text: str) -> Path | None:
         if text and not Path(text).expanduser().is_file():
-            raise ValueError(f"a file that holds {what}")
+            raise ValueError(f"a file with {what}")
         return Path(text).expanduser().resolve() if text else None
     return parse

@@ -26,7 +26,7 @@ PACKAGES: dict[str, tuple[str, str]] = {
     "engine.tickets": ("The rows of a build, and the only moves that they may make.", "store"),
     "engine.image": ("make vm-image: the image that virtual machines start from, made of Debian packages.", "runtimes host"),
     "engine.run": ("The runner's own process: what happens in a sandbox, watched.", "runtimes agents gateway git host"),
-    "engine.job": ("From rows to a job: all that a run is told.", "tickets store git agents runtimes gateway forge"),
+    "engine.job": ("Makes a job from rows: everything that a run needs to know.", "tickets store git agents runtimes gateway forge"),
     "engine.finish": ("From a result to a merge.", "tickets store git agents"),
     "engine.delivery": ("A finished build on its way to its forge, and what comes back.", "tickets store git agents forge"),
     "engine.loop": ("The engine: when what happens.", "finish job run delivery tickets store git agents runtimes host"),

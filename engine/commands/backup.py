@@ -1,4 +1,4 @@
-"""`make backup` and `make restore`: a copy of the database that is whole at every moment, while the server runs; and the way back."""
+"""`make backup` and `make restore`: makes a complete copy of the database while the server runs, and puts a copy back."""
 import argparse
 import contextlib
 import os
@@ -16,24 +16,24 @@ from engine.store.look import look
 
 
 def backup(config: Config, target: Path | None = None) -> Path:
-    """A copy of the database that is whole or not there. -> the target.
+    """Makes a complete copy of the database, or none. -> the target.
 
-    Default: data/backups/swarm-<UTC time>.db. The repositories under data/repos are not in it. Raises Refused."""
+    Default: data/backups/swarm-<UTC time>.db. It does not contain the repositories under data/repos. Raises Refused."""
     target = target or config.data / "backups" / time.strftime("swarm-%Y%m%dT%H%M%SZ.db", time.gmtime())
     if not config.database.exists():
-        raise Refused(f"There is no database at {config.database}.")
+        raise Refused(f"There is no database at {config.database}. Set SWARM_DATA to the data folder of the server.")
     copy_whole(config.database, target)
     return target
 
 
 def restore(config: Config, source: Path) -> Path:
-    """Puts a backup in the place of the database; the old one, of whatever version, is kept beside it. -> where it is kept. Raises Refused.
+    """Replaces the database with a backup. The old database, of any version, is kept next to it. -> its path. Raises Refused.
 
-    No server may be running on the data folder. The backup stays of the version that it is of: the program of that version can open it,
-    and this one brings it to its own at the next start. Runs that began after the backup are unknown afterwards; what they merged stays merged."""
+    No server may run on the data folder. The backup keeps its version: the program of that version can open it,
+    and this program migrates it at the next start. Runs that started after the backup are unknown afterwards; their merges stay merged."""
     lock = take_lock(config.data / "engine.lock")
     if lock is None:
-        raise Refused(f"A server is running on {config.data}: stop it first.")
+        raise Refused(f"A server is running on {config.data}. Stop it first.")
     try:
         check(source)
         if look(source).form == "new":
@@ -55,7 +55,7 @@ def restore(config: Config, source: Path) -> Path:
 
 
 def _write_back(database: Path) -> None:
-    """The write-ahead log into the file, so that it can be moved as one; of a damaged database they are moved as two."""
+    """Writes the write-ahead log into the database, so that it is one file. For a damaged database two files are moved."""
     with contextlib.suppress(sqlite3.Error), contextlib.closing(sqlite3.connect(database)) as connection:
         connection.execute("pragma wal_checkpoint(truncate)")
 
@@ -66,8 +66,8 @@ def _beside(path: Path, suffix: str) -> Path:
 
 def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m engine.commands.backup", description="Backs up the database, or restores it with --restore.")
-    parser.add_argument("file", nargs="?", type=Path, help="where to write it; default: data/backups/swarm-<time>.db")
-    parser.add_argument("--restore", action="store_true", help="put FILE in the place of the database; the old one is kept")
+    parser.add_argument("file", nargs="?", type=Path, help="file to write, or to restore; default: data/backups/swarm-<time>.db")
+    parser.add_argument("--restore", action="store_true", help="replace the database with FILE; the old one is kept")
     arguments = parser.parse_args(argv)
     try:
         config = Config.from_env()
@@ -76,7 +76,7 @@ def main(argv: list[str] | None = None) -> int:
         elif arguments.file is None:
             raise Refused("Name the file to restore: make restore FILE=data/backups/….db")
         else:
-            print(f"Restored {arguments.file}; the database before it is {restore(config, arguments.file)}")
+            print(f"Restored {arguments.file}. The database before it is kept as {restore(config, arguments.file)}")
     except Refused as refused:
         print(refused.sentence, file=sys.stderr)
         return 2

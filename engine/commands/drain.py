@@ -1,4 +1,4 @@
-"""`make drain`: nothing new starts; returns when what runs has ended. The server may then be stopped with nothing under way."""
+"""`make drain`: starts nothing new and returns when all live runs have ended. Then you can stop the server without interrupting a run."""
 import sys
 import time
 
@@ -8,11 +8,11 @@ from engine.store.db import Database, open_database
 from engine.tickets import claims
 from engine.tickets.rows import RunRow
 
-WHY = "Draining: what runs goes on, nothing new starts."
+WHY = "Draining: live runs continue, and nothing new starts."
 
 
 def drain(db: Database, poll: float = 0.5) -> int:
-    """Pauses the engine and waits. -> runs that were waited for. Resume with POST /api/engine/resume or on the page /engine."""
+    """Pauses the engine and waits. -> number of runs that it waited for. Resume with POST /api/engine/resume or on the page /engine."""
     claims.set_paused(db, True, WHY)
     waited: set[str] = set()
     while live := [row["id"] for row in db.all("select id from runs where ended_at is null and state <> 'queued'", (), RunRow)]:
@@ -27,9 +27,9 @@ def main() -> int:
     try:
         config = Config.from_env()
         if not config.database.exists():
-            raise Refused(f"There is no database at {config.database}.")
+            raise Refused(f"There is no database at {config.database}. Set SWARM_DATA to the data folder of the server.")
         count = drain(open_database(config.database, config.synchronous))
-        print(f"Nothing runs ({count} waited for). The engine stays paused: resume it on the page /engine.")
+        print(f"No run is live now (waited for {count}). The engine stays paused. Resume it on the page /engine.")
         return 0
     except Refused as refused:
         print(refused.sentence, file=sys.stderr)

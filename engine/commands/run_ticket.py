@@ -1,4 +1,4 @@
-"""The `run-ticket` command: one ticket, in the foreground, with its log on the terminal, by the same claims and rules as the engine's."""
+"""The command `run-ticket`: runs one ticket in the foreground, with its log on the terminal, with the same claims and rules as the engine."""
 import argparse
 import os
 import sys
@@ -26,7 +26,7 @@ COMPLETED, FAILED, REFUSED = 0, 1, 2
 
 
 def run_ticket(db: Database, config: Config, ticket_id: str) -> int:
-    """Claims and runs the ticket, once. -> exit code. Raises Refused with the reason why it may not run now, NotFound."""
+    """Claims and runs the ticket once. -> exit code. Raises NotFound; Refused with the reason if it may not run now."""
     choice = choose(config.runtime, config.vm)
     owner = f"cli-{uuid.uuid4().hex[:12]}"
     lock = OwnerLock(config, owner)
@@ -48,7 +48,7 @@ def _claim(db: Database, config: Config, owner: str, ticket_id: str, most: int |
         ticket = get(db, "default", ticket_id)
         busy = claims.busy_slots(db)
         if most is not None and busy >= most:
-            raise Refused(f"This host's memory holds {most} virtual machines at a time, and {busy} run. Wait for one to end, or lower SWARM_VM_MEMORY_MB.")
+            raise Refused(f"This host's memory holds {most} virtual machines, and {busy} are running. Wait for one to end, or lower SWARM_VM_MEMORY_MB.")
         if busy >= config.slots:
             raise Refused(f"All {config.slots} slots are busy. Wait for a run to end, or raise SWARM_SLOTS.")
         run = claims.claim_one(db, owner, ticket_id, utc())
@@ -61,20 +61,20 @@ def _why_not(db: Database, ticket: TicketRow) -> str:
     session = db.one("select state, paused from hitl_sessions where id = ?", (ticket["session_id"],), SessionRow)
     live = db.one("select id, claimed_by from runs where ticket_id = ? and ended_at is null", (ticket["id"],), RunRow)
     if live:
-        return f"{ticket['id']} is being run already, as {live['id']}."
+        return f"{ticket['id']} is already running, as {live['id']}."
     if session and (session["state"] != "building" or session["paused"]):
-        return f"{ticket['id']} belongs to a session that is {'paused' if session['paused'] else session['state']}: nothing of it runs now."
+        return f"{ticket['id']} cannot run now: its session is {'paused' if session['paused'] else session['state']}."
     if ticket["status"] == "blocked":
         waits = [row["depends_on"] for row in db.all("select d.depends_on from ticket_dependencies d join tickets t on t.id = d.depends_on"
                                           " where d.ticket_id = ? and t.status <> 'completed'", (ticket["id"],), DependencyRow)]
-        return f"{ticket['id']} waits for {', '.join(waits) or 'its epic ' + str(ticket['parent_id'])} to be merged first."
+        return f"{ticket['id']} waits for " + (f"{', '.join(waits)} to be merged." if waits else f"its epic {ticket['parent_id']}.")
     if ticket["status"] == "ready":
         return f"{ticket['id']} may not start before {ticket['not_before']}."
-    return f"{ticket['id']} is {ticket['status']}: only a ready ticket can be run. Retry it on its page first."
+    return f"{ticket['id']} is {ticket['status']}, and only a ready ticket can run. Retry it on its page first."
 
 
 def _follow(db: Database, config: Config, choice: Choice, run_id: str) -> None:
-    """Launches the run and stays with it until it is recorded, its log on stdout. SIGINT leaves it to be adopted by the engine."""
+    """Launches the run and follows it until it is recorded, with its log on stdout. After SIGINT the engine can adopt it."""
     launcher = ProcessLauncher(config)
     reaper = Reaper(db, config, launcher, GitBranches(config))
     own = db.the("select * from runs where id = ?", (run_id,), RunRow)
@@ -83,7 +83,7 @@ def _follow(db: Database, config: Config, choice: Choice, run_id: str) -> None:
     while runs := db.all(LIVE + " and (r.id = ? or r.claimed_by = ?)", (run_id, own["claimed_by"]), LiveRun):
         shown, steps = _show(log, shown), 0
         for run in runs:
-            if run["state"] == "queued":  # an engine would begin its recheck run; there may be none
+            if run["state"] == "queued":  # an engine would start its recheck run, but maybe no engine runs
                 start_rechecks.start(db, config, launcher, choice, own["claimed_by"], config.slots - claims.busy_slots(db), utc(), run["session_id"])
             step = reaper.step(run, launcher.look(run["id"]), time.monotonic() - began)
             if step is not None:
@@ -95,7 +95,7 @@ def _follow(db: Database, config: Config, choice: Choice, run_id: str) -> None:
 
 
 def _show(log: Path, shown: int) -> int:
-    """Prints what is new, terminal control sequences made harmless. -> the new position."""
+    """Prints new lines, with escaped terminal control sequences. -> the new position."""
     try:
         with open(log, "rb") as file:
             file.seek(shown)
@@ -110,9 +110,9 @@ def _show(log: Path, shown: int) -> int:
 
 def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="run-ticket", description="Runs one ticket in the foreground, without the server.",
-                                     epilog="Exit code: 0 done, 1 failed or asks a person, 2 refused (with the reason). Settings come from the environment.")
-    parser.add_argument("ticket", help="for example TKT-002")
-    parser.add_argument("--runtime", help="instead of SWARM_RUNTIME")
+                                     epilog="Exit code: 0 done, 1 failed or waits for you, 2 refused (with the reason). Settings come from the environment.")
+    parser.add_argument("ticket", help="id of the ticket, for example TKT-002")
+    parser.add_argument("--runtime", help="runtime to use instead of SWARM_RUNTIME")
     arguments = parser.parse_args(argv)
     try:
         config = Config.from_env({**os.environ, **({"SWARM_RUNTIME": arguments.runtime} if arguments.runtime else {})})

@@ -1,5 +1,5 @@
-"""What happens to a pull request comes back: merged, closed, a failed check, comments of people. Each fact is recorded and acted upon in
-one transaction, so once, over restarts too. What others wrote only ever gets into a prompt, never into a ticket's description, which an
+"""What comes back from a pull request: merged, closed, a failed check, comments of people. Each fact is recorded and handled in
+one transaction, so only once, even over restarts. Foreign text goes only into a prompt, never into a ticket's description, which an
 agent may execute."""
 
 from engine.agents import is_configured
@@ -14,13 +14,13 @@ from engine.tickets.new_tickets import create
 from engine.tickets.rows import DeliveryRow, ForgeFactRow, TicketRow
 from engine.times import NOW
 
-MOST_ROUNDS = 3           # runs that a failing CI starts
-MOST_REMARKS = 50         # of people, that one run is told of
-LONGEST = 30_000          # characters of all that one run is told
+MOST_ROUNDS = 3           # most runs that failing checks start
+MOST_REMARKS = 50         # most comments in one prompt
+LONGEST = 30_000          # characters of all feedback in one prompt
 
 
 def take_in(db: Database, config: Config, row: DeliveryRow, state: State) -> bool:
-    """row: a watched delivery. -> whether it is to be asked after again."""
+    """Takes in the state of a pull request. row: a watched delivery. -> True if it must be watched further."""
     if state.state == "merged":
         _merged(db, row)
     elif state.state == "closed":
@@ -50,7 +50,7 @@ def _closed(db: Database, row: DeliveryRow) -> None:
         if deliveries.move(db, row, "closed", waiting="person", reason=f"Its pull request #{row['number']} was closed without being merged."):
             _fact(db, row, f"closed:{row['number']}", "closed")
             requests.open_delivery(db, _ticket(db, row), f"The pull request #{row['number']} of {row['ticket_id']} was closed without being merged. "
-                                   "Open a new one from the same branch, or leave it?", [AGAIN, LEAVE])
+                                   "Open a new one from the same branch, or leave it closed?", [AGAIN, LEAVE])
     point("after-act")
 
 
@@ -65,7 +65,7 @@ def _failed(db: Database, config: Config, row: DeliveryRow, state: State) -> Non
             return
         db.execute(f"update forge_facts set acted_at = {NOW} where seq = ?", (fact,))
         if row["rounds"] >= MOST_ROUNDS:
-            _ask(db, row, f"{names} failed again on the pull request #{row['number']}, after {MOST_ROUNDS} runs that were to mend it.")
+            _ask(db, row, f"{names} failed again on the pull request #{row['number']}, after {MOST_ROUNDS} runs to fix it.")
         else:
             db.execute("update deliveries set rounds = rounds + 1 where seq = ?", (row["seq"],))
             _start(db, config, row, [fact], f"{names} failed on the pull request #{row['number']}.")
@@ -73,7 +73,7 @@ def _failed(db: Database, config: Config, row: DeliveryRow, state: State) -> Non
 
 
 def _remarked(db: Database, config: Config, row: DeliveryRow, state: State) -> None:
-    """Collected: acted upon at the first look that finds nothing newer."""
+    """Collects comments. They are handled at the first look that finds no newer ones."""
     with db.transaction():
         new = [remark for remark in state.remarks if _fact(db, row, f"remark:{remark.id}", "remark", "\n".join(
             part for part in (f"{remark.author} wrote" + (f" on {remark.path}" if remark.path else "") + (f", line {remark.line}" if remark.line else "") + ":",
@@ -97,23 +97,23 @@ def _as_it_was(db: Database, row: DeliveryRow) -> bool:
 
 
 def _fact(db: Database, row: DeliveryRow, fingerprint: str, kind: str, body: str = "") -> bool:
-    """Records it. -> whether it is new."""
+    """Records a fact. -> True if it is new."""
     return db.execute("insert into forge_facts (delivery, fingerprint, kind, body) values (?, ?, ?, ?) on conflict (delivery, fingerprint) do nothing",
                       (row["seq"], fingerprint, kind, body)).rowcount == 1
 
 
 def _ask(db: Database, row: DeliveryRow, what: str) -> None:
     db.execute(f"update deliveries set waiting = 'person', reason = ?, updated_at = {NOW} where seq = ?", (what, row["seq"]))
-    requests.open_delivery(db, _ticket(db, row), f"{what} Look at it there: {row['pr_url'] or row['branch']}", [ONCE_MORE, LEAVE])
+    requests.open_delivery(db, _ticket(db, row), f"{what} Look at it here: {row['pr_url'] or row['branch']}", [ONCE_MORE, LEAVE])
 
 
 def _start(db: Database, config: Config, row: DeliveryRow, facts: list[int], why: str) -> None:
-    """A new run that is told these facts: of the feature, where there is but one that it can be about, else of a further ticket."""
+    """Starts a run with these facts in its prompt: of the feature, if only one feature can be meant, otherwise of a new ticket."""
     ticket = _ticket(db, row)
     features = deliveries.features(db, ticket["id"])
     target = ticket["id"] if ticket["type"] != "epic" else features[0]["id"] if len(features) == 1 else None
     if target is None and not is_configured(config):
-        _ask(db, row, f"{why} No coding agent is configured that could mend it.")
+        _ask(db, row, f"{why} No coding agent is configured to fix it.")
         return
     settle.reopen(db, row["session_id"])
     if target is None:
@@ -126,11 +126,11 @@ def _start(db: Database, config: Config, row: DeliveryRow, facts: list[int], why
 
 
 def _further_ticket(db: Database, epic: TicketRow, number: int | None, why: str) -> str:
-    """Its description holds our own words alone. -> its id"""
-    description = (f"What was built for {epic['id']} is in the pull request #{number}, and something there does not hold yet. What came back is in your "
-                   "prompt: find the cause and mend it in the code. Do not weaken or remove a check to make it pass.")
+    """Makes a ticket whose description has no foreign text. -> its id"""
+    description = (f"What was built for {epic['id']} is in the pull request #{number}, and something there is not right yet. The feedback is in your "
+                   "prompt. Find the cause and fix it in the code. Do not weaken or remove a check to make it pass.")
     return create(db, epic["tenant_id"], epic["session_id"], [
-        {"type": "bug", "title": f"Mend what came back on pull request #{number}", "status": "blocked", "description": description,
+        {"type": "bug", "title": f"Fix the feedback on pull request #{number}", "status": "blocked", "description": description,
          "parent_id": epic["id"], "review": bool(epic["review"]), "reason": why}])[0]
 
 

@@ -1,6 +1,6 @@
-"""What must not leave this machine unseen: secrets in what is about to be pushed, and changes to files that steer a forge.
+"""Finds what must not leave this machine unseen: secrets in commits to push, and changes to files that control a forge.
 
-All commits of base..tip are looked at, because all of them are pushed; of each only what it adds."""
+It reads the added lines of all commits in base..tip, because all of them are pushed."""
 import re
 from collections.abc import Iterator
 from fnmatch import fnmatchcase
@@ -11,12 +11,12 @@ from engine.git.repository import Repository
 from engine.text import shown
 
 SECONDS = 900.0
-SHORTEST = 8          # characters of a setting's value that is looked for: shorter ones are in too many texts
+SHORTEST = 8          # characters; shorter values of settings are in too many texts to look for
 MOST_NAMED = 10
 DIFF = ("-p", "-U0", "-m", "--root", "--text", "--no-renames", "--no-color", "--no-ext-diff", "--no-textconv", "--no-notes", "--no-show-signature",
         "--ignore-submodules=none", "--src-prefix=a/", "--dst-prefix=b/")
 
-# name -> what it looks like. Each has a fixed beginning: words that merely look random are not taken for secrets.
+# name -> pattern. Each has a fixed beginning, so that words that only look random are not taken for secrets.
 PATTERNS = {
     "a private key": rb"-----BEGIN (?:[A-Z0-9]+ ){0,3}PRIVATE KEY(?: BLOCK)?-----",
     "a GitHub token": rb"\b(?:gh[pousr]_[A-Za-z0-9]{36,255}|github_pat_[A-Za-z0-9_]{60,255})\b",
@@ -36,7 +36,7 @@ _HUNK = re.compile(rb"@@ -\d+(?:,(\d+))? \+(\d+)(?:,(\d+))? @@")
 
 
 class Leak(NamedTuple):
-    """Where a secret stands, never the secret itself. known: it is the value of one of our own settings, not only like a secret."""
+    """The place of a secret, never the secret itself. known: True if it is the value of one of our own settings."""
 
     place: str
     what: str
@@ -44,7 +44,7 @@ class Leak(NamedTuple):
 
 
 def check_paths(repository: Repository, base: str, tip: str, patterns: tuple[str, ...]) -> list[str]:
-    """The changed paths, shown, that match one of the patterns: a name, a folder with all in it, or with * and ?. Letters' case does not matter."""
+    """Changed paths (printable) that match a pattern: a name, a folder with everything in it, or with * and ?. Upper and lower case are the same."""
     out = repository.git("log", "--format=", "--name-only", "-z", "-m", "--root", "--no-renames", "--end-of-options", f"{base}..{tip}", "--", timeout=SECONDS)
     paths = dict.fromkeys(shown(part.strip(b"\n")) for part in out.split(b"\0") if part.strip(b"\n"))
     return [path for path in paths if any(matches(path, pattern) for pattern in patterns)]
@@ -56,8 +56,8 @@ def matches(path: str, pattern: str) -> bool:
 
 
 def check_secrets(repository: Repository, base: str, tip: str, known: dict[str, str], cleared: bool = False) -> None:
-    """known: {setting: its secret value}. cleared: a person said that what only looks like a secret is none.
-    Raises PolicyViolation with file and line; extra["known"] says whether the value is one of ours, which nobody can clear."""
+    """known: {setting: its secret value}. cleared: someone confirmed that text that looks like a secret is none.
+    Raises PolicyViolation with file and line; extra["known"] is True if it is the value of a setting, which nobody can clear."""
     found = [leak for leak in leaks(repository, base, tip, known) if leak.known or not cleared]
     if not found:
         return
@@ -66,7 +66,7 @@ def check_secrets(repository: Repository, base: str, tip: str, known: dict[str, 
     more = f" and {len(named) - MOST_NAMED} more places" if len(named) > MOST_NAMED else ""
     what = "a secret" if ours else "what looks like a secret"
     raise PolicyViolation(f"Nothing was pushed, because there is {what} in {', '.join(named[:MOST_NAMED])}{more}."
-                          " It would stay in the history even if a later commit took it out.", known=ours)
+                          " It would stay in the history even if a later commit removed it.", known=ours)
 
 
 def leaks(repository: Repository, base: str, tip: str, known: dict[str, str]) -> Iterator[Leak]:
@@ -90,7 +90,7 @@ def _found(text: bytes, place: str, ours: re.Pattern[bytes] | None, values: dict
 
 
 def _added(stream: IO[bytes]) -> Iterator[tuple[bytes, int, bytes]]:
-    """(path, line number, added line) of a diff without context. Lines are counted by the hunk's head: their content may look like anything."""
+    """(path, line number, added line) of a diff without context. Lines are counted from the hunk's header, because a line may contain anything."""
     path, removed, number, added = b"", 0, 0, 0
     for line in stream:
         if removed and line.startswith(b"-"):
@@ -105,7 +105,7 @@ def _added(stream: IO[bytes]) -> Iterator[tuple[bytes, int, bytes]]:
 
 
 def redacted(text: str, known: dict[str, str]) -> str:
-    """The text without the values of our settings, and without what looks like a secret."""
+    """The text without the secret values of our settings, and without anything that looks like a secret."""
     for value in known.values():
         if len(value) >= SHORTEST:
             text = text.replace(value, "[redacted]")

@@ -1,4 +1,4 @@
-"""What a pull request says: the card, each feature with what proves it, where to look, trailers. All of it for people, on a foreign page."""
+"""The text of a pull request: the card, each feature with its proof, a link, trailers. People read it on a foreign page."""
 import re
 
 from engine.config import Config
@@ -14,7 +14,7 @@ MOST_FEATURES = 200
 
 
 def known_secrets(config: Config) -> dict[str, str]:
-    """{setting: value} of what must never leave this machine."""
+    """{setting: value} of the secrets that must never leave this machine."""
     values = {each.name: getattr(config, each.name) for each in config.__dataclass_fields__.values() if each.metadata["secret"]}
     if config.forge_token_file is not None and config.forge_token_file.is_file():
         values["forge_token_file"] = config.forge_token_file.read_text(encoding="utf-8", errors="replace").strip()
@@ -34,10 +34,10 @@ def body(db: Database, config: Config, ticket: TicketRow) -> str:
         parts += ["## Checks on the whole", checks] if checks else []
         rows = db.all("select * from tickets where parent_id = ? and status = 'completed' order by seq limit ?", (ticket["id"], MOST_FEATURES + 1), TicketRow)
         for feature in rows[:MOST_FEATURES]:
-            parts += [f"### {feature['id']} {_line(feature['title'])}", _evidence(db, feature) or "No criteria were named."]
-        parts += ["There are more tickets than are listed here."] if len(rows) > MOST_FEATURES else []
+            parts += [f"### {feature['id']} {_line(feature['title'])}", _evidence(db, feature) or "It has no criteria."]
+        parts += ["There are more tickets than this list shows."] if len(rows) > MOST_FEATURES else []
     else:
-        parts += ["## Done means", _evidence(db, ticket) or "No criteria were named."]
+        parts += ["## Done means", _evidence(db, ticket) or "It has no criteria."]
     parts += [f"More: {link}"] if link else []
     text = redacted("\n\n".join(parts), known_secrets(config))
     text = text if len(text) <= LONGEST else text[:LONGEST] + "\n\n… cut here"
@@ -45,7 +45,7 @@ def body(db: Database, config: Config, ticket: TicketRow) -> str:
 
 
 def _evidence(db: Database, ticket: TicketRow) -> str:
-    """Each criterion, with what proves it."""
+    """Each criterion with its proof."""
     return "\n".join(f"- {'[x]' if proof.state == 'passed' else '[ ]'} {_line(proof.text)[:1000]} ({_how(proof)})"
                      for proof in evidence.of_ticket(db, ticket["id"]))
 
@@ -53,7 +53,7 @@ def _evidence(db: Database, ticket: TicketRow) -> str:
 def _how(proof: evidence.Proof) -> str:
     command = f"`{_line(proof.command)[:300]}`" if proof.command else ""
     if proof.state == "waived":
-        return f"{command} waived by a person: {_line(proof.waived)[:1000]}".strip()
+        return f"{command} waived: {_line(proof.waived)[:1000]}".strip()
     if proof.state == "unchecked":
         return "not checked by a command"
     return f"{command} was not run" if proof.state == "waiting" else f"{command} {proof.state} in {proof.seconds or 0:.1f} s"
@@ -66,7 +66,7 @@ def _trailers(db: Database, ticket: TicketRow) -> str:
 
 
 def _line(text: object) -> str:
-    """One line that calls nobody (an @ would) and hides nothing."""
+    """One line that mentions nobody (with an @) and hides nothing."""
     return _quiet(one_line(text)).replace("`", "'")
 
 

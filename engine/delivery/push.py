@@ -1,6 +1,6 @@
-"""Puts a commit on a branch of a remote repository. Repeatable: what is there already is not pushed again, and nothing of others is lost.
+"""Puts a commit on a branch of a remote repository. Repeatable: a pushed commit is not pushed again, and no commit of others is lost.
 
-Only branches below swarm/ are ever written, with a lease on the value that was seen there. A token goes into git's environment alone."""
+It writes only branches below swarm/, with a lease on the value that it saw there. A token goes only into git's environment."""
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,12 +12,12 @@ from engine.git.repository import FETCH_SECONDS, Repository
 from engine.text import one_line, printable
 
 OURS = "swarm/"
-LONGEST_WORDS = 300  # characters of what a remote says that a person is shown
+LONGEST_WORDS = 300  # characters of a remote's message that are shown
 
 
 @dataclass(frozen=True)
 class Remote:
-    """Where to push. token: for this URL, or empty; user: what the forge wants to be told as its user's name."""
+    """Where to push. token: for this URL, or empty. user: the user name that the forge expects with the token."""
 
     url: str
     protocols: tuple[str, ...]
@@ -26,29 +26,29 @@ class Remote:
 
     @contextmanager
     def reached(self) -> Iterator[dict[str, str]]:
-        """The environment in which git may talk to it.
+        """The environment in which git may talk to the remote.
 
-        git runs the hooks of a local repository as our own user, so unlike for a fetch no exception is made from its own rule
+        git runs the hooks of a local repository as our own user. So, unlike for a fetch, git's own rule stays in force
         that the folder must belong to that user."""
         yield {"GIT_ALLOW_PROTOCOL": ":".join(self.protocols), **login(self.url, self.token, self.user)}
 
 
 def push(repository: Repository, remote: Remote, branch: str, tip: str, ours: str | None, only_new: bool = False) -> bool:
-    """refs/heads/<branch> at the remote to `tip`. ours: what we put there last. only_new: it is enough that the branch exists.
-    -> whether anything had to be pushed. Raises Permanent (TokenRefused) or Transient, with a sentence for people."""
+    """Sets refs/heads/<branch> at the remote to `tip`. ours: the commit that we pushed last. only_new: it is enough that the branch exists.
+    -> True if something was pushed. Raises Permanent (TokenRefused) or Transient, with a sentence for people."""
     if not branch.startswith(OURS):
-        raise Permanent(f"{branch} is not below {OURS}: HITL Swarm pushes to no other branches.")
+        raise Permanent(f"{branch} is not below {OURS}. HITL Swarm pushes to no other branches.")
     heads = _heads(repository, remote, branch)
     parts = branch.split("/")
     for name in ("/".join(parts[:length]) for length in range(1, len(parts))):
         if name in heads:
-            raise Permanent(f"The remote repository has a branch named {name}, so git cannot make {branch} beside it. Rename or delete that branch there.")
+            raise Permanent(f"The remote repository has a branch named {name}, so git cannot create {branch} there. Rename or delete that branch.")
     there = heads.get(branch)
     if there == tip or (there and only_new):
         return False
     if there and there != ours and not (repository.head(there) and repository.is_ancestor(there, tip)):
         raise Permanent(f"The branch {branch} was moved by somebody else to {there[:12]}, which is not in this build. Nothing was overwritten. "
-                        "Take what you need from it, delete the branch there or put it back, and try again.")
+                        "Save what you need from it, delete the branch there or reset it, and try again.")
     try:
         with remote.reached() as env:
             repository.git("push", "--quiet", "--no-verify", "--no-follow-tags", "--recurse-submodules=no",
@@ -60,7 +60,7 @@ def push(repository: Repository, remote: Remote, branch: str, tip: str, ours: st
 
 
 def _heads(repository: Repository, remote: Remote, branch: str) -> dict[str, str]:
-    """{branch: sha} there, of this branch and of those whose names are parts of its path."""
+    """{branch: sha} at the remote, for this branch and for branches whose names are parts of its path."""
     parts = branch.split("/")
     wanted = ["/".join(parts[:length]) for length in range(1, len(parts) + 1)]
     try:
@@ -73,36 +73,36 @@ def _heads(repository: Repository, remote: Remote, branch: str) -> dict[str, str
     return {name: sha for name, sha in heads.items() if name in wanted and re.fullmatch("[0-9a-f]{40,64}", sha)}
 
 
-# What a remote said -> (is it worth another try, the sentence). In this order: the first that fits decides.
+# message of a remote -> (may another try help, sentence). The first match decides.
 _REFUSALS = (
     (r"stale info|fetch first|non-fast-forward|reference already exists|cannot lock ref .* but expected", True,
-     "The branch {branch} was moved by somebody else in this moment."),
-    (r"cannot lock ref .*exists; cannot create", False, "A branch of the remote repository is in the way of {branch}. Rename or delete it there."),
+     "The branch {branch} was moved by somebody else at the same time."),
+    (r"cannot lock ref .*exists; cannot create", False, "A branch of the remote repository conflicts with the name {branch}. Rename or delete it there."),
     (r"refusing to allow .* workflow|without `?workflows?`? (permission|scope)", False,
-     "The token may not change workflow files. Give it that right (workflows), or take the change out."),
+     "The token may not change workflow files. Give it the permission workflows, or remove the change."),
     (r"GH00[16]|GH013|protected branch|not allowed to push code|rule violations|GL-PROTECTED|You are not allowed to .*protected", False,
-     "The remote repository protects {branch}. Exempt swarm/ from that rule, or let the token's owner push there."),
+     "The remote repository protects {branch}. Exclude swarm/ from that rule, or let the token's owner push there."),
     (r"quota exceeded|disk quota|no space left", True, "The remote repository has no room left."),
     (r"exceeds (GitHub's )?(file size|maximum|the)|exceeds maximum allowed|pack exceeds|too large|returned error: 413|HTTP 413|over the .*limit", False,
-     "The remote repository takes no push of this size."),
+     "The remote repository does not accept a push of this size."),
     (r"hook declined|pre-receive|declined by|denied by hook", False, "A hook of the remote repository rejected the push."),
     (r"authentication failed|invalid credentials|could not read (username|password)|returned error: 401|HTTP 401", None,
-     "The remote repository did not take our login."),
-    (r"dubious ownership", False, "The folder of the remote repository belongs to another user than the one that HITL Swarm runs as, "
-     "so git does not run its hooks as yours. Change its owner, or name it by an ssh URL."),
+     "The remote repository did not accept our login."),
+    (r"dubious ownership", False, "The folder of the remote repository belongs to another user than the user of HITL Swarm, "
+     "so git refuses to run its hooks. Change its owner, or use an ssh URL."),
     (r"returned error: 403|HTTP 403|permission .*denied|permission denied|not allowed to push|write access|read-only|denied to", False,
-     "There is no right to push to the remote repository."),
+     "The login may not push to the remote repository."),
     (r"unable to update url base from redirection|returned error: 30\d|redirect", False,
-     "The remote repository has moved: its server redirects. Write its new address into the card."),
+     "The remote repository has moved to another address. Write the new address into the card."),
     (r"repository not found|not found|does not appear to be a git repository|does not exist|returned error: 404", False,
      "The remote repository was not found, or the login may not see it."),
-    (r"shallow update not allowed|remote unpack failed|unpacker error", False, "The remote repository could not take the commits in."),
-    (r"host key verification failed|no matching host key", False, "The host key of the remote server is not known to this machine's ssh."),
+    (r"shallow update not allowed|remote unpack failed|unpacker error", False, "The remote repository could not store the commits."),
+    (r"host key verification failed|no matching host key", False, "This machine's ssh does not know the host key of the remote server."),
 )
 
 
 def refusal(error: RunFailure, branch: str, remote: Remote) -> RunFailure:
-    """git's failure as a sentence for people, with what the remote itself said, permanent or transient as it is."""
+    """git's failure as a sentence for people, with the remote's own message. It stays permanent or transient."""
     words = str(error.extra.get("words") or error.sentence)
     for pattern, again, sentence in _REFUSALS:
         if re.search(pattern, words, re.I):

@@ -1,8 +1,8 @@
-"""Brings a finished build to the repository that its card names: look through it, push it, open a pull request, ask what became of it.
+"""Delivers a finished build to the repository that its card names: checks it for secrets, pushes it, opens a pull request, watches that.
 
     intended → pushed → opened → delivered → watched → merged or closed          done: a plain git remote, nothing to watch
 
-Steps run on threads of their own, never in a tick. Each looks first at what is there already, so it may be taken again after a crash."""
+Steps run on their own threads, never in a tick. Each step first looks at what exists already, so it may be repeated after a crash."""
 from collections.abc import Callable
 
 from engine.config import Config
@@ -25,16 +25,16 @@ from engine.tickets.rows import DeliveryRow, ForgeFactRow, TicketRow
 from engine.tickets.states import get
 from engine.times import NOW, delay, utc
 
-MOST_TRIES = 12   # transient failures in a row, over about half an hour; then a person is asked
+MOST_TRIES = 12   # transient failures in a row, over about half an hour; then a request is opened
 FEATURES_SECONDS = 1.0
 
 
 class NeedsApproval(PolicyViolation):
-    """Protected paths are changed, and nobody has approved this commit yet."""
+    """Protected paths were changed, and this commit is not approved yet."""
 
 
 class Deliverer:
-    """Takes rows of deliveries a step further. Any thread may call it; one at a time per delivery."""
+    """Does the steps of deliveries. Any thread may call it, but only one per delivery at a time."""
 
     def __init__(self, db: Database, config: Config) -> None:
         self.db, self.config = db, config
@@ -42,9 +42,9 @@ class Deliverer:
             "intended": self._push, "pushed": self._open, "opened": self._complete, "delivered": self._ready, "watched": self._look}
 
     def step(self, row: DeliveryRow) -> None:
-        """As far as it goes now: until it waits for something, or for somebody. Raises for bugs and for storage that fails.
+        """Does all steps that are possible now, until the delivery must wait. Raises for bugs and storage failures.
 
-        row: as it was seen. Where it has moved on meanwhile nothing is done: a step of the past could open a second pull request."""
+        row: as it was read. If the delivery has moved on meanwhile, nothing is done, because an old step could open a second pull request."""
         now = deliveries.still(self.db, row)
         while now is not None and not deliveries.is_held(self.db, now):
             row = now
@@ -60,7 +60,7 @@ class Deliverer:
                 self._ask(row, error)
                 return
 
-    # The steps: each does one thing outside and records it -> the row then, or None where it goes no further now
+    # Steps: each does one thing outside and records it -> the new row, or None if no further step is possible now
 
     def _push(self, row: DeliveryRow) -> DeliveryRow | None:
         url, protocols = self._source(row)
@@ -69,7 +69,7 @@ class Deliverer:
         self._look_through(row, repository, ticket)
         remote = Remote(url, protocols, **login_of(self.config, url))
         if row["branch"] == (row["base_branch"] or ""):
-            raise Permanent(f"{row['branch']} is also the base branch: HITL Swarm never pushes to that one.")
+            raise Permanent(f"{row['branch']} is also the base branch, and HITL Swarm never pushes to the base branch.")
         point("before-push")
         pushed = push(repository, remote, row["branch"], row["tip_sha"], row["pushed_sha"], only_new)
         point("after-push")
@@ -79,7 +79,7 @@ class Deliverer:
         return now
 
     def _open(self, row: DeliveryRow) -> DeliveryRow | None:
-        """The pull request; a plain git remote has none."""
+        """Opens the pull request; a plain git remote has none."""
         place = self._place(row)
         if place is None:
             self._end_plain(row, f"The branch {row['branch']} is in {row['repository']}.")
@@ -112,7 +112,7 @@ class Deliverer:
         event("delivered", ticket=row["ticket_id"], branch=row["branch"])
 
     def _complete(self, row: DeliveryRow) -> DeliveryRow | None:
-        """The last one that is opened completes the epic."""
+        """Completes the epic when all its pull requests are open."""
         point("before-complete")
         with self.db.transaction():
             now = deliveries.move(self.db, row, "delivered")
@@ -123,7 +123,7 @@ class Deliverer:
         return now if now and self.db.value("select 1 from hitl_sessions where id = ? and state = 'completed'", (row["session_id"],)) else None
 
     def _ready(self, row: DeliveryRow) -> DeliveryRow | None:
-        """Ready for review, with its text as it is now; and people are told what came of what they wrote."""
+        """Marks the pull request as ready for review, with its current text, and answers the comments that were handled."""
         place = self._place(row)
         if place is not None and row["number"] is not None:
             forge, ticket = connect(self.config, place), self._ticket(row)
@@ -133,7 +133,7 @@ class Deliverer:
             if untold:
                 kinds = {"ci": "the failed checks", "remark": "the comments"}
                 about = " and ".join(dict.fromkeys(kinds.get(fact["kind"], fact["kind"]) for fact in untold))
-                forge.comment(row["number"], f"A further run took up {about}; the branch is at {row['tip_sha'][:12]} now.")
+                forge.comment(row["number"], f"Another run handled {about}. The branch is now at {row['tip_sha'][:12]}.")
                 self.db.execute(f"update forge_facts set told_at = {NOW} where delivery = ? and ticket_id is not null and told_at is null", (row["seq"],))
         point("after-ready")
         deliveries.move(self.db, row, "watched", not_before=utc(after=self.config.forge_poll_seconds))
@@ -142,14 +142,14 @@ class Deliverer:
     def _look(self, row: DeliveryRow) -> None:
         place = self._place(row)
         if place is None:
-            deliveries.move(self.db, row, "done", reason="No forge is configured any more that could be asked what became of it.")
-        elif row["number"] is None:  # each feature had a pull request of its own
+            deliveries.move(self.db, row, "done", reason="No forge is configured now, so the pull request is no longer watched.")
+        elif row["number"] is None:  # each feature had its own pull request
             self._open_whole(row, place)
         elif comeback.take_in(self.db, self.config, row, connect(self.config, place).check_state(row["number"])):
             self._wait(row, None, self.config.forge_poll_seconds, 0)
 
     def _open_whole(self, row: DeliveryRow, place: Place) -> None:
-        """All features' pull requests are merged into the integration branch there: now that branch can be merged, too."""
+        """Opens the pull request of the integration branch, after all features' pull requests were merged into it on the forge."""
         if any(each["state"] != "merged" for each in deliveries.by_feature(self.db, row)):
             self._wait(row, None, self.config.forge_poll_seconds, 0)
             return
@@ -161,7 +161,7 @@ class Deliverer:
             if deliveries.move(self.db, row, "watched", number=change.number, pr_url=change.url):
                 self.db.execute(f"update tickets set pr_url = ?, updated_at = {NOW} where id = ?", (change.url, row["ticket_id"]))
 
-    # What they need
+    # Helpers of the steps
 
     def _ticket(self, row: DeliveryRow) -> TicketRow:
         return get(self.db, row["tenant_id"], row["ticket_id"])
@@ -176,29 +176,29 @@ class Deliverer:
         return place_of(self.config, self._source(row)[0])
 
     def _by_feature(self, row: DeliveryRow) -> bool:
-        """An epic whose features have pull requests of their own: of itself only the branch's beginning is pushed."""
+        """True for an epic whose features have their own pull requests; for the epic itself only the start of its branch is pushed."""
         card = approved_card(self.db, row["session_id"])
         return bool(card.get("pull_requests") == "feature" and self._ticket(row)["type"] == "epic" and place_of(self.config, self._source(row)[0]))
 
     def _base_is_there(self, row: DeliveryRow) -> bool:
-        """A feature's pull request is onto the integration branch, which the epic's delivery makes."""
+        """True if the base of the pull request exists: a feature's base is the integration branch, which the epic's delivery pushes."""
         epic = self._ticket(row)["parent_id"]
         return epic is None or self.db.value("select pushed_sha from deliveries where ticket_id = ?", (epic,)) is not None
 
     def _look_through(self, row: DeliveryRow, repository: Repository, ticket: TicketRow) -> None:
-        """Raises NeedsApproval, PolicyViolation: nothing leaves before a person has seen what steers the forge, and no secret at all."""
+        """Checks the commits. Raises NeedsApproval for unapproved changes to files that control the forge; PolicyViolation for a secret."""
         base = ticket["base_sha"] or self.db.value("select base_sha from tickets where id = ?", (ticket["parent_id"],))
         tip = row["tip_sha"]
         if repository.head(tip) is None or base is None:
-            raise Permanent(f"The commit {tip[:12]} is not in this installation's repository any more.")
+            raise Permanent(f"The commit {tip[:12]} is no longer in this installation's repository.")
         leaks.check_secrets(repository, base, tip, known_secrets(self.config), cleared=row["cleared_sha"] == tip)
         if row["approved_sha"] != tip:
             paths = leaks.check_paths(repository, base, tip, self.config.protected_paths)
             if paths:
-                raise NeedsApproval(f"The change touches {', '.join(paths[:leaks.MOST_NAMED])}: what runs on the forge, with its rights, is decided there. "
-                                    f"Look at it, then approve commit {tip[:12]} for delivery.")
+                raise NeedsApproval(f"The change touches {', '.join(paths[:leaks.MOST_NAMED])}, which decides what runs on the forge with its permissions. "
+                                    f"Look at the change, then approve commit {tip[:12]} for delivery.")
 
-    # When it does not go on
+    # When a delivery cannot continue
 
     def _wait(self, row: DeliveryRow, why: RunFailure | None, seconds: float, tries: int) -> None:
         deliveries.move(self.db, row, row["state"], tries=tries, not_before=utc(after=seconds), reason=why.sentence if why else None)
@@ -211,7 +211,7 @@ class Deliverer:
             self._wait(row, error, delay(row["tries"] + 1, self.config.backoff_seconds), row["tries"] + 1)
 
     def _ask(self, row: DeliveryRow, error: RunFailure) -> None:
-        """A person decides: one request, with what they can do about it."""
+        """Opens one request, with the possible answers."""
         options = [RETRY, WITHOUT]
         if isinstance(error, NeedsApproval):
             options = [APPROVE, WITHOUT]

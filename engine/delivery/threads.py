@@ -1,5 +1,5 @@
-"""The threads on which deliveries go. A push or a slow forge holds up no merge, and no shutdown: a thread that is left behind in the
-middle of a step is a crash like any other, and the next engine looks first at what is there."""
+"""The threads of deliveries. A push or a slow forge blocks no merge and no shutdown: a thread that is left behind in the
+middle of a step is like a crash, and the next engine first looks at what exists."""
 import threading
 import time
 from collections.abc import Callable
@@ -11,20 +11,20 @@ from engine.tickets import deliveries
 from engine.tickets.rows import DeliveryRow
 
 MOST = 3
-LAST_SECONDS = 3.0   # that a shutdown waits for steps that are under way
+LAST_SECONDS = 3.0   # time that a shutdown waits for steps in progress
 
 
 class Couriers:
-    """note: what is done with an error of a thread; wake: called when a thread has ended."""
+    """note: called with the error of a thread. wake: called when a thread has ended."""
 
     def __init__(self, db: Database, config: Config, note: Callable[..., None], wake: Callable[[], None]) -> None:
         self._db, self._note, self._wake = db, note, wake
         self._deliverer = Deliverer(db, config)
-        self._threads: dict[int, threading.Thread] = {}   # of deliveries that are under way, by their seq
-        self._resting: dict[int, float] = {}              # those with which something went wrong that nobody foresaw: monotonic
+        self._threads: dict[int, threading.Thread] = {}   # of deliveries in progress, by their seq
+        self._resting: dict[int, float] = {}              # deliveries that had an unexpected error: until when they rest (monotonic)
 
     def send(self, now: str, inline: bool = False) -> None:
-        """Takes on what is due. inline: here and now, for an engine without its thread."""
+        """Starts the steps that are due. inline: does them in this thread, for an engine without its own thread."""
         for row in deliveries.due(self._db, now):
             if inline:
                 self._deliverer.step(row)
@@ -35,7 +35,7 @@ class Couriers:
     def _go(self, row: DeliveryRow) -> None:
         try:
             self._deliverer.step(row)
-        except Exception as error:  # a thread's edge: the delivery stays as it is, and is looked at again
+        except Exception as error:  # the outer edge of a thread: the delivery stays as it is, and is tried again
             self._resting[row["seq"]] = time.monotonic() + 30.0
             self._note(error, "delivery", ticket=row["ticket_id"])
         finally:

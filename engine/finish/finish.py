@@ -1,6 +1,6 @@
-"""A finished run: harvest, policy, merge, record. Repeatable at every step: whoever dies here, the next one begins again at the top.
+"""A finished run: harvest, policy, merge, record. Every step is repeatable: after a crash the next process starts again at the top.
 
-The git ref is the point of commit and the database follows; `merging` is recorded before the merge, so that a cancel knows it is too late.
+The git ref decides, and the database follows. `merging` is recorded before the merge, so that a cancel after it is refused.
 
 Next: engine/git/branches.py
 """
@@ -25,8 +25,8 @@ FAILURES = {"transient": Transient, "rate_limited": RateLimited, "agent": AgentF
 
 
 def finish(db: Database, config: Config, branches: Branches, run: RunRow, result: Result) -> None:
-    """Takes a run's result to where it belongs. run: its row. Raises for bugs, for storage that fails, and Transient where the merge was
-    begun and nobody can say whether it is done: then it is tried again."""
+    """Records a run's result and merges its change. run: its row. Raises for bugs and storage failures; Transient when the merge was
+    started and it is unknown whether it completed: then it is tried again."""
     ticket = db.the("select * from tickets where id = ?", (run["ticket_id"],), TicketRow)
     try:
         if result.outcome == "failed":
@@ -35,7 +35,7 @@ def finish(db: Database, config: Config, branches: Branches, run: RunRow, result
         _succeed(db, config, branches, run, ticket, result)
     except RunFailure as failure:
         if isinstance(failure, Transient) and db.value("select state from runs where id = ?", (run["id"],)) == "merging":
-            raise  # another run now could do, and merge, the same work a second time
+            raise  # a new run now could do and merge the same work twice
         record_failure(db, config, run, ticket, failure, result)
 
 
@@ -53,14 +53,14 @@ def _succeed(db: Database, config: Config, branches: Branches, run: RunRow, tick
         _over_budget(db, branches, run, ticket, result)
     elif result.outcome == "no_change":
         if not ticket["merged_sha"] and not result.checks:
-            raise AgentFailed("The agent changed nothing, and there is no check that says that nothing was needed.")
-        record(db, run, "no_change", "completed", "Nothing had to be changed.", result)
+            raise AgentFailed("The agent changed nothing, and no check shows that no change was needed.")
+        record(db, run, "no_change", "completed", "No change was needed.", result)
     else:
         _deliver(db, branches, run, ticket, result)
 
 
 def _integrated(db: Database, run: RunRow, ticket: TicketRow, result: Result) -> None:
-    """The whole holds. A build of a repository that is somebody's goes there before its epic is completed."""
+    """The checks on the whole build passed. A build for a given repository is delivered there before its epic completes."""
     if repository_of(db, ticket["session_id"]) is None:
         record(db, run, "integrated", "completed", None, result, merged_sha=result.base)
         return
@@ -71,7 +71,7 @@ def _integrated(db: Database, run: RunRow, ticket: TicketRow, result: Result) ->
 
 
 def _deliver(db: Database, branches: Branches, run: RunRow, ticket: TicketRow, result: Result) -> None:
-    """A change that passed its checks: to the person who wants to see it first, or into the integration branch."""
+    """Takes a change that passed its checks to its review, if one is wanted, or into the integration branch."""
     seen_first = bool(ticket["review"] and ticket["approved_tip"] != result.tip)
     work = _work(db, run, ticket, result, run["run_no"] if seen_first else None)
     tip = branches.keep(work)
@@ -82,7 +82,7 @@ def _deliver(db: Database, branches: Branches, run: RunRow, ticket: TicketRow, r
                 requests.open_review(db, row, run["id"])
         return
     if not claims.merging(db, run, tip):
-        claims.end(db, run["id"], "stale", "Its claim was taken back before the merge.", result)
+        claims.end(db, run["id"], "stale", "The claim was withdrawn before the merge.", result)
         return
     event("merging", ticket=ticket["id"], run=run["id"], tip=tip)
     point("after-merging")
@@ -103,27 +103,27 @@ def _ask(db: Database, branches: Branches, run: RunRow, ticket: TicketRow, resul
     with db.transaction():
         earlier = same_question.earlier_answer(db, ticket["session_id"], ticket["id"], question, options)
         if earlier:
-            why = f"It asked what {earlier['ticket_id']} had asked: it goes on with that answer."
+            why = f"It asked the same question as {earlier['ticket_id']} before, so it continues with that answer."
             row = record(db, run, "needs_input", "ready", why, result, branch_name=branch)
             if row:
                 same_question.record_answered(db, row, run["id"], question, options, earlier)
             return
-        row = record(db, run, "needs_input", "needs_input", "The agent asks a question.", result, branch_name=branch)
+        row = record(db, run, "needs_input", "needs_input", "The agent asked a question.", result, branch_name=branch)
         if row:
             requests.open_question(db, row, run["id"], question, options)
 
 
 def _over_budget(db: Database, branches: Branches, run: RunRow, ticket: TicketRow, result: Result) -> None:
-    """No attempt is used up; a person decides about money."""
+    """Uses up no attempt; the user decides about the budget."""
     reason, branch = result.reason or "The budget is used up.", _kept(db, branches, run, ticket, result)
     with db.transaction():
-        row = record(db, run, "over_budget", "needs_input", f"{reason} It waits for your word.", result, branch_name=branch)
+        row = record(db, run, "over_budget", "needs_input", f"{reason} The ticket waits for your decision.", result, branch_name=branch)
         if row:
             requests.open_budget(db, row, run["id"], reason)
 
 
 def _kept(db: Database, branches: Branches, run: RunRow, ticket: TicketRow, result: Result) -> str | None:
-    """Keeps what a run has done so far, if anything. -> the ticket's branch, if it has one"""
+    """Keeps the work that a run has done so far, if any. -> the ticket's branch, if it has one"""
     if not result.tip:
         return ticket["branch_name"]
     work = _work(db, run, ticket, result)
@@ -132,13 +132,13 @@ def _kept(db: Database, branches: Branches, run: RunRow, ticket: TicketRow, resu
 
 
 def _keep_failed(db: Database, branches: Branches, run: RunRow, ticket: TicketRow, result: Result) -> None:
-    """A check failed, or the provider had enough, but the work is there: the next run begins with it."""
+    """Keeps the work of a run whose check failed, or whose provider limited it, so that the next run starts from it."""
     if run["kind"] == "feature" and result.tip and result.failure in ("agent", "rate_limited"):
         branches.keep(_work(db, run, ticket, result))
 
 
 def record_failure(db: Database, config: Config, run: RunRow, ticket: TicketRow, failure: RunFailure, result: Result | None = None) -> None:
-    """What a failure means for the ticket, or for those that were checked together: again after a pause, or a person must decide."""
+    """Records a failure for the ticket, or for the tickets of a recheck: they retry after a pause, or wait for a decision."""
     (landing.refuse if run["kind"] == "recheck" else failed)(db, config, run, ticket, failure, result)
 
 

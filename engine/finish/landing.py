@@ -1,5 +1,5 @@
-"""What a recheck run has found: its changes are merged, all of them or none; or they are checked in halves, until the one that breaks the
-others is alone and goes back. Repeatable at every step, as engine/finish/finish.py is: the branch moves in one step, and the database follows."""
+"""The result of a recheck run: its changes are merged, all or none. Or they are checked in halves, until the change that breaks the
+others is alone and goes back. Every step is repeatable, as in engine/finish/finish.py: the branch moves in one step, and the database follows."""
 
 from engine.config import Config
 from engine.crash import point
@@ -15,13 +15,13 @@ from engine.tickets.rows import RunRow, TicketRow
 from engine.tickets.states import HOLDS
 from engine.times import delay, utc
 
-# The plus has SQLite go by the index of live runs, and not through all runs there ever were.
+# The plus makes SQLite use the index of live runs instead of reading all runs.
 WAITING = ("select r.* from runs r cross join tickets t on t.id = r.ticket_id where r.ended_at is null and r.state in ('queued', 'merging')"
            f" and {HOLDS} and t.parent_id = ? order by +r.seq")
 
 
 def land(db: Database, config: Config, branches: Branches, run: RunRow, epic: TicketRow, result: Result) -> None:
-    """Everything passed on the merged head. run, epic: their rows. Raises Transient when the repository cannot be locked now."""
+    """Merges changes that passed on the merged head. run, epic: their rows. Raises Transient when the repository cannot be locked now."""
     merges = {each["run"]: each["merge"] for each in result.merged}
     with db.transaction():
         members = [row for row in db.all(WAITING, (epic["id"],), RunRow) if row["id"] in merges]
@@ -29,11 +29,11 @@ def land(db: Database, config: Config, branches: Branches, run: RunRow, epic: Ti
         for member in members if held else []:
             claims.merging(db, member, str(member["tip_sha"]), checked_by=run["id"])
     if not held:
-        _release(db, run, "What it checked together has changed meanwhile. The rest is checked again.")
+        _release(db, run, "The set of changes has changed meanwhile. The other changes are checked again.")
         return
     point("after-merging")
     if not branches.advance(run["session_id"], own_branch(epic), result):
-        _release(db, run, "The branch moved while it was checked. It is checked again.")
+        _release(db, run, "The branch moved during the check. The changes are checked again.")
         return
     with db.transaction():
         for member in members:
@@ -43,7 +43,7 @@ def land(db: Database, config: Config, branches: Branches, run: RunRow, epic: Ti
 
 
 def refuse(db: Database, config: Config, run: RunRow, epic: TicketRow, failure: RunFailure, result: Result | None = None) -> None:
-    """It did not pass, or could not be tried. One change alone goes back with what failed; several are checked in halves."""
+    """Handles changes that did not pass, or could not be checked. A single change goes back with the failure; several are checked in halves."""
     if not isinstance(failure, (AgentFailed, Permanent)) and epic["transients"] < MAX_TRANSIENTS:
         times = epic["transients"] + (not disk.is_at_fault(failure.sentence))
         with db.transaction():
@@ -56,24 +56,24 @@ def refuse(db: Database, config: Config, run: RunRow, epic: TicketRow, failure: 
         members = [row for row in db.all(WAITING, (epic["id"],), RunRow) if row["id"] in tried or not tried]
         halves = isinstance(failure, AgentFailed) and len(members) > 1
         for number, member in enumerate(members):
-            if halves:  # the numbers are those of no other run's halves
+            if halves:  # numbers that no other run's halves have
                 db.execute("update runs set merge_group = ? where id = ?", (2 * run["seq"] + (number >= len(members) // 2), member["id"]))
             else:
                 _send_back(db, config, member, failure, result)
         if result:
             _return_conflicts(db, config, epic, result)
         _unmark(db, run)
-        reason = f"{failure.sentence} {len(members)} changes were checked together: they are checked in halves." if halves else failure.sentence
+        reason = f"{failure.sentence} {len(members)} changes were checked together; now they are checked in halves." if halves else failure.sentence
         record(db, run, "failed", "running", reason, result, transients=0, not_before=None)
 
 
 def _send_back(db: Database, config: Config, member: RunRow, failure: RunFailure, result: Result | None) -> None:
-    """Its next run begins with its work and with the merged head, and is told what failed there."""
+    """Sends a change back: its next run starts with its work and the merged head, and its prompt has the failure."""
     ticket = db.the("select * from tickets where id = ?", (member["ticket_id"],), TicketRow)
     own = f"{ticket['id']}: "
     checks = [{**check, "text": str(check["text"]).removeprefix(own)} for check in result.checks] if result else []
     said = Result(member["id"], "failed", 0, checks=checks)
-    meanwhile = "Its own checks passed, and then it was merged with what had come meanwhile. " if isinstance(failure, AgentFailed) else ""
+    meanwhile = "Its own checks passed. Then it was merged with newer changes. " if isinstance(failure, AgentFailed) else ""
     failed(db, config, member, ticket, type(failure)(meanwhile + failure.sentence, **failure.extra), said)
 
 
@@ -103,4 +103,4 @@ def _alone(result: Result) -> str:
 
 def _landed(members: list[RunRow]) -> str:
     names = ", ".join(member["ticket_id"] for member in members)
-    return f"Checked on the merged head, and merged: {names}." if names else "Nothing could be merged: what waited conflicts with the branch."
+    return f"Checked on the merged head, and merged: {names}." if names else "Nothing could be merged: the waiting changes conflict with the branch."

@@ -1,4 +1,4 @@
-"""What becomes of a ticket when a run of it has ended.
+"""What happens to a ticket after the end of its run.
 
 Next: engine/tickets/settle.py
 """
@@ -16,7 +16,7 @@ from engine.tickets.rows import Outcome, RunRow, Status, TicketRow
 from engine.times import delay, utc
 
 MAX_CONFLICTS = 2
-MAX_TRANSIENTS = 10  # in a row; then it counts as a failed attempt
+MAX_TRANSIENTS = 10  # in a row; after that they count as a failed attempt
 
 
 def record(db: Database, run: RunRow, outcome: Outcome, status: Status, reason: str | None, result: Result | None, **columns: Any) -> TicketRow | None:
@@ -29,14 +29,14 @@ def record(db: Database, run: RunRow, outcome: Outcome, status: Status, reason: 
 
 
 def failed(db: Database, config: Config, run: RunRow, ticket: TicketRow, failure: RunFailure, result: Result | None = None) -> None:
-    """What a failure means for the ticket of a run: again after a pause, or a person must decide. run, ticket: their rows."""
+    """Records a failure of a run: its ticket retries after a pause, or waits for a decision. run, ticket: their rows."""
     reason, retry = failure.sentence, True
     columns: dict[str, int | str | None]
     if isinstance(failure, MergeConflict):
         columns = {"conflicts": ticket["conflicts"] + 1, "approved_tip": None}
         retry = ticket["conflicts"] < MAX_CONFLICTS
     elif isinstance(failure, Transient) and disk.is_at_fault(failure.sentence):
-        columns = {"not_before": utc(after=delay(1, config.backoff_seconds))}  # it says nothing about the ticket, however often it happens
+        columns = {"not_before": utc(after=delay(1, config.backoff_seconds))}  # it is not the ticket's fault, however often it happens
     elif isinstance(failure, RateLimited):
         pause = max(float(str(failure.extra.get("wait", 0.0))), delay(ticket["transients"] + 1, config.backoff_seconds))
         columns = {"transients": min(ticket["transients"] + 1, MAX_TRANSIENTS - 1), "not_before": utc(after=pause)}  # never a failed attempt

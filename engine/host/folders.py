@@ -1,4 +1,4 @@
-"""Folders that a sandbox writes to: how much is in them, and away with them. No link is followed."""
+"""Measures and removes folders that a sandbox writes to. Links are not followed."""
 import errno
 import os
 import stat
@@ -7,8 +7,8 @@ from pathlib import Path
 
 
 def measure(folder: Path, most_files: int, most_bytes: int) -> tuple[int, int]:
-    """-> (entries, bytes on the disk) below a folder; counts no further once there are more than the most. What is nested too deep
-    to be looked at counts as too many."""
+    """-> (entries, bytes on the disk) below a folder. Stops counting above the limits. Folders that are nested too deep
+    to be read count as too many."""
     count, size, folders = 0, 0, [str(folder)]
     while folders and count <= most_files and size <= most_bytes:
         try:
@@ -21,14 +21,14 @@ def measure(folder: Path, most_files: int, most_bytes: int) -> tuple[int, int]:
                         folders.append(entry.path)
                     if count > most_files or size > most_bytes:
                         break
-        except OSError as error:  # it changes while we look
+        except OSError as error:  # the folder changes while we read it
             if error.errno == errno.ENAMETOOLONG:
                 return most_files + 1, size
     return count, size
 
 
 def remove(folder: Path) -> None:
-    """By rm: it minds no depth, and a folder closed to its owner is opened first."""
+    """Removes a folder with rm, which works at any depth. Folders without permissions for their owner are opened first."""
     delete = ["rm", "-rf", "--", str(folder)]
     if os.path.lexists(folder) and subprocess.run(delete, stderr=subprocess.DEVNULL).returncode:
         subprocess.run(["chmod", "-R", "u+rwX", "--", str(folder)], stderr=subprocess.DEVNULL)

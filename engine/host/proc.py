@@ -1,4 +1,4 @@
-"""What /proc says of the processes of this machine."""
+"""Facts about the processes of this machine, from /proc."""
 import os
 import re
 from collections.abc import Iterator
@@ -9,23 +9,23 @@ PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
 def pids() -> Iterator[int]:
-    """Of all processes that can be seen from here."""
+    """Ids of all visible processes."""
     for name in os.listdir("/proc"):
         if name.isdigit():
             yield int(name)
 
 
 def strings(pid: int, name: str) -> list[bytes]:
-    """What stands in a file of a process, between NULs; empty when that cannot be known."""
+    """The NUL-separated strings in a /proc file of a process; empty if the file cannot be read."""
     try:
         with open(f"/proc/{pid}/{name}", "rb") as file:
             return file.read().split(b"\0")
-    except OSError:  # gone meanwhile, or another user's
+    except OSError:  # ended meanwhile, or belongs to another user
         return []
 
 
 class Usage(NamedTuple):
-    """Of one process, by /proc/<pid>/stat. flags: PF_… of the kernel."""
+    """Usage of one process, from /proc/<pid>/stat. flags: PF_… of the kernel."""
 
     state: str
     parent: int
@@ -36,17 +36,17 @@ class Usage(NamedTuple):
 
 
 def usage(pid: int) -> Usage | None:
-    """None when there is no such process."""
+    """Usage of a process, or None if the process does not exist."""
     try:
         with open(f"/proc/{pid}/stat", "rb") as file:
-            values = file.read().rpartition(b")")[2].split()  # the command's name may hold spaces and brackets
+            values = file.read().rpartition(b")")[2].split()  # the command's name may contain spaces and brackets
     except OSError:
         return None
     return Usage(values[0].decode(), int(values[1]), int(values[6]), int(values[17]), int(values[19]), int(values[21]) * PAGE)
 
 
 def descendants(pid: int) -> dict[int, Usage]:
-    """Everything that a process started, and what that started; itself left out."""
+    """All descendants of a process, without the process itself."""
     seen = {other: value for other in pids() if (value := usage(other))}
     children: dict[int, list[int]] = {}
     for other, value in seen.items():
@@ -60,7 +60,7 @@ def descendants(pid: int) -> dict[int, Usage]:
 
 
 def proportional(pid: int) -> int | None:
-    """Bytes of memory, each page that several processes share in parts; dear to find out. None where it cannot be."""
+    """Bytes of memory, where a page shared by several processes counts in parts. This is slow. None if it cannot be read."""
     for text in strings(pid, "smaps_rollup"):
         found = re.search(rb"^Pss: +(\d+) kB$", text, re.MULTILINE)
         if found:
@@ -69,6 +69,6 @@ def proportional(pid: int) -> int | None:
 
 
 def is_starting(pid: int) -> bool:
-    """False for kernel threads and for what is ending: they have no environment either."""
+    """True for a process during its exec. False for kernel threads and ending processes, which also have no environment."""
     value = usage(pid)
     return value is not None and value.state not in "ZX" and not value.flags & (PF_KTHREAD | PF_EXITING)

@@ -1,7 +1,7 @@
-"""Locks that say who lives, and signals that hit only whom they are meant for.
+"""Locks that show which processes live, and signals that reach only the right process.
 
-A lock (flock) is held = somebody lives; free = nobody does. The kernel lets go of it when the last process that has it open is
-gone, whatever killed it: no time-out, no pid that another process could have by now."""
+A held lock (flock) means that its holder lives; a free lock means that it is gone. The kernel frees the lock when the last process that has it open is
+gone, however it ended. So there is no time-out, and no pid that another process could have now."""
 import fcntl
 import os
 import select
@@ -15,11 +15,11 @@ from engine.host import cgroups
 from engine.host.proc import is_starting, pids, strings
 
 RUN_VARIABLE = "SWARM_RUN"  # in the environment of every process of a run
-UNCLEAR_SECONDS = 1.0       # that a sweep waits for processes of which it cannot be said whose they are
+UNCLEAR_SECONDS = 1.0       # time that a sweep waits for processes whose run is not yet known
 
 
 def take_lock(path: Path, wait: float = 0.0) -> int | None:
-    """The descriptor that holds the lock (not inherited unless passed on), or None if somebody else still has it after `wait` seconds."""
+    """The descriptor that holds the lock (inherited only if passed on), or None if another process still has it after `wait` seconds."""
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     end = time.monotonic() + wait
     while True:
@@ -56,9 +56,9 @@ def open_pidfd(pid: int) -> int | None:
 
 
 def kill_holder(pid: int, lock: Path, grace: float = 1.0) -> None:
-    """SIGTERM, then SIGKILL after `grace` seconds, to the process `pid` that holds `lock`; returns when it is gone.
+    """Sends SIGTERM, then SIGKILL after `grace` seconds, to the process `pid` that holds `lock`. Returns when it is gone.
 
-    pidfd first, then a look at the lock: if it is still held, the descriptor is the holder's and no later process's."""
+    It opens a pidfd first and then checks the lock: if the lock is still held, the pidfd belongs to the holder and not to a later process."""
     descriptor = open_pidfd(pid)
     if descriptor is None:
         return
@@ -73,7 +73,7 @@ def kill_holder(pid: int, lock: Path, grace: float = 1.0) -> None:
 
 
 def send(pidfd: int, number: signal.Signals) -> None:
-    """A signal through a pidfd; a process that is gone already is what was wanted."""
+    """Sends a signal through a pidfd. It is no error if the process is gone already."""
     try:
         signal.pidfd_send_signal(pidfd, number)
     except ProcessLookupError:
@@ -81,12 +81,12 @@ def send(pidfd: int, number: signal.Signals) -> None:
 
 
 def sweep(run_id: str, folder: Path) -> int:
-    """SIGKILLs every process that belongs to a run: it is in the run's control group, or its environment or its command line names it.
-    -> how many that were.
+    """Sends SIGKILL to every process of a run: it is in the run's control group, or its environment or command line names the run.
+    -> the number of processes.
 
-    Finds what left its process group (setsid) and sandboxes orphaned before they had set their parent-death signal. Looks again until
-    a pass finds nothing, so that a child forked meanwhile is seen. What is found is stopped before it is killed: a fork bomb would
-    fill each place that a kill makes free. After 5 seconds it gives up."""
+    Also finds processes that left their process group (setsid), and sandboxes orphaned before they had set their parent-death signal. Looks again until
+    a pass finds nothing, so that it sees children forked meanwhile. Processes are stopped before they are killed, because a fork bomb would
+    replace each killed process. It gives up after 5 seconds."""
     cgroups.kill(run_id)
     known: set[int] = set()
     begun = time.monotonic()
@@ -105,18 +105,18 @@ def sweep(run_id: str, folder: Path) -> int:
 
 def _signal(pids: Iterable[int], number: signal.Signals) -> None:
     for pid in pids:
-        with suppress(ProcessLookupError, PermissionError):  # gone meanwhile; a program that runs as another user
+        with suppress(ProcessLookupError, PermissionError):  # ended meanwhile; or a program of another user
             os.kill(pid, number)
 
 
 def members(run_id: str, folder: Path) -> list[int]:
-    """The processes of a run, this one and zombies left out."""
+    """The processes of a run, without this one and without zombies."""
     return _look_for(run_id, folder)[0]
 
 
 def _look_for(run_id: str, folder: Path) -> tuple[list[int], bool]:
-    """-> (the processes of a run, is there one of which it cannot be said). For some microseconds of its exec a process has neither
-    environment nor command line: a sandbox that was just about to start its command would be overlooked."""
+    """-> (the processes of a run, is any process unclear). For some microseconds during exec a process has neither
+    environment nor command line, so a sandbox that is about to start its command could be missed."""
     variable, path = f"{RUN_VARIABLE}={run_id}".encode(), os.fsencode(folder)
     found, unclear = cgroups.members(run_id), False
     for pid in pids():

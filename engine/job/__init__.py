@@ -1,1 +1,1 @@
-"""From rows to a job: all that a run is told."""
+"""Makes a job from rows: everything that a run needs to know."""

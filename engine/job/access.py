@@ -1,4 +1,4 @@
-"""What a run may reach: from settings and rows to a job's Access, and the keys on their way to the runner."""
+"""What a run may reach: makes a job's Access from settings and rows, and passes the keys to the runner."""
 import json
 import os
 
@@ -14,12 +14,12 @@ from engine.tickets.usage import spent
 
 
 def configured(config: Config) -> dict[str, str]:
-    """{shape: base URL} of the models that the operator has given a URL or a key for."""
+    """{shape: base URL} of the models for which the operator has set a URL or a key."""
     return {name: str(getattr(config, f"{name}_url") or shape.default_url) for name, shape in SHAPES.items() if config.reaches(name)}
 
 
 def access_for(db: Database, config: Config, session: SessionRow, kind: str, agent: Agent) -> Access | None:
-    """session: its row. None for a run that needs no gateway: its agent uses no model, and no hosts are allowed."""
+    """The Access of a run. session: its row. None if the run needs no gateway: its agent uses no model, and no hosts are allowed."""
     models = {name: url for name, url in configured(config).items() if name in agent.models} if kind == "feature" else {}
     needed = kind == "feature" and bool(agent.models)
     if kind == "prepare" or not (needed or config.egress_hosts):
@@ -29,7 +29,7 @@ def access_for(db: Database, config: Config, session: SessionRow, kind: str, age
 
 
 def budget(db: Database, config: Config, session: SessionRow) -> Budget:
-    """The limits, once more for each time that a person has raised the session's budget."""
+    """The limits; each raise of the session's budget adds them once more."""
     times = 1 + session["budget_raises"]
     tokens, money = spent(db, session["id"])
     return Budget(config.run_tokens * times, config.run_money * times, *limits_of(config, approved_card(db, session["id"]), session["budget_raises"]),
@@ -37,7 +37,7 @@ def budget(db: Database, config: Config, session: SessionRow) -> Budget:
 
 
 def used_up(limits: Budget) -> str | None:
-    """A sentence where the session has nothing left: then no run of it that needs a model is to begin."""
+    """A sentence if the session's budget is used up; then no run of it that needs a model may start. Otherwise None."""
     if limits.session_tokens and limits.session_spent_tokens >= limits.session_tokens:
         return f"The budget of this session is used up ({limits.session_spent_tokens:,} of {limits.session_tokens:,} tokens)."
     if limits.session_money and limits.session_spent_money >= limits.session_money:
@@ -46,8 +46,8 @@ def used_up(limits: Budget) -> str | None:
 
 
 def keys_file(config: Config, job: Job) -> int:
-    """A descriptor from which the run's own process reads the keys of the models that it may use: it becomes its standard input, so that
-    no key is in a file, in arguments or in an environment. An empty one where there is nothing to tell. The caller closes it."""
+    """A descriptor with the keys of the models that the run may use. It becomes the standard input of the run's process, so that
+    no key is in a file, in arguments or in an environment. It is empty if no keys are needed. The caller closes it."""
     keys = {name: getattr(config, f"{name}_key") for name in job.access.models} if job.access else {}
     if job.source is not None and job.source.url:
         keys = login_of(config, job.source.url)  # a prepare run fetches the card's repository, which may be private

@@ -1,4 +1,4 @@
-"""From rows to a job: everything that a run is told, fixed before it starts.
+"""Makes a job from rows: everything that a run needs to know, fixed before it starts.
 
 Next: engine/loop/launch.py
 """
@@ -24,7 +24,7 @@ from engine.tickets.session_rows import SessionRow
 
 def job_for(db: Database, config: Config, run: RunRow, ticket: TicketRow, session: SessionRow, runtime: Runtime, agent: Agent,
             workflow: Workflow | None = None) -> Job:
-    """run, ticket, session: their rows. Raises Permanent when the card's repository is not one that this installation allows."""
+    """The job of a run. run, ticket, session: their rows. Raises Permanent when this installation does not allow the card's repository."""
     epic = db.one("select session_id, id, title, branch_name from tickets where id = ?", (ticket["parent_id"],), TicketRow) or ticket
     return Job(
         run=run["id"], kind=run["kind"], ticket=ticket["id"], session=ticket["session_id"], title=ticket["title"],
@@ -36,11 +36,11 @@ def job_for(db: Database, config: Config, run: RunRow, ticket: TicketRow, sessio
         means=means(db, config, run, ticket, runtime, agent, hooks_of(config, session, runtime, workflow)))
 
 
-GOES_ON = ("needs_input", "over_budget", "transient")  # outcomes of runs that were cut off in the middle of what they were doing
+GOES_ON = ("needs_input", "over_budget", "transient")  # outcomes of runs that were interrupted in the middle of their work
 
 
 def means(db: Database, config: Config, run: RunRow, ticket: TicketRow, runtime: Runtime, agent: Agent, hooks: Workflow) -> AgentSetup:
-    """The agent's session of the run before goes on where that run was cut off, by the same agent in the same kind of sandbox."""
+    """The agent's set-up. It continues the agent's session of an interrupted run, with the same agent in the same kind of sandbox."""
     if run["kind"] != "feature":
         return AgentSetup()
     own_files = runtime.own_files(config)
@@ -56,7 +56,7 @@ def means(db: Database, config: Config, run: RunRow, ticket: TicketRow, runtime:
 
 
 def workflow_for(db: Database, config: Config, run: RunRow, ticket: TicketRow) -> Workflow | None:
-    """The WORKFLOW.md of the commit that a feature's build stands on. Raises Permanent for one that cannot be used."""
+    """The WORKFLOW.md in the base commit of a feature's build. Raises Permanent if it cannot be used."""
     if run["kind"] != "feature":
         return None
     base, path = db.value("select base_sha from tickets where id = ?", (ticket["parent_id"],)), repository_path(config, ticket["session_id"])
@@ -64,7 +64,7 @@ def workflow_for(db: Database, config: Config, run: RunRow, ticket: TicketRow) -
 
 
 def hooks_of(config: Config, session: SessionRow, runtime: Runtime, workflow: Workflow | None) -> Workflow:
-    """Hooks are commands of a repository: without isolation they are left out, unless a person said that none is needed."""
+    """The workflow's hooks. They are commands of a repository, so without isolation they are left out, unless isolation was waived."""
     trusted = runtime.isolates or config.runtime == runtime.name or session["isolation"] == "waived"
     return workflow if workflow and trusted else Workflow()
 
@@ -76,7 +76,7 @@ def limits(config: Config, workflow: Workflow | None = None) -> Limits:
 
 
 def _source(db: Database, config: Config, session: SessionRow) -> Source:
-    """The card's repository, or the session's, or none: a fresh one."""
+    """The repository of the card or of the session; without one, a new repository."""
     repository = repository_of(db, session["id"])
     if not repository:
         return Source(None, None, ())
@@ -88,7 +88,7 @@ def _source(db: Database, config: Config, session: SessionRow) -> Source:
 
 
 def needs_isolation(kind: str, ticket: TicketRow, agent: Agent) -> bool:
-    """kind: of the run. Does it execute anything that the product itself did not supply?"""
+    """True if the run executes anything that the product itself did not supply. kind: of the run."""
     if ticket["supplied"] or kind == "prepare":
         return False
     checks = any(criterion.check and not criterion.waived for criterion in criteria_of(ticket["acceptance_criteria"]))

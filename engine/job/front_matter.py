@@ -1,7 +1,7 @@
-"""The YAML that stands at the head of a WORKFLOW.md, as far as it is needed there, read strictly: what is not understood is an error with its line.
+"""A strict reader for the YAML at the start of a WORKFLOW.md. It knows only what is needed there; anything else is an error with its line number.
 
 Maps by indentation, lists of scalars (`- one`, `[one, two]`), plain, 'single' and "double" quoted scalars, true, false, null, numbers, block
-text (`|`), comments. No anchors, tags, flow maps or several documents: a foreign file gets no more of a parser than this."""
+text (`|`), comments. No anchors, tags, flow maps or several documents, because a foreign file needs only a small parser."""
 import re
 from typing import Any
 
@@ -14,13 +14,13 @@ _ESCAPES = {"n": "\n", "t": "\t", '"': '"', "\\": "\\", "/": "/"}
 
 
 def split(text: str) -> tuple[dict[str, Any], str]:
-    """(the front matter, the rest) of a document; ({}, all of it) where it has none. Raises Permanent."""
+    """(front matter, rest) of a document; ({}, whole text) if it has no front matter. Raises Permanent."""
     lines = text.lstrip("\ufeff").replace("\r\n", "\n").split("\n")
     if lines[0].rstrip() != FENCE:
         return {}, text
     end = next((number for number, line in enumerate(lines) if number and line.rstrip() == FENCE), None)
     if end is None:
-        raise Permanent(f"The front matter has no end: a line {FENCE} is missing.")
+        raise Permanent(f"The front matter has no end. Add a line {FENCE} after it.")
     if end > LINES:
         raise Permanent(f"The front matter has more than {LINES} lines.")
     return _Reader(lines[1:end]).all(), "\n".join(lines[end + 1:])
@@ -33,16 +33,16 @@ class _Reader:
     def all(self) -> dict[str, Any]:
         found = self._map(0, 0) if self._next() is not None else {}
         if self._next() is not None:
-            raise self._wrong("is not indented as the lines before it")
+            raise self._wrong("is not indented like the lines before it")
         return found
 
     def _next(self) -> int | None:
-        """The indentation of the next line that says something, None at the end."""
+        """The indentation of the next line that is not empty or a comment; None at the end."""
         while self.at < len(self.lines):
             line = self.lines[self.at]
             if line.strip() and not line.lstrip().startswith("#"):
                 if "\t" in line[:len(line) - len(line.lstrip())]:
-                    raise self._wrong("is indented by a tab")
+                    raise self._wrong("is indented with a tab; use spaces")
                 return len(line) - len(line.lstrip(" "))
             self.at += 1
         return None
@@ -50,14 +50,14 @@ class _Reader:
     def _map(self, indent: int, depth: int) -> dict[str, Any]:
         found: dict[str, Any] = {}
         if depth > DEPTH:
-            raise self._wrong("is nested too deep")
+            raise self._wrong("is nested too deeply")
         while self._next() == indent:
             matched = _KEY.match(self.lines[self.at].strip())
             if matched is None:
-                raise self._wrong("is not understood: a name, a colon and a value were expected")
+                raise self._wrong("is not understood; expected a name, a colon and a value")
             name, rest = matched[1], (matched[2] or "").strip()
             if name in found:
-                raise self._wrong(f"has the name {name} a second time")
+                raise self._wrong(f"repeats the name {name}")
             self.at += 1
             found[name] = self._value(rest, indent, depth)
         return found
@@ -98,7 +98,7 @@ class _Reader:
         if text[:1] == "[" and text[-1:] == "]":
             return [self._scalar(part.strip()) for part in text[1:-1].split(",") if part.strip()]
         if text[:1] in "[]{}&*!|>%@`," and text:
-            raise self._wrong("uses a part of YAML that is not known here")
+            raise self._wrong("uses a part of YAML that is not supported here")
         if re.fullmatch(r"[-+]?\d{1,15}", text):
             return int(text)
         if re.fullmatch(r"[-+]?\d{1,15}\.\d{1,15}", text):

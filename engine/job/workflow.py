@@ -1,8 +1,8 @@
-"""WORKFLOW.md of a repository: how its owners want tickets to be worked on. Read as data from the commit that a build stands on.
+"""WORKFLOW.md of a repository: how its owners want agents to work on tickets. It is read as data from the base commit of a build.
 
 Its front matter may have: hooks (shell text: after_create, before_run, after_run, before_remove, and timeout_ms), agent (a name, or {name}),
-limits ({run_seconds, stall_seconds, check_seconds}, never above the installation's). What follows it is the template of the ticket's part of the
-prompt: {{ issue.title }}, {{ attempt }}, {% if attempt %}…{% else %}…{% endif %}. Names that are not known fail the run. Other keys are left."""
+limits ({run_seconds, stall_seconds, check_seconds}, never above the installation's). The text after it is the template of the ticket's part of the
+prompt: {{ issue.title }}, {{ attempt }}, {% if attempt %}…{% else %}…{% endif %}. Unknown names fail the run. Other keys are ignored."""
 import re
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -23,7 +23,7 @@ _PATH = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*")
 
 @dataclass(frozen=True)
 class Workflow:
-    """hooks: {name: shell text}; timeout: seconds of each. limits: {name: seconds}. template: '' where the file has none."""
+    """hooks: {name: shell text}; timeout: seconds for each. limits: {name: seconds}. template: '' if the file has none."""
 
     template: str = ""
     hooks: dict[str, str] = field(default_factory=dict)
@@ -34,7 +34,7 @@ class Workflow:
 
 @lru_cache(maxsize=64)
 def workflow_at(repository: Path, commit: str) -> Workflow | None:
-    """None where that commit has no such file. Raises Permanent for one that cannot be used, with what is wrong."""
+    """The workflow in a commit, or None if it has no such file. Raises Permanent, with the reason, if the file cannot be used."""
     listed = Repository(repository).git("ls-tree", "-l", "-z", commit, "--", NAME).decode("utf-8", "replace").rstrip("\0")
     if not listed:
         return None
@@ -45,7 +45,7 @@ def workflow_at(repository: Path, commit: str) -> Workflow | None:
 
 
 def parse(text: str) -> Workflow:
-    """Raises Permanent with a sentence that names the file."""
+    """The workflow of a text. Raises Permanent with a sentence that names the file."""
     try:
         head, template = front_matter.split(text)
         hooks = _part(head, "hooks")
@@ -66,12 +66,12 @@ def parse(text: str) -> Workflow:
 
 
 def check(template: str) -> None:
-    """Raises Permanent for a tag that is not closed or not known, before anything is run."""
+    """Checks a template before anything runs. Raises Permanent for a tag that is not closed or not known."""
     _render(template, None)
 
 
 def render(template: str, values: dict[str, Any]) -> str:
-    """The template with its values. Raises Permanent for a name that is not known, with that name."""
+    """Fills the template with values. Raises Permanent for an unknown name, and names it."""
     try:
         return _render(template, values)
     except Permanent as error:
@@ -79,9 +79,9 @@ def render(template: str, values: dict[str, Any]) -> str:
 
 
 def _render(template: str, values: dict[str, Any] | None) -> str:
-    """values None: every name is taken for known."""
+    """values None: accept every name."""
     parts: list[str] = []
-    shown: list[bool] = []  # of each {% if %} that is open: is this branch shown?
+    shown: list[bool] = []  # for each open {% if %}: True if its branch is shown
     at = 0
     for tag in _TAG.finditer(template):
         parts += [template[at:tag.start()]] if all(shown) else []
@@ -96,7 +96,7 @@ def _render(template: str, values: dict[str, Any] | None) -> str:
         elif word in ("else", "endif") and shown and not rest:
             shown[-1:] = [not shown[-1]] if word == "else" else []
         else:
-            raise Permanent(f"The template has {{% {tag[2].strip()[:60]} %}}, which is not known here, or not in its place.")
+            raise Permanent(f"The template has {{% {tag[2].strip()[:60]} %}}, which is unknown or in a wrong place.")
     rest_of = template[at:]
     if shown or "{{" in rest_of or "{%" in rest_of:
         raise Permanent("The template has a tag that is not closed.")
@@ -105,13 +105,13 @@ def _render(template: str, values: dict[str, Any] | None) -> str:
 
 def _value(path: str, values: dict[str, Any] | None) -> Any:
     if not _PATH.fullmatch(path):
-        raise Permanent(f"The template has {{{{ {path[:60]} }}}}: only names are known there, no filters and no other expressions.")
+        raise Permanent(f"The template has {{{{ {path[:60]} }}}}: only names are allowed there, no filters and no other expressions.")
     if values is None:
         return ""
     found: Any = values
     for name in path.split("."):
         if not isinstance(found, dict) or name not in found:
-            raise Permanent(f"Its template uses {path}, and there is no such variable.")
+            raise Permanent(f"Its template uses {path}, which is not a variable.")
         found = found[name]
     return found
 

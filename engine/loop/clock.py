@@ -1,5 +1,5 @@
-"""Wall time jumps; monotonic time does not. Limits are measured in monotonic time alone; not_before is wall time, so that a person can
-read it, and is moved when the two clocks drift apart."""
+"""Wall time can jump; monotonic time cannot. Limits use only monotonic time. not_before is wall time, so that people can
+read it, and it is moved when the two clocks drift apart."""
 import logging
 import time
 from collections.abc import Callable
@@ -8,19 +8,19 @@ from engine.log import event
 from engine.store.db import Database
 from engine.times import LONGEST, utc
 
-JUMP = 2.0                   # seconds of drift between two looks that count as a jump
-MOST_AHEAD = LONGEST * 1.25  # no back-off is longer: what is further ahead was set by another clock
+JUMP = 2.0                   # seconds of drift between two checks that count as a jump
+MOST_AHEAD = LONGEST * 1.25  # no back-off is longer; a later time was set by another clock
 
 
 class Clock:
-    """Notices jumps of the wall clock. `wall` and `monotonic` give seconds."""
+    """Notices jumps of the wall clock. `wall` and `monotonic` return seconds."""
 
     def __init__(self, wall: Callable[[], float] = time.time, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._wall, self._monotonic = wall, monotonic
         self._offset: float | None = None
 
     def follow(self, db: Database) -> None:
-        """Moves every not_before by as much as the wall clock has jumped since the last call; the first call caps what is too far ahead."""
+        """Moves every not_before by the jump of the wall clock since the last call. The first call caps times that are too far ahead."""
         offset = self._wall() - self._monotonic()
         drift = 0.0 if self._offset is None else offset - self._offset
         if self._offset is None:

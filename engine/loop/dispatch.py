@@ -1,4 +1,4 @@
-"""A claimed run on its way to a process: choose the agent, see that there is isolation, write the job, start it.
+"""Starts a claimed run: chooses the agent, checks that there is isolation, writes the job, launches the process.
 
 Next: engine/job/build_job.py
 """
@@ -22,7 +22,7 @@ from engine.tickets.session_rows import SessionRow
 
 
 def dispatch(db: Database, config: Config, launcher: Launcher, choice: Choice, run: RunRow) -> None:
-    """Starts the run, or puts its ticket where it can wait. run: a row that claim() has just made."""
+    """Starts the run, or lets its ticket wait. run: a row that claim() has just made."""
     ticket = db.one("select * from tickets where id = ?", (run["ticket_id"],), TicketRow)
     session = db.one("select id, project_name, repository, isolation, budget_raises from hitl_sessions where id = ?", (run["session_id"],), SessionRow)
     if ticket is None or session is None:
@@ -46,13 +46,13 @@ def dispatch(db: Database, config: Config, launcher: Launcher, choice: Choice, r
         record_failure(db, config, run, ticket, failure)
         return
     except OSError as error:
-        record_failure(db, config, run, ticket, Transient(f"The run could not be started: {error.strerror or error}."))
+        record_failure(db, config, run, ticket, Transient(f"The run could not start: {error.strerror or error}."))
         return
     begin(db, launcher, run, choice.runtime.name, agent.name)
 
 
 def begin(db: Database, launcher: Launcher, run: RunRow, runtime: str, agent: str) -> None:
-    """Records that a run was launched; one whose claim was taken back meanwhile is stopped."""
+    """Records that a run was launched. Stops it if its claim was withdrawn meanwhile."""
     point("before-begin")
     if claims.begin(db, run, runtime, agent):
         point("after-begin")
@@ -64,7 +64,7 @@ def begin(db: Database, launcher: Launcher, run: RunRow, runtime: str, agent: st
 def _wait_for_isolation(db: Database, run: RunRow, choice: Choice) -> None:
     reasons = " ".join(reason for _, reason in choice.passed_over)
     with db.transaction():
-        row = claims.finish(db, run, "void", "needs_input", "It waits for isolation, or for your word that none is needed.")
+        row = claims.finish(db, run, "void", "needs_input", "The ticket waits for isolation, or for your decision that none is needed.")
         if row:
             requests.open_isolation(db, row, reasons)
     event("waits", ticket=run["ticket_id"], run=run["id"], why="isolation")
@@ -72,14 +72,14 @@ def _wait_for_isolation(db: Database, run: RunRow, choice: Choice) -> None:
 
 def _wait_for_budget(db: Database, run: RunRow, reason: str) -> None:
     with db.transaction():
-        row = claims.finish(db, run, "void", "needs_input", f"{reason} It waits for your word.")
+        row = claims.finish(db, run, "void", "needs_input", f"{reason} The ticket waits for your decision.")
         if row:
             requests.open_budget(db, row, run["id"], reason)
     event("waits", ticket=run["ticket_id"], run=run["id"], why="budget")
 
 
 def _approved(db: Database, run: RunRow, ticket: TicketRow) -> Result:
-    """A person approved this commit: the run has nothing to do but to be merged."""
+    """The result of a run whose commit was approved: it only has to be merged."""
     seen = db.one("select base_sha, tip_sha from runs where ticket_id = ? and tip_sha = ? and outcome = 'in_review' order by seq desc limit 1",
                   (ticket["id"], ticket["approved_tip"]), RunRow)
     return Result(run=run["id"], outcome="ok", at=int(time.time()), base=seen["base_sha"] if seen else None, tip=ticket["approved_tip"])

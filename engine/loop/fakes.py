@@ -1,4 +1,4 @@
-"""Runs and branches in memory, for tests and benchmarks: the engine does all that it does, and nothing outside this process happens."""
+"""Runs and branches in memory, for tests and benchmarks: the engine works as usual, but nothing happens outside this process."""
 import time
 from collections.abc import Callable
 from hashlib import sha1
@@ -15,21 +15,21 @@ NOWHERE = Path("/nonexistent")
 
 
 def fake_result(job: Job, exit: int) -> Result:
-    """What the default run says: exit 0 is a change (nothing but the check for an epic's runs), all else a failed attempt."""
+    """The default result: exit 0 is a change (for an epic's runs only a passed check), any other exit code is a failed attempt."""
     if exit:
         return Result(job.run, "failed", int(time.time()), failure="agent", reason=f"The script ended with exit code {exit}.")
     return Result(job.run, "ok", int(time.time()), tip=_sha(job.run))
 
 
 class FakeBranches:
-    """Branches of all repositories, with what was committed to them and in which order. A branch begins when it is first asked for; its
-    name holds its session's, so that no two repositories share one. conflict: a sentence where a change is to conflict with its branch."""
+    """Branches of all repositories, with their commits in order. A branch starts to exist when it is first used; its
+    name contains its session's id, so that no two repositories share a branch. conflict: returns a sentence if a change must conflict with its branch."""
 
     def __init__(self, conflict: Callable[[HandOver], str] = lambda work: "") -> None:
-        self.merged: list[tuple[str, str, str]] = []    # (integration branch, ticket, tip), in the order in which they landed
+        self.merged: list[tuple[str, str, str]] = []    # (integration branch, ticket, tip), in merge order
         self._conflict = conflict
         self._holds: dict[str, dict[str, None]] = {}    # branch: its commits, the head last
-        self._parents: dict[str, tuple[str, str]] = {}  # of a merge: the head that it stands on, the tip that it brings
+        self._parents: dict[str, tuple[str, str]] = {}  # merge: (the head under it, the tip that it merges)
         self._tickets: dict[str, str] = {}              # of a tip
 
     def head(self, branch: str) -> str:
@@ -48,7 +48,7 @@ class FakeBranches:
         return tip
 
     def combine(self, head: str, tip: str) -> str:
-        """A merge commit of the two, in no branch yet."""
+        """A merge commit of both, not in a branch yet."""
         merge = _sha(head + tip)
         self._parents[merge] = head, tip
         return merge
@@ -84,8 +84,8 @@ class FakeBranches:
 
 
 class FakeLauncher:
-    """Runs of the fake runtime. `results` turns the end of a run into its result; which commit it stood on is said here, and of a recheck run
-    what it merged. Runs are gone with this process, as those of a lost host are."""
+    """Runs of the fake runtime. `results` makes a result from the end of a run; this class adds the base commit, and for a recheck run
+    the merges. Runs are gone when this process ends, like the runs of a lost host."""
 
     inline = in_memory = True
 

@@ -1,4 +1,4 @@
-"""From a claimed run to a living one: its folder, its lock, its process. And how to see, long after, what became of it.
+"""Makes a claimed run live: its folder, its lock, its process. And finds out later how it ended.
 
 Next: engine/run/runner.py
 """
@@ -17,49 +17,49 @@ from engine.job import access
 from engine.jobs import FORMAT, Job, Result, format_of
 from engine.run import runner
 
-TEMPORARY = ("in", "out", "work", "checks")  # folders of a run that has not ended
+TEMPORARY = ("in", "out", "work", "checks")  # folders that are needed only until the run has ended
 
 
 class Look(enum.Enum):
-    """What a look at a run finds."""
+    """The state of a run's process."""
 
     ALIVE = "its lock is held"
-    ORPHAN = "the runner is gone, a sandbox of it is not"
+    ORPHAN = "the runner is gone, but its sandbox is not"
     ENDED = "there is a result"
-    LOST = "it began, and is gone without a result"
-    VOID = "it never began"
+    LOST = "it started, and is gone without a result"
+    VOID = "it never started"
 
 
 class Launcher(Protocol):
-    """How runs live. `inline`: a finished run may be finished in the tick itself, because nothing of it takes time; `in_memory`: nothing of
-    it is outside this process either, so that what a tick does to many runs may be one transaction. Called from the engine's thread and, but
-    for launch(), from its workers: at one time by one of them for each run."""
+    """How runs are started and watched. `inline`: the tick itself may finish an ended run, because this takes no time. `in_memory`: no part of
+    a run is outside this process, so a tick may handle many runs in one transaction. Called from the engine's thread and, except
+    launch(), from its workers; only one of them handles a run at a time."""
 
     inline: bool
     in_memory: bool
 
     def launch(self, job: Job) -> None:
-        """Begins the run. Raises OSError where it cannot, for an id that was launched before too; RunFailure for a run that must not begin."""
+        """Starts the run. Raises OSError if that fails, also for an id that was launched before; RunFailure for a run that must not start."""
     def look(self, run_id: str) -> Look: ...
     def job(self, run_id: str) -> Job: ...
     def is_of_this_version(self, run_id: str) -> bool:
-        """False: a program with another form of jobs and results began it."""
+        """False if a program with another format of jobs and results started it."""
     def result(self, run_id: str) -> Result | None:
-        """Once look() says ENDED, until discard()."""
+        """The result, available from the time when look() returns ENDED until discard()."""
     def stop(self, run_id: str) -> None:
-        """Ends the run; nothing of it is left when this returns. May be called again, and for a run that never began."""
+        """Ends the run; none of its processes is left when this returns. May be called again, and for a run that never started."""
     def pidfd(self, run_id: str) -> int | None:
-        """Becomes readable when the runner ends; the caller closes it. None: nothing to wait for."""
+        """A descriptor that becomes readable when the runner ends; the caller closes it. None: nothing to wait for."""
     def prepare_result(self, job: Job, result: Result) -> None:
-        """A run whose result is known before it began: nothing is started, and it is found ended."""
+        """Stores a result that is known before the start: no process starts, and look() returns ENDED."""
     def last_words(self, run_id: str) -> str | None:
-        """What a runner that died without a result wrote to its standard error, if anything."""
+        """The standard error of a runner that died without a result, if there is any."""
     def discard(self, run_id: str) -> None:
-        """Removes what a finished run no longer needs; its log, result and prompt stay."""
+        """Removes files that a finished run no longer needs; its log, result and prompt stay."""
 
 
 class ProcessLauncher:
-    """A run is a process of its own that outlives this one. Held lock = alive: see RUNS in docs/architecture.md."""
+    """Each run is its own process, which can outlive this one. It lives while its lock is held: see docs/architecture.md."""
 
     inline = in_memory = False
 
@@ -70,7 +70,7 @@ class ProcessLauncher:
         return self.runs / run_id
 
     def launch(self, job: Job) -> None:
-        """Raises OSError when the folder or the process cannot be made."""
+        """Raises OSError when the folder or the process cannot be created."""
         folder = self.folder(job.run)
         folder.mkdir(parents=True)
         job.write(folder)
@@ -82,7 +82,7 @@ class ProcessLauncher:
         try:
             keys = access.keys_file(self.config, job)
         except RunFailure:
-            os.close(lock)  # else the run that never began would look alive
+            os.close(lock)  # otherwise a run that never started would look alive
             raise
         try:
             with open(folder / "runner.err", "ab") as errors:
@@ -91,7 +91,7 @@ class ProcessLauncher:
             point("after-spawn")
         finally:
             os.close(keys)
-            os.close(lock)  # from now on the runner alone holds it
+            os.close(lock)  # from now on only the runner holds it
 
     def prepare_result(self, job: Job, result: Result) -> None:
         folder = self.folder(job.run)
@@ -100,7 +100,7 @@ class ProcessLauncher:
         result.write(folder)
 
     def look(self, run_id: str) -> Look:
-        """The lock first, then the sandbox's, only then the result: the other way round is a race."""
+        """Checks the run's lock first, then the sandbox's lock, and the result last, because another order is a race."""
         folder = self.folder(run_id)
         children.reap(folder)
         if processes.is_held(folder / "lock"):
@@ -144,7 +144,7 @@ class ProcessLauncher:
             return pid
         try:
             return int(json.loads((self.folder(run_id) / "started.json").read_text())["pid"])
-        except (OSError, ValueError, KeyError):  # not written yet, or cut off: there is nobody to signal by number, the sweep finds them
+        except (OSError, ValueError, KeyError):  # not written yet, or cut off; no pid is known, so the sweep finds the processes
             return None
 
     def discard(self, run_id: str) -> None:

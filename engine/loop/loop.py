@@ -1,5 +1,5 @@
-"""SwarmEngine: reap ended runs, reconcile, claim up to the free slots, launch. A tick is SQL and process control only; git work and
-killing are handed to a few worker threads, so that a cancel is never behind a fetch.
+"""SwarmEngine: takes in ended runs, reconciles, claims as many tickets as slots are free, launches. A tick does only SQL and process control; git work and
+kills go to a few worker threads, so that a cancel never waits for a fetch.
 
 Next: engine/tickets/claims.py
 """
@@ -35,7 +35,7 @@ from engine.times import utc
 
 
 class SwarmEngine:
-    """One per data folder (start_engine holds the lock). Everything that matters is in the database; what is in memory here may be lost."""
+    """One per data folder (engine/loop/slot.py holds the lock). All important state is in the database; the state in memory here may be lost."""
 
     def __init__(self, db: Database, config: Config, launcher: Launcher | None = None, branches: Branches | None = None,
                  choice: Choice | None = None, clock: Clock | None = None) -> None:
@@ -49,13 +49,13 @@ class SwarmEngine:
         self.couriers = Couriers(db, config, self._note, self.waker.wake)
         self.errors: collections.deque[dict[str, Any]] = collections.deque(maxlen=20)
         self.clock = clock or Clock()
-        self.trouble: str | None = None                # why nothing new starts, though nobody paused it
+        self.trouble: str | None = None                # why nothing new starts, although the engine is not paused
         self.started = time.monotonic()
         self.last_tick: float | None = None
         self.tick_seconds = 0.0
-        self._busy: dict[str, str] = {}                # run id -> session id, while a worker has it
+        self._busy: dict[str, str] = {}                # run id -> session id, while a worker handles it
         self._first_seen: dict[str, float] = {}        # run id -> monotonic
-        self._pruned = -prune.EVERY                    # monotonic: the first look is at the first tick
+        self._pruned = -prune.EVERY                    # monotonic; the first time is at the first tick
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
         self._workers: ThreadPoolExecutor | None = None
@@ -63,14 +63,14 @@ class SwarmEngine:
         self._owner = OwnerLock(config, self.id)
 
     def start(self) -> None:
-        """Ticks in a daemon thread until stop(). Also starts it again, should it have died."""
+        """Ticks in a daemon thread until stop(). Also restarts the thread if it has died."""
         self._workers = self._workers or ThreadPoolExecutor(max_workers=4, thread_name_prefix="finisher")
         self._thread = threading.Thread(target=self._loop, name="engine", daemon=True)
         self._thread.start()
         event("engine_started", engine=self.id, runtime=self.choice.runtime.name, slots=self.config.slots, data=self.config.data)
 
     def stop(self, timeout: float = 10.0) -> None:
-        """Claims nothing more and returns; live runs go on, and the next engine adopts them."""
+        """Stops claiming and returns. Live runs continue, and the next engine adopts them."""
         self._stopping.set()
         self.waker.wake()
         if self._thread:
@@ -91,7 +91,7 @@ class SwarmEngine:
             try:
                 self.tick()
                 pause = 0.0
-            except Exception as error:  # the loop's edge: record it, back off, go on
+            except Exception as error:  # the outer edge of the loop: record it, wait, continue
                 pause = min(max(0.5, pause * 2), 30.0)
                 self._note(error, "tick")
                 if disk.is_at_fault(error):
@@ -100,7 +100,7 @@ class SwarmEngine:
         self.db.close()
 
     def tick(self, now: str | None = None) -> None:
-        """One step, `now` as UTC text. Safe to call at any time, from one thread."""
+        """One step. now: UTC text. Safe to call at any time, from one thread."""
         began = time.monotonic()
         self.waker.clear()
         self._reap()
@@ -109,7 +109,7 @@ class SwarmEngine:
         same_question.assume_overdue(self.db, self.config.answer_seconds)
         self._recheck(now)
         self._claim(now)
-        if self.waker.changed():  # after the claim, which looks for itself at all that it stands on: what is ready need not wait for this
+        if self.waker.changed():  # after the claim, which checks everything that it needs, so that ready tickets do not wait for this
             reconcile.reconcile(self.db)
             self._claim(now)
         if not (self._stopping.is_set() or self.trouble or claims.is_paused(self.db)):
@@ -124,11 +124,11 @@ class SwarmEngine:
         try:
             self.reaper.clear()
             prune.prune(self.db, self.config)
-        except Exception as error:  # a worker's edge; the next hour tries again
+        except Exception as error:  # the outer edge of a worker; the next time tries again
             self._note(error, "prune")
 
     def _recheck(self, now: str | None) -> None:
-        """What is nearly done goes first."""
+        """Starts recheck runs before new claims, because that work is nearly done."""
         if not (self._stopping.is_set() or self.trouble or claims.is_paused(self.db)):
             start_rechecks.start(self.db, self.config, self.launcher, self.choice, self.id, self.slots - self.busy_slots(), now or self.clock.now())
 
@@ -150,7 +150,7 @@ class SwarmEngine:
 
     @property
     def slots(self) -> int:
-        """As set, but no more than the host's memory holds."""
+        """Slots as set, but not more than fit into the host's memory."""
         most = self.choice.most
         return self.config.slots if most is None else min(self.config.slots, most)
 
@@ -176,12 +176,12 @@ class SwarmEngine:
             event("adopted", ticket=run["ticket_id"], run=run["id"], found=look.name.lower())
         step = self.reaper.step(run, look, time.monotonic() - self._first_seen[run["id"]])
         if step == self.reaper.finish and run["session_id"] in self._busy.values():
-            return  # one at a time per repository
+            return  # one per repository at a time
         if step:
             self._hand_over(run, step)
 
     def _hand_over(self, run: LiveRun, step: Step) -> None:
-        """Has a worker do it; the run is left alone until then. Inline runs, and an engine without its thread, do it at once."""
+        """Gives a step to a worker; nothing else touches the run meanwhile. Inline runs, and an engine without its thread, do it at once."""
         if self._workers is None or self.launcher.inline:
             step(run)
             return
@@ -191,7 +191,7 @@ class SwarmEngine:
     def _work(self, run: LiveRun, step: Step) -> None:
         try:
             step(run)
-        except Exception as error:  # a worker's edge: the run stays as it is, and a later tick looks at it again
+        except Exception as error:  # the outer edge of a worker: the run stays as it is, and a later tick looks at it again
             self._note(error, step.__name__, run=run["id"])
             self._stopping.wait(1.0)
         finally:

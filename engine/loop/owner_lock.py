@@ -1,4 +1,4 @@
-"""Who claims, and whether they still live: a lock per claimant, held from before its first claim. While it is held, others leave its runs alone."""
+"""A lock for each process that claims runs, held from before its first claim. While it is held, other processes leave its runs alone."""
 import os
 from pathlib import Path
 
@@ -6,7 +6,7 @@ from engine.config import Config
 from engine.errors import Refused
 from engine.host.processes import is_held, take_lock
 
-PROBED = 1.0  # seconds; others look whether a lock is held by taking it for a moment
+PROBED = 1.0  # seconds; others test a lock by taking it for a moment
 
 
 class OwnerLock:
@@ -27,7 +27,7 @@ class OwnerLock:
 
 
 def _is_file(path: Path, descriptor: int) -> bool:
-    """Is this still the file at `path`? sweep_owners() may have removed it between its opening and its locking."""
+    """True if this is still the file at `path`: sweep_owners() may have removed it between open and lock."""
     try:
         return os.path.samestat(os.stat(path), os.fstat(descriptor))
     except FileNotFoundError:
@@ -40,7 +40,7 @@ def is_owned(config: Config, owner: str) -> bool:
 
 
 def sweep_owners(config: Config) -> None:
-    """Removes the files of claimants that are gone."""
+    """Removes the lock files of processes that are gone."""
     for path in (config.data / "owners").glob("*"):
         if not is_held(path):
             path.unlink(missing_ok=True)

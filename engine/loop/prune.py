@@ -1,4 +1,4 @@
-"""What may go: folders of old runs, ledgers of old sessions, the old end of the journal, a write-ahead log that has grown. Never anything of
+"""Removes old data: folders of old runs, ledgers of old sessions, the oldest part of the journal, a large write-ahead log. Never data of
 an open ticket."""
 import contextlib
 import os
@@ -14,9 +14,9 @@ from engine.log import event
 from engine.store.db import BUSY_SECONDS, Database
 from engine.tickets.rows import RunRow
 
-EVERY = 600.0            # seconds between two looks
+EVERY = 600.0            # seconds between two rounds
 KEEP_EVENTS = 200_000    # of the journal; history and notes do not depend on it
-WAL_BYTES = 32_000_000   # a write-ahead log that is larger is written back and cut
+WAL_BYTES = 32_000_000   # a larger write-ahead log is written back and cut
 TERMINAL = "('completed', 'failed', 'cancelled')"
 
 
@@ -25,7 +25,7 @@ class _Ended(RunRow):
 
 
 def prune(db: Database, config: Config, wal_bytes: int = WAL_BYTES) -> int:
-    """-> bytes of run folders removed. The rows of runs stay: their outcome, checks and durations are the history."""
+    """Removes old data. -> bytes of removed run folders. The rows of runs stay: outcome, checks and durations are the history."""
     _trim_journal(db)
     _shrink_wal(db, wal_bytes)
     freed = _prune_runs(db, config)
@@ -35,7 +35,7 @@ def prune(db: Database, config: Config, wal_bytes: int = WAL_BYTES) -> int:
 
 
 def _prune_runs(db: Database, config: Config) -> int:
-    """Oldest first: all that ended longer ago than keep_days, and more while the rest is over keep_mb."""
+    """Removes run folders, oldest first: all that ended more than keep_days ago, and more while the rest is larger than keep_mb."""
     rows = db.all("select r.id, r.ticket_id, r.session_id, r.run_no, r.outcome, r.ended_at < strftime('%Y-%m-%dT%H:%M:%fZ', 'now', ?) as old"
                   " from runs r join tickets t on t.id = r.ticket_id"
                   f" where r.ended_at is not null and t.status in {TERMINAL} order by r.seq", (f"-{config.keep_days} days",), _Ended)
@@ -53,7 +53,7 @@ def _prune_runs(db: Database, config: Config) -> int:
 
 
 def _forget_review(config: Config, row: _Ended) -> bool:
-    """The commit that a person looked at goes with its run. False: the repository is busy, so another time."""
+    """Removes the ref of the reviewed commit together with its run. False: the repository is busy, so try another time."""
     repository = Repository(repository_path(config, row["session_id"]))
     if row["outcome"] == "in_review" and repository.path.is_dir():
         try:
@@ -65,7 +65,7 @@ def _forget_review(config: Config, row: _Ended) -> bool:
 
 
 def _prune_ledgers(db: Database, config: Config) -> None:
-    """Of sessions that ended longer ago than keep_days, and of those that no row knows. What their runs spent is in the rows of runs."""
+    """Removes ledgers of sessions that ended more than keep_days ago, and of unknown sessions. The rows of runs have what they spent."""
     for folder in (config.data / "budgets").glob("*"):
         if time.time() - folder.stat().st_mtime < EVERY:
             continue
@@ -77,7 +77,7 @@ def _prune_ledgers(db: Database, config: Config) -> None:
 
 
 def _remove_strangers(db: Database, config: Config) -> None:
-    """Folders that no row knows: left by a claim that was rolled back, or by a database that was restored."""
+    """Removes folders without a row: after a claim that was rolled back, or a restored database."""
     for folder in (config.data / "runs").glob("TKT-*"):
         if time.time() - folder.stat().st_mtime > EVERY and db.value("select 1 from runs where id = ?", (folder.name,)) is None:
             shutil.rmtree(folder, ignore_errors=True)
@@ -89,19 +89,19 @@ def _trim_journal(db: Database) -> None:
 
 
 def _shrink_wal(db: Database, wal_bytes: int) -> None:
-    """SQLite reuses the log from its beginning once nobody reads an old state of it. While another program does, it grows: nothing can
-    cut it then, and the log line says so (busy=1). Our own readers fetch all rows at once and hold nothing."""
+    """SQLite reuses the log from its start when no reader needs an old state. While another program reads one, the log grows and cannot
+    be cut; the log line says so (busy=1). Our own readers fetch all rows at once and hold nothing."""
     wal = db.path.with_name(db.path.name + "-wal")
     size = wal.stat().st_size if wal.exists() else 0
     if size > wal_bytes:
-        db.execute("pragma busy_timeout = 100")  # do not stand in the way of writers while somebody reads
+        db.execute("pragma busy_timeout = 100")  # do not block writers while another program reads
         busy = db.execute("pragma wal_checkpoint(truncate)").fetchone()[0]
         db.execute(f"pragma busy_timeout = {int(BUSY_SECONDS * 1000)}")
         event("wal_checkpoint", bytes=size, busy=busy)
 
 
 def _size(folder: Path) -> int:
-    """Bytes in a folder; what a worker removes meanwhile counts as gone."""
+    """Bytes in a folder; files that a worker removes meanwhile do not count."""
     total = 0
     for parent, _, names in os.walk(folder):
         for name in names:

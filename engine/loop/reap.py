@@ -1,4 +1,4 @@
-"""What a live run needs now, decided by its locks; and the steps themselves. The engine has workers take them, `run-ticket` takes them itself.
+"""Decides from the locks which step a live run needs, and does the steps: in worker threads of the engine, or in `run-ticket` itself.
 
 Next: engine/finish/finish.py
 """
@@ -18,7 +18,7 @@ from engine.tickets.states import HOLDS
 
 
 class LiveRun(RunRow):
-    """A row of LIVE. wanted: whether its ticket is still held by it."""
+    """A row of LIVE. wanted: True if the run still holds its ticket."""
 
     ticket_status: Status
     wanted: int
@@ -31,26 +31,26 @@ LIVE = (f"select r.*, t.status as ticket_status, {HOLDS} as wanted"
 
 
 class Reaper:
-    """Runs are rows of LIVE. Steps may be taken again after a crash in the middle of one."""
+    """The steps. Runs are rows of LIVE. A step may be repeated after a crash in the middle of it."""
 
     def __init__(self, db: Database, config: Config, launcher: Launcher, branches: Branches) -> None:
         self.db, self.config, self.launcher, self.branches = db, config, launcher, branches
 
     def step(self, run: LiveRun, look: Look, age: float) -> Step | None:
-        """The step that this run needs, None if it should be left alone. age: seconds since this process first saw it."""
+        """The step that this run needs, or None. age: seconds since this process first saw the run."""
         if not run["wanted"] and run["state"] != "merging":
             return self.end_unwanted
         if run["state"] == "queued" or run["checked_by"]:
-            return None  # a recheck run has the word
+            return None  # a recheck run decides
         if look is Look.ALIVE:
             if run["state"] == "intended":
                 return self.adopt
             overdue = age > backstop(self.config.run_seconds) and self.launcher.is_of_this_version(run["id"])
-            return self.end_overdue if overdue else None  # one of another version keeps limits of its own: it is left alone until it ends
+            return self.end_overdue if overdue else None  # a run of another version keeps its own limits and is left alone until it ends
         return {Look.ORPHAN: self.kill, Look.ENDED: self.finish, Look.LOST: self.end_lost, Look.VOID: self.end_void}[look]
 
     def adopt(self, run: LiveRun) -> None:
-        """It was started, and whoever started it died before saying so."""
+        """Records the start of a run whose launching process died before it could."""
         job = self.launcher.job(run["id"])
         claims.begin(self.db, run, job.runtime, job.agent)
 
@@ -58,38 +58,38 @@ class Reaper:
         self.launcher.stop(run["id"])
 
     def finish(self, run: LiveRun) -> None:
-        self.launcher.stop(run["id"])  # whatever the run left running
+        self.launcher.stop(run["id"])  # ends processes that the run left behind
         result = self.launcher.result(run["id"])
         if result is not None:
             finish(self.db, self.config, self.branches, run, result)
             self.launcher.discard(run["id"])
 
     def end_unwanted(self, run: LiveRun) -> None:
-        """Its ticket was cancelled, or changed by hand: gone first, then recorded, so that a ticket never has two live runs."""
+        """Ends a run whose ticket was cancelled or changed by hand. It stops the run first and then records it, so a ticket never has two live runs."""
         self.launcher.stop(run["id"])
         stopped = run["ticket_status"] == "failed"
         outcome: Outcome = "cancelled" if stopped or run["ticket_status"] == "cancelled" else "stale"
-        claims.end(self.db, run["id"], outcome, "A person stopped it." if stopped else f"The ticket is {run['ticket_status']}.")
+        claims.end(self.db, run["id"], outcome, "It was stopped by hand." if stopped else f"The ticket is {run['ticket_status']}.")
         usage.book(self.db, self.config.data, run)
         self.launcher.discard(run["id"])
         event("finished", ticket=run["ticket_id"], run=run["id"], outcome=outcome, status=run["ticket_status"])
 
     def end_void(self, run: LiveRun) -> None:
-        """Never began. What was launched and died before its first step is a failure of this machine: pause before the next."""
+        """Ends a run that never started. A process that died before its first step is a failure of this machine, so the next try waits."""
         if run["state"] != "intended":
-            self._fail(run, "The run's process could not be started.")
+            self._fail(run, "The process of the run could not start.")
             return
         self.launcher.stop(run["id"])
         status: Status = "running" if run["kind"] == "recheck" else "ready"
-        if claims.finish(self.db, run, "void", status, "The run never began."):
+        if claims.finish(self.db, run, "void", status, "The run never started."):
             event("finished", ticket=run["ticket_id"], run=run["id"], outcome="void", status=status)
         self.launcher.discard(run["id"])
 
     def end_lost(self, run: LiveRun) -> None:
-        self._fail(run, "The run's process is gone, and it left no result. It is started again.")
+        self._fail(run, "The process of the run is gone and left no result. The ticket runs again.")
 
     def end_overdue(self, run: LiveRun) -> None:
-        self._fail(run, f"The run did not end within its {self.config.run_seconds:g} seconds and was stopped.")
+        self._fail(run, f"The run took longer than {self.config.run_seconds:g} seconds, so it was stopped.")
 
     def _fail(self, run: LiveRun, reason: str) -> None:
         self.launcher.stop(run["id"])
@@ -99,7 +99,7 @@ class Reaper:
         self.launcher.discard(run["id"])
 
     def clear(self) -> None:
-        """Whoever recorded the end of a run and died had no time to discard what it left."""
+        """Discards the files of ended runs, for a process that recorded the end and died before it could."""
         runs = self.config.data / "runs"
         left = {path.parent.name for pattern in (*TEMPORARY, "*.tmp") for path in runs.glob(f"*/{pattern}")}
         for run_id in sorted(left):

@@ -1,4 +1,4 @@
-"""One engine a data folder: whoever holds the lock runs it and watches its thread, the others wait for it to come free and say where it is."""
+"""One engine per data folder: the process with the lock runs it and watches its thread. Other processes wait for the lock and show where the engine is."""
 import json
 import logging
 import os
@@ -10,11 +10,11 @@ from engine.host.processes import take_lock
 from engine.log import event
 from engine.loop.loop import SwarmEngine
 
-RETRY_SECONDS = 2.0  # also how long a dying process may still hold the lock
+RETRY_SECONDS = 2.0  # a dying process may also hold the lock this long
 
 
 class EngineSlot:
-    """This process's place in the queue for the engine. start() is quick; `engine` is set while the engine runs here."""
+    """This process's claim to the engine. start() is quick; `engine` is set while the engine runs here."""
 
     def __init__(self, config: Config, make: Callable[[], SwarmEngine]) -> None:
         self._path, self._make = config.data / "engine.lock", make
@@ -24,7 +24,7 @@ class EngineSlot:
         self._watcher: threading.Thread | None = None
 
     def start(self, where: str) -> bool:
-        """True: the engine runs here now. False: another process has it; this one takes over when the lock comes free."""
+        """True: the engine runs here now. False: another process has it; this one takes over when the lock is free."""
         here = self._take(RETRY_SECONDS, where)
         if not here:
             event("engine_elsewhere", logging.INFO, **self.elsewhere())
@@ -42,13 +42,13 @@ class EngineSlot:
             engine = self._make()
             engine.start()
         except BaseException:
-            os.close(lock)  # kept, it would keep this process out too
+            os.close(lock)  # if it stayed open, it would block this process too
             raise
         self._lock, self.engine = lock, engine
         return True
 
     def _watch(self, where: str) -> None:
-        """Takes over when the lock comes free; starts the engine's thread again should it ever die."""
+        """Takes over when the lock is free. Restarts the engine's thread if it dies."""
         while not self._stopping.wait(RETRY_SECONDS):
             try:
                 if self.engine is None:
@@ -56,11 +56,11 @@ class EngineSlot:
                 elif not self.engine.alive:
                     event("engine_restarted", logging.WARNING, why="its thread had died")
                     self.engine.start()
-            except Exception as error:  # the thread's edge: say so, and try again
+            except Exception as error:  # the outer edge of the thread: log it and try again
                 event("error", level=logging.ERROR, where="engine-slot", error=f"{type(error).__name__}: {error}")
 
     def elsewhere(self) -> dict[str, object]:
-        """{"pid", "where"} of the process that has the engine, as it wrote it; {} if it has not yet."""
+        """{"pid", "where"} of the process that runs the engine; {} if it has not written them yet."""
         try:
             found = json.loads(self._path.read_text())
         except (OSError, ValueError):
@@ -68,7 +68,7 @@ class EngineSlot:
         return {key: found[key] for key in ("pid", "where") if key in found}
 
     def stop(self) -> None:
-        """Stops the engine if it runs here, and lets go of the lock. Live runs go on."""
+        """Stops the engine if it runs here, and frees the lock. Live runs continue."""
         self._stopping.set()
         if self._watcher is not None:
             self._watcher.join(RETRY_SECONDS * 2)

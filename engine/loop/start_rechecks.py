@@ -1,5 +1,5 @@
-"""What waits to be merged because the integration branch has moved since its run began: one recheck run at a time for each build checks it
-on the merged head, several changes together where several wait. What comes of that is in engine/finish/landing.py."""
+"""Starts recheck runs for changes that wait because the integration branch moved after their run started. Each build has one recheck run at a time. It checks
+the changes on the merged head, several together if several wait. engine/finish/landing.py handles the result."""
 
 from engine.agents import FALLBACK
 from engine.config import Config
@@ -22,7 +22,7 @@ TOGETHER = 8  # changes in one recheck run, at most
 
 
 class _Waiting(TicketRow):
-    """A ticket whose change waits. run, tip, base: the run that made it, its commit, what it stands on; its_group: of its half of a batch."""
+    """A ticket whose change waits. run: the run that made it; tip: its commit; base: the commit under it; its_group: the half of a batch."""
 
     run: str
     tip: str
@@ -32,7 +32,7 @@ class _Waiting(TicketRow):
 
 def start(db: Database, config: Config, launcher: Launcher, choice: Choice, owner: str, free: int, now: str,
           session_id: str | None = None) -> None:
-    """Begins recheck runs, of one session or of all, in at most `free` slots. Where nothing isolates their commands, a person is asked instead."""
+    """Starts recheck runs, of one session or of all, in at most `free` slots. Without isolation for their commands it opens a request instead."""
     for epic in _due(db, now, session_id)[:max(free, 0)]:
         session = db.the("select * from hitl_sessions where id = ?", (epic["session_id"],), SessionRow)
         changes = _changes(db, epic["id"])
@@ -52,14 +52,14 @@ def _launch(db: Database, config: Config, launcher: Launcher, choice: Choice, ru
     try:
         launcher.launch(job)
     except OSError as error:
-        claims.finish(db, run, "transient", "running", f"The run could not be started: {error.strerror or error}.",
+        claims.finish(db, run, "transient", "running", f"The run could not start: {error.strerror or error}.",
                       not_before=utc(after=delay(1, config.backoff_seconds)))
         return
     begin(db, launcher, run, choice.runtime.name, FALLBACK.name)
 
 
 def _due(db: Database, now: str, session_id: str | None) -> list[TicketRow]:
-    """Epics of which something waits and nothing is being checked, the longest wait first. Cross joins: few runs live, and tickets are many."""
+    """Epics with a waiting change and no recheck run, longest wait first. Cross joins, because live runs are few and tickets are many."""
     return db.all("select e.*, min(r.seq) as first from runs r cross join tickets t on t.id = r.ticket_id cross join tickets e on e.id = t.parent_id"
                   " join hitl_sessions s on s.id = e.session_id"
                   f" where r.ended_at is null and r.state = 'queued' and {HOLDS}"
@@ -69,7 +69,7 @@ def _due(db: Database, now: str, session_id: str | None) -> list[TicketRow]:
 
 
 def _changes(db: Database, epic_id: str) -> list[_Waiting]:
-    """The tickets that are checked together now, with run, tip and base: the half of a batch that did not pass, if there is one, else all."""
+    """Tickets to check together now, with run, tip and base: half of a batch that did not pass, if there is one, otherwise all."""
     rows = db.all(f"select t.*, r.id as run, r.tip_sha as tip, {BEGAN_ON} as base, r.merge_group as its_group"
                   " from runs r cross join tickets t on t.id = r.ticket_id"
                   f" where r.ended_at is null and r.state = 'queued' and {HOLDS}"

@@ -1,4 +1,4 @@
-"""What the application knows of its engine: whether it runs here, what it says of itself, and what it can run with."""
+"""What the application knows about its engine: whether it runs here, its status, and its runtimes and agents."""
 from collections.abc import Iterable
 from contextlib import suppress
 from typing import Any, Protocol
@@ -12,27 +12,27 @@ from engine.runtimes import BEST_FIRST, RUNTIMES, make
 
 
 class RunningEngine(Protocol):
-    """An engine of this process. It can be asked from any thread."""
+    """An engine in this process. Any thread may call it."""
 
     def status(self) -> dict[str, Any]:
         """{id, state, trouble, slots, busy, last_tick_age, tick_ms, uptime, runtime: {name, isolation, limits, passed_over}, errors}; seconds."""
 
 
 class Slot(Protocol):
-    """This process's place in the queue for the engine of its data folder."""
+    """This process's claim to the engine of its data folder."""
 
     @property
     def engine(self) -> RunningEngine | None:
         """Set while the engine runs here."""
 
     def elsewhere(self) -> dict[str, object]:
-        """{"pid", "where"} of the process that has the engine; {} if it has not said so yet."""
+        """{"pid", "where"} of the process that runs the engine; {} if it has not written them yet."""
 
     def start(self, where: str) -> bool:
-        """True: the engine runs here now. False: another process has it, and this one takes over when the lock comes free."""
+        """True: the engine runs here now. False: another process has it, and this one takes over when the lock is free."""
 
     def stop(self) -> None:
-        """Stops the engine if it runs here, and lets go of the lock. Live runs go on."""
+        """Stops the engine if it runs here, and frees the lock. Live runs continue."""
 
 
 def where(config: Config, slot: Slot) -> str:
@@ -43,7 +43,7 @@ def where(config: Config, slot: Slot) -> str:
 
 
 def shown(config: Config, slot: Slot) -> dict[str, Any]:
-    """What a page may show of the engine, of runtimes and of agents, and why some cannot be used: its status() where it runs here, with `engine`
+    """What a page shows about the engine, runtimes and agents, and why some cannot be used: its status() if it runs here, with `engine`
     (see where), `elsewhere` ({pid, where} of its process), `runtimes` [{name, isolation, isolates, in_use, why_not}], best first, and `agents`
     [{name, description, in_use, why_not, fallback}]."""
     status = {} if slot.engine is None else slot.engine.status()
@@ -54,21 +54,21 @@ def shown(config: Config, slot: Slot) -> dict[str, Any]:
 
 
 def of_another_version(config: Config, runs: Iterable[str]) -> int:
-    """How many of these live runs a program with another form of jobs began. They go on by themselves, and this one takes in their results."""
+    """Number of these live runs that a program with another format of jobs started. They continue by themselves, and this program takes in their results."""
     count = 0
     for run in runs:
-        with suppress(OSError):  # it has no folder yet, so it is this program's
+        with suppress(OSError):  # it has no folder yet, so this program started it
             count += format_of(config.data / "runs" / run) != FORMAT
     return count
 
 
 def agent_names() -> list[str]:
-    """All that a ticket may ask for."""
+    """All agents that a ticket may name."""
     return list(AGENTS)
 
 
 def _runtimes(used: dict[str, Any]) -> list[dict[str, Any]]:
-    """why_not is known where the engine runs here and passed it over."""
+    """Runtimes for a page. why_not is known if the engine runs here and did not choose the runtime."""
     passed_over = {each["name"]: each["reason"] for each in used.get("passed_over", ())}
     return [{"name": name, "isolation": runtime.isolation, "isolates": runtime.isolates, "in_use": name == used.get("name"), "why_not": passed_over.get(name)}
             for name, runtime in RUNTIMES.items() if name in BEST_FIRST or name == used.get("name")]

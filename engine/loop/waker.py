@@ -1,4 +1,4 @@
-"""What the engine sleeps on: a commit of this process, the end of a runner, a commit of another process, or time."""
+"""What wakes the engine: a commit of this process, the end of a runner, a commit of another process, or time."""
 import os
 import select
 import time
@@ -7,12 +7,12 @@ from collections.abc import Iterable
 from engine.loop.launch import Launcher
 from engine.store.db import Database
 
-SLICE = 0.08          # seconds between two looks at PRAGMA data_version: how late another process's commit is noticed
-RECONCILE_EVERY = 0.25  # seconds at least between two full looks at what foreign hands changed
+SLICE = 0.08          # seconds between two checks of PRAGMA data_version: so late a commit of another process is noticed
+RECONCILE_EVERY = 0.25  # least seconds between two full checks for changes from outside
 
 
 class Waker:
-    """wake() from any thread; the other methods from the engine's thread only."""
+    """Any thread may call wake(); only the engine's thread may call the other methods."""
 
     def __init__(self, db: Database, launcher: Launcher) -> None:
         self._db, self._launcher = db, launcher
@@ -26,14 +26,14 @@ class Waker:
         os.eventfd_write(self._event, 1)
 
     def clear(self) -> None:
-        """Call before looking at the tables: what is committed after this wakes again."""
+        """Call this before reading the tables: a later commit wakes the engine again."""
         try:
             os.eventfd_read(self._event)
         except BlockingIOError:
             return
 
     def changed(self) -> bool:
-        """Has anybody else, as far as can be told, written since this last said so? True at first; at most once in RECONCILE_EVERY."""
+        """True if another process may have written since the last True. True at first; at most once in RECONCILE_EVERY."""
         self._look()
         if not self._dirty or time.monotonic() - self._reconciled < RECONCILE_EVERY:
             return False
@@ -47,7 +47,7 @@ class Waker:
         return new
 
     def watch(self, run_ids: Iterable[str]) -> None:
-        """The runs whose end should wake the engine."""
+        """Sets the runs whose end wakes the engine."""
         wanted = set(run_ids)
         for run_id in self._pidfds.keys() - wanted:
             os.close(self._pidfds.pop(run_id))
@@ -57,14 +57,14 @@ class Waker:
                 self._pidfds[run_id] = descriptor
 
     def wait(self, seconds: float, only_time: bool = False) -> None:
-        """Returns at the first reason to tick, or after `seconds`."""
+        """Returns at the first reason for a tick, or after `seconds`."""
         end = time.monotonic() + seconds
         while (left := end - time.monotonic()) > 0:
             ready = {descriptor for descriptor, _ in self._poll().poll(min(left, SLICE) * 1000)}
             for run_id in [run_id for run_id, descriptor in self._pidfds.items() if descriptor in ready]:
-                os.close(self._pidfds.pop(run_id))  # it stays readable: once is enough
+                os.close(self._pidfds.pop(run_id))  # it stays readable, so once is enough
             if self._look():
-                self._db.notify()  # so that whoever waits for changes in this process hears of it too
+                self._db.notify()  # so that threads of this process that wait for changes wake up too
             if (ready or self._dirty) and not only_time:
                 return
 

@@ -1,10 +1,10 @@
-"""schema.sql and its version, and whether a database of ours has all of its columns."""
+"""schema.sql and its version, and a test whether a database has all of its columns."""
 import sqlite3
 
 from engine.config import ROOT
 
-APPLICATION_ID = 0x48495453  # "HITS", in the file's header: this file is ours
-VERSION = 2                  # of schema.sql, in user_version; whoever changes schema.sql reads engine/store/migrations.py first
+APPLICATION_ID = 0x48495453  # "HITS", in the file's header: a database of HITL Swarm
+VERSION = 2                  # of schema.sql, in user_version; read engine/store/migrations.py before you change schema.sql
 
 
 def schema_sql() -> str:
@@ -12,14 +12,14 @@ def schema_sql() -> str:
 
 
 def missing(connection: sqlite3.Connection, wanted: sqlite3.Connection) -> list[str]:
-    """The tables, and columns as table.column, that `wanted` has and `connection` has not: it was made before they were added."""
+    """Tables, and columns as table.column, that `wanted` has but `connection` does not have, because it is older."""
     should, has = columns(wanted), columns(connection)
     return sorted({table if table not in has else f"{table}.{column}" for table, names in should.items()
                    for column in names if column not in has.get(table, ())})
 
 
 def columns(connection: sqlite3.Connection) -> dict[str, list[str]]:
-    """{table: its columns, in their order}"""
+    """{table: its columns, in order}"""
     tables = [row[0] for row in connection.execute("select name from sqlite_schema where type = 'table' and name not like 'sqlite_%'")]
     return {table: table_columns(connection, table) for table in tables}
 

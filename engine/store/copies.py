@@ -1,4 +1,4 @@
-"""A copy of a database that is whole or not there, taken while others read and write it."""
+"""Makes a complete copy of a database, or no copy, while other processes read and write it."""
 import os
 import sqlite3
 from contextlib import closing
@@ -12,7 +12,7 @@ _HEADER = 100  # bytes; https://www.sqlite.org/fileformat2.html#the_database_hea
 
 
 def copy_whole(source: Path, target: Path) -> None:
-    """VACUUM INTO a file beside the target, fsync, rename. Raises Refused, and then there is no target."""
+    """VACUUM INTO a temporary file, fsync, rename. Raises Refused; then there is no target file."""
     if target.exists():
         raise Refused(f"{target} exists already.")
     part = target.with_name(target.name + ".part")
@@ -28,7 +28,7 @@ def copy_whole(source: Path, target: Path) -> None:
         fsync_folder(target.parent)
         fsync_folder(target.parent.parent)
     except (sqlite3.Error, OSError) as error:
-        raise Refused(f"The backup could not be written: {error}. {target} was not made.") from error
+        raise Refused(f"The backup could not be written: {error}. {target} was not created.") from error
 
 
 def _vacuum(source: Path, target: Path) -> None:
@@ -43,24 +43,24 @@ def sync(path: Path) -> None:
 
 
 def check(path: Path) -> None:
-    """Raises Refused unless the file is a sound SQLite database."""
+    """Raises Refused unless the file is an undamaged SQLite database."""
     try:
         with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as connection:
             answer = connection.execute("pragma integrity_check(1)").fetchone()[0]
     except sqlite3.Error as error:
         answer = str(error)
     if answer != "ok":
-        raise Refused(f"{path} is not sound: {answer}.")
+        raise Refused(f"{path} is damaged: {answer}. Take another backup.")
 
 
 def newest_copy(folder: Path, version: int) -> Path | None:
-    """The newest backup in `folder` that a program of this version can open; None: there is none."""
+    """The newest backup in `folder` that a program of this version can open, or None."""
     usable = [path for path in folder.glob("*.db") if 0 < _version(path) <= version]
     return max(usable, key=lambda path: (path.stat().st_mtime, path.name), default=None)
 
 
 def _version(path: Path) -> int:
-    """user_version, as the file's header has it; 0 for a file that is not ours."""
+    """user_version from the file's header; 0 if the file is not a database of HITL Swarm."""
     with open(path, "rb") as file:
         header = file.read(_HEADER)
     return int.from_bytes(header[60:64], "big") if int.from_bytes(header[68:72], "big") == APPLICATION_ID else 0

@@ -24,10 +24,10 @@ Row = TypeVar("Row")
 
 
 class Database:
-    """A path and how to reach it. Any thread may use it: each gets its own connection.
+    """A database file and its connections. Any thread may use it: each thread gets its own connection.
 
-    In this process one lock lets one transaction write at a time, so that threads queue here and not in SQLite's busy loop;
-    other processes wait up to BUSY_SECONDS. After each commit that changed a row the subscribers are called, outside the lock."""
+    One lock in this process allows one writing transaction at a time, so threads queue here and not in SQLite's busy loop;
+    other processes wait up to BUSY_SECONDS. After each commit that changed a row, the subscribers are called outside the lock."""
 
     def __init__(self, path: Path, synchronous: str = "FULL") -> None:
         self.path, self.synchronous = path, synchronous
@@ -44,7 +44,7 @@ class Database:
         return known
 
     def connect(self) -> sqlite3.Connection:
-        """A new connection, in autocommit mode: transactions are only those of transaction()."""
+        """A new connection in autocommit mode: only transaction() opens transactions."""
         connection = sqlite3.connect(self.path, isolation_level=None, timeout=BUSY_SECONDS, check_same_thread=False)
         connection.row_factory = sqlite3.Row
         connection.execute("pragma foreign_keys = on")
@@ -67,8 +67,8 @@ class Database:
     def all(self, sql: str, parameters: Parameters, row: type[Row]) -> list[Row]: ...
 
     def all(self, sql: str, parameters: Parameters = (), row: type | None = None) -> list[Any]:
-        """row: a TypedDict of engine/tickets/rows.py, which says what columns there are. The one place where rows get their
-        types; without one a row is a tuple, and no column of it can be named."""
+        """All rows. row: a TypedDict from engine/tickets/rows.py, which names the columns. Rows get their types only here;
+        without `row` a row is a tuple, and its columns have no names."""
         return self.execute(sql, parameters).fetchall()
 
     @overload
@@ -77,7 +77,7 @@ class Database:
     def one(self, sql: str, parameters: Parameters, row: type[Row]) -> Row | None: ...
 
     def one(self, sql: str, parameters: Parameters = (), row: type | None = None) -> Any:
-        """The first row, or None; row: as all() takes it."""
+        """The first row, or None. row: as in all()."""
         return self.execute(sql, parameters).fetchone()
 
     def the(self, sql: str, parameters: Parameters, row: type[Row]) -> Row:
@@ -88,7 +88,7 @@ class Database:
         return found
 
     def pairs(self, sql: str, parameters: Parameters = ()) -> dict[Any, Any]:
-        """The first column to the second."""
+        """{first column: second column}"""
         return {row[0]: row[1] for row in self.execute(sql, parameters)}
 
     def value(self, sql: str, parameters: Parameters = ()) -> Any:
@@ -98,10 +98,10 @@ class Database:
 
     @contextmanager
     def transaction(self, durable: bool = True) -> Iterator["Database"]:
-        """BEGIN IMMEDIATE … COMMIT; joins the transaction that this thread has open. Any exception rolls all of it back.
+        """BEGIN IMMEDIATE … COMMIT; inside an open transaction of this thread it joins that one. Any exception rolls everything back.
 
-        durable=False: it is seen at once, but at synchronous FULL does not wait for the disk; a power cut may take it back, and never
-        anything that was committed before it."""
+        durable=False: the commit is visible at once, but does not wait for the disk at synchronous FULL. A power cut may undo it, but never
+        a commit before it."""
         connection = self.connection
         if connection.in_transaction:
             yield self
@@ -116,7 +116,7 @@ class Database:
                 yield self
                 connection.execute("commit")
             except BaseException:
-                if connection.in_transaction:  # a full disk or an I/O error has rolled back by itself
+                if connection.in_transaction:  # after a full disk or an I/O error, SQLite has rolled back already
                     connection.execute("rollback")
                 raise
             finally:
@@ -126,7 +126,7 @@ class Database:
             self.notify()
 
     def subscribe(self, callback: Callable[[], None]) -> None:
-        """callback() after every commit of this process that changed a row; it must be quick and must not raise."""
+        """Calls callback() after every commit of this process that changed a row. It must be quick and must not raise."""
         self._subscribers.append(callback)
 
     def notify(self) -> None:
@@ -135,14 +135,14 @@ class Database:
 
 
 def as_dict(row: Any) -> dict[str, Any]:
-    """A row with all its columns. Zipped, because dict(row) looks every column up by its name: with many columns that is six times slower."""
+    """A row as a dict of all its columns. Uses zip, because dict(row) looks up each column by name, which is six times slower with many columns."""
     return dict(zip(row.keys(), row, strict=True))
 
 
 def open_database(path: Path, synchronous: str = "FULL") -> Database:
-    """Creates the file, takes over an older form, or migrates. Raises Refused, with the file untouched, for anything else."""
+    """Opens the database: creates the file, takes over an older form, or migrates it. Raises Refused for any other file, and leaves it unchanged."""
     if sqlite3.sqlite_version_info < (3, 37):
-        raise Refused(f"SQLite {sqlite3.sqlite_version} is too old: 3.37 or newer is needed, because the tables are STRICT.")
+        raise Refused(f"SQLite {sqlite3.sqlite_version} is too old. Install 3.37 or newer, because the tables are STRICT.")
     path.parent.mkdir(parents=True, exist_ok=True)
     found = look(path)
     db = Database(path, synchronous)
@@ -152,5 +152,5 @@ def open_database(path: Path, synchronous: str = "FULL") -> Database:
         db.execute("pragma journal_mode = wal")
     except sqlite3.Error as error:
         db.close()
-        raise Refused(f"{path} cannot be prepared: {error}. It was left as it was.") from error
+        raise Refused(f"{path} cannot be prepared: {error}. The file was not changed.") from error
     return db

@@ -1,28 +1,28 @@
-"""The disk under the data folder: is there room to work, and was a failure its doing?"""
+"""The disk of the data folder: whether it has enough room, and whether it caused a failure."""
 import errno
 import os
 import re
 from pathlib import Path
 
-LEAST_FREE = 256_000  # bytes; with less nothing new is started: what runs needs the rest for its result
+LEAST_FREE = 256_000  # bytes; with less free, nothing new starts, because live runs need the rest for their results
 _SPACE = re.compile(r"no space left on device|disk quota exceeded|the disk is full|database or disk is full", re.I)
 _ERRNOS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO}
 
 
 def trouble(data: Path) -> str | None:
-    """A sentence for people if nothing new should start, else None."""
+    """A sentence if nothing new should start, otherwise None."""
     try:
         status = os.statvfs(data)
     except OSError as error:
-        return f"The data folder {data} cannot be read: {error.strerror}."
+        return f"The data folder {data} cannot be read: {error.strerror}. Check the folder and its disk."
     free = status.f_bavail * status.f_frsize
     if free < LEAST_FREE:
-        return f"The disk is full: {free // 1000} kB are free on {data}. Free some space; the engine goes on by itself."
+        return f"The disk is full: {free // 1000} kB are free on {data}. Free some space; the engine then continues by itself."
     return None
 
 
 def is_at_fault(what: BaseException | str) -> bool:
-    """True if this failure came from the disk: no ticket is to blame for it."""
+    """True if the disk caused this failure, so it is no ticket's fault."""
     if isinstance(what, OSError) and what.errno in _ERRNOS:
         return True
     return _SPACE.search(str(what)) is not None

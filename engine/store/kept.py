@@ -1,4 +1,4 @@
-"""What is remembered of a database, beside it: it goes when the database goes."""
+"""Values kept in memory for each database; they are freed together with the database."""
 from collections.abc import Callable, Hashable
 from typing import Generic, TypeVar
 from weakref import WeakKeyDictionary
@@ -9,14 +9,14 @@ Value = TypeVar("Value")
 
 
 class Kept(Generic[Value]):
-    """At most `most` values of each database. For what never changes once it is there under its key."""
+    """Keeps at most `most` values for each database. Only for values that never change under their key."""
 
     def __init__(self, most: int) -> None:
         self._most = most
         self._values: WeakKeyDictionary[Database, dict[Hashable, Value]] = WeakKeyDictionary()
 
     def get(self, db: Database, key: Hashable, make: Callable[[], Value]) -> Value:
-        """The value of this key, made by `make` where it is not known. Safe in any thread: at worst it is made twice."""
+        """The value of this key; `make` makes it if it is not kept. Safe in any thread: at worst it is made twice."""
         values = self._values.setdefault(db, {})
         try:
             return values[key]

@@ -1,4 +1,4 @@
-"""What stands at the path of a database, without writing to it."""
+"""Looks at the file at a database's path, without writing to it."""
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -10,12 +10,12 @@ from engine.store.copies import newest_copy
 from engine.store.migrations import schema_at
 from engine.store.older_form import is_older_form
 
-CHECKED_BYTES = 1_000_000_000  # a larger file is not read through at each start: that would take many seconds
+CHECKED_BYTES = 1_000_000_000  # a larger file is not checked at each start, because that takes many seconds
 AWAY = "move it away, or set SWARM_DATA to another folder."
 
 
 class Found(NamedTuple):
-    """new: nothing, or an empty database. older: the form of older_form.py. earlier: ours, of an earlier version. ours: of this version."""
+    """new: no file, or an empty database. older: the form of older_form.py. earlier: an earlier version. ours: this version."""
 
     form: Literal["new", "older", "earlier", "ours"]
     version: int
@@ -31,20 +31,20 @@ class _Facts(NamedTuple):
 
 
 def look(path: Path) -> Found:
-    """Raises Refused, with a sentence that says what to do, for whatever cannot be opened."""
+    """Says what the file is. Raises Refused for a file that cannot be opened, with a sentence that says what to do."""
     if not path.exists() or path.stat().st_size == 0:
         return Found("new", 0)
     try:
         facts = _facts(path)
     except sqlite3.Error as error:
-        raise Refused(f"{path} is not a readable SQLite database ({error}). It was left untouched: {AWAY}") from error
+        raise Refused(f"{path} is not a readable SQLite database ({error}). It was not changed: {AWAY}") from error
     if facts.sound != "ok":
-        raise Refused(f"{path} is damaged: {facts.sound}. It was left untouched. {_restore(path, 'Restore')}, or move it away.")
+        raise Refused(f"{path} is damaged: {facts.sound}. It was not changed. {_restore(path, 'Restore')}, or move it away.")
     if facts.lacks:
-        raise Refused(f"{path} was made by an earlier, unreleased HITL Swarm: it has no {', '.join(facts.lacks[:5])}. It was left untouched: {AWAY}")
+        raise Refused(f"{path} was made by an earlier, unreleased HITL Swarm and lacks {', '.join(facts.lacks[:5])}. It was not changed: {AWAY}")
     if facts.application == APPLICATION_ID and facts.version > VERSION:
-        raise Refused(f"{path} was written by a newer HITL Swarm (version {facts.version}, this one knows {VERSION}). It was left untouched: "
-                      f"update the program, or go back: {_restore(path, 'restore')}.")
+        raise Refused(f"{path} was written by a newer HITL Swarm (version {facts.version}; this program knows {VERSION}). It was not changed: "
+                      f"update the program, or {_restore(path, 'restore')}.")
     if facts.application == APPLICATION_ID and facts.version > 0:
         return Found("ours" if facts.version == VERSION else "earlier", facts.version)
     if facts.application == facts.version == 0 and not facts.tables:
@@ -52,12 +52,12 @@ def look(path: Path) -> Found:
     if facts.older:
         return Found("older", 0)
     raise Refused(f"{path} is not a database of HITL Swarm (user_version {facts.version}, tables {', '.join(sorted(facts.tables)) or 'none'}). "
-                  f"It was left untouched: {_restore(path, 'restore')}, {AWAY}")
+                  f"It was not changed: {_restore(path, 'restore')}, {AWAY}")
 
 
 def _facts(path: Path) -> _Facts:
     with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=10)) as connection:
-        connection.execute("begin")  # another process may be migrating it: all of this is to be of one version
+        connection.execute("begin")  # another process may migrate it now, and all values must be of one version
         version, application = (connection.execute(f"pragma {name}").fetchone()[0] for name in ("user_version", "application_id"))
         tables = {row[0] for row in connection.execute("select name from sqlite_schema where type = 'table' and name not like 'sqlite_%'")}
         older = version == 0 and is_older_form(connection, tables)
@@ -68,7 +68,7 @@ def _facts(path: Path) -> _Facts:
 
 
 def _lacks(connection: sqlite3.Connection, version: int) -> list[str]:
-    """What a database of that version has, and this one has not."""
+    """Tables and columns of that version that this database does not have."""
     if version < VERSION:
         with closing(schema_at(version)) as wanted:
             return missing(connection, wanted)
@@ -78,6 +78,6 @@ def _lacks(connection: sqlite3.Connection, version: int) -> list[str]:
 
 
 def _restore(path: Path, verb: str) -> str:
-    """'Restore …', with the newest backup that this program can open."""
+    """'Restore …', naming the newest backup that this program can open."""
     copy = newest_copy(path.parent / "backups", VERSION)
     return f"{verb} {'the' if copy else 'a'} backup (make restore FILE={copy or '…'})"

@@ -1,13 +1,13 @@
-"""migrations/0002_vm_and_criteria.sql and so on: what brings a database of the version before to the next. 0001 is the first version, whole.
+"""Migrations: each file, such as migrations/0002_vm_and_criteria.sql, changes a database from the version before to its own. 0001 is the whole first version.
 
-How to change the schema, say from version 2 to 3:
+How to change the schema, for example from version 2 to 3:
 
-1. Change schema.sql, and set VERSION = 3 in engine/store/columns.py. A new column stands after the columns that are there.
-2. Write migrations/0003_<what>.sql. It runs in one transaction together with its number: no begin, no commit. `create table`,
-   `create index`, `alter table … add column`, `alter table … rename column`, `update` and the like are written as they are.
-   What SQLite cannot alter (a CHECK, a type, NOT NULL) needs the table anew: write its whole new CREATE TABLE below the line `-- rebuild`.
-   Rows, indexes and triggers are carried over by name. An index or trigger that changes is dropped before and created after.
-   A column that is not simply copied has a line of its own, an expression over the old row:
+1. Change schema.sql, and set VERSION = 3 in engine/store/columns.py. A new column goes after the existing columns.
+2. Write migrations/0003_<what>.sql. It runs in one transaction together with its version number, so write no begin and no commit. `create table`,
+   `create index`, `alter table … add column`, `alter table … rename column`, `update` and similar statements are written as usual.
+   What SQLite cannot alter (a CHECK, a type, NOT NULL) needs a new table: write its whole new CREATE TABLE below the line `-- rebuild`.
+   Rows, indexes and triggers are kept by name. Drop an index or trigger that changes before it, and create it after it.
+   A column that is not copied as it is has its own line, an expression over the old row:
 
        -- rebuild
        -- kind = iif(kind = 'asked', 'question', kind)
@@ -16,7 +16,7 @@ How to change the schema, say from version 2 to 3:
        ) strict;
 
 3. tests/engine/test_migrations.py compares a migrated database with a new one, and says what to record for version 3.
-   A file in this folder is never changed once a version with it was in use."""
+   Never change a file in this folder after a version with it was in use."""
 import re
 import sqlite3
 from collections import Counter
@@ -34,11 +34,11 @@ _VALUE = re.compile(r"--\s*(\w+)\s*=\s*(.+)")
 
 
 def migrate(connection: sqlite3.Connection, version: int) -> None:
-    """From `version` to VERSION, one transaction each: a crash leaves the last version that was reached, with its rows.
+    """Migrates from `version` to VERSION, with one transaction per step. After a crash the database has the last version that was reached.
 
-    Raises Refused when a migration would leave a reference to nothing, sqlite3.Error when it fails; that one is rolled back."""
+    Raises Refused when a migration would leave a reference to a missing row, and sqlite3.Error when it fails; that step is rolled back."""
     connection.execute("pragma foreign_keys = off")
-    broken = _broken(connection)  # by hand, before: the sqlite3 shell does not look
+    broken = _broken(connection)  # broken before, by hand: the sqlite3 shell does not check references
     for number in range(version + 1, VERSION + 1):
         connection.execute("begin immediate")
         try:
@@ -46,7 +46,7 @@ def migrate(connection: sqlite3.Connection, version: int) -> None:
             point("in-migration")
             worse = _broken(connection) - broken
             if worse:
-                raise Refused(f"Migration {number} would leave rows of {', '.join(sorted(worse))} that refer to nothing.")
+                raise Refused(f"Migration {number} would leave rows of {', '.join(sorted(worse))} that refer to missing rows.")
             connection.execute(f"pragma user_version = {number}")
             point("before-migrated")
             connection.execute("commit")
@@ -58,12 +58,12 @@ def migrate(connection: sqlite3.Connection, version: int) -> None:
 
 
 def _broken(connection: sqlite3.Connection) -> Counter[str]:
-    """How many rows of each table refer to a row that is not there."""
+    """Number of rows in each table that refer to a missing row."""
     return Counter(row[0] for row in connection.execute("pragma foreign_key_check"))
 
 
 def apply(connection: sqlite3.Connection, number: int) -> None:
-    """The statements of one migration, in the caller's transaction."""
+    """Runs the statements of one migration, in the caller's transaction."""
     for comments, statement in statements(_file(number).read_text(encoding="utf-8")):
         if "-- rebuild" in comments:
             rebuild(connection, statement, {found[1]: found[2] for line in comments if (found := _VALUE.fullmatch(line))})
@@ -72,7 +72,7 @@ def apply(connection: sqlite3.Connection, number: int) -> None:
 
 
 def statements(text: str) -> Iterator[tuple[list[str], str]]:
-    """([lines of comment before it], the statement), in order; a trigger, with what is in it, is one."""
+    """([comment lines before it], statement), in order. A trigger with its body is one statement."""
     comments: list[str] = []
     sql = ""
     for line in text.splitlines(keepends=True):

@@ -1,4 +1,4 @@
-"""A swarm.db in the older form: user_version 0, two tables, just these columns. Its rows are taken over in one transaction."""
+"""A swarm.db in the older form: user_version 0, two tables, exactly these columns. Its rows are taken over in one transaction."""
 import re
 import sqlite3
 
@@ -11,16 +11,16 @@ _TIME = "coalesce(strftime('%Y-%m-%dT%H:%M:%fZ', {0}), strftime('%Y-%m-%dT%H:%M:
 
 
 def is_older_form(connection: sqlite3.Connection, tables: set[str]) -> bool:
-    """True if there are these two tables, with just these columns, and no other."""
+    """True if the database has exactly these two tables with exactly these columns."""
     return tables == set(OLD_TABLES) and all(
         {row[1] for row in connection.execute(f"pragma table_info({name})")} == set(columns) for name, columns in OLD_TABLES.items())
 
 
 def take_over(connection: sqlite3.Connection) -> None:
-    """Copies old_hitl_sessions and old_tickets into the tables of schema.sql and drops them; runs inside the caller's transaction.
+    """Copies old_hitl_sessions and old_tickets into the tables of schema.sql and drops them, inside the caller's transaction.
 
-    A build that was under way goes on: what was claimed or running begins again, because no run of it is known here.
-    Raises sqlite3.IntegrityError for a state or type that the schema does not have."""
+    A build in progress continues: claimed and running tickets start again, because their runs are not known here.
+    Raises sqlite3.IntegrityError for a state or type that the schema does not know."""
     connection.execute(
         f"insert into hitl_sessions (id, tenant_id, project_name, description, state, spec_card, created_at, updated_at)"
         f" select id, coalesce(tenant_id, 'default'), coalesce(project_name, ''), coalesce(description, ''), coalesce(state, 'draft'), spec_card,"

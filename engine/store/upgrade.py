@@ -1,4 +1,4 @@
-"""A file that is not of this version made one that is: created, taken over, or migrated; by one process at a time, behind a backup."""
+"""Brings a database file to this version: creates it, takes over an older form, or migrates it. One process at a time, after a backup."""
 import fcntl
 import os
 import sqlite3
@@ -17,14 +17,14 @@ from engine.store.look import Found, look
 from engine.store.migrations import migrate
 from engine.store.older_form import OLD_TABLES, take_over
 
-STOP_SECONDS = 2.0  # that a server which was told to stop may still need to be gone
+STOP_SECONDS = 2.0  # time that a stopping server may still need
 
 
 def upgrade(path: Path, connect: Callable[[], sqlite3.Connection]) -> None:
-    """Returns when the database at `path` is of this version. connect: opens it.
+    """Returns when the database at `path` has this version. connect: opens it.
 
-    Raises Refused while a server of an earlier version has its engine on this folder; Refused or sqlite3.Error when a step fails. What
-    was there is then there as before, or as the last migration that succeeded left it."""
+    Raises Refused while a server of an earlier version runs its engine on this folder; Refused or sqlite3.Error when a step fails. The data
+    is then as before, or as the last successful migration left it."""
     with _held(path.parent):
         found = look(path)
         if found.form == "new":
@@ -49,13 +49,13 @@ def _behind_a_backup(path: Path, connect: Callable[[], sqlite3.Connection], foun
                 migrate(connection, found.version)
         except (sqlite3.Error, Refused):
             if connection.execute("pragma user_version").fetchone()[0] == found.version:
-                backup.unlink()  # nothing has changed: a service that starts again and again must not fill the disk
+                backup.unlink()  # nothing changed; a service that restarts again and again must not fill the disk
             raise
     event("upgraded", database=path, version=VERSION)
 
 
 def _free_name(path: Path, version: int) -> Path:
-    """data/backups/swarm-version-1-<UTC time>.db; copies that a crash cut off go."""
+    """data/backups/swarm-version-1-<UTC time>.db. Removes unfinished copies of a crash."""
     folder, name = path.parent / "backups", f"{path.stem}-version-{version}"
     for part in folder.glob(f"{name}-*.part"):
         part.unlink()
@@ -65,7 +65,7 @@ def _free_name(path: Path, version: int) -> Path:
 
 
 def _create(connection: sqlite3.Connection, before: str = "") -> None:
-    """schema.sql in one transaction. before: statements that make room for it; then there are rows to be taken over."""
+    """Runs schema.sql in one transaction. before: statements that run first, when the rows of older tables are taken over."""
     try:
         connection.executescript(f"begin immediate;\n{before}{schema_sql()}")
         connection.execute(f"pragma application_id = {APPLICATION_ID}")
@@ -80,7 +80,7 @@ def _create(connection: sqlite3.Connection, before: str = "") -> None:
 
 
 def _take_over(connection: sqlite3.Connection) -> None:
-    """The older form: its tables step aside for those of schema.sql, and their rows come over."""
+    """Takes over the older form: renames its tables, creates those of schema.sql, and copies the rows."""
     connection.execute("pragma foreign_keys = off")
     connection.execute("pragma legacy_alter_table = on")
     _create(connection, "".join(f"alter table {name} rename to old_{name};\n" for name in OLD_TABLES))
@@ -88,7 +88,7 @@ def _take_over(connection: sqlite3.Connection) -> None:
 
 @contextmanager
 def _held(folder: Path) -> Iterator[None]:
-    """One process at a time: the others wait here, and then find it done. The lock is the folder's own, which leaves no file behind."""
+    """Allows one process at a time: the others wait here and then find the work done. The lock is on the folder itself, so no file remains."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
@@ -99,7 +99,7 @@ def _held(folder: Path) -> Iterator[None]:
 
 @contextmanager
 def _without_engine(folder: Path) -> Iterator[None]:
-    """Nobody has the engine of this folder, and nobody starts one meanwhile. Raises Refused."""
+    """No engine runs on this folder, and none can start meanwhile. Raises Refused."""
     descriptor = os.open(folder / "engine.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         end = time.monotonic() + STOP_SECONDS
@@ -109,8 +109,8 @@ def _without_engine(folder: Path) -> Iterator[None]:
                 break
             except BlockingIOError:
                 if time.monotonic() > end:
-                    raise Refused(f"A server of an earlier version is running on {folder}. Stop it first: what it has started goes on, and "
-                                  "the new one takes it over.") from None
+                    raise Refused(f"A server of an earlier version is running on {folder}. Stop it first; its live runs continue, and "
+                                  "the new server takes them over.") from None
                 time.sleep(0.05)
         yield
     finally:

@@ -1,4 +1,4 @@
-"""What a person does to the tickets of a build: retry, cancel, stop, tell, waive, approve, ask for changes; and to the build: pause, resume, cancel."""
+"""What people do with the tickets of a build: retry, cancel, stop, tell, waive, approve, ask for changes; and with the build: pause, resume, cancel."""
 import json
 from typing import Any
 
@@ -11,18 +11,18 @@ from engine.tickets.states import HELD, NOT_MERGING, UNDONE, change, get, is_mer
 from engine.times import NOW
 
 REASON_LIMIT, MESSAGE_LIMIT = 1000, 20_000  # characters
-STOPPED = "A person stopped its run. What it had not handed over is gone, its log is kept: retry it, change it, or drop it."
+STOPPED = "The run was stopped by hand. Work that it had not handed over is lost; its log is kept. Retry the ticket, change it, or drop it."
 
 
 def retry(db: Database, tenant: str, ticket_id: str) -> str:
-    """A person wants a failed or completed ticket done again: its counters start anew and its build goes on. -> the status then.
+    """Runs a failed or completed ticket again: its counters are reset and its build continues. -> the new status.
 
-    Retrying an epic whose features failed retries those. Raises NotFound; WrongState for any other state or a cancelled session."""
+    A retry of an epic with failed features retries these features. Raises NotFound; WrongState for any other state or a cancelled session."""
     with db.transaction():
         ticket = get(db, tenant, ticket_id)
         session_state = db.value("select state from hitl_sessions where id = ?", (ticket["session_id"],))
         if ticket["status"] not in ("failed", "completed") or session_state == "cancelled":
-            raise _wrong(ticket, f"{ticket_id} cannot be retried: it is {ticket['status']}, its session is {session_state}.")
+            raise _wrong(ticket, f"{ticket_id} cannot be retried: the ticket is {ticket['status']}, and its session is {session_state}.")
         failed = db.all(f"select id from tickets where parent_id = ? and {UNDONE} and status = 'failed'", (ticket_id,), TicketRow)
         settle.reopen(db, ticket["session_id"])
         for each in [row["id"] for row in failed] or [ticket_id]:
@@ -32,37 +32,37 @@ def retry(db: Database, tenant: str, ticket_id: str) -> str:
         return str(get(db, tenant, ticket_id)["status"])
 
 
-def cancel(db: Database, tenant: str, ticket_id: str, reason: str = "Cancelled by a person.", go_on_without: bool = False) -> str:
-    """Drops a feature. What depends on it is dropped with it, or, with go_on_without, no longer waits for it. -> the status then.
+def cancel(db: Database, tenant: str, ticket_id: str, reason: str = "Cancelled by hand.", go_on_without: bool = False) -> str:
+    """Drops a feature. Tickets that depend on it are dropped too; with go_on_without they no longer wait for it. -> the new status.
 
-    Idempotent. Raises NotFound; WrongState when the merge has begun, for a completed ticket, and for an epic."""
+    May be called again. Raises NotFound; WrongState when the merge has started, for a completed ticket, and for an epic."""
     with db.transaction():
         ticket = get(db, tenant, ticket_id)
         if ticket["status"] == "cancelled":
             return "cancelled"
         if ticket["type"] == "epic":
-            raise _wrong(ticket, f"{ticket_id} is the epic of a build: cancel the session instead.")
+            raise _wrong(ticket, f"{ticket_id} is the epic of a build. Cancel the session instead.")
         if ticket["status"] == "completed" or is_merging(db, ticket_id):
-            raise _wrong(ticket, f"{ticket_id} is merged already, or its merge has begun: it is too late to cancel it.")
+            raise _wrong(ticket, f"{ticket_id} cannot be cancelled: it is merged, or its merge has started.")
         if go_on_without:
             db.execute("delete from ticket_dependencies where depends_on = ?", (ticket_id,))
         change(db, "cancelled", "id = :id", {"id": ticket_id}, reason=reason)
         requests.withdraw(db, ticket_id)
         if ticket["status"] == "failed":
-            settle.reopen(db, ticket["session_id"])  # what kept the build from ending well is gone
+            settle.reopen(db, ticket["session_id"])  # the failed ticket was dropped, so the build may complete now
         settle.session(db, ticket["session_id"])
     return "cancelled"
 
 
 def stop(db: Database, tenant: str, ticket_id: str) -> None:
-    """Ends the run of a ticket, which then waits for a person. Raises NotFound; WrongState where nothing runs, or the merge has begun."""
+    """Stops the run of a ticket, which then waits for a decision. Raises NotFound; WrongState when nothing runs, or the merge has started."""
     with db.transaction():
         ticket = get(db, tenant, ticket_id)
         if ticket["type"] == "epic":
-            raise WrongState(f"{ticket_id} is the epic of a build: pause or cancel the session instead.", currentState=ticket["status"])
+            raise WrongState(f"{ticket_id} is the epic of a build. Pause or cancel the session instead.", currentState=ticket["status"])
         if ticket["status"] not in HELD or is_merging(db, ticket_id):
-            why = "its merge has begun" if is_merging(db, ticket_id) else f"it is {ticket['status'].replace('_', ' ')}"
-            raise WrongState(f"{ticket_id} has no run that could be stopped: {why}.", currentState=ticket["status"], since=ticket["updated_at"])
+            why = "its merge has started" if is_merging(db, ticket_id) else f"it is {ticket['status'].replace('_', ' ')}"
+            raise WrongState(f"{ticket_id} has no run to stop: {why}.", currentState=ticket["status"], since=ticket["updated_at"])
         run = db.value("select id from runs where ticket_id = ? and ended_at is null", (ticket_id,))
         change(db, "failed", "id = :id", {"id": ticket_id}, reason=STOPPED)
         requests.open_failed(db, ticket, run, STOPPED)
@@ -71,32 +71,32 @@ def stop(db: Database, tenant: str, ticket_id: str) -> None:
 
 
 def tell(db: Database, tenant: str, ticket_id: str, text: str) -> None:
-    """A message for the ticket's next attempt, which has it in its prompt. Raises NotFound, BadRequest, WrongState for a ticket that is done
+    """Stores a message for the prompt of the ticket's next attempt. Raises NotFound, BadRequest; WrongState for a ticket that is done
     and for an epic, whose runs have no agent."""
     text = _text(text, MESSAGE_LIMIT, "Say something")
     with db.transaction():
         ticket = get(db, tenant, ticket_id)
         if ticket["type"] == "epic":
-            raise WrongState(f"{ticket_id} is the epic of a build: no agent works on it. Tell one of its features.", currentState=ticket["status"])
+            raise WrongState(f"{ticket_id} is the epic of a build. No agent works on it: write to one of its features.", currentState=ticket["status"])
         if ticket["status"] in ("completed", "cancelled"):
-            raise WrongState(f"{ticket_id} is {ticket['status']}: there is no attempt that could be told.", currentState=ticket["status"],
+            raise WrongState(f"{ticket_id} is {ticket['status']}, so no attempt would read the message.", currentState=ticket["status"],
                              since=ticket["updated_at"])
         note(db, ticket, "message", text)
 
 
 def waive(db: Database, tenant: str, ticket_id: str, number: int, reason: str) -> None:
-    """The check of criterion `number` (from 1) is not run any more; the reason is kept with it, for the notes. A failed ticket goes again.
+    """Stops running the check of criterion `number` (from 1). The reason is stored for the notes. A failed ticket runs again.
 
-    Raises NotFound, BadRequest, WrongState while a run is under way or when it is merged or dropped."""
+    Raises NotFound, BadRequest; WrongState while the ticket runs, or when it is merged or dropped."""
     reason = _text(reason, REASON_LIMIT, "Say why the criterion is waived")
     with db.transaction():
         ticket = get(db, tenant, ticket_id)
         check_open(ticket)
         criteria = criteria_of(ticket["acceptance_criteria"])
         if not 1 <= number <= len(criteria):
-            raise BadRequest(f"{ticket_id} has {len(criteria)} criteria: there is no number {number}.")
+            raise BadRequest(f"{ticket_id} has {len(criteria)} criteria, so number {number} does not exist.")
         items = json.loads(ticket["acceptance_criteria"])
-        items = [item for item in items if isinstance(item, (str, dict))]  # as criteria_of counts them
+        items = [item for item in items if isinstance(item, (str, dict))]  # numbered as in criteria_of
         item = items[number - 1]
         items[number - 1] = {**(item if isinstance(item, dict) else {"text": item}), "waived": reason}
         db.execute(f"update tickets set acceptance_criteria = ?, updated_at = {NOW} where id = ?", (json.dumps(items, ensure_ascii=False), ticket_id))
@@ -112,15 +112,15 @@ def check_open(ticket: TicketRow) -> None:
 
 
 def go_again(db: Database, tenant: str, ticket: TicketRow) -> None:
-    """What was changed about a failed ticket was changed so that it is tried again."""
+    """Retries a failed ticket after a change of it."""
     if ticket["status"] == "failed":
         retry(db, tenant, ticket["id"])
 
 
 def approve(db: Database, tenant: str, ticket_id: str, by: str = "you", tip: str | None = None) -> str:
-    """A person has seen the change of a ticket in review: its next run merges exactly that commit. tip: the commit that they saw.
+    """Approves the change of a ticket in review: its next run merges exactly that commit. tip: the commit that the reviewer saw.
 
-    Drafts of comments stay drafts. Raises NotFound, WrongState, also where another commit is in review by now."""
+    Draft comments stay drafts. Raises NotFound; WrongState, also if another commit is in review now."""
     with db.transaction():
         review_comments.in_review(db, tenant, ticket_id, tip)
         _answer_review(db, ticket_id, "Approved.", by)
@@ -129,8 +129,8 @@ def approve(db: Database, tenant: str, ticket_id: str, by: str = "you", tip: str
 
 
 def request_changes(db: Database, tenant: str, ticket_id: str, comments: str = "", by: str = "you", tip: str | None = None) -> str:
-    """A person wants the change of a ticket in review done differently: the next run has the comments in its prompt, the drafts on
-    lines of that commit too. Raises BadRequest where there is neither, NotFound, WrongState."""
+    """Sends a ticket in review back for changes: the next run has the comments in its prompt, and also the draft comments on
+    lines of that commit. Raises BadRequest if there are no comments at all; NotFound, WrongState."""
     if len(comments) > requests.ANSWER_LIMIT:
         raise BadRequest(f"Say what must change, in 1 to {requests.ANSWER_LIMIT} characters.")
     with db.transaction():
@@ -150,14 +150,14 @@ def _answer_review(db: Database, ticket_id: str, answer: str, by: str) -> None:
 
 
 def cancel_session(db: Database, session_id: str, reason: str) -> None:
-    """Drops every open ticket of a session, but for one whose merge has begun: that one ends by itself."""
+    """Drops every open ticket of a session, except a ticket whose merge has started: that merge completes."""
     with db.transaction():
         change(db, "cancelled", f"session_id = :session and status <> 'failed' and {NOT_MERGING}", {"session": session_id}, reason=reason)
         db.execute(f"update requests set state = 'withdrawn', answered_at = {NOW} where session_id = ? and state = 'open'", (session_id,))
 
 
 def pause_session(db: Database, session_id: str) -> None:
-    """Nothing new of this session starts; what runs goes on."""
+    """Starts no new runs of this session; live runs continue."""
     with db.transaction():
         db.execute(f"update hitl_sessions set paused = 1, updated_at = {NOW} where id = ?", (session_id,))
         change(db, "blocked", "session_id = :session and status = 'ready'", {"session": session_id}, reason="The session is paused.")
@@ -170,12 +170,12 @@ def resume_session(db: Database, session_id: str) -> None:
 
 
 def note(db: Database, ticket: TicketRow, kind: str, body: str) -> None:
-    """Records what a person did: for prompts, history and notes."""
+    """Records an action for prompts, history and notes."""
     db.execute("insert into ticket_steers (tenant_id, session_id, ticket_id, kind, body) values (?, ?, ?, ?, ?)",
                (ticket["tenant_id"], ticket["session_id"], ticket["id"], kind, body))
 
 
-# A run whose agent was given the ticket's prompt: it began, and had more to do than to merge what a person had approved.
+# A run whose agent got the ticket's prompt: it started, and did more than merge an approved commit.
 _PROMPTED = ("r.kind = 'feature' and r.started_at is not null and coalesce(r.outcome, '') <> 'void' and not (coalesce(r.phases, '{}') = '{}' and exists"
              " (select 1 from runs p where p.ticket_id = r.ticket_id and p.seq < r.seq and p.outcome = 'in_review' and p.tip_sha = r.tip_sha))")
 
@@ -186,8 +186,8 @@ class _Steer(SteerRow):
 
 
 def steers(db: Database, ticket_id: str) -> list[dict[str, Any]]:
-    """[{seq, kind, body, created_at, told, late, note}], oldest first; told: of a message, the number of the first run that was given it, None:
-    none yet; late: none was, and the ticket is merged or dropped (should it run again, that run has it in its prompt); note: so in words."""
+    """[{seq, kind, body, created_at, told, late, note}], oldest first. told: number of the first run that got the message, None:
+    no run yet. late: no run got it before the ticket was merged or dropped (a later run would have it in its prompt). note: the same in words."""
     rows = db.all(
         f"select m.seq, m.kind, m.body, m.created_at, iif(m.kind = 'message', (select min(r.run_no) from runs r where r.ticket_id = m.ticket_id"
         f" and r.created_at > m.created_at and {_PROMPTED}), null) as told, t.status"
@@ -197,16 +197,16 @@ def steers(db: Database, ticket_id: str) -> list[dict[str, Any]]:
 
 
 def _reading(row: _Steer) -> dict[str, Any]:
-    """What became of a message. row: of steers()."""
+    """Whether a run got this message. row: from steers()."""
     late = row["kind"] == "message" and row["told"] is None and row["status"] in ("completed", "cancelled")
     if row["kind"] != "message":
         note = ""
     elif row["told"]:
-        note = f"told to run {row['told']}"
+        note = f"in the prompt of run {row['told']}"
     elif late:
-        note = f"read by no run: it came too late, the ticket was {'merged' if row['status'] == 'completed' else 'dropped'}"
+        note = f"no run got it: the ticket was {'merged' if row['status'] == 'completed' else 'dropped'} before"
     else:
-        note = "not told yet: the next attempt has it" + (", if you ask for changes" if row["status"] == "in_review" else "")
+        note = "not sent yet: it will be in the next prompt" + (", if you ask for changes" if row["status"] == "in_review" else "")
     return {"late": late, "note": note}
 
 

@@ -1,4 +1,4 @@
-"""A person answers what waits for them: once, and what follows from it happens in the same transaction."""
+"""Answers to requests. A request is answered once, and the effects happen in the same transaction."""
 
 from engine.errors import BadRequest, NotFound, WrongState
 from engine.store.db import Database
@@ -6,15 +6,15 @@ from engine.tickets import delivery_answers, requests, same_question, settle
 from engine.tickets.rows import RequestRow
 from engine.tickets.states import change, get
 
-# Tickets that wait for a word about the session, not for an answer of their own.
+# Tickets that wait for a decision about the session, not for an answer to their own question.
 _WAITING = ("session_id = :session and status = 'needs_input' and not exists"
             " (select 1 from requests r where r.ticket_id = tickets.id and r.kind = 'question' and r.state = 'open')")
 
 
 def answer(db: Database, tenant: str, ticket_id: str, text: str, by: str = "you") -> None:
-    """Answers what a ticket asks; its next run has the answer in its prompt.
+    """Answers the request of a ticket; its next run has the answer in its prompt.
 
-    Raises NotFound, BadRequest for an empty or overlong text, WrongState when nothing is open (with the answer that was given)."""
+    Raises NotFound; BadRequest for a text that is empty or too long; WrongState, with the earlier answer, when no request is open."""
     with db.transaction():
         ticket = get(db, tenant, ticket_id)
         row = db.one("select * from requests where kind in ('question', 'isolation', 'budget', 'delivery') and"
@@ -26,18 +26,18 @@ def answer(db: Database, tenant: str, ticket_id: str, text: str, by: str = "you"
 
 
 def answer_request(db: Database, tenant: str, seq: int, text: str, by: str = "you") -> None:
-    """The same, by the request's own number."""
+    """The same as answer(), by the number of the request."""
     text = text.strip() if isinstance(text, str) else ""
     if not text or len(text) > requests.ANSWER_LIMIT:
-        raise BadRequest(f"An answer has 1 to {requests.ANSWER_LIMIT} characters.")
+        raise BadRequest(f"An answer must have 1 to {requests.ANSWER_LIMIT} characters.")
     with db.transaction():
         row = db.one("select * from requests where seq = ? and tenant_id = ?", (seq, tenant), RequestRow)
         if row is None:
             raise NotFound("Request not found")
         if row["kind"] == "failed":
-            raise WrongState("This request is not a question: retry or cancel the ticket.", currentState=row["state"])
+            raise WrongState("This request is not a question. Retry or cancel the ticket instead.", currentState=row["state"])
         if row["state"] != "open":
-            raise WrongState(f"This was {row['state']} at {row['answered_at']}.", currentState=row["state"], answer=row["answer"],
+            raise WrongState(f"This request was {row['state']} at {row['answered_at']}.", currentState=row["state"], answer=row["answer"],
                              answered_by=row["answered_by"], answered_at=row["answered_at"])
         if row["kind"] == "isolation":
             _answer_isolation(db, row, text)
@@ -52,7 +52,7 @@ def answer_request(db: Database, tenant: str, seq: int, text: str, by: str = "yo
 
 def _answer_isolation(db: Database, row: RequestRow, text: str) -> None:
     if text not in (requests.TRY_AGAIN, requests.WAIVE):
-        raise BadRequest(f"The answer is one of: {requests.TRY_AGAIN!r}, {requests.WAIVE!r}.")
+        raise BadRequest(f"The answer must be one of: {requests.TRY_AGAIN!r}, {requests.WAIVE!r}.")
     if text == requests.WAIVE:
         db.execute("update hitl_sessions set isolation = 'waived' where id = ?", (row["session_id"],))
     settle.release(db, _WAITING, {"session": row["session_id"]})
@@ -60,9 +60,9 @@ def _answer_isolation(db: Database, row: RequestRow, text: str) -> None:
 
 def _answer_budget(db: Database, row: RequestRow, text: str) -> None:
     if text not in (requests.RAISE, requests.STOP):
-        raise BadRequest(f"The answer is one of: {requests.RAISE!r}, {requests.STOP!r}.")
+        raise BadRequest(f"The answer must be one of: {requests.RAISE!r}, {requests.STOP!r}.")
     if text == requests.RAISE:
         db.execute("update hitl_sessions set budget_raises = budget_raises + 1 where id = ?", (row["session_id"],))
         settle.release(db, _WAITING, {"session": row["session_id"]}, not_before=None)
     else:
-        change(db, "failed", _WAITING, {"session": row["session_id"]}, reason="The budget is used up, and a person chose to stop.")
+        change(db, "failed", _WAITING, {"session": row["session_id"]}, reason="The budget is used up, and the answer was to stop.")

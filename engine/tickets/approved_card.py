@@ -1,4 +1,4 @@
-"""The approved card as the engine sees it: a few keys of a JSON object that hitl has validated."""
+"""The approved card for the engine: a few keys of a JSON object that hitl has validated."""
 import json
 from typing import Any
 
@@ -6,11 +6,11 @@ from engine.config import Config
 from engine.store.db import Database
 from engine.store.kept import Kept
 
-_KEPT = Kept[dict[str, Any]](8)  # every ticket of a build asks for the same card
+_KEPT = Kept[dict[str, Any]](8)  # every ticket of a build needs the same card
 
 
 def approved_card(db: Database, session_id: str) -> dict[str, Any]:
-    """The card that the build was approved for; {} where none is recorded (a database taken over from an older form). Not to be written to."""
+    """The approved card of the build; {} if none is recorded (in a database from the older form). Do not change the result."""
     row = db.one("select v.version, v.sha256 from hitl_sessions s join spec_versions v on v.session_id = s.id and v.sha256 = s.approved_sha256"
                  " where s.id = ? order by v.version desc limit 1", (session_id,))
     if row is None:
@@ -21,13 +21,13 @@ def approved_card(db: Database, session_id: str) -> dict[str, Any]:
 
 
 def repository_of(db: Database, session_id: str) -> str | None:
-    """The repository that the card names, or its session; None for a fresh one, of which there is nothing to deliver."""
+    """The repository that the card or its session names; None for a new one, which has no place to deliver to."""
     given = db.value("select repository from hitl_sessions where id = ?", (session_id,))
     return approved_card(db, session_id).get("repository") or given or None
 
 
 def limits_of(config: Config, card: Any, raises: int) -> tuple[int, float]:
-    """(tokens, money) that a session may use; 0: no limit. What its card says holds where it is less than the operator's settings."""
+    """(tokens, money) that a session may use; 0: no limit. The card's limit counts if it is less than the operator's setting."""
     given = card.get("budget") if isinstance(card, dict) else None
     tokens, money = (given.get("tokens"), given.get("money")) if isinstance(given, dict) else (None, None)
     times = 1 + raises
@@ -35,7 +35,7 @@ def limits_of(config: Config, card: Any, raises: int) -> tuple[int, float]:
 
 
 def _smaller(setting: float, own: Any) -> float:
-    """own: as a card has it, which may have been edited by hand into anything."""
+    """own: the value from the card, which may be anything after an edit by hand."""
     if isinstance(own, bool) or not isinstance(own, int | float) or not own > 0:
         return setting
     return min(setting, own) if setting else own

@@ -1,5 +1,5 @@
-"""Claim, begin, merging, finish: one fenced statement each. The token that the claim sets is carried by every later write of its run;
-zero rows changed means "stale: stop and discard".
+"""Claim, begin, merging, finish: one fenced statement each. The claim sets a token, and every later write of its run carries it;
+if no row changes, the run is stale: stop and discard.
 
 Next: engine/loop/dispatch.py
 """
@@ -14,7 +14,7 @@ from engine.tickets.states import HELD_BY, NO_LIVE_RUN, Sql, change, change_rows
 from engine.times import NOW
 
 encode = JSONEncoder(ensure_ascii=False).encode
-WAITS = "The branch has moved since its run began: it waits to be checked together with what was merged."
+WAITS = "The branch has moved since the run began, so the change waits for a check together with what was merged."
 CLAIMABLE = ("(not_before is null or not_before <= :now)"
              f" and {NO_LIVE_RUN}"
              " and exists (select 1 from hitl_sessions s where s.id = tickets.session_id and s.state = 'building' and not s.paused)"
@@ -22,10 +22,10 @@ CLAIMABLE = ("(not_before is null or not_before <= :now)"
 
 
 def claim(db: Database, owner: str, limit: int, now: str) -> list[RunRow]:
-    """Claims up to `limit` ready tickets, fair between tenants, by priority and then age. -> the new rows of runs, in that order.
+    """Claims up to `limit` ready tickets: fair between tenants, then by priority, then by age. -> the new rows of runs, in that order.
 
-    `now` is UTC text: tickets whose not_before is later stay. A tenant with fewer live runs is served first; among equals it goes round by
-    name, on from the tenant of the newest run."""
+    `now` is UTC text; tickets with a later not_before are not claimed. A tenant with fewer live runs comes first. Among equals the order is by
+    name, starting after the tenant of the newest run."""
     first, last = db.all("select (select min(tenant_id) from tickets where status = 'ready'), (select max(tenant_id) from tickets where status = 'ready')")[0]
     if limit <= 0 or first is None:
         return []  # without a transaction: an idle engine does not write
@@ -56,19 +56,19 @@ def _serve(db: Database, owner: str, tenants: list[str], limit: int, now: str) -
 
 
 def claim_one(db: Database, owner: str, ticket_id: str, now: str) -> RunRow | None:
-    """Claims this ticket by the same rule. -> the row of its run, or None if it may not be claimed now."""
+    """Claims one ticket by the same rules. -> the row of its run, or None if it may not be claimed now."""
     with db.transaction():
         runs = _claim(db, owner, f"id = :id and {CLAIMABLE}", {"id": ticket_id, "now": now})
     return runs[0] if runs else None
 
 
-# A skip-scan: one index look-up a tenant, whatever the rows.
+# A skip-scan: one index look-up per tenant, for any number of rows.
 WITH_READY = ("t (name) as (select min(tenant_id) from tickets where status = 'ready' and tenant_id > :after"
               " union all select (select min(tenant_id) from tickets where status = 'ready' and tenant_id > t.name) from t where t.name is not null)")
 
 
 def _idle_tenants(db: Database, limit: int, last: str) -> list[str]:
-    """The next `limit` tenants after `last` with a ready ticket and no live run: where there are so many, no other's turn can come before theirs."""
+    """The next `limit` tenants after `last` with a ready ticket and no live run. If there are `limit` of them, they all come before any other tenant."""
     found: list[str] = []
     for after, most in ((last, ""), ("", " and name <= :last")):
         found += [row[0] for row in db.execute(
@@ -78,7 +78,7 @@ def _idle_tenants(db: Database, limit: int, last: str) -> list[str]:
 
 
 def _tenants(db: Database, last: str) -> list[str]:
-    """All tenants with a ready ticket, those with the fewest live runs first."""
+    """All tenants with a ready ticket; tenants with the fewest live runs come first."""
     names = [row[0] for row in db.execute(f"with recursive {WITH_READY} select name from t where name is not null", {"after": ""})]
     if len(names) < 2:
         return names
@@ -93,7 +93,7 @@ def _claim(db: Database, owner: str, where: str, parameters: dict[str, Any], to:
 
 
 def _intend(db: Database, seq: int, owner: str, kind: RunKind | None) -> RunRow:
-    """The run, before anything of it exists outside the database. Its id is the name of its folder and is never used twice."""
+    """Inserts the run, before anything of it exists outside the database. Its id is also the name of its folder and is never used again."""
     return db.the("insert into runs (id, ticket_id, session_id, tenant_id, kind, claim_token, claimed_by, run_no, base_sha)"
                   " select id || '-' || run_no || '-' || substr(claim_token, 1, 6), id, session_id, tenant_id,"
                   " coalesce(?, case when type <> 'epic' then 'feature' when base_sha is null then 'prepare' else 'integrate' end),"
@@ -102,8 +102,8 @@ def _intend(db: Database, seq: int, owner: str, kind: RunKind | None) -> RunRow:
 
 
 def recheck(db: Database, owner: str, epic_id: str, now: str) -> RunRow | None:
-    """The run in which an epic checks what waits to be merged. The epic stays running, and holds a claim meanwhile. -> its row, or None if
-    it may not begin now."""
+    """Claims a recheck run, in which an epic checks what waits to be merged. The epic stays running and holds a claim. -> its row, or None if
+    it may not start now."""
     with db.transaction():
         runs = _claim(db, owner, "id = :id and type = 'epic' and status = 'running' and claim_token is null and base_sha is not null"
                       f" and {CLAIMABLE}", {"id": epic_id, "now": now}, "running", "recheck")
@@ -111,9 +111,9 @@ def recheck(db: Database, owner: str, epic_id: str, now: str) -> RunRow | None:
 
 
 def begin(db: Database, run: RunRow, runtime: str, agent: str) -> bool:
-    """claimed → running. False: the claim is no longer this run's. An epic that checks again what waits is running already.
+    """claimed → running. False: the claim no longer belongs to this run. In a recheck run the epic is running already.
 
-    Not durable: a power cut ends the run as well, and what it left is found by its folder."""
+    Not durable: a power cut also ends the run, and its remains are found by its folder."""
     with db.transaction(durable=False):
         status = "running" if run["kind"] == "recheck" else "claimed"
         held = change(db, "running", f"id = :id and claim_token = :token and status = '{status}'", _held_by(run),
@@ -125,7 +125,7 @@ def begin(db: Database, run: RunRow, runtime: str, agent: str) -> bool:
 
 
 def merging(db: Database, run: RunRow, tip: str, checked_by: str | None = None) -> bool:
-    """From here on a cancel comes too late. checked_by: the recheck run that merges it. False: stale. Repeatable."""
+    """Marks the start of the merge; after this a cancel is too late. checked_by: the recheck run that merges it. False: stale. Repeatable."""
     with db.transaction():
         return db.execute("update runs set state = 'merging', tip_sha = :tip, checked_by = :checked_by where id = :run and ended_at is null"
                           f" and exists (select 1 from tickets where {HELD_BY})",
@@ -133,9 +133,9 @@ def merging(db: Database, run: RunRow, tip: str, checked_by: str | None = None) 
 
 
 def wait(db: Database, run: RunRow, branch: str, result: Result) -> bool:
-    """Its change is kept as `branch`, and the integration branch has moved: it waits to be checked on the merged head. False: stale. Repeatable."""
+    """Queues a change, kept as `branch`, for a check on the merged head, because the integration branch has moved. False: stale. Repeatable."""
     with db.transaction():
-        held = change(db, "running", HELD_BY, _held_by(run), reason=WAITS, branch_name=branch)  # claimed: whoever launched it died at once
+        held = change(db, "running", HELD_BY, _held_by(run), reason=WAITS, branch_name=branch)  # still claimed: the launching process died at once
         if held:
             db.execute(f"update runs set state = 'queued', {_SAID} where id = ? and ended_at is null", (*_said(result), run["id"]))
     return held == 1
@@ -143,9 +143,9 @@ def wait(db: Database, run: RunRow, branch: str, result: Result) -> bool:
 
 def finish(db: Database, run: RunRow, outcome: Outcome, status: Status, reason: str | None, result: Result | None = None,
            detail: str | None = None, **columns: Any) -> TicketRow | None:
-    """Ends the run and moves its ticket, in one transaction that also settles. -> the ticket's row, or None if the claim was stale.
+    """Ends the run, moves its ticket and settles the session in one transaction. -> the ticket's row, or None if the claim was stale.
 
-    A stale run ends as 'stale' and changes nothing else."""
+    A stale run ends with the outcome 'stale' and changes nothing else."""
     with db.transaction():
         rows = change_rows(db, status, HELD_BY, _held_by(run), reason=reason, **_unclaimed(status), **columns)
         _end(db, run["id"], outcome if rows else "stale", reason, result, detail)
@@ -157,17 +157,17 @@ def finish(db: Database, run: RunRow, outcome: Outcome, status: Status, reason: 
 
 
 def _held_by(run: RunRow) -> dict[str, str]:
-    """Parameters of HELD_BY."""
+    """Parameters for HELD_BY."""
     return {"id": run["ticket_id"], "token": run["claim_token"]}
 
 
 def _unclaimed(status: str) -> dict[str, None]:
-    """An epic that stays running holds no claim: it is the coordinator."""
+    """Columns for an epic that stays running: it coordinates and holds no claim."""
     return {"claim_token": None, "claimed_by": None, "assigned_vm": None} if status == "running" else {}
 
 
 def end(db: Database, run_id: str, outcome: Outcome, reason: str | None, result: Result | None = None, detail: str | None = None) -> None:
-    """Ends a run, whatever became of its ticket."""
+    """Ends a run, for any status of its ticket."""
     with db.transaction():
         _end(db, run_id, outcome, reason, result, detail)
 
@@ -175,7 +175,7 @@ def end(db: Database, run_id: str, outcome: Outcome, reason: str | None, result:
 def _end(db: Database, run_id: str, outcome: Outcome, reason: str | None, result: Result | None, detail: str | None) -> None:
     db.execute(f"update runs set state = 'ended', outcome = ?, reason = ?, detail = ?, ended_at = {NOW}, {_SAID} where id = ? and ended_at is null",
                (outcome, reason, detail, *_said(result), run_id))
-    if outcome in ("cancelled", "stale"):  # its ticket was moved by hand, and may be moved back: the token of an ended run is dead
+    if outcome in ("cancelled", "stale"):  # its ticket was moved by hand and may be moved back, so the token of an ended run must not count
         db.execute("update tickets set claim_token = null where claim_token = (select claim_token from runs where id = :run)"
                    " and id = (select ticket_id from runs where id = :run)", {"run": run_id})
 
@@ -185,7 +185,7 @@ _SAID = ", ".join(f"{name} = coalesce(?, {name})" for name in _COLUMNS)
 
 
 def _said(result: Result | None) -> tuple[str | None, ...]:
-    """What a result says of the run, for _SAID; None leaves a column as it is."""
+    """Values of a result for _SAID; None leaves a column unchanged."""
     if result is None:
         return (None,) * len(_COLUMNS)
     return (result.base, result.tip, encode(result.checks), encode(result.phases),
@@ -193,12 +193,12 @@ def _said(result: Result | None) -> tuple[str | None, ...]:
 
 
 def busy_slots(db: Database) -> int:
-    """Runs that hold a process now; one that waits for its merge holds none."""
+    """Number of runs that have a process now; a run that waits for its merge has none."""
     return int(db.value("select count(*) from runs where ended_at is null and state not in ('queued', 'merging')"))
 
 
 def set_paused(db: Database, paused: bool, reason: str | None = None) -> None:
-    """Whether engines claim anything new. What runs goes on."""
+    """Pauses or resumes new claims of all engines. Live runs continue."""
     with db.transaction():
         db.execute("update engine_state set paused = ?, reason = ?", (int(paused), reason if paused else None))
 

@@ -1,7 +1,7 @@
-"""The rows of deliveries: what is brought to the repository that a card names, and how far it is.
+"""The rows of deliveries: what goes to the repository that a card names, and how far it is.
 
-Each state is written before its step is taken, and every step may be taken again: whoever dies in between, the next one looks at the
-remote repository first. What asks a person, and what a person answers, is in engine/tickets/delivery_answers.py."""
+Each state is written before its step starts, and every step may be repeated: after a crash the next process first looks at the
+remote repository. Questions about deliveries and their answers are in engine/tickets/delivery_answers.py."""
 from typing import Any
 
 from engine.store.db import Database
@@ -16,9 +16,9 @@ _HELD = ("exists (select 1 from tickets e where e.session_id = deliveries.sessio
 
 
 def intend(db: Database, epic: TicketRow, tip: str) -> None:
-    """The whole passed its checks at `tip`: it is to be delivered. Inside the transaction that records it. epic: its row.
+    """Plans the delivery of a build that passed its checks at `tip`, inside the transaction that records the result. epic: its row.
 
-    With a pull request for each feature, the integration branch begins on the remote at the base, and the features' branches go there."""
+    With a pull request for each feature, the remote integration branch starts at the base, and the features' branches are pushed too."""
     card = approved_card(db, epic["session_id"])
     repository = str(repository_of(db, epic["session_id"]))
     each = card.get("pull_requests") == "feature"
@@ -32,14 +32,14 @@ class Merged(TicketRow):
 
 
 def features(db: Database, epic_id: str) -> list[Merged]:
-    """The features with a commit of their own: what was merged last of each."""
+    """Features that have a commit of their own, with their last merged commit."""
     return db.all("select t.*, r.tip_sha from tickets t join runs r on r.seq = (select max(seq) from runs where ticket_id = t.id and"
                   " outcome = 'merged' and tip_sha is not null) where t.parent_id = ? and t.status = 'completed' and t.branch_name is not null"
                   " order by t.seq", (epic_id,), Merged)
 
 
 def _row(db: Database, ticket: TicketRow, repository: str, branch: str | None, base_branch: str | None, tip: str | None) -> None:
-    """What was known of an earlier delivery stays; one that is there already is not begun again, unless it is an epic's."""
+    """Inserts or restarts a delivery. Facts of an earlier delivery stay. An existing delivery of a feature is not restarted for the same commit."""
     db.execute("insert into deliveries (tenant_id, session_id, ticket_id, repository, branch, base_branch, tip_sha) values (?, ?, ?, ?, ?, ?, ?)"
                " on conflict (ticket_id) do update set state = 'intended', repository = excluded.repository, branch = excluded.branch,"
                " base_branch = excluded.base_branch, tip_sha = excluded.tip_sha, waiting = null, tries = 0, not_before = null, reason = null,"
@@ -49,12 +49,12 @@ def _row(db: Database, ticket: TicketRow, repository: str, branch: str | None, b
 
 
 def withdraw(db: Database, ticket_id: str) -> None:
-    """Closes what was asked about a delivery that has moved on."""
+    """Withdraws the open question about a delivery that has moved on."""
     db.execute(f"update requests set state = 'withdrawn', answered_at = {NOW} where ticket_id = ? and kind = 'delivery' and state = 'open'", (ticket_id,))
 
 
 def overtake(db: Database, session_id: str, epic_id: str) -> None:
-    """A ticket of the build is open again: what was about to be delivered is not the whole any more."""
+    """Drops pending deliveries when a ticket of the build is open again, because the commit is no longer the whole build."""
     if not is_pending(db, session_id) or db.value(f"select 1 from tickets where parent_id = ? and {UNDONE} limit 1", (epic_id,)) is None:
         return
     for row in db.all(f"update deliveries set state = 'dropped', waiting = null, reason = 'The build goes on.', updated_at = {NOW}"
@@ -67,7 +67,7 @@ def is_pending(db: Database, session_id: str) -> bool:
 
 
 def due(db: Database, now: str) -> list[DeliveryRow]:
-    """What can be taken a step further now, as rows. Where a token was refused, everything for that repository waits."""
+    """Deliveries whose next step can be taken now. After a refused token, all deliveries to that repository wait."""
     return db.all("select * from deliveries where state not in ('done', 'merged', 'closed', 'dropped') and waiting is null"
                   f" and (not_before is null or not_before <= ?) and {_HELD}"
                   " and exists (select 1 from hitl_sessions s where s.id = deliveries.session_id and not s.paused and s.state in ('building', 'completed'))"
@@ -76,18 +76,18 @@ def due(db: Database, now: str) -> list[DeliveryRow]:
 
 
 def is_held(db: Database, row: DeliveryRow) -> bool:
-    """Whether a token was refused meanwhile for the same repository."""
+    """True if a token was refused for the same repository meanwhile."""
     return db.value("select 1 from deliveries where repository = ? and waiting = 'token' limit 1", (row["repository"],)) is not None
 
 
 def still(db: Database, row: DeliveryRow) -> DeliveryRow | None:
-    """The delivery as it is now, if it still stands where `row` says and is about the same commit; else None."""
+    """The current row, if it still has the state and commit of `row`; otherwise None."""
     return db.one("select * from deliveries where seq = ? and state = ? and tip_sha = ? and waiting is null",
                   (row["seq"], row["state"], row["tip_sha"]), DeliveryRow)
 
 
 def move(db: Database, row: DeliveryRow, state: DeliveryState, **columns: Any) -> DeliveryRow | None:
-    """The next state, if the delivery still stands where `row` says, is about the same commit and is wanted. -> the row then, or None."""
+    """Moves to the next state, if the delivery is still wanted and has the state and commit of `row`. -> the new row, or None."""
     values = {"tries": 0, "not_before": None, "reason": None, **columns}
     sets = "".join(f", {name} = :{name}" for name in values)
     with db.transaction():
@@ -98,6 +98,6 @@ def move(db: Database, row: DeliveryRow, state: DeliveryState, **columns: Any) -
 
 
 def by_feature(db: Database, row: DeliveryRow) -> list[DeliveryRow]:
-    """The deliveries of the features of an epic, if they have pull requests of their own. row: the epic's delivery."""
+    """Deliveries of an epic's features, if they have their own pull requests. row: the epic's delivery."""
     return db.all("select d.* from deliveries d join tickets t on t.id = d.ticket_id where t.parent_id = ? and d.state <> 'dropped' order by d.seq",
                   (row["ticket_id"],), DeliveryRow)

@@ -1,4 +1,4 @@
-"""How a delivery ends, and what a person decides about one that cannot go on by itself."""
+"""How a delivery ends, and the answers to a delivery that cannot continue by itself."""
 import json
 from typing import Any
 
@@ -19,7 +19,7 @@ ONCE_MORE = "Start another run"
 
 
 def complete(db: Database, session_id: str, reason: str | None = None) -> bool:
-    """The epic, and with it the session, once everything of it is where it belongs. -> whether this did it. Inside or outside a transaction."""
+    """Completes the epic and so the session, when all its deliveries are done. -> True if this call did it. Inside or outside a transaction."""
     with db.transaction():
         if deliveries.is_pending(db, session_id):
             return False
@@ -31,13 +31,13 @@ def complete(db: Database, session_id: str, reason: str | None = None) -> bool:
 
 
 def answer(db: Database, request: RequestRow, text: str) -> None:
-    """Inside the transaction that records the answer. Raises BadRequest where this delivery does not offer it, or is gone."""
+    """Applies an answer, inside the transaction that records it. Raises BadRequest if this delivery does not offer it, or does not wait."""
     row = db.one("select * from deliveries where ticket_id = ?", (request["ticket_id"],), DeliveryRow)
     if row is None or row["waiting"] is None:
-        raise BadRequest("This delivery does not wait for an answer any more.")
+        raise BadRequest("This delivery no longer waits for an answer. Reload the page.")
     does = {RETRY: _retry, APPROVE: _approve, NO_SECRET: _clear, WITHOUT: _without, AGAIN: _again, LEAVE: _leave, ONCE_MORE: _once_more}
     if text not in does or text not in json.loads(request["options"]):
-        raise BadRequest("The answer is one of those that are offered.")
+        raise BadRequest("This answer is not offered here. Choose one of the offered answers.")
     does[text](db, row)
 
 
@@ -48,7 +48,7 @@ def _set(db: Database, row: DeliveryRow, **columns: Any) -> None:
 
 
 def _retry(db: Database, row: DeliveryRow) -> None:
-    """From the push on, unless it is only watched: a person may have changed anything there. A token that is taken now helps all."""
+    """Starts again at the push, unless it is only watched, because the remote may have changed. A new token may help all deliveries."""
     _set(db, row, state="intended" if row["state"] in ("pushed", "opened") else row["state"])
     for other in db.all("select * from deliveries where waiting = 'token' and repository = ?", (row["repository"],), DeliveryRow):
         _set(db, other)
@@ -64,15 +64,15 @@ def _clear(db: Database, row: DeliveryRow) -> None:
 
 
 def _without(db: Database, row: DeliveryRow) -> None:
-    """All of this build: its other deliveries are not begun either."""
+    """Ends the delivery of the whole build: its other deliveries are dropped too."""
     if row["state"] not in ("intended", "pushed", "opened"):
         _set(db, row, state="done")
         return
     for each in db.all(f"select * from deliveries where session_id = ? and {deliveries.PENDING}", (row["session_id"],), DeliveryRow):
-        _set(db, each, state="dropped", reason="A person chose to finish without delivery.")
+        _set(db, each, state="dropped", reason="The answer was to finish without delivery.")
         if each["seq"] != row["seq"]:
             deliveries.withdraw(db, each["ticket_id"])
-    complete(db, row["session_id"], "Finished without delivery, as a person chose: the result is in this installation's own repository.")
+    complete(db, row["session_id"], "Finished without delivery, as you chose. The result is in this installation's own repository.")
 
 
 def _again(db: Database, row: DeliveryRow) -> None:
@@ -85,7 +85,7 @@ def _leave(db: Database, row: DeliveryRow) -> None:
 
 
 def _once_more(db: Database, row: DeliveryRow) -> None:
-    """The facts of this commit are acted upon once more."""
+    """Uses the recorded facts of this commit once more."""
     _set(db, row, rounds=row["rounds"] - 1)
     db.execute("update forge_facts set acted_at = null, ticket_id = null where delivery = ? and kind = 'ci' and seq ="
                " (select max(seq) from forge_facts where delivery = ? and kind = 'ci')", (row["seq"], row["seq"]))

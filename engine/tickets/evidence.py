@@ -1,7 +1,7 @@
-"""What proves each criterion of a ticket: the one answer that pages, JSON, notes and pull requests give.
+"""The proof of each criterion of a ticket, the same for pages, JSON, notes and pull requests.
 
-The run that counts is the newest one of the ticket that ran any checks, whatever came of it: a later one that came to no check takes
-nothing away. A recheck run does not count: it is of the epic, and what it checks are other tickets' criteria."""
+The run that counts is the newest run of the ticket with any checks, for any outcome: a later run that reached no check takes
+nothing away. A recheck run does not count, because it belongs to the epic and checks other tickets' criteria."""
 import json
 from collections.abc import Mapping
 from typing import Any, Literal, NamedTuple
@@ -14,11 +14,11 @@ State = Literal["passed", "failed", "waiting", "waived", "unchecked"]
 
 
 class Proof(NamedTuple):
-    """A criterion as it stands. number: its place, from 1. command: its check, '' where no command checks it. waived: why a person does
-    without it, else ''. run: the id of the run that counts for its ticket, None before there is one.
+    """The state of a criterion. number: its place, from 1. command: its check, '' if no command checks it. waived: the reason why it is
+    waived, otherwise ''. run: the id of the run that counts for its ticket, None before there is one.
 
-    state: passed or failed by its command; waiting: the run that counts has not run this command; waived by a person, whatever a run
-    said; unchecked: there is no command. exit, seconds, output: of the command in that run; exit: where it failed."""
+    state: passed or failed: the result of its command; waiting: the run that counts has not run this command; waived: by hand, whatever a run
+    says; unchecked: there is no command. exit, seconds, output: of the command in that run; exit: only if it failed."""
 
     number: int
     text: str
@@ -37,12 +37,12 @@ class _Checked(TicketRow):
 
 
 def of_ticket(db: Database, ticket_id: str) -> list[Proof]:
-    """In the order of its criteria."""
+    """Proofs in the order of the ticket's criteria."""
     return of_tickets(db, "t.id = :id", {"id": ticket_id}).get(ticket_id, [])
 
 
 def of_tickets(db: Database, where: str, parameters: Mapping[str, Any]) -> dict[str, list[Proof]]:
-    """{ticket id: its proofs} of the tickets t for which `where` holds (named parameters) and that have criteria, oldest first."""
+    """{ticket id: its proofs}, oldest first, for tickets t that match `where` (with named parameters) and have criteria."""
     rows = db.all("select t.id, t.acceptance_criteria, r.id as run, r.checks from tickets t left join runs r on r.seq ="
                   " (select max(seq) from runs where ticket_id = t.id and checks <> '[]' and kind <> 'recheck')"
                   f" where t.acceptance_criteria <> '[]' and ({where}) order by t.seq", dict(parameters), _Checked)
@@ -51,7 +51,7 @@ def of_tickets(db: Database, where: str, parameters: Mapping[str, Any]) -> dict[
 
 
 def unchecked(db: Database, session_id: str) -> int:
-    """How many criteria of a session no command checks, but for those that a person waived and those of dropped tickets."""
+    """Number of criteria in a session that no command checks, without waived criteria and dropped tickets."""
     rows = db.execute("select acceptance_criteria from tickets where session_id = ? and status <> 'cancelled' and acceptance_criteria <> '[]'", (session_id,))
     return sum(_state(criterion, None) == "unchecked" for row in rows for criterion in criteria_of(row[0]))
 
@@ -75,13 +75,13 @@ def _state(criterion: Criterion, check: dict[str, Any] | None) -> State:
 
 
 def _said(check: dict[str, Any]) -> tuple[int | None, float | None, str]:
-    """(exit, seconds, output) of a check of a run, of the right kinds whoever edited them."""
+    """(exit, seconds, output) of a run's check, with the right types even after an edit by hand."""
     code, seconds = check.get("exit"), check.get("seconds")
     return code if isinstance(code, int) else None, seconds if isinstance(seconds, int | float) else None, str(check.get("output") or "")
 
 
 def _checks(text: str | None) -> list[dict[str, Any]]:
-    """runs.checks, as the runner wrote it or as it was edited by hand; what is no check is left out."""
+    """Checks from runs.checks, as the runner wrote them or as edited by hand; entries that are not checks are left out."""
     try:
         items = json.loads(text or "[]")
     except ValueError:

@@ -1,4 +1,4 @@
-"""New tickets: the only insert into tickets. Their ids come from the one counter, inside the transaction that writes them.
+"""New tickets: the only insert into tickets. Their ids come from one counter, in the same transaction.
 
 Next: engine/loop/loop.py
 """
@@ -10,11 +10,11 @@ from typing import TypedDict, Unpack
 from engine.store.db import Database
 from engine.times import NOW
 
-ROWS = 500  # of one insert
+ROWS = 500  # per insert
 
 
 class NewTicket(TypedDict, total=False):
-    """Columns of a ticket as it is made; what is not named is as schema.sql says. acceptance_criteria: JSON."""
+    """Columns of a new ticket; other columns get the defaults of schema.sql. acceptance_criteria: JSON."""
 
     type: str
     title: str
@@ -31,9 +31,9 @@ class NewTicket(TypedDict, total=False):
 
 
 def create(db: Database, tenant: str, session_id: str, tickets: Sequence[NewTicket], **of_all: Unpack[NewTicket]) -> list[str]:
-    """Writes tickets of one session, inside a transaction -> their ids, in this order; they are used up only if it commits.
+    """Writes tickets of one session, inside a transaction -> their ids, in this order. The ids are used up only if it commits.
 
-    Every ticket names the same columns; of_all: those that are the same in all of them."""
+    All tickets must name the same columns. of_all: columns with the same value in all tickets."""
     if not tickets:
         return []
     last = db.execute("update counters set value = value + ? where name = 'ticket' returning value", (len(tickets),)).fetchall()[0][0]
@@ -47,12 +47,12 @@ def create(db: Database, tenant: str, session_id: str, tickets: Sequence[NewTick
 
 
 def depend(db: Database, edges: Sequence[tuple[str, str]]) -> None:
-    """The first ticket of each waits for the second, by their ids."""
+    """Adds dependencies, as pairs of ids: the first ticket waits for the second."""
     _insert(db, "insert into ticket_dependencies", {}, ("ticket_id", "depends_on"), edges)
 
 
 def _insert(db: Database, into: str, same: dict[str, object], names: tuple[str, ...], rows: Sequence[tuple[object, ...]]) -> None:
-    """Many rows a statement: SQLite sets up the lists of the table's checks once for each, which costs more than a row."""
+    """Inserts many rows per statement, because SQLite prepares the table's checks once per statement, which costs more than a row."""
     for start in range(0, len(rows), ROWS):
         part = rows[start:start + ROWS]
         db.execute(f"{into} ({', '.join((*same, *names))}) values {_places(len(same), len(names), len(part))}",
@@ -61,6 +61,6 @@ def _insert(db: Database, into: str, same: dict[str, object], names: tuple[str, 
 
 @lru_cache(maxsize=8)
 def _places(same: int, own: int, rows: int) -> str:
-    """'(?1, ?2, ?3), (?1, ?4, ?5)': what is the same in all rows is bound once."""
+    """'(?1, ?2, ?3), (?1, ?4, ?5)': a value that is the same in all rows is bound once."""
     first = [f"?{n}" for n in range(1, same + 1)]
     return ", ".join(f"({', '.join([*first, *(f'?{n}' for n in range(start, start + own))])})" for start in range(same + 1, same + 1 + own * rows, own))

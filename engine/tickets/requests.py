@@ -1,4 +1,4 @@
-"""What waits for a person, as rows: opened by a run, closed by an answer (answers.py) or withdrawn."""
+"""Rows of requests: what waits for someone. A run opens a request; an answer (answers.py) closes it, or it is withdrawn."""
 import json
 
 from engine.store.db import Database
@@ -14,39 +14,39 @@ STOP = "Stop"
 
 
 def open_question(db: Database, ticket: TicketRow, run_id: str, question: str, options: list[str]) -> None:
-    """A run asks; its ticket waits in needs_input."""
+    """A question of a run. The ticket waits in needs_input."""
     _open(db, ticket, run_id, "question", question, options)
 
 
 def open_failed(db: Database, ticket: TicketRow, run_id: str | None, reason: str) -> None:
-    """A ticket failed for good; a person decides."""
+    """A ticket failed and is not retried by itself: someone must decide."""
     _open(db, ticket, run_id, "failed", reason, ["Retry"])
 
 
 def open_review(db: Database, ticket: TicketRow, run_id: str) -> None:
-    """A change passed its checks, and its card wants a person to see it before it is merged."""
-    _open(db, ticket, run_id, "review", f"The change of {ticket['id']} is ready: look at it, then approve it or say what must change.", [])
+    """A change passed its checks, and the card asks for a review before it is merged."""
+    _open(db, ticket, run_id, "review", f"The change of {ticket['id']} is ready. Look at it, then approve it or say what must change.", [])
 
 
 def open_isolation(db: Database, ticket: TicketRow, reasons: str) -> None:
-    """Nothing here isolates this ticket's commands. One request serves the whole session."""
+    """This machine has no isolation for the ticket's commands. There is one request for the whole session."""
     if db.value("select 1 from requests where session_id = ? and kind = 'isolation' and state = 'open'", (ticket["session_id"],)) is None:
         _open(db, ticket, None, "isolation",
-              f"{ticket['id']} has commands of its card, and this machine offers no isolation to run them in. {reasons} "
-              "Mend that (make system-deps installs bubblewrap) and try again; no restart is needed. Or run this session without isolation: "
+              f"{ticket['id']} has commands from its card, and this machine has no isolation to run them in. {reasons} "
+              "Fix that (make system-deps installs bubblewrap) and try again; no restart is needed. Or run this session without isolation: "
               "its commands then run as your own user, with your files and your network.", [TRY_AGAIN, WAIVE])
 
 
 def open_budget(db: Database, ticket: TicketRow, run_id: str, reason: str) -> None:
-    """There is nothing left to spend. One request serves the whole session."""
+    """The budget is used up. There is one request for the whole session."""
     if db.value("select 1 from requests where session_id = ? and kind = 'budget' and state = 'open'", (ticket["session_id"],)) is None:
         _open(db, ticket, run_id, "budget",
-              f"{ticket['id']} waits: {reason[:1].lower()}{reason[1:]} Its work so far is kept. Raise the budget of this session and of its runs by as "
-              "much as it was, or stop: then every ticket that waits for this fails, and can be retried.", [RAISE, STOP])
+              f"{ticket['id']} waits: {reason[:1].lower()}{reason[1:]} Its work so far is kept. Raise the budget, which adds the original amount "
+              "once more for this session and its runs. Or stop: then every ticket that waits for this fails, and you can retry it.", [RAISE, STOP])
 
 
 def open_delivery(db: Database, ticket: TicketRow, body: str, options: list[str]) -> None:
-    """A delivery cannot go on by itself. Its ticket keeps its status: nothing of it is to be built again."""
+    """A delivery cannot continue by itself. The ticket keeps its status, because nothing must be built again."""
     _open(db, ticket, None, "delivery", body, options)
 
 
@@ -56,13 +56,13 @@ def _open(db: Database, ticket: TicketRow, run_id: str | None, kind: str, body: 
 
 
 def withdraw(db: Database, ticket_id: str) -> None:
-    """Closes what is open about a ticket, because something else has decided."""
+    """Withdraws the open requests of a ticket, because they no longer matter."""
     db.execute(f"update requests set state = 'withdrawn', answered_at = {NOW} where ticket_id = ? and state = 'open'"
                " and kind not in ('isolation', 'budget')", (ticket_id,))
 
 
 def withdraw_idle(db: Database) -> None:
-    """Closes what is open about tickets that have been moved on by hand."""
+    """Withdraws the open requests of tickets whose status was changed by hand."""
     db.execute(f"update requests set state = 'withdrawn', answered_at = {NOW} where state = 'open'"
                " and kind not in ('isolation', 'budget', 'delivery') and exists"
                " (select 1 from tickets t where t.id = requests.ticket_id and t.status <>"
@@ -70,7 +70,7 @@ def withdraw_idle(db: Database) -> None:
 
 
 def close_question(db: Database, row: RequestRow, text: str, by: str) -> None:
-    """The answer is there: its ticket goes on."""
+    """Stores the answer to a question; its ticket continues."""
     db.execute(f"update requests set state = 'answered', answer = ?, answered_by = ?, answered_at = {NOW} where seq = ?", (text, by, row["seq"]))
     settle.release(db, "id = :id and status = 'needs_input'", {"id": row["ticket_id"]}, not_before=None)
     settle.session(db, row["session_id"])

@@ -1,9 +1,9 @@
-"""Rows of a build as they are read: one TypedDict a table, and the values that its CHECKs allow. Rows of a session: session_rows.py.
+"""Types of the rows of a build: one TypedDict per table, and the values that its CHECKs allow. Rows of a session: session_rows.py.
 
     ticket = db.one("select * from tickets where id = ?", (ticket_id,), TicketRow)
 
-A row that is read in part has the type of its table too: what was not selected is not there. schema.sql is the source;
-tests/engine/test_rows.py holds the two against each other."""
+A row with only some columns also has the type of its table: columns that were not selected are missing. schema.sql is the source;
+tests/engine/test_rows.py compares the two."""
 from typing import Literal, TypedDict
 
 TicketType = Literal["feature", "epic", "task", "bug"]

@@ -1,4 +1,4 @@
-"""Questions of runs that need no person again: the same was asked by another ticket of the session, or nobody has answered for a set time."""
+"""Questions of runs that need no new answer: another ticket of the session asked the same, or nobody answered for a set time."""
 import json
 import re
 
@@ -8,25 +8,25 @@ from engine.tickets import requests
 from engine.tickets.rows import RequestRow, TicketRow
 from engine.times import NOW, utc
 
-ASSUMED = "assumption"  # answered_by, of an answer that nobody gave
+ASSUMED = "assumption"  # answered_by, when nobody answered
 
 
 def key(question: str, options: list[str]) -> tuple[str, frozenset[str]]:
-    """What makes two questions the same: their words, whatever the case and the punctuation; and the choices, in any order."""
+    """Key of a question. Questions are the same if their words are the same (without case and punctuation), and their options, in any order."""
     def words(text: str) -> str:
         return " ".join(re.findall(r"\w+", text.casefold()))
     return words(question), frozenset(map(words, options))
 
 
 def earlier_answer(db: Database, session_id: str, ticket_id: str, question: str, options: list[str]) -> RequestRow | None:
-    """The row of an answered request of another ticket of this session that asked the same."""
+    """The answered request of another ticket of this session with the same question, or None."""
     wanted = key(question, options)
     return next((row for row in db.all("select * from requests where session_id = ? and ticket_id <> ? and kind = 'question' and state = 'answered'"
                                        " order by seq", (session_id, ticket_id), RequestRow) if _key_of(row) == wanted), None)
 
 
 def answer_alike(db: Database, answered: RequestRow, text: str) -> None:
-    """What was just answered answers the same open question of other tickets, too. answered: the request's row."""
+    """Gives an answer also to the same open question of other tickets. answered: the row of the answered request."""
     for row in db.all("select * from requests where session_id = ? and seq <> ? and kind = 'question' and state = 'open' order by seq",
                       (answered["session_id"], answered["seq"]), RequestRow):
         if _key_of(row) == _key_of(answered):
@@ -34,12 +34,12 @@ def answer_alike(db: Database, answered: RequestRow, text: str) -> None:
 
 
 def as_for(row: RequestRow) -> str:
-    """answered_by, of an answer that was given to another ticket."""
+    """Text for answered_by, when the answer was given to another ticket."""
     return f"the answer to {row['ticket_id']}"
 
 
 def assume_overdue(db: Database, seconds: float) -> None:
-    """The recommended option, the first, of each question that has waited that long. seconds 0: questions wait for ever."""
+    """Answers each question that has waited this long with its first, recommended option. seconds 0: questions wait forever."""
     if not seconds:
         return
     overdue = db.all("select * from requests where state = 'open' and kind = 'question' and options <> '[]' and created_at < ?",
@@ -53,7 +53,7 @@ def assume_overdue(db: Database, seconds: float) -> None:
 
 
 def record_answered(db: Database, ticket: TicketRow, run_id: str, question: str, options: list[str], earlier: RequestRow) -> None:
-    """A question that was answered before it was asked: it is in the ticket's history and its next prompt like any other."""
+    """Stores a question that was answered before, so that it is in the ticket's history and next prompt like any other."""
     db.execute("insert into requests (tenant_id, session_id, ticket_id, run_id, kind, body, options, state, answer, answered_by, answered_at)"
                f" values (?, ?, ?, ?, 'question', ?, ?, 'answered', ?, ?, {NOW})",
                (ticket["tenant_id"], ticket["session_id"], ticket["id"], run_id, question, json.dumps(options, ensure_ascii=False), earlier["answer"],

@@ -1,4 +1,4 @@
-"""Rows of a session, of its journal and of the engine as a whole, as rows.py has those of a build."""
+"""Types of the rows of a session, its journal and the engine. Rows of a build: rows.py."""
 from typing import Literal, TypedDict
 
 SessionState = Literal["draft", "clarifying", "review", "approved", "building", "completed", "failed", "cancelled"]

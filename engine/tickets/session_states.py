@@ -1,9 +1,9 @@
-"""Session states and allowed moves. move() and end() are the only code that writes a session's state, each by compare-and-set.
+"""Session states and allowed moves. Only move() and end() write a session's state, each by compare-and-set.
 
     draft       an idea                           building    its tickets are worked on
-    clarifying  it asks a person                  completed   all that was not dropped is built and delivered
-    review      its card waits for approval       failed      nothing of it can move, and a ticket failed
-    approved    its build may start               cancelled   a person dropped it
+    clarifying  it waits for answers                  completed   everything that was not dropped is built and delivered
+    review      its card waits for approval       failed      no ticket can continue, and a ticket failed
+    approved    its build may start               cancelled   it was dropped
 """
 from typing import Any, Literal
 
@@ -15,7 +15,7 @@ from engine.times import NOW
 EDITABLE: tuple[SessionState, ...] = ("draft", "clarifying", "review")  # the card may be changed
 OPEN: tuple[SessionState, ...] = (*EDITABLE, "approved", "building")
 
-# to -> from. The end of a build is not among them: end() alone makes it.
+# to -> from. The end of a build is not here: only end() does it.
 MOVES: dict[SessionState, tuple[SessionState, ...]] = {
     "clarifying": ("draft",),
     "review": (*EDITABLE, "approved"),
@@ -26,14 +26,14 @@ MOVES: dict[SessionState, tuple[SessionState, ...]] = {
 
 
 def move(db: Database, session_id: str, seen: SessionState, to: SessionState, **columns: Any) -> None:
-    """From the state that the transaction saw, and sets `columns`. Raises WrongState for a move that is not allowed, and if it moved meanwhile."""
+    """Moves a session from the state that the transaction saw, and sets `columns`. Raises WrongState if this is not allowed or the state changed."""
     if seen not in MOVES.get(to, ()):
-        raise WrongState(f"A session that is {seen} cannot become {to}.", currentState=seen)
+        raise WrongState(f"A session in state {seen} cannot become {to}.", currentState=seen)
     _write(db, session_id, seen, to, columns)
 
 
 def end(db: Database, session_id: str, to: Literal["completed", "failed"], reason: str | None) -> None:
-    """building → completed or failed. For settle alone, which looks at the tickets first. Raises WrongState if it is not building."""
+    """building → completed or failed. Only settle calls this, after a look at the tickets. Raises WrongState if the session is not building."""
     _write(db, session_id, "building", to, {"reason": reason})
 
 

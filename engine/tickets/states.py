@@ -1,9 +1,9 @@
-"""Ticket states and allowed moves. change() is the only code that writes a ticket's status.
+"""Ticket states and allowed moves. Only change() writes a ticket's status.
 
-    pending   not released                        needs_input   a person must answer; no run, no slot
-    blocked   waits for its epic or tickets       in_review     a person must look at the change
+    pending   not released                        needs_input   waits for an answer; no run, no slot
+    blocked   waits for its epic or tickets       in_review     waits for a review of the change
     ready     may be claimed after not_before     completed     merged (a feature); checked as a whole (an epic)
-    claimed   a run is intended                   failed        a person must decide
+    claimed   a run is intended                   failed        waits for a decision
     running   a run is live; an epic: the build   cancelled     dropped
 """
 from collections.abc import Mapping
@@ -19,18 +19,18 @@ OPEN: tuple[Status, ...] = ("pending", "blocked", "ready", "claimed", "running",
 
 HELD: tuple[Status, ...] = ("claimed", "running")  # by a run
 IS_HELD = "status in ('claimed', 'running')"
-HOLDS = f"t.{IS_HELD} and t.claim_token = r.claim_token"  # of a run r and its ticket t
-HELD_BY = f"id = :id and claim_token = :token and {IS_HELD}"  # the same of a ticket, with these parameters of its run
+HOLDS = f"t.{IS_HELD} and t.claim_token = r.claim_token"  # for a run r and its ticket t
+HELD_BY = f"id = :id and claim_token = :token and {IS_HELD}"  # the same for a ticket, with parameters from its run
 NO_LIVE_RUN = "not exists (select 1 from runs r where r.ticket_id = tickets.id and r.ended_at is null)"
 NOT_MERGING = "not exists (select 1 from runs r where r.ticket_id = tickets.id and r.state = 'merging')"
-UNDONE = "status not in ('completed', 'cancelled')"  # word for word as the index tickets_undone has it, or SQLite does not use it
+UNDONE = "status not in ('completed', 'cancelled')"  # word for word as in the index tickets_undone; otherwise SQLite does not use it
 
-# to -> from. Anything else changes no row.
+# to -> from. Any other move changes no row.
 MOVES: dict[Status, tuple[Status, ...]] = {
     "blocked": ("pending", "ready", "failed", "completed", "needs_input", "in_review"),
     "ready": ("pending", "blocked", "claimed", "running", "needs_input", "in_review", "failed", "completed"),
     "claimed": ("ready",),
-    "running": ("claimed", "running", "ready", "failed", "completed"),  # but from claimed: an epic that goes on as coordinator
+    "running": ("claimed", "running", "ready", "failed", "completed"),  # from any but claimed: an epic that continues as coordinator
     "needs_input": HELD,
     "in_review": HELD,
     "completed": HELD,
@@ -40,18 +40,18 @@ MOVES: dict[Status, tuple[Status, ...]] = {
 
 
 class Sql(str):
-    """A column's new value as an expression of the old row, where a plain value will not do."""
+    """A column's new value as an SQL expression over the old row."""
 
 
 def change(db: Database, to: Status, where: str, parameters: Mapping[str, Any], **columns: Any) -> int:
-    """Moves the tickets for which `where` holds (named parameters) and sets `columns`. -> how many.
+    """Moves the tickets that match `where` (named parameters) and sets `columns`. -> the number of moved tickets.
 
-    A ticket that is not held by a run carries no claim: the token, the owner and the sandbox go when the status leaves HELD."""
+    A ticket that no run holds has no claim: token, owner and sandbox are cleared when the status leaves HELD."""
     return db.execute(_update(to, where, *_sets(columns)), {**parameters, **columns}).rowcount
 
 
 def change_rows(db: Database, to: Status, where: str, parameters: Mapping[str, Any], **columns: Any) -> list[TicketRow]:
-    """The same. -> the tickets that moved: [(seq, id, session_id, tenant_id, parent_id, priority, status)]."""
+    """The same as change(). -> the moved tickets: [(seq, id, session_id, tenant_id, parent_id, priority, status)]."""
     return db.all(f"{_update(to, where, *_sets(columns))} returning seq, id, session_id, tenant_id, parent_id, priority, status",
                   {**parameters, **columns}, TicketRow)
 
@@ -69,7 +69,7 @@ def _update(to: Status, where: str, *sets: tuple[str, str]) -> str:
 
 
 def get(db: Database, tenant: str, ticket_id: str) -> TicketRow:
-    """The row. Raises NotFound, for another tenant's ticket as for an unknown one."""
+    """The row of a ticket. Raises NotFound for an unknown ticket and for a ticket of another tenant."""
     row = db.one("select * from tickets where id = ? and tenant_id = ?", (ticket_id, tenant), TicketRow)
     if row is None:
         raise NotFound("Ticket not found")

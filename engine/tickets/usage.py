@@ -1,8 +1,8 @@
-"""What runs have used, summed from what is stored with them: tokens and money of models, requests and bytes of the network.
+"""Sums of what runs have used, from their stored usage: tokens and money of models, requests and bytes of the network.
 
 A sum is {"runs", "requests", "input", "output", "cache_read", "cache_write", "total", "money", "estimated", "unpriced", "currency", "refused",
-"sent", "received"}: runs with a gateway, requests to models, tokens by kind and in all, money by the price table, replies whose tokens were
-estimated, runs that used a model without a price, what the table calls its money ('' where it does not say, or has said different things),
+"sent", "received"}: runs with a gateway, requests to models, tokens by kind and in total, money by the price table, replies whose tokens were
+estimated, runs that used a model without a price, the name of the table's money ('' if it has no name, or different names),
 requests to the network that were refused, bytes through the proxy."""
 import json
 from pathlib import Path
@@ -20,13 +20,13 @@ _SUMS = ", ".join(["count(*) as runs", *(f"coalesce(sum(json_extract(usage, '$.{
                    "coalesce(iif(count(distinct json_extract(usage, '$.currency')) = 1, max(json_extract(usage, '$.currency')), ''), '') as currency",
                    *(f"coalesce(sum(json_extract(usage, '$.egress.{name}')), 0) as {name}" for name in _EGRESS)])
 
-# Kept, because pages ask more often than runs end; what a run has used is written once.
+# Kept in memory, because pages ask more often than runs end; the usage of a run is written once.
 _KEPT = Kept[dict[str, Any]](64)
 _OF_SESSION = "session_id = ? and usage is not null"
 
 
 def of_session(db: Database, session_id: str) -> dict[str, Any]:
-    """Not to be written to."""
+    """The sum of a session's ended runs. Do not change the result."""
     count = db.value(f"select count(*) from runs where {_OF_SESSION}", (session_id,))
     return _KEPT.get(db, (session_id, count), lambda: dict(db.one(f"select {_SUMS} from runs where {_OF_SESSION}", (session_id,)) or {}))
 
@@ -36,20 +36,20 @@ def of_ticket(db: Database, ticket_id: str) -> dict[str, Any]:
 
 
 def of_tickets(db: Database, session_id: str) -> dict[str, dict[str, Any]]:
-    """{ticket id: its sum} for the tickets of a session that have used something."""
+    """{ticket id: its sum} for tickets of a session that have any usage."""
     rows = map(as_dict, db.all(f"select ticket_id, {_SUMS} from runs where {_OF_SESSION} group by ticket_id", (session_id,)))
     return {row.pop("ticket_id"): row for row in rows}
 
 
 def with_live(db: Database, data: Path, session_id: str, summed: dict[str, Any]) -> dict[str, Any]:
-    """The sum of a session with what its live runs have used so far, from their ledgers: as many files as there are live runs."""
+    """The sum of a session, plus what its live runs have used so far. Reads one ledger file per live run."""
     for run in db.all("select id, session_id from runs where session_id = ? and ended_at is null and usage is null", (session_id,), RunRow):
         summed = plus(summed, of_live(data, run))
     return summed
 
 
 def plus(summed: dict[str, Any], used: dict[str, Any] | None) -> dict[str, Any]:
-    """A sum with what one more run has used, so far; None: nothing."""
+    """A sum plus the usage of one more run; used None: nothing more."""
     if used is None:
         return summed
     return {**summed, **{name: summed[name] + used[name] for name in _MODELS}, "runs": summed["runs"] + 1,
@@ -57,15 +57,15 @@ def plus(summed: dict[str, Any], used: dict[str, Any] | None) -> dict[str, Any]:
 
 
 class Live(TypedDict):
-    """Of a run that lives, what its ledger is found by."""
+    """The columns of a live run by which its ledger is found."""
 
     id: str
     session_id: str
 
 
 def of_live(data: Path, run: Live) -> dict[str, Any] | None:
-    """What a run's ledger says while it lives: as the column `usage` has it once it has ended (see
-    engine/gateway/serving.py), without the network. run: its row; data: the data folder. None where it has none."""
+    """Usage of a live run from its ledger, in the form of the column `usage` after its end (see
+    engine/gateway/serving.py), without the network. run: its row; data: the data folder. None if it has no ledger."""
     try:
         held = json.loads((ledgers_of(data, run["session_id"]) / f"{run['id']}.json").read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -74,13 +74,13 @@ def of_live(data: Path, run: Live) -> dict[str, Any] | None:
 
 
 def book(db: Database, data: Path, run: RunRow) -> None:
-    """Of a run that ended without a result, what its ledger says. run: its row; data: the data folder."""
+    """Stores the usage of a run that ended without a result, from its ledger. run: its row; data: the data folder."""
     used = of_live(data, run)
     if used is not None:
         db.execute("update runs set usage = ? where id = ? and usage is null", (json.dumps(used), run["id"]))
 
 
 def spent(db: Database, session_id: str) -> tuple[int, float]:
-    """Tokens and money of a session's ended runs."""
+    """(tokens, money) of a session's ended runs."""
     row = of_session(db, session_id)
     return int(row["total"]), float(row["money"])

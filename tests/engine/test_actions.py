@@ -108,14 +108,14 @@ def test_a_stopped_run_is_gone_within_two_seconds_and_its_log_is_kept(db: Databa
             until(lambda: db.value("select ended_at from runs where id = ?", (run["id"],)), what="the run ends")
     assert b"begun" in log.read_bytes() and subprocess.run(["pgrep", "-f", "sleep 987654"], capture_output=True).returncode == 1
     ended = db.one("select outcome, reason from runs where id = ?", (run["id"],))
-    assert (ended["outcome"], ended["reason"]) == ("cancelled", "A person stopped it.")
-    assert ticket(db)["status"] == "failed" and "retry it" in ticket(db)["reason"]
+    assert (ended["outcome"], ended["reason"]) == ("cancelled", "It was stopped by hand.")
+    assert ticket(db)["status"] == "failed" and "Retry the ticket" in ticket(db)["reason"]
     assert db.value("select kind from requests where ticket_id = ? and state = 'open'", (TICKET,)) == "failed"
 
 
 def test_what_does_not_run_cannot_be_stopped(db: Database, config: Config) -> None:
     build(db, config, CARD)
-    with pytest.raises(WrongState, match="has no run that could be stopped: it is blocked"):
+    with pytest.raises(WrongState, match="has no run to stop: it is blocked"):
         actions.stop(db, "default", TICKET)
 
 
@@ -130,7 +130,7 @@ def test_a_message_is_in_the_next_prompt_and_says_to_which_run_it_was_told(db: D
                " from tickets where id = ?", (TICKET,))
     assert actions.steers(db, TICKET)[0]["told"] is None, "it may still come to nothing"
     db.execute("update runs set started_at = created_at")
-    assert (actions.steers(db, TICKET)[0]["told"], actions.steers(db, TICKET)[0]["note"]) == (1, "told to run 1")
+    assert (actions.steers(db, TICKET)[0]["told"], actions.steers(db, TICKET)[0]["note"]) == (1, "in the prompt of run 1")
     assert client.post(f"/api/tickets/{TICKET}/message", json={"text": " "}).status_code == 400
 
 
@@ -143,14 +143,14 @@ def test_what_a_run_that_ends_well_did_not_hear_is_marked_and_told_when_it_runs_
             break
     time.sleep(0.002)  # the times in the tables have milliseconds
     said = client.post(f"/api/tickets/{TICKET}/message", json={"text": "Use <b>tabs</b>."}).json["steers"][0]
-    assert (said["told"], said["late"], said["note"]) == (None, False, "not told yet: the next attempt has it")
+    assert (said["told"], said["late"], said["note"]) == (None, False, "not sent yet: it will be in the next prompt")
     until(lambda: engine.tick() or ticket(db)["status"] == "completed")
     said = client.get(f"/api/tickets/{TICKET}").json["steers"][0]
-    assert (said["told"], said["late"]) == (None, True) and "too late, the ticket was merged" in said["note"]
+    assert (said["told"], said["late"]) == (None, True) and "the ticket was merged before" in said["note"]
     page = client.get(f"/tickets/{TICKET}").text
     assert "Your message came too late." in page and "Do it again" in page and "Use &lt;b&gt;tabs&lt;/b&gt;." in page
-    assert "it came too late, the ticket was merged" in client.get(f"/tickets/{TICKET}/history").text
-    assert "(read by no run: it came too late, the ticket was merged)" in notes_markdown(db, "default", session)
+    assert "the ticket was merged before" in client.get(f"/tickets/{TICKET}/history").text
+    assert "(no run got it: the ticket was merged before)" in notes_markdown(db, "default", session)
     assert client.post(f"/tickets/{TICKET}/retry").status_code == 303
     assert not actions.steers(db, TICKET)[0]["late"] and "What you said came" not in client.get(f"/tickets/{TICKET}").text
     assert "Use <b>tabs</b>." in prompt(db, ticket(db))
@@ -176,7 +176,7 @@ def test_a_run_that_only_merges_what_was_approved_reads_no_message(db: Database,
 def test_nobody_works_on_an_epic_that_could_be_told(db: Database, config: Config, client: FlaskClient) -> None:
     build(db, config, CARD)
     answer = client.post("/api/tickets/TKT-001/message", json={"text": "Hello"})
-    assert answer.status_code == 409 and "Tell one of its features" in answer.json["error"]
+    assert answer.status_code == 409 and "write to one of its features" in answer.json["error"]
 
 
 def test_the_page_has_the_forms_and_they_do_the_same(db: Database, config: Config, client: FlaskClient) -> None:
@@ -189,7 +189,7 @@ def test_the_page_has_the_forms_and_they_do_the_same(db: Database, config: Confi
     assert client.post(f"/tickets/{TICKET}/waive", data={"criterion_number": "1", "reason": "later"}).status_code == 303
     assert criteria_of(ticket(db)["acceptance_criteria"])[0].waived == "later"
     page = client.get(f"/tickets/{TICKET}").text
-    assert "Waived: later" in page and "not told yet" in page and "Be quick" in page
+    assert "Waived: later" in page and "not sent yet" in page and "Be quick" in page
     wrong = client.post(f"/tickets/{TICKET}/edit", data={"title": "", "description": "kept words", "criterion": ["a"], "check": ["b"]})
     assert wrong.status_code == 422 and "kept words" in wrong.text
     good = {"title": "New title", "description": "New", "criterion": ["a", ""], "check": ["true", ""]}

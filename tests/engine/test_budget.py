@@ -55,7 +55,7 @@ def test_to_stop_fails_what_waits_and_it_can_be_retried(db: Database, config: Co
     answers.answer(db, "default", "TKT-002", requests.STOP)
     drive(engine)
     assert statuses(db, session)["TKT-002"] == "failed" and state(db, session) == "failed"
-    assert "a person chose to stop" in db.value("select reason from tickets where id = 'TKT-002'")
+    assert "the answer was to stop" in db.value("select reason from tickets where id = 'TKT-002'")
     actions.retry(db, "default", "TKT-002")
     drive(engine)
     assert state(db, session) == "completed"
@@ -170,7 +170,7 @@ def test_keys_go_by_a_descriptor_and_are_shown_nowhere(db: Database, config: Con
 
 @pytest.mark.parametrize(("name", "value", "allowed"), [
     ("SWARM_OPENAI_URL", "ftp://x", "http or https URL"), ("SWARM_EGRESS_HOSTS", "http://pypi.org", "host names"), ("SWARM_PRICES", "{", "JSON object"),
-    ("SWARM_RUN_MONEY", "-1", "an amount"), ("SWARM_GATEWAY_CA", "/nonexistent", "a file that holds certificates")])
+    ("SWARM_RUN_MONEY", "-1", "an amount"), ("SWARM_GATEWAY_CA", "/nonexistent", "a file with certificates")])
 def test_settings_of_the_gateway_are_named_when_they_are_bad(name: str, value: str, allowed: str) -> None:
     with pytest.raises(Refused) as caught:
         Config.from_env({name: value})

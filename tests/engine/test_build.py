@@ -235,7 +235,7 @@ def test_run_ticket_never_runs_what_the_engine_runs_and_the_engine_leaves_its_ru
     thread.start()
     until(lambda: db.value("select state from runs where ticket_id = 'TKT-002'") == "running")
     with running(db, real):
-        with pytest.raises(run_ticket.Refused, match="being run already"):
+        with pytest.raises(run_ticket.Refused, match="already running"):
             run_ticket.run_ticket(db, real, "TKT-002")
         thread.join()
         completed(db, session)

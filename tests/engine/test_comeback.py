@@ -133,7 +133,7 @@ def test_comments_of_people_are_collected_and_start_one_run(built, double):
     again(built)
     built.go(5)
     assert built.state() == "completed", "what was taken up is not taken up again"
-    assert "took up the comments" in double.comments[1][-1]["body"] and len(double.comments[1]) == 2
+    assert "handled the comments" in double.comments[1][-1]["body"] and len(double.comments[1]) == 2
 
 
 def test_comments_of_bots_strangers_and_ourselves_never_start_runs(built, double):

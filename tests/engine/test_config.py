@@ -26,7 +26,7 @@ def test_a_bad_value_stops_the_start_with_its_name_its_value_and_what_is_allowed
 
 def test_a_misspelt_setting_is_named_with_the_one_that_was_meant() -> None:
     assert unknown_settings({"SWARM_SLOT": "3", "SWARM_SLOTS": "3", "PATH": "/bin"}) == [
-        "SWARM_SLOT is not a setting and is ignored. Did you mean SWARM_SLOTS?"]
+        "SWARM_SLOT is not a setting, so it is ignored. Did you mean SWARM_SLOTS?"]
 
 
 def test_values_are_read_and_their_source_is_told(tmp_path) -> None:

@@ -60,7 +60,7 @@ def test_a_database_of_ours_from_before_a_table_or_column_was_added_is_refused_a
     connection = sqlite3.connect(tmp_path / "swarm.db")
     connection.executescript(f"pragma journal_mode = delete; {script}")
     connection.close()
-    refused_untouched(tmp_path / "swarm.db", words=f"earlier, unreleased HITL Swarm: it has no {what}")
+    refused_untouched(tmp_path / "swarm.db", words=f"earlier, unreleased HITL Swarm and lacks {what}")
 
 
 def test_a_file_that_is_no_database_is_refused_and_untouched(tmp_path: Path) -> None:

@@ -157,14 +157,14 @@ def test_a_newer_database_is_refused_with_the_backup_to_go_back_to(tmp_path: Pat
     (tmp_path / "backups" / "notes.db").write_text("no database at all")
     with pytest.raises(Refused) as refused:
         open_database(path)
-    assert f"update the program, or go back: restore the backup (make restore FILE={backup})" in refused.value.sentence
+    assert f"update the program, or restore the backup (make restore FILE={backup})" in refused.value.sentence
 
 
 def test_a_database_of_an_unreleased_program_that_says_version_1_is_refused(tmp_path: Path) -> None:
     path = old_database(tmp_path / "swarm.db", 1)
     with closing(sqlite3.connect(path)) as connection:
         connection.executescript("drop table review_viewed; alter table runs drop column merge_group")
-    with pytest.raises(Refused, match=r"earlier, unreleased HITL Swarm: it has no review_viewed, runs\.merge_group"):
+    with pytest.raises(Refused, match=r"earlier, unreleased HITL Swarm and lacks review_viewed, runs\.merge_group"):
         open_database(path)
     assert version_of(path) == 1 and backups(tmp_path) == []
 

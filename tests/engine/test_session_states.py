@@ -31,7 +31,7 @@ def test_a_session_makes_the_moves_of_the_design_and_no_others(db: Database, see
         session_states.move(db, session, seen, to, reason="so")
         assert _state(db) == (to, "so") and db.value("select updated_at from hitl_sessions") > "2026-01-02"
     else:
-        with pytest.raises(WrongState, match=f"A session that is {seen} cannot become {to}"):
+        with pytest.raises(WrongState, match=f"A session in state {seen} cannot become {to}"):
             session_states.move(db, session, seen, to, reason="so")
         assert _state(db) == (seen, None)
 

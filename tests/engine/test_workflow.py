@@ -27,7 +27,7 @@ def test_the_subset_of_yaml(text: str, value: dict) -> None:
 
 
 @pytest.mark.parametrize("text, why", [
-    ("a: &x 1\n", "line 2"), ("a: {b: 1}\n", "part of YAML"), ("a: 1\na: 2\n", "line 3 .* second time"), ("\ta: 1\n", "a tab"),
+    ("a: &x 1\n", "line 2"), ("a: {b: 1}\n", "part of YAML"), ("a: 1\na: 2\n", "line 3 .* repeats the name"), ("\ta: 1\n", "a tab"),
     ("just words\n", "not understood"),
     ("a: 'open\n", "not closed"), ("a: 1\n   b: 2\n", "not indented"), ("a: !!python/object x\n", "part of YAML"), ("a: *x\n", "part of YAML"),
     ("".join("  " * n + "a:\n" for n in range(12)), "too deep")])
@@ -52,7 +52,7 @@ def test_the_template_has_values_and_conditions() -> None:
     assert render("{{ issue.title }}", {"issue": {"title": "{{ attempt }}"}}) == "{{ attempt }}"
 
 
-@pytest.mark.parametrize("template, why", [("{{ issue.nope }}", r"uses issue.nope, and there is no such variable"), ("{{ other }}", "uses other"),
+@pytest.mark.parametrize("template, why", [("{{ issue.nope }}", r"uses issue.nope, which is not a variable"), ("{{ other }}", "uses other"),
                                            ("{{ issue.title.x }}", r"issue.title.x")])
 def test_an_unknown_variable_is_refused_by_its_name(template: str, why: str) -> None:
     with pytest.raises(Permanent, match=why):
@@ -129,7 +129,7 @@ def test_a_hook_that_fails_before_the_work_ends_the_attempt(db: Database, config
 
 
 def test_an_unknown_variable_fails_the_run_with_its_name(db: Database, config: Config, theirs: Path) -> None:
-    assert "uses issue.secret, and there is no such variable" in built(db, config, theirs, "Do {{ issue.secret }}")
+    assert "uses issue.secret, which is not a variable" in built(db, config, theirs, "Do {{ issue.secret }}")
     assert db.value("select count(*) from runs where kind = 'feature'") == 1
 
 

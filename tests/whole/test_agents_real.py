@@ -65,7 +65,7 @@ def test_a_question_waits_for_its_answer_which_is_in_the_next_prompt(db: Databas
 
 
 def test_a_failed_check_comes_back_and_is_mended(db: Database, config: Config, agent: str) -> None:
-    script = Script([("attempt before this one failed", HELLO), ("", [{"shell": "echo wrong > hello.txt"}, {"say": "Done."}])])
+    script = Script([("previous attempt failed", HELLO), ("", [{"shell": "echo wrong > hello.txt"}, {"say": "Done."}])])
     with built(db, config, agent, script, check="cat hello.txt; " + CHECK) as build:
         build.wait("completed")
         assert [run["outcome"] for run in build.runs()] == ["failed", "merged"]

@@ -114,7 +114,7 @@ def test_run_ticket_is_refused_while_the_engine_has_the_ticket(server: Server) -
     until(lambda: server.sqlite("select 1 from runs where state = 'running' and kind = 'feature'"))
     refused = subprocess.run([sys.executable, "-m", "engine.commands.run_ticket", "TKT-002"], cwd=ROOT, capture_output=True, text=True,
                              env={**os.environ, "SWARM_DATA": str(server.data)})
-    assert refused.returncode == 2 and "is being run already" in refused.stderr
+    assert refused.returncode == 2 and "is already running" in refused.stderr
     unknown = subprocess.run([sys.executable, "-m", "engine.commands.run_ticket", "TKT-999"], cwd=ROOT, capture_output=True, text=True,
                              env={**os.environ, "SWARM_DATA": str(server.data)})
     assert unknown.returncode == 2 and "Ticket not found" in unknown.stderr

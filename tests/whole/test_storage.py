@@ -39,7 +39,7 @@ def test_a_backup_is_whole_while_somebody_writes_and_can_be_restored(db: Databas
 def test_a_backup_that_is_not_sound_is_not_restored_and_nothing_is_touched(db: Database, config: Config, tmp_path: Path) -> None:
     before = config.database.read_bytes()
     (tmp_path / "broken.db").write_bytes(before[:5000] + b"x" * 5000)
-    with pytest.raises(Refused, match="is not sound"):
+    with pytest.raises(Refused, match="is damaged"):
         restore(config, tmp_path / "broken.db")
     assert config.database.read_bytes() == before
 
@@ -47,7 +47,7 @@ def test_a_backup_that_is_not_sound_is_not_restored_and_nothing_is_touched(db: D
 def test_a_database_in_use_is_not_replaced(db: Database, config: Config) -> None:
     made = backup(config)
     lock = take_lock(config.data / "engine.lock")
-    with pytest.raises(Refused, match="stop it first"):
+    with pytest.raises(Refused, match="Stop it first"):
         restore(config, made)
     os.close(lock)
 

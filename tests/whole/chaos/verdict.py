@@ -13,7 +13,7 @@ from tests.whole.chaos.world import World, until
 QUIET_SECONDS = 240.0
 EXPECTED = {"prepared", "merged", "integrated", "conflict", "transient", "void"}
 TEMPORARY = ("in", "out", "work", "checks")  # folders of a run that are to be gone when it has ended
-GONE = re.compile("process is gone|could not be started")
+GONE = re.compile("process of the run is gone|could not (be started|start)")
 STOPPED = re.compile("stopped by signal|moved by others|moved by somebody else")
 
 
