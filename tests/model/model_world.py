@@ -131,6 +131,9 @@ class ModelLauncher:
     def look(self, run_id: str) -> Look:
         return self.outside.runs[run_id].look if run_id in self.outside.runs else Look.VOID
 
+    def is_of_this_version(self, run_id: str) -> bool:
+        return True
+
     def job(self, run_id: str) -> Job:
         return self.outside.runs[run_id].job
 
