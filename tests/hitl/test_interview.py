@@ -96,7 +96,7 @@ def test_a_skipped_question_is_an_assumption_that_one_call_revises(db, config, n
     interview.answer(db, config, TENANT, session, 3, text="It is polite")
     interview.answer(db, config, TENANT, session, 5, choice=2)
     made = card(db, session)
-    assert made["description"] == "Greet whoever comes.\n\nFor: My guests\n\nOut of scope: Whatever no feature names"
+    assert made["description"] == "Greet whoever comes.\n\nFor: My guests\n\nOut of scope: Everything that no feature names"
     assert made["features"] == [{"title": "Hello", "acceptance_criteria": ["It is polite"]}, {"title": "Goodbye", "acceptance_criteria": ["It is polite"]}]
     assert made["technical_requirements"] == ["Python 3, standard library only"]
     assert [each["state"] for each in view(session)["questions"]] == ["answered", "answered", "answered", "assumed", "answered"]

@@ -92,7 +92,7 @@ def test_a_feature_that_started_meanwhile_is_refused_and_so_is_the_approval(clie
     data = form(client, path + "/amend", "/amendment/approve")
     live_run(db, A)
     page = seen(client, path + "/amend")
-    assert f"{A} has started meanwhile" in page.text
+    assert f"{A} has started in the meantime" in page.text
     assert "disabled" in next(button for button in page.all("button") if button.get("aria-describedby") == "approve-why")
     late = client.post(path + "/amendment/approve", data=data)
     assert late.status_code == 409 and "have started or are closed" in checked(late).text
@@ -132,7 +132,7 @@ def test_a_build_that_has_ended_has_no_such_page(client, db, path, state):
 
 def test_a_card_that_was_changed_by_hand_says_that_it_cannot_be_amended(client, db, path):
     db.execute("update hitl_sessions set spec_card = '{\"name\": \"x\", \"features\": []}'")
-    assert "changed it by hand" in seen(client, path + "/amend").text
+    assert "someone changed them by hand" in seen(client, path + "/amend").text
 
 
 def test_hostile_text_is_text_in_an_amendment(client, path):

@@ -10,9 +10,9 @@ from hitl.web.strict_json import canonical, parse, sha256
 REFUSED = {
     "not UTF-8": (b'{"a":\n "\xff"}', "UTF-8", 2, 3),
     "UTF-16": ('{"a": 1}'.encode("utf-16"), "UTF-8", 1, 1),
-    "a duplicate key": (b'{"a": 1,\n "b": 2, "a": 3}', '"a" stands twice', 2, 10),
-    "a duplicate key, once escaped": (b'{"ab": 1, "\\u0061b": 3}', '"ab" stands twice', 1, 11),
-    "a duplicate key within a list": (b'[{"a": {"x": 1}}, {"x": {}, "x": 1}]', '"x" stands twice', 1, 29),
+    "a duplicate key": (b'{"a": 1,\n "b": 2, "a": 3}', '"a" occurs twice', 2, 10),
+    "a duplicate key, once escaped": (b'{"ab": 1, "\\u0061b": 3}', '"ab" occurs twice', 1, 11),
+    "a duplicate key within a list": (b'[{"a": {"x": 1}}, {"x": {}, "x": 1}]', '"x" occurs twice', 1, 29),
     "NaN": (b'["NaN", NaN]', "NaN is not JSON", 1, 9),
     "Infinity": (b"[1, -Infinity]", "-Infinity is not JSON", 1, 5),
     "a float that overflows": (b'{"a": 1e999}', "too large", 1, 7),
