@@ -20,7 +20,7 @@ from engine.run.sandbox import Run, run_sandbox
 from engine.text import one_line, quoted
 
 SCRIPTS = Path(__file__).resolve().parent / "scripts"
-NOT_COMMITTED = 113    # work.sh: the agent was done, its work could not be committed
+NOT_COMMITTED = 113    # commit.sh: the agent was done, its work could not be committed
 HOOK_FAILED = 114      # work.sh: after_create or before_run
 UNUSABLE_BUNDLE = 113  # check.sh, before the check began
 
@@ -44,7 +44,7 @@ def work(run: Run) -> None:
     for name, text in job.means.hooks.items():
         _write(inputs / f"hook-{name}", text)
     session.give(run.folder, job, inputs)
-    _copy_scripts(inputs, "work.sh", "bin/swarm-ask")
+    _copy_scripts(inputs, "work.sh", "commit.sh", "bin/swarm-ask")
     _copy_relay(run, inputs)
     if _to_check(job):
         _give_check_scripts(run)  # now: while the agent works, the program may be updated

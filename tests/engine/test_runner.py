@@ -1,5 +1,6 @@
 """The real runner over a real run folder, with a real repository, in every sandbox that runs commands."""
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -324,6 +325,7 @@ def test_work_that_is_resumed_is_merged_with_the_head_and_a_conflict_is_left_to_
     (inputs / "job").write_text("".join(f"{name}='{value}'\n" for name, value in values.items()))
     (inputs / "message").write_text("Merged\n")
     (inputs / "agent.sh").write_text(script)
+    shutil.copy(ROOT / "engine" / "run" / "scripts" / "commit.sh", inputs)
     done = subprocess.run(["sh", "-c", f". {ROOT}/engine/run/scripts/work.sh"], capture_output=True, text=True,
                           env={**GIT_ENV, **{f"SWARM_{name.upper()}": str(tmp_path / name) for name in ("in", "out", "work")}})
     assert done.returncode == code and said in done.stdout + done.stderr

@@ -1,4 +1,4 @@
-# The work of one ticket, inside the sandbox: clone, agent, commit, bundle. Sourced by sh with SWARM_IN, SWARM_OUT and SWARM_WORK set.
+# The work of one ticket, inside the sandbox: clone, agent, then commit.sh. Sourced by sh with SWARM_IN, SWARM_OUT and SWARM_WORK set.
 # The lines that begin with ::phase let the log be folded; whoever runs this also sees by them how far it came.
 # Ends with the agent's exit code, with 113 when its work could not be committed, with 114 when a hook failed before it began.
 
@@ -11,11 +11,6 @@ export PATH SWARM_PROMPT RESUME
 [ -e "$HOME/.profile" ] || echo "PATH=\"$SWARM_IN/bin:\$PATH\"" > "$HOME/.profile"
 repo="$SWARM_WORK/repo"
 [ -z "${SWARM_GATEWAY:-}" ] || . "$SWARM_IN/gateway.sh"
-
-stop() {
-    printf '%s\n' "$1" >&2
-    exit 113
-}
 
 # A hook of the repository's WORKFLOW.md, if it has one of that name.
 hook() {
@@ -51,28 +46,9 @@ if [ -n "$keeps" ] && [ -d "$HOME" ]; then
     (cd "$HOME" && tar --ignore-failed-read -cf "$SWARM_OUT/session.tar" $(ls -d $keeps 2> /dev/null)) 2> /dev/null || rm -f "$SWARM_OUT/session.tar"
 fi
 
-cd "$repo" || stop "The work tree is gone."
-hook after_run
+[ -d "$repo" ] && cd "$repo" && hook after_run
 
 echo "::phase commit"
-cd "$repo" || stop "The work tree is gone."
-git -c core.quotePath=false diff --name-only --diff-filter=U | while IFS= read -r path; do
-    if grep -q '^<<<<<<< ' "$path" 2> /dev/null; then
-        echo "The merge conflict in $path was not resolved."
-    fi
-done > "$SWARM_WORK/unresolved"
-if [ -s "$SWARM_WORK/unresolved" ]; then
-    [ "$code" -ne 0 ] && exit "$code"
-    stop "$(head -n 1 "$SWARM_WORK/unresolved")"
-fi
-git add -A || stop "git could not add the work."
-if [ -e "$(git rev-parse --git-path MERGE_HEAD)" ] || ! git diff --cached --quiet; then
-    # No hook of the repository has a say here: the checks judge.
-    git -c core.hooksPath=/dev/null commit -q --no-verify --no-gpg-sign --allow-empty -F "$SWARM_IN/message" || stop "git could not commit the work."
-fi
-if [ "$(git rev-parse "HEAD^{tree}")" != "$(git rev-parse "$base^{tree}")" ]; then
-    git update-ref refs/heads/swarm-out HEAD || stop "git could not name the work."
-    git bundle create -q "$SWARM_OUT/out.bundle" "$base..refs/heads/swarm-out" || stop "git could not bundle the work."
-fi
+sh "$SWARM_IN/commit.sh" < /dev/null || { [ "$code" -ne 0 ] || code=113; exit "$code"; }
 hook before_remove
 exit "$code"
