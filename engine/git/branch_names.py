@@ -8,14 +8,14 @@ LONGEST = 40  # characters of the title's part
 
 
 def branch_name(session_id: str, ticket_id: str, title: str) -> str:
-    """swarm/<first 8 of the session>/tkt-002-<title in short>; legal for git whatever the title is, and just tkt-002 where nothing of it is left."""
+    """swarm/<first 8 of the session>/tkt-002-<short title>. It is valid in git for any title; without usable characters it ends in tkt-002."""
     session = re.sub("[^a-z0-9]", "", session_id.lower())[:8] or "session"
     words = slug(title)[:LONGEST].strip("-")
     return f"swarm/{session}/{slug(ticket_id) or 'ticket'}" + (f"-{words}" if words else "")
 
 
 class Named(TypedDict):
-    """What a ticket's branch is named by."""
+    """Columns that name a ticket's branch."""
 
     session_id: str
     id: str
@@ -24,7 +24,7 @@ class Named(TypedDict):
 
 
 def own_branch(ticket: Named) -> str:
-    """The branch of a feature, or of an epic: what its features are merged into. Once named it keeps its name, whatever becomes of the title."""
+    """The branch of a feature, or of an epic, into which its features are merged. It keeps its name even if the title changes."""
     return str(ticket["branch_name"] or branch_name(ticket["session_id"], ticket["id"], ticket["title"]))
 
 

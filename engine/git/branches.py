@@ -1,4 +1,4 @@
-"""What a finished run does to its session's repository: keep its work on the ticket's own branch, merge it into the integration branch.
+"""Stores a finished run in its session's repository: keeps its work on the ticket's own branch, merges it into the integration branch.
 
 Next: engine/finish/outcomes.py
 """
@@ -17,8 +17,8 @@ from engine.jobs import Result
 
 @dataclass(frozen=True)
 class HandOver:
-    """One run's result on its way into the repository. branch: the ticket's own; integration: the epic's.
-    reviewed: the number of the run if a person looks at its commit, which is then kept whatever becomes of the branch."""
+    """A run's result that goes into the repository. branch: the ticket's own; integration: the epic's.
+    reviewed: the number of the run if its commit is reviewed; then the commit is kept, whatever happens to the branch."""
 
     run: str
     ticket: str
@@ -31,16 +31,16 @@ class HandOver:
 
 
 class Branches(Protocol):
-    """All steps are repeatable: done twice, or again after a crash in between, they give the same commits."""
+    """All steps are repeatable: done again, also after a crash, they make the same commits."""
 
     def keep(self, work: HandOver) -> str:
-        """Puts the ticket's own branch where its run ended. -> the tip. Raises PolicyViolation, Permanent (not what was checked), AgentFailed
+        """Sets the ticket's own branch to the run's last commit. -> the tip. Raises PolicyViolation, Permanent (not the checked commit), AgentFailed
         (nothing new), Transient."""
     def merge(self, work: HandOver, tip: str, onto: str | None = None) -> str | None:
-        """-> the head of the integration branch with `tip` in it; None, with nothing done, if the branch stands elsewhere than `onto` and the
-        tip is not in it. Raises MergeConflict, wherever the branch stands; Transient."""
+        """-> the head of the integration branch with `tip` in it; None, with nothing done, if the branch is not at `onto` and the
+        tip is not in it. Raises MergeConflict, for any head of the branch; Transient."""
     def advance(self, session: str, integration: str, result: Result) -> bool:
-        """Puts the integration branch from a recheck run's base to its tip. False, with nothing done: it has moved meanwhile."""
+        """Moves the integration branch from a recheck run's base to its tip. False, with nothing done: it has moved meanwhile."""
 
 
 class GitBranches:
@@ -50,7 +50,7 @@ class GitBranches:
         self._config = config
 
     def keep(self, work: HandOver) -> str:
-        """Harvests out.bundle through the quarantine and the policy."""
+        """Takes in out.bundle, through the quarantine and the policy."""
         repository = Repository(repository_path(self._config, work.session))
         bundle = self._config.data / "runs" / work.run / "out" / "out.bundle"
         with repository.locked():
@@ -61,7 +61,7 @@ class GitBranches:
 
     def _keep(self, repository: Repository, bundle: Path, work: HandOver) -> str:
         if work.result.base is None:
-            raise Permanent("The run does not say on which commit it stands.")
+            raise Permanent("The run does not name its base commit.")
         before = repository.head(f"refs/heads/{work.branch}")
         if before == work.result.tip and not bundle.exists():
             return str(work.result.tip)  # kept before: by this run, or by the run that a person approved
@@ -76,7 +76,7 @@ class GitBranches:
                 raise AgentFailed("The run handed over no commit of its own.")
             repository.set_branch(work.branch, tip, before)
         finally:
-            repository.delete_ref(f"refs/swarm/runs/{work.run}")  # here, where a failure is only one more try: after a merge it would not be
+            repository.delete_ref(f"refs/swarm/runs/{work.run}")  # here, where a failure only means another try; after a merge it would mean more
         point("after-harvest")
         return tip
 
@@ -96,7 +96,7 @@ def merge_message(ticket: str, title: str, session: str, run: str) -> str:
 
 
 def reviewed_ref(ticket: str, number: int) -> str:
-    """The ref that holds a commit which a person looked at: what they said of it refers to it, also after the branch was written anew."""
+    """The ref that keeps a reviewed commit, because review comments refer to it, even after the branch was rewritten."""
     return f"refs/swarm/reviewed/{ticket}/{number}"
 
 

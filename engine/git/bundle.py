@@ -1,7 +1,7 @@
-"""The header of a git bundle, read with our own eyes: what it says it holds, and where its pack begins.
+"""Our own reader for the header of a git bundle: what it contains, and where its pack starts.
 
     # v2 git bundle\n  or  # v3 git bundle\n@object-format=sha1\n
-    -<commit> <comment>\n     needed: a commit that the reader must have
+    -<commit> <comment>\n     needed: a commit that the reader must have already
     <object> <ref>\n          held
     \n                        then the pack"""
 import os
@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from engine.errors import Permanent
 
-REF = "refs/heads/swarm-out"  # what a run brings
+REF = "refs/heads/swarm-out"  # the branch in a run's bundle
 LONGEST_HEADER = 1 << 20  # bytes; a line of it holds the subject of a commit, which may be long
 MOST_LINES = 100          # refs and needed commits, each
 MOST_OBJECTS = 1_000_000
@@ -53,13 +53,13 @@ def read_header(descriptor: int) -> Header:
 
 
 def count_objects(descriptor: int, header: Header) -> int:
-    """How many objects the pack announces: git reserves memory by this number before it reads on. Raises Permanent beyond MOST_OBJECTS."""
+    """Number of objects that the pack announces; git reserves memory for this number before it reads on. Raises Permanent above MOST_OBJECTS."""
     start = os.pread(descriptor, 12, header.offset)
     if len(start) < 12 or start[:4] != b"PACK":
         raise unusable("there is no pack in it")
     count: int = struct.unpack(">I", start[8:])[0]
     if count > MOST_OBJECTS:
-        raise unusable(f"its pack announces {count} objects; at most {MOST_OBJECTS} are taken")
+        raise unusable(f"its pack announces {count} objects; at most {MOST_OBJECTS} are allowed")
     return count
 
 

@@ -1,6 +1,6 @@
-"""Runs git on the host: argument lists, an environment of our own, a deadline, errors that say whether to try again.
+"""Runs git on the host: argument lists, our own environment, a time limit, errors that say whether to try again.
 
-Nothing of the user's or the system's git configuration is read, no hook runs, no prompt appears, no protocol works unless named."""
+git does not read the user's or the system's configuration, runs no hook, shows no prompt, and uses only named protocols."""
 import os
 import re
 import resource
@@ -18,7 +18,7 @@ from engine.host.processes import RUN_VARIABLE
 
 OLDEST = (2, 38)  # merge-tree --write-tree
 SECONDS = 120.0
-MISSING = "git was not found. Install git 2.38 or newer (for example: apt install git) and see that it is on PATH."
+MISSING = "git was not found. Install git 2.38 or newer (for example: apt install git), and make sure that it is on PATH."
 
 SETTINGS = ("core.hooksPath=/dev/null", "gc.auto=0", "maintenance.auto=false", "core.fsync=loose-object,reference,pack,pack-metadata",
             "protocol.allow=never", "http.lowSpeedLimit=1000", "http.lowSpeedTime=60")
@@ -37,24 +37,24 @@ class Output(NamedTuple):
 
 
 class Options(TypedDict, total=False):
-    """How to run git. All may be left out."""
+    """How to run git. All are optional."""
 
     stdin: Input                # bytes, or a descriptor or file that git reads itself
-    env: Mapping[str, str]      # beyond the environment that every git gets
+    env: Mapping[str, str]      # in addition to the environment that every git gets
     ok: Sequence[int]           # exit codes that are no error; (0,)
     locks: Sequence[int]        # descriptors that git keeps open, so that their locks outlive this process as long as git does
     timeout: float              # seconds, then git and its helpers are killed; SECONDS
     config: Sequence[str]       # "name=value"
-    memory: int                 # bytes that git may allocate; for objects that somebody may have made to exhaust it
+    memory: int                 # bytes that git may allocate; for objects that may be made to exhaust memory
 
 
 def run_git(git_dir: Path | None, *args: str, **options: Unpack[Options]) -> bytes:
-    """What `git <args>` writes. Raises Permanent or Transient (network, disk, deadline) with git's complaint in short."""
+    """The output of `git <args>`. Raises Permanent or Transient (network, disk, time limit), with a short form of git's message."""
     return call_git(git_dir, *args, **options).out
 
 
 def call_git(git_dir: Path | None, *args: str, **options: Unpack[Options]) -> Output:
-    """As run_git, with the exit code, where a code other than 0 is an answer too."""
+    """Like run_git, with the exit code, for commands where a code other than 0 is also an answer."""
     given, timeout = options.get("stdin"), options.get("timeout", SECONDS)
     child = _start(git_dir, args, subprocess.PIPE if isinstance(given, bytes) else given, subprocess.PIPE, options)
     try:
@@ -70,8 +70,8 @@ def call_git(git_dir: Path | None, *args: str, **options: Unpack[Options]) -> Ou
 
 @contextmanager
 def stream_git(git_dir: Path | None, *args: str, **options: Unpack[Options]) -> Iterator[IO[bytes]]:
-    """git's output as a file, for what may be too long to hold. Whoever stops reading before its end ends git; that is no error."""
-    import tempfile  # here alone: a run starts sooner without it
+    """git's output as a file, for output that may be too long for memory. If the reader stops early, git ends without an error."""
+    import tempfile  # only here, because a run starts sooner without it
 
     timeout = options.get("timeout", SECONDS)
     with tempfile.TemporaryFile() as errors, tempfile.TemporaryFile() as file:
@@ -124,7 +124,7 @@ def _start(git_dir: Path | None, args: Sequence[str], stdin: int | IO[bytes] | N
 
 
 def _kill(child: subprocess.Popen[bytes]) -> None:
-    """The whole group: git's helpers (index-pack, ssh) too."""
+    """Kills the whole process group, including git's helpers (index-pack, ssh)."""
     try:
         os.killpg(child.pid, signal.SIGKILL)
     except ProcessLookupError:
@@ -132,7 +132,7 @@ def _kill(child: subprocess.Popen[bytes]) -> None:
 
 
 def _end(child: subprocess.Popen[bytes]) -> None:
-    """Reaps the child; one that has not ended by itself is killed with its whole group."""
+    """Reaps the child. If it has not ended by itself, its whole group is killed."""
     if child.returncode is None:
         _kill(child)
         child.wait()
@@ -146,17 +146,17 @@ def _late(command: str, timeout: float) -> Transient:
 
 
 def git_version() -> tuple[int, ...]:
-    """Such as (2, 39, 5). Raises Permanent where git is missing."""
+    """The version, such as (2, 39, 5). Raises Permanent if git is missing."""
     found = re.search(rb"(\d+(?:\.\d+)+)", run_git(None, "version"))
     return tuple(int(part) for part in found[1].split(b".")) if found else (0,)
 
 
 def check_git() -> str | None:
-    """None where git will do, else a sentence that says what to do."""
+    """None if git can be used, otherwise a sentence that says what to do."""
     try:
         version = git_version()
     except Permanent as error:
         return error.sentence
     if version >= OLDEST:
         return None
-    return f"git {'.'.join(map(str, version))} is too old: 2.38 or newer is needed, for merges without a work tree. Update git and start again."
+    return f"git {'.'.join(map(str, version))} is too old. Install git 2.38 or newer, which can merge without a work tree, and start again."

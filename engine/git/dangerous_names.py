@@ -1,4 +1,4 @@
-"""Names and link targets by which a tree could reach out of itself, on any file system that may ever hold it.
+"""Names and link targets by which a tree could reach outside itself, on any file system.
 
 Which names stand for .git on HFS+ and NTFS: git's own path checks (core.protectHFS, core.protectNTFS)."""
 import re
@@ -9,7 +9,7 @@ _GITMODULES_SHORT = re.compile(r"gitmod~[1-4]|gi7eba~[1-9]|gi7eb~[1-9][0-9]")
 
 
 def is_dot_git(part: bytes) -> bool:
-    """True for one part of a path that some file system takes for .git: .GIT, "git~1", ".git ", ".git::$INDEX_ALLOCATION", a\\.git …"""
+    """True for a part of a path that some file system reads as .git: .GIT, "git~1", ".git ", ".git::$INDEX_ALLOCATION", a\\.git …"""
     return any(name in (".git", "git~1") for name in _readings(part))
 
 
@@ -18,17 +18,17 @@ def is_gitmodules(part: bytes) -> bool:
 
 
 def _readings(part: bytes) -> list[str]:
-    """The names that file systems could see in one part: without HFS+'s ignored characters, split where Windows splits, without the
+    """The names that file systems could read in one part: without HFS+'s ignored characters, split where Windows splits, without the
     stream name and the trailing dots and spaces that NTFS drops."""
     text = _IGNORED.sub("", part.decode("utf-8", "surrogateescape")).casefold()
     return [piece.split(":")[0].rstrip(" .") for piece in text.split("\\")]
 
 
 def link_problem(folder: bytes, target: bytes) -> str | None:
-    """What is wrong with a symbolic link to `target` in `folder` (b"" for the root), or None if it surely stays inside the tree.
+    """The problem of a symbolic link to `target` in `folder` (b"" for the root), or None if it certainly stays inside the tree.
 
-    `..` is followed only at the beginning. After a folder's name it could start anywhere: the folder may itself be a link, now or in a
-    later commit. So each link goes up through real folders only, and then down; what it meets there obeys the same rule."""
+    `..` is allowed only at the beginning. After a folder's name it could lead anywhere, because the folder may be a link, now or in a
+    later commit. So each link goes up only through real folders, and then down; the links there follow the same rule."""
     if target.startswith(b"/"):
         return "leaves the tree"
     parts = [part for part in target.split(b"/") if part not in (b"", b".")]

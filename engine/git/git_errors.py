@@ -1,14 +1,14 @@
-"""What a failed git command means: worth trying again (Transient), or not (Permanent)."""
+"""Decides whether a failed git command may be tried again (Transient) or not (Permanent)."""
 import re
 import signal
 
 from engine.errors import Permanent, RunFailure, Transient
 from engine.text import printable
 
-NETWORK_COMMANDS = ("fetch", "ls-remote", "push")  # only their words may speak of a network: elsewhere these could be a file's name
+NETWORK_COMMANDS = ("fetch", "ls-remote", "push")  # only their messages may mean the network; in others the words could be a file's name
 
-# Text, compiled when it is needed: a run does not wait for it at its start.
-_REFUSED = (  # these decide, whatever else git adds about a closed connection
+# Text that is compiled when needed, so that a run starts sooner.
+_REFUSED = (  # these decide, even if git also reports a closed connection
     r"permission denied|authentication failed|repository not found|does not appear to be a git repository|host key verification failed"
     r"|could not read (username|password)|returned error: 40[0-47]|dubious ownership|not allowed|no matching host key")
 _PASSING = (
@@ -20,8 +20,8 @@ _DISK = r"no space left on device|disk quota exceeded|too many open files|resour
 
 
 def failure(command: str, code: int, stderr: bytes) -> RunFailure:
-    """The error to raise for `git <command>` that ended with `code`; code is negative for a signal, as in subprocess.
-    Its extra["words"]: what git and a remote said, for whoever can say it better."""
+    """The error for `git <command>` that ended with `code`; code is negative for a signal, as in subprocess.
+    Its extra["words"]: the message of git and a remote, for callers that can explain it better."""
     words = clean(stderr)
     if code in (-signal.SIGKILL, -signal.SIGTERM, -signal.SIGINT, -signal.SIGHUP):
         return Transient(f"git {command} was stopped by signal {-code}. It will be tried again.")
@@ -32,7 +32,7 @@ def failure(command: str, code: int, stderr: bytes) -> RunFailure:
 
 
 def clean(stderr: bytes, most: int = 400) -> str:
-    """git's complaint on one line, at most `most` characters: hints dropped, user names and passwords of URLs taken out."""
+    """git's message on one line, at most `most` characters, without hints and without user names and passwords of URLs."""
     lines = [line.strip() for line in stderr.decode("utf-8", "backslashreplace").splitlines()]
     lines = [line for line in lines if line and not line.startswith(("hint:", "warning:", "To add an exception", "git config --global"))]
     text = re.sub(r"([a-z][a-z0-9+.-]*://)[^/\s]*@", r"\1", " ".join(lines), flags=re.I)

@@ -1,7 +1,7 @@
-"""Takes a run's bundle into the repository: all of it or nothing, and only what git and the policy both accept.
+"""Takes a run's bundle into the repository: everything or nothing, and only if git and the policy accept it.
 
-The pack is indexed in a quarantine inside objects/, where nothing else looks. Only when its objects are sound and connected, stand on
-the base and keep the policy do its files move to the others; then the ref is set. Whoever dies in between begins again at the top."""
+The pack is indexed in a quarantine inside objects/, where nothing else reads. Its files move to the other objects only if they are
+valid and connected, build on the base and follow the policy; then the ref is set. After a crash the next process starts again at the top."""
 import os
 import re
 import shutil
@@ -19,21 +19,21 @@ from engine.git.repository import Repository
 from engine.jobs import OUT_BYTES
 
 INDEX_SECONDS = 600.0
-MEMORY = 2_000_000_000  # bytes for index-pack: a delta of a few bytes can claim to become gigabytes. Large files are streamed.
+MEMORY = 2_000_000_000  # bytes for index-pack, because a delta of a few bytes can become gigabytes. Large files are streamed.
 STREAMED = "core.bigFileThreshold=32m"
 
 
 def take_in(repository: Repository, bundle: Path, run_id: str, base: str, limits: PolicyLimits = DEFAULT_LIMITS) -> str:
-    """Makes refs/swarm/runs/<run_id> stand at what the bundle brings as refs/heads/swarm-out -> its sha. Repeatable. Call it with the
+    """Sets refs/swarm/runs/<run_id> to the bundle's refs/heads/swarm-out -> its sha. Repeatable. Call it with the
     repository locked and the sandbox dead. Raises PolicyViolation or Permanent, with nothing kept, or Transient."""
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}", run_id):
-        raise Permanent(f"{run_id!r} is not a run's id.")
+        raise Permanent(f"{run_id!r} is not the id of a run.")
     descriptor = open_foreign(bundle, OUT_BYTES)
     try:
         header = read_header(descriptor)
         objects = count_objects(descriptor, header)
         if set(header.refs) != {REF}:
-            raise unusable(f"it must hold {REF} and nothing else")
+            raise unusable(f"it must contain only {REF}")
         tip = header.refs[REF]
         _check_present(repository, base, header)
         with _quarantine(repository, run_id) as (folder, env):
@@ -55,7 +55,7 @@ def take_in(repository: Repository, bundle: Path, run_id: str, base: str, limits
 
 
 def _check_present(repository: Repository, base: str, header: Header) -> None:
-    """The base and what the bundle builds on are commits that we have."""
+    """Checks that the repository has the base and the commits that the bundle needs."""
     wanted = [base, *header.needed]
     answers = repository.git("cat-file", "--batch-check=%(objecttype)", stdin="".join(f"{sha}\n" for sha in wanted).encode()).splitlines()
     for sha, answer in zip(wanted, answers, strict=True):
@@ -65,10 +65,10 @@ def _check_present(repository: Repository, base: str, header: Header) -> None:
 
 @contextmanager
 def _quarantine(repository: Repository, run_id: str) -> Iterator[tuple[Path, dict[str, str]]]:
-    """A folder for new objects, and the environment in which git writes there and reads the repository's too. Gone afterwards."""
+    """A folder for new objects, and the environment in which git writes there and also reads the repository. Removed afterwards."""
     objects = repository.path / "objects"
     folder = objects / f"incoming-{run_id}"
-    shutil.rmtree(folder, ignore_errors=True)  # of somebody who died here
+    shutil.rmtree(folder, ignore_errors=True)  # left by a crash
     (folder / "pack").mkdir(parents=True)
     quoted = str(objects).replace("\\", "\\\\").replace('"', '\\"')  # quoted, a colon in it separates nothing
     try:
@@ -84,8 +84,8 @@ def _index(repository: Repository, pack: Input, env: Mapping[str, str], strict: 
 
 
 def _explain(repository: Repository, descriptor: int, header: Header, run_id: str, base: str, limits: PolicyLimits) -> None:
-    """git's check names an object, a person needs a path: takes the pack once more, into a quarantine that is thrown away whatever
-    comes out, and raises the PolicyViolation that the policy finds there, if it finds one."""
+    """git's check names an object, but people need a path. So this indexes the pack again, in a quarantine that is always
+    removed, and raises the PolicyViolation that the policy finds, if any."""
     with _quarantine(repository, f"{run_id}-again") as (_, env):
         os.lseek(descriptor, header.offset, os.SEEK_SET)
         try:
@@ -94,23 +94,23 @@ def _explain(repository: Repository, descriptor: int, header: Header, run_id: st
         except PolicyViolation:
             raise
         except Permanent:
-            return  # nothing better to say than what git said first
+            return  # git's first message is the best one
 
 
 def _check_connected(repository: Repository, base: str, tip: str, env: Mapping[str, str]) -> None:
-    """The tip is a commit, stands on the base, and everything it needs is here."""
+    """Checks that the tip is a commit, builds on the base, and that all its objects exist."""
     if repository.head(tip, env) != tip:
-        raise unusable("what it brings is not a commit")
+        raise unusable("its content is not a commit")
     if not repository.is_ancestor(base, tip, env):
-        raise unusable(f"what it brings does not contain {base[:12]}, the commit that the run began from")
+        raise unusable(f"its commit is not based on {base[:12]}, from which the run started")
     try:
         repository.git("rev-list", "--objects", "--quiet", tip, "--not", "--all", env=env, timeout=INDEX_SECONDS)
     except Permanent as error:
-        raise unusable(f"something that it needs is missing ({error.sentence.rstrip('.')})") from error
+        raise unusable(f"an object that it needs is missing ({error.sentence.rstrip('.')})") from error
 
 
 def _keep(quarantine: Path, packs: Path) -> None:
-    """git looks for .idx files: when one is there, its pack must be. A pack that is there already, from an earlier try, has the same bytes."""
+    """Moves the files, each pack before its .idx, because git looks for .idx files. A pack from an earlier try has the same bytes."""
     files = sorted(quarantine.iterdir(), key=lambda file: (file.suffix == ".idx", file.suffix != ".pack"))
     for file in files:
         if file.suffix in (".pack", ".idx", ".rev"):

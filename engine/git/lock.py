@@ -1,4 +1,4 @@
-"""One writer at a time in a repository, across processes, and after one that was killed a clean start."""
+"""One writer at a time in a repository, across processes, with a clean-up after a writer that was killed."""
 import os
 import shutil
 from collections.abc import Iterator
@@ -14,10 +14,10 @@ LEFT_BEHIND = ("*.lock", "refs/**/*.lock", "objects/**/*.lock", "objects/**/tmp_
 
 @contextmanager
 def hold(lock: Path, repository: Path, wait: float) -> Iterator[int]:
-    """The descriptor of the lock. Every git child must inherit it: the lock then stays held while a child of a killed process lives.
+    """The descriptor of the lock. Every git child must inherit it, so that the lock stays held while a child of a killed process lives.
 
-    The file says "busy" from entry to a clean exit. Who finds it saying so follows somebody who was killed, or whose git was,
-    and sweeps first: holding the lock proves that no git that writes here is alive. Raises Transient after `wait` seconds."""
+    The file says "busy" from entry to a clean exit. If it says so at entry, the process before, or its git, was killed. Then this one
+    sweeps first, because the lock proves that no git writes here now. Raises Transient after `wait` seconds."""
     lock.parent.mkdir(parents=True, exist_ok=True)
     descriptor = take_lock(lock, wait)
     if descriptor is None:
@@ -33,7 +33,7 @@ def hold(lock: Path, repository: Path, wait: float) -> Iterator[int]:
 
 
 def sweep_stale(repository: Path) -> list[Path]:
-    """Removes what a killed git leaves: lock files of refs, half-written objects, quarantines. Only while the lock is held. -> what went"""
+    """Removes files of a killed git: lock files of refs, half-written objects, quarantines. Only while the lock is held. -> removed paths"""
     gone = [path for pattern in LEFT_BEHIND for path in repository.glob(pattern)]
     for path in gone:
         if path.is_dir() and not path.is_symlink():

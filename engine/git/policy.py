@@ -1,6 +1,6 @@
-"""What may come back from a run. Looks at every entry that any commit of base..tip changes, not only at the last state: all of it is pushed.
+"""The rules for the result of a run. They apply to every entry that any commit of base..tip changes, because all commits are pushed.
 
-A merge is looked at where it differs from all its parents; the rest of it is in the commits it merges. Two git processes in all."""
+A merge is checked where it differs from all its parents; the rest is in the merged commits. Two git processes are enough."""
 import posixpath
 import re
 from collections.abc import Iterator, Mapping
@@ -14,7 +14,7 @@ from engine.git.repository import NOTHING, Repository
 from engine.text import shown
 
 GONE, LINK, GITLINK = b"000000", b"120000", b"160000"
-LONGEST_LINK = 4096  # bytes; no system follows longer ones
+LONGEST_LINK = 4096  # bytes; no system follows longer links
 CHUNK = 1 << 16
 CHANGES = ("--format=", "--raw", "-z", "-c", "-r", "--root", "--no-abbrev", "--no-renames", "--ignore-submodules=none", "--no-notes",
            "--no-show-signature")
@@ -23,7 +23,7 @@ MEMORY = 512_000_000  # bytes for git log, which holds the changes of one commit
 
 @dataclass(frozen=True)
 class PolicyLimits:
-    """What one run may change. Sizes are bytes. `changes` bounds the work, over all commits; people meet `files` first."""
+    """Limits for the changes of one run. Sizes are bytes. `changes` limits the work over all commits; `files` is usually reached first."""
 
     files: int = 10_000
     blob_bytes: int = 25_000_000
@@ -41,16 +41,16 @@ class Entry(NamedTuple):
 
 
 def check(repository: Repository, base: str, tip: str, limits: PolicyLimits = DEFAULT_LIMITS, env: Mapping[str, str] = NOTHING) -> int:
-    """-> how many files base..tip changes. env: where the objects are, if not yet in the repository.
+    """Checks base..tip -> the number of changed files. env: where the objects are, if they are not in the repository yet.
     Raises PolicyViolation, which names the path and the rule."""
     paths: set[bytes] = set()
-    blobs: dict[bytes, Entry] = {}  # by object: a file of the same content is looked at once …
+    blobs: dict[bytes, Entry] = {}  # by object: files with the same content are checked once …
     links: dict[bytes, list[Entry]] = {}  # … but where a link leads depends on where it is
     for number, entry in enumerate(_changes(repository, base, tip, limits, env)):
         paths.add(entry.path)
         if len(paths) > limits.files or number >= limits.changes:
             name = shown(entry.path)
-            raise PolicyViolation(f"The run changes more than {limits.files} files; the first one too many is {name}.", path=name)
+            raise PolicyViolation(f"The run changes more than {limits.files} files; {name} is the first above the limit.", path=name)
         _check_name(entry)
         if entry.mode == LINK:
             links.setdefault(entry.oid, []).append(entry)
@@ -62,12 +62,12 @@ def check(repository: Repository, base: str, tip: str, limits: PolicyLimits = DE
 
 
 def _changes(repository: Repository, base: str, tip: str, limits: PolicyLimits, env: Mapping[str, str]) -> Iterator[Entry]:
-    """Every changed entry as it is afterwards. Read as it comes: a small pack can describe more changes than fit into memory."""
+    """Every changed entry in its new state. It is read as a stream, because a small pack can describe more changes than fit into memory."""
     with _bounded(limits), repository.stream("log", *CHANGES, "--end-of-options", f"{base}..{tip}", "--", env=env, memory=MEMORY) as stream:
         words = _words(stream)
         for word in words:
             if not word.startswith(b":"):
-                raise Permanent("git log answered in a form that is not understood.")
+                raise Permanent("The output of git log is not understood.")
             parents = len(word) - len(word.lstrip(b":"))
             columns = word[parents:].split(b" ")  # a mode per parent and the new one, then objects likewise, then the letters
             yield Entry(columns[parents], columns[2 * parents + 1], next(words))
@@ -94,20 +94,20 @@ def _check_name(entry: Entry) -> None:
     path = shown(entry.path)
     parts = entry.path.split(b"/")
     if any(is_gitmodules(part) for part in parts):
-        raise PolicyViolation(f"{path} is changed: .gitmodules must stay as it is, because it can make git run and fetch things.", path=path)
+        raise PolicyViolation(f"{path} was changed. .gitmodules must not change, because it can make git run and fetch things.", path=path)
     if entry.mode == GONE:
         return
     if entry.mode == GITLINK:
-        raise PolicyViolation(f"{path} is a submodule: links to other repositories are not taken.", path=path)
+        raise PolicyViolation(f"{path} is a submodule. Links to other repositories are not allowed.", path=path)
     if any(is_dot_git(part) for part in parts):
-        raise PolicyViolation(f"{path} has a part that some system takes for .git, git's own folder: such names are not taken.", path=path)
+        raise PolicyViolation(f"{path} has a part that some system reads as .git, git's own folder. Such names are not allowed.", path=path)
     if any(part in (b"", b".", b"..") for part in parts):
-        raise PolicyViolation(f"{path} is not a proper path.", path=path)
+        raise PolicyViolation(f"{path} is not a valid path.", path=path)
 
 
 def _check_contents(repository: Repository, blobs: dict[bytes, Entry], links: dict[bytes, list[Entry]], limits: PolicyLimits,
                     env: Mapping[str, str]) -> None:
-    """Sizes of all, and the targets of links: one process answers for both."""
+    """Checks all sizes and the targets of links, with one git process."""
     questions = [b"info %s\n" % oid for oid in blobs] + [b"contents %s\n" % oid for oid in links]
     total = 0
     with repository.stream("cat-file", "--batch-command", stdin=b"".join(questions), env=env) as stream:
@@ -116,9 +116,9 @@ def _check_contents(repository: Repository, blobs: dict[bytes, Entry], links: di
             total += size
             path = shown(entry.path)
             if size > limits.blob_bytes:
-                raise PolicyViolation(f"{path} has {_mb(size)}: a file may have at most {_mb(limits.blob_bytes)}.", path=path)
+                raise PolicyViolation(f"{path} has {_mb(size)}, and a file may have at most {_mb(limits.blob_bytes)}.", path=path)
             if total > limits.total_bytes:
-                raise PolicyViolation(f"The changed files have more than {_mb(limits.total_bytes)} in all; {path} goes beyond it.", path=path)
+                raise PolicyViolation(f"The changed files have more than {_mb(limits.total_bytes)} in total; {path} exceeds the limit.", path=path)
         for places in links.values():
             size = _size(stream, places[0])
             target = stream.read(size) if size <= LONGEST_LINK else None
@@ -132,7 +132,7 @@ def _check_contents(repository: Repository, blobs: dict[bytes, Entry], links: di
 def _size(stream: IO[bytes], entry: Entry) -> int:
     words = stream.readline().split()
     if len(words) != 3 or words[1] != b"blob":
-        raise Permanent(f"{shown(entry.path)}: its content is missing or is not a file's.")
+        raise Permanent(f"The content of {shown(entry.path)} is missing or is not a file.")
     return int(words[2])
 
 

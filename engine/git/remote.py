@@ -1,4 +1,4 @@
-"""Reaching a repository that is not ours: which protocols may be used, whose folder it may be, and with which login."""
+"""Access to a remote repository: allowed protocols, the owner of a local folder, and the login."""
 import base64
 import os
 import tempfile
@@ -10,9 +10,9 @@ from urllib.parse import unquote, urlsplit
 
 @contextmanager
 def reaching(url: str, protocols: tuple[str, ...]) -> Iterator[dict[str, str]]:
-    """The environment in which git may talk to `url`, with these protocols only.
+    """The environment in which git may talk to `url`, only with these protocols.
 
-    A local repository may belong to another user. git's upload-pack heeds safe.directory only from a configuration file, neither
+    A local repository may belong to another user. git's upload-pack reads safe.directory only from a configuration file, neither
     from -c nor from GIT_CONFIG_COUNT, so it gets a file that names this one repository."""
     env = {"GIT_ALLOW_PROTOCOL": ":".join(protocols)}
     if protocols != ("file",):
@@ -26,8 +26,8 @@ def reaching(url: str, protocols: tuple[str, ...]) -> Iterator[dict[str, str]]:
 
 
 def login(url: str, token: str, user: str) -> dict[str, str]:
-    """The environment with which git shows this token at `url`, over http and https alone; {} without one. It is in no argument, URL or file.
-    A redirect is not followed with it: it could lead to anybody."""
+    """The environment with which git sends this token to `url`, only over http and https; {} without a token. It is in no argument, URL or file.
+    git follows no redirect with it, because a redirect could lead anywhere."""
     if not token or url.partition("://")[0] not in ("https", "http"):
         return {}
     basic = base64.b64encode(f"{user}:{token}".encode()).decode()
@@ -36,6 +36,6 @@ def login(url: str, token: str, user: str) -> dict[str, str]:
 
 
 def _places(path: str) -> list[str]:
-    """The names under which git may ask about it: as given and with links followed, bare or with a .git folder; quoted for a config file."""
+    """The names that git may use for the folder: as given and with links resolved, bare or with .git; quoted for a config file."""
     found = {place + end for place in (path.rstrip("/"), os.path.realpath(path)) for end in ("", "/.git")}
     return ['"' + place.replace("\\", "\\\\").replace('"', '\\"') + '"' for place in sorted(found)]

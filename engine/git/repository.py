@@ -1,4 +1,4 @@
-"""Host-side git: one bare repository per session, and no work tree anywhere that an agent could have written to."""
+"""git on the host: one bare repository per session, and no work tree that an agent could have written to."""
 import os
 import threading
 from collections.abc import Iterator, Mapping, Sequence
@@ -24,7 +24,7 @@ IDENTITY = {"GIT_AUTHOR_NAME": "HITL Swarm", "GIT_AUTHOR_EMAIL": "swarm@localhos
 
 
 class ChangedFile(NamedTuple):
-    """Lines added and removed; None for a binary file. A renamed file stands under its new path."""
+    """Added and removed lines; None for a binary file. A renamed file has its new path."""
 
     path: str
     added: int | None
@@ -34,15 +34,15 @@ class ChangedFile(NamedTuple):
 class Repository:
     """A bare repository, data/repos/<session id>.git. Methods raise Permanent (git refuses) or Transient (network, disk, lock).
 
-    What writes belongs inside `with repository.locked():`; readers need no lock."""
+    Writing methods must be called inside `with repository.locked():`; readers need no lock."""
 
     def __init__(self, path: Path) -> None:
         self.path = path.absolute()
-        self._held = threading.local()  # the lock's descriptor, for the git children of the thread that holds it
+        self._held = threading.local()  # the lock's descriptor, for the git children of its thread
 
     @contextmanager
     def locked(self, wait: float = 60) -> Iterator[None]:
-        """This thread alone, of all processes, writes here. Not re-entrant. Raises Transient after `wait` seconds."""
+        """Lets only this thread, among all processes, write here. Not re-entrant. Raises Transient after `wait` seconds."""
         with hold(self.path.with_name(self.path.name + ".lock"), self.path, wait) as descriptor:
             self._held.locks = (descriptor,)
             try:
@@ -51,30 +51,30 @@ class Repository:
                 self._held.locks = ()
 
     def call(self, *args: str, **options: Unpack[Options]) -> Output:
-        """git in this repository, with exit code; see engine.git.call_git."""
+        """Runs git in this repository, with exit code; see engine.git.call.call_git."""
         return call_git(self.path, *args, **self._with_locks(options))
 
     def git(self, *args: str, **options: Unpack[Options]) -> bytes:
-        """What git writes; see engine.git.run_git."""
+        """The output of git in this repository; see engine.git.call.run_git."""
         return self.call(*args, **options).out
 
     def stream(self, *args: str, **options: Unpack[Options]) -> AbstractContextManager[IO[bytes]]:
-        """git's output as a file; see engine.git.stream_git."""
+        """git's output as a file; see engine.git.call.stream_git."""
         return stream_git(self.path, *args, **self._with_locks(options))
 
     def _with_locks(self, options: Options) -> Options:
         return {**options, "locks": getattr(self._held, "locks", ())}
 
     def create(self) -> None:
-        """An empty bare repository; one that is there stays as it is."""
-        import tempfile  # here alone, and so are others below: a run's own process needs none of them before its agent starts
+        """Creates an empty bare repository; an existing one stays as it is."""
+        import tempfile  # only here, like other imports below, because a run's process needs none of them before its agent starts
 
         self.path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix="swarm-template-") as template:
             self.git("init", "--quiet", "--bare", "--initial-branch=main", f"--template={template}", "--object-format=sha1")
 
     def start_fresh(self, name: str, when: int) -> str:
-        """refs/heads/main with one commit that holds a README.md headed `name`; one that is there stays. when: seconds since the epoch. -> sha"""
+        """Creates refs/heads/main with one commit, a README.md with the heading `name`; an existing branch stays. when: seconds since the epoch. -> sha"""
         there = self.head("refs/heads/main")
         if there:
             return there
@@ -86,21 +86,21 @@ class Repository:
         return first
 
     def commit(self, tree: str, parents: Sequence[str], message: str, when: int) -> str:
-        """A commit by HITL Swarm; the same inputs make the same object. -> sha"""
+        """Makes a commit by HITL Swarm; the same inputs make the same object. -> sha"""
         dates = {"GIT_AUTHOR_DATE": f"@{when} +0000", "GIT_COMMITTER_DATE": f"@{when} +0000"}
         text = message.replace("\0", "").encode("utf-8", "backslashreplace")
         options = [part for parent in parents for part in ("-p", parent)]
         return self.git("commit-tree", *options, "-F", "-", tree, stdin=text, env={**IDENTITY, **dates}).decode().strip()
 
     def fetch(self, url: str, protocols: tuple[str, ...], login: Mapping[str, str] = NOTHING) -> None:
-        """The heads of the repository at `url` to refs/remotes/origin/*; those that are gone there go here too. Tags stay where they are.
-        login: further environment, as engine.git_remote.login makes it."""
+        """Fetches the heads of the repository at `url` to refs/remotes/origin/*; heads that are gone there are removed here. Tags are not fetched.
+        login: more environment, from engine.git.remote.login."""
         from engine.git.remote import reaching
 
         with reaching(url, protocols) as env:
             self.git("fetch", "--quiet", "--prune", "--no-tags", "--no-write-fetch-head", "--no-auto-maintenance", "--no-recurse-submodules",
                      "--", url, "+refs/heads/*:refs/remotes/origin/*", env={**env, **login}, timeout=FETCH_SECONDS)
-        self.git("pack-refs", "--all")  # thousands of loose refs make every later look slow
+        self.git("pack-refs", "--all")  # thousands of loose refs would make later reads slow
 
     def default_branch(self, url: str, protocols: tuple[str, ...], login: Mapping[str, str] = NOTHING) -> str | None:
         """The branch that HEAD names at `url`, or None (detached, or an empty repository)."""
@@ -114,12 +114,12 @@ class Repository:
         return None
 
     def head(self, ref: str, env: Mapping[str, str] = NOTHING) -> str | None:
-        """The commit that `ref` (a full ref name or a sha) stands for, or None."""
+        """The commit of `ref` (a full ref name or a sha), or None."""
         code, out = self.call("rev-parse", "--quiet", "--verify", "--end-of-options", f"{ref}^{{commit}}", ok=(0, 1, 128), env=env)
         return out.decode().strip() if code == 0 else None
 
     def is_ancestor(self, a: str, b: str, env: Mapping[str, str] = NOTHING) -> bool:
-        """True if everything of commit `a` is in `b`, so also if they are the same."""
+        """True if commit `b` contains commit `a`, also if they are the same."""
         return self.call("merge-base", "--is-ancestor", "--end-of-options", a, b, ok=(0, 1), env=env).code == 0
 
     def branches(self, folder: str) -> list[str]:
@@ -127,7 +127,7 @@ class Repository:
         return self.git("for-each-ref", "--format=%(refname:lstrip=2)", f"refs/heads/{folder}").decode("utf-8", "surrogateescape").split("\n")[:-1]
 
     def merged_since(self, base: str, head: str) -> list[str]:
-        """The commits of the branch itself from `base` to `head`, without those that were merged into it."""
+        """The branch's own commits from `base` to `head`, without commits that were merged into it."""
         return self.git("rev-list", "--first-parent", "--end-of-options", head, f"^{base}").decode().split()
 
     def merge_base(self, a: str, b: str) -> str | None:
@@ -136,8 +136,8 @@ class Repository:
         return out.decode().strip() if code == 0 else None
 
     def set_branch(self, name: str, sha: str, old: str | None = None) -> None:
-        """refs/heads/<name> to `sha` if it stands at `old` (None: if it is not there); nothing to do if it has that value already.
-        Raises Transient if somebody else moved it: look again."""
+        """Sets refs/heads/<name> to `sha` if it is at `old` (None: if it does not exist). Does nothing if it is at `sha` already.
+        Raises Transient if somebody else moved it."""
         ref = f"refs/heads/{name}"
         try:
             self.git("update-ref", "--end-of-options", ref, sha, old or ZEROS)
@@ -146,16 +146,16 @@ class Repository:
             if now == sha:
                 return
             if now == old and " but expected " not in error.sentence and ".lock" not in error.sentence:
-                raise  # not a lost race: git refuses the name or the commit
+                raise  # not a lost race; git refuses the name or the commit
             raise Transient(f"The branch {name} was moved by somebody else meanwhile. It will be tried again.") from error
 
     def delete_ref(self, ref: str) -> None:
-        """Removes a ref, named in full; one that is not there is no error."""
+        """Removes a ref by its full name; a missing ref is no error."""
         self.git("update-ref", "-d", "--end-of-options", ref)
 
     def bundle(self, target: Path, refs: list[str]) -> dict[str, str]:
-        """A bundle of these full refs and all their history, for `git clone -b <branch>`; on the disk, all or nothing, when it returns.
-        -> {ref: the commit of it that is in there}"""
+        """Writes a bundle of these full refs and their history, for `git clone -b <branch>`. When it returns, the bundle is on the disk, whole or not at all.
+        -> {ref: its commit in the bundle}"""
         if not refs or any(not ref.startswith("refs/") for ref in refs):
             raise Permanent(f"A bundle needs full ref names, not {refs}.")
         temporary = target.absolute().with_name(target.name + ".tmp")
@@ -172,7 +172,7 @@ class Repository:
         return heads
 
     def _bundle(self, target: Path, refs: list[str]) -> dict[str, str]:
-        """{} or some are not there if a ref was moved meanwhile: git resolves each twice, and leaves out one that has changed in between."""
+        """Some refs are missing in the result if they moved meanwhile: git resolves each twice, and leaves out a ref that has changed."""
         try:
             self.git("bundle", "create", "--quiet", str(target), *refs, timeout=FETCH_SECONDS)
         except Permanent as error:
@@ -183,7 +183,7 @@ class Repository:
             return read_header(file.fileno()).refs
 
     def changed_files(self, base: str, tip: str) -> list[ChangedFile]:
-        """What differs between two commits, by path."""
+        """Changed files between two commits, by path."""
         out = self.git("diff", "--numstat", "-z", *PLAIN_DIFF, "--end-of-options", base, tip)
         parts, found = iter(out.split(b"\0")), []
         for part in parts:
@@ -197,7 +197,7 @@ class Repository:
         return found
 
     def diff(self, base: str, tip: str, limit_bytes: int, *options: str) -> str:
-        """The unified diff between two commits. Longer than `limit_bytes`, it ends at a whole line, with a line that says so."""
+        """The unified diff between two commits. If it is longer than `limit_bytes`, it is cut after a whole line, and a last line says so."""
         with self.stream("diff", "--no-color", *PLAIN_DIFF, *options, "--end-of-options", base, tip) as stream:
             data = stream.read(limit_bytes + 1)
         text = data[:limit_bytes].decode("utf-8", "backslashreplace")
@@ -206,13 +206,13 @@ class Repository:
         return text[:text.rfind("\n") + 1] + f"\\ The diff is longer than {limit_bytes} bytes and is cut here.\n"
 
     def log_graph(self, branch: str, base: str | None, limit: int) -> str:
-        """The commits of a branch since `base` (None: all), newest first, at most `limit`, as a drawing for a terminal."""
+        """The commits of a branch since `base` (None: all), newest first, at most `limit`, as a text graph."""
         span = f"{base}..refs/heads/{branch}" if base else f"refs/heads/{branch}"
         out = self.git("log", "--graph", "--no-color", "--no-decorate", "--format=%h %s", f"--max-count={limit}", "--end-of-options", span, "--")
         return "\n".join(printable(line) for line in out.decode("utf-8", "backslashreplace").splitlines())
 
     def archive(self, branch: str, file: IO[bytes]) -> None:
-        """Writes the files of a branch as a zip with one folder, named like the branch's last part."""
+        """Writes the files of a branch as a zip with one folder, which has the name of the branch's last part."""
         import shutil
 
         prefix = branch.rpartition("/")[2] or "archive"

@@ -1,4 +1,4 @@
-"""Where a card says its repository is, checked and turned into a URL that git may be given."""
+"""Checks the repository that a card names, and makes a URL for git."""
 import re
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -8,13 +8,13 @@ from engine.errors import BadRequest
 LONGEST = 1000  # characters
 _SHORT = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*/[A-Za-z0-9_.][A-Za-z0-9._-]*")
 _SCP = re.compile(r"(?:[A-Za-z0-9_][A-Za-z0-9._-]*@)?([A-Za-z0-9][A-Za-z0-9.-]*):(?!/?-)[^:@]+")
-_HOST = re.compile(r"[A-Za-z0-9][A-Za-z0-9.-]*|[0-9a-fA-F:.]*:[0-9a-fA-F:.]+")  # the second is IPv6, brackets taken off by urlsplit
+_HOST = re.compile(r"[A-Za-z0-9][A-Za-z0-9.-]*|[0-9a-fA-F:.]*:[0-9a-fA-F:.]+")  # the second is IPv6; urlsplit has removed the brackets
 
 
 def validate_source(repository: str, roots: tuple[Path, ...], pattern: str, protocols: tuple[str, ...]) -> tuple[str, tuple[str, ...]]:
-    """-> (URL or absolute path, the one git protocol that it needs). `pattern` is what owner/repo expands to, `roots` are the folders
-    under which local repositories may be used. Raises BadRequest with a sentence that says what is allowed."""
-    bad = BadRequest(f"repository {repository[:100]!r} cannot be used. Allowed are owner/repo, {_allowed(protocols)}"
+    """-> (URL or absolute path, the one git protocol that it needs). `pattern` is the URL that owner/repo stands for, `roots` are the folders
+    under which local repositories may be used. Raises BadRequest, with a sentence that says what is allowed."""
+    bad = BadRequest(f"repository {repository[:100]!r} cannot be used. Allowed: owner/repo, {_allowed(protocols)}"
                      + (f", or an absolute path under {' or '.join(map(str, roots))}." if roots else " (local paths: none)."))
     parts = re.split(r"[/:\\]", repository)
     if (not repository or len(repository) > LONGEST or repository.startswith("-") or "::" in repository.partition("[")[0] or ".." in parts
@@ -42,15 +42,15 @@ def _allowed(protocols: tuple[str, ...]) -> str:
 
 
 def _check_url(text: str, bad: BadRequest) -> str:
-    """The scheme of a URL that a person gave: a host, a path, nothing secret. Never file, whatever is configured: paths are for that."""
+    """Checks a URL from a card -> its scheme. It must have a host and a path, and no secret. Never file, for any setting: use a path instead."""
     try:
         parts = urlsplit(text)
-        host, _ = parts.hostname or "", parts.port  # a port that is no number raises
+        host, _ = parts.hostname or "", parts.port  # raises for a port that is not a number
     except ValueError:
         raise bad from None
     user, path = parts.netloc.rpartition("@")[0], parts.path.lstrip("/")
     if user and (parts.scheme != "ssh" or not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9._-]*", user)):
-        raise BadRequest("repository: leave user names, passwords and tokens out of the URL, they would be stored and shown. "
+        raise BadRequest("repository: remove user names, passwords and tokens from the URL, because it is stored and shown. "
                          "Only ssh://user@host/… may name a user.")
     if (parts.scheme == "file" or not _HOST.fullmatch(host) or not path or path.startswith("-") or parts.query or parts.fragment
             or " " in text or "%" in text):
@@ -59,7 +59,7 @@ def _check_url(text: str, bad: BadRequest) -> str:
 
 
 def _local(text: str, roots: tuple[Path, ...], bad: BadRequest) -> str:
-    """The real path, which must be a repository of its own under a root; links are followed before looking."""
+    """The real path, which must be a repository under a root; links are resolved first."""
     try:
         path = Path(text).resolve(strict=True)
         git_dir = (path / ".git").resolve() if (path / ".git").exists() else path
@@ -70,5 +70,5 @@ def _local(text: str, roots: tuple[Path, ...], bad: BadRequest) -> str:
     if not all(inside):
         raise bad
     if not usable:
-        raise BadRequest(f"repository {text[:100]!r} is not a git repository: there is no HEAD in it or in its .git folder.")
+        raise BadRequest(f"repository {text[:100]!r} is not a git repository: it has no HEAD, and no .git folder with one.")
     return str(path)

@@ -40,7 +40,7 @@ class FakeBranches:
 
     def keep(self, work: HandOver) -> str:
         if work.result.base is None:
-            raise Permanent("The run does not say on which commit it stands.")
+            raise Permanent("The run does not name its base commit.")
         if work.result.tip == work.result.base:
             raise AgentFailed("The run handed over no commit of its own.")
         tip = str(work.result.tip)

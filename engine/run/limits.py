@@ -1,4 +1,4 @@
-"""What a sandbox uses, held against its limits: in the course of its life, and once more at its end."""
+"""Compares what a sandbox uses with its limits, while it lives and once more at its end."""
 import os
 import time
 from pathlib import Path
@@ -12,24 +12,24 @@ from engine.runtimes.base import TOO_MUCH, Handle, Runtime
 
 
 class LimitWatch:
-    """Of one sandbox. groups: its control groups, which may be none: then its processes are this process's descendants."""
+    """Watches one sandbox. groups: its control groups; without them its processes are the descendants of this process."""
 
     def __init__(self, runtime: Runtime, handle: Handle, outputs: Path, limits: Limits, groups: list[Path]) -> None:
         self.runtime, self.handle, self.outputs, self.limits, self.groups = runtime, handle, outputs, limits, groups
         self._next_full = 0.0
 
     def look(self) -> None:
-        """Raises AgentFailed naming the limit that was passed."""
+        """Raises AgentFailed, which names the exceeded limit."""
         self._look_at_kernel()
         self._look_at_processes()
         look_at(self.outputs)
         if time.monotonic() >= self._next_full:
             began = time.monotonic()
             self._look_for_room()
-            self._next_full = began + 10 * (time.monotonic() - began)  # a large work tree is looked at less often
+            self._next_full = began + 10 * (time.monotonic() - began)  # a large work tree is checked less often
 
     def last_look(self) -> None:
-        """After the end of the command, before anything is cleared away."""
+        """The check after the end of the command, before anything is removed."""
         self._look_at_kernel()
         look_at(self.outputs)
         self._look_for_room()
@@ -42,7 +42,7 @@ class LimitWatch:
             raise self._too_much_memory()
 
     def _look_at_processes(self) -> None:
-        if "vm" in self.handle:  # a virtual machine has the memory that it was given, and counts its own processes
+        if "vm" in self.handle:  # a virtual machine has fixed memory and counts its own processes
             return
         table = self._table()
         if sum(one.threads for one in table.values()) > self.limits.processes:
@@ -63,14 +63,14 @@ class LimitWatch:
             raise AgentFailed(sentence)
 
     def _too_many_processes(self) -> AgentFailed:
-        return AgentFailed(f"More than {self.limits.processes} processes.")
+        return AgentFailed(f"The run had more than {self.limits.processes} processes, so it was stopped.")
 
     def _too_much_memory(self) -> AgentFailed:
         return AgentFailed(f"The run used more than {self.limits.memory_mb} MB of memory, so it was stopped.")
 
 
 def _share(pid: int) -> int:
-    """Bytes. Where the share cannot be known, all that is resident: nothing, if the process is ending just now."""
+    """The process's share of memory in bytes. If the share is unknown, all its resident memory, which is 0 for an ending process."""
     share = proportional(pid)
     if share is not None:
         return share

@@ -1,4 +1,4 @@
-"""Watches one sandbox: its output goes to the run's log, its limits are kept, its end is seen."""
+"""Watches one sandbox: writes its output to the run's log, checks its limits, notices its end."""
 import os
 import re
 import select
@@ -12,12 +12,12 @@ from engine.host.processes import open_pidfd
 from engine.jobs import TIMES
 from engine.run.limits import LimitWatch
 
-LOOK_SECONDS = 0.5          # between two looks at what the sandbox uses, and at one whose end cannot be waited for
-TAIL = 4096                 # bytes of a command's output that are kept beside the log
+LOOK_SECONDS = 0.5          # between two checks of what the sandbox uses, and of one whose end cannot be waited for
+TAIL = 4096                 # bytes of a command's output that are kept besides the log
 PHASE = b"::phase "
-MARKS = 200                 # marker lines of a run whose time is kept: a sandbox may write as many as it likes
-SECRET_BYTES, HIDDEN = 8, b"[secret]"  # what is shorter than that would black out common words
-_CONTROL = r"\x1b\[[0-9;?]*[ -/]*[@-~]|[\x00-\x08\x0b-\x1f\x7f]"  # compiled when it is needed: a run does not wait for it at its start
+MARKS = 200                 # most marker lines of a run whose time is kept, because a sandbox may write any number
+SECRET_BYTES, HIDDEN = 8, b"[secret]"  # shorter secrets would hide common words
+_CONTROL = r"\x1b\[[0-9;?]*[ -/]*[@-~]|[\x00-\x08\x0b-\x1f\x7f]"  # compiled when needed, so that a run starts sooner
 
 
 class OverTime(AgentFailed):
@@ -29,23 +29,23 @@ class Stalled(AgentFailed):
 
 
 class Log:
-    """The log of a run, over all its sandboxes; at most `megabytes`. Beside it stands log.times: a line for each marker line of the log, and
+    """The log of a run and all its sandboxes; at most `megabytes`. The file log.times next to it has a line for each marker line of the log, and
     for the end of each sandbox, "<number of that line> <seconds since the log began>"."""
 
     def __init__(self, path: Path, megabytes: int) -> None:
         self._descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
         self._room, self._megabytes = megabytes * 1_000_000, megabytes
         self._secrets: tuple[bytes, ...] = ()
-        self._held = b""  # the end of what came last, which may be the beginning of a secret
+        self._held = b""  # the end of the last output, which may be the start of a secret
         self._times, self._since, self._marks = path.with_name(TIMES), time.monotonic(), 0
-        self._line, self._begun = 1, b""  # the number of the line that comes next, and how it begins if it has begun
+        self._line, self._begun = 1, b""  # number of the next line, and its text so far
 
     def hide(self, secrets: Iterable[str]) -> None:
-        """From now on these are blacked out of what sandboxes write."""
+        """Hides these secrets in all later output of sandboxes."""
         self._secrets = tuple(secret.encode() for secret in secrets if len(secret) >= SECRET_BYTES)
 
     def clean(self, data: bytes) -> bytes:
-        """What may be shown and kept of a sandbox's output so far. Its end may come with the next piece, or with rest()."""
+        """The part of the output that may be shown and kept now. Its end may come with the next piece, or with rest()."""
         data, self._held = self._held + data, b""
         for secret in self._secrets:
             data = data.replace(secret, HIDDEN)
@@ -54,13 +54,13 @@ class Log:
         return data
 
     def rest(self) -> None:
-        """What was held is no secret after all."""
+        """Writes the held output, because it is no secret."""
         held, self._held = self._held, b""
         self._note([self._line])
         self.write(held)
 
     def write(self, data: bytes) -> None:
-        """Raises AgentFailed when the log is full; what still fitted is in it."""
+        """Raises AgentFailed when the log is full; the part that fitted is written."""
         kept = data[: self._room]
         self._room -= len(kept)
         self._count(kept)
@@ -77,7 +77,7 @@ class Log:
         self._begun = text[text.rfind(b"\n") + 1:][:len(PHASE)]
 
     def _note(self, lines: list[int]) -> None:
-        """When these lines came."""
+        """Stores the time of these lines."""
         lines = lines[:MARKS - self._marks]
         self._marks += len(lines)
         if lines:
@@ -86,7 +86,7 @@ class Log:
 
 
 class Output:
-    """What a sandbox said, as far as it matters after the log is written: did it say `marker`, and its last bytes since then."""
+    """The output of a sandbox that is needed besides the log: whether it wrote `marker`, and its last bytes after that."""
 
     def __init__(self, log: Log, marker: bytes) -> None:
         self.log, self.marker = log, marker
@@ -103,7 +103,7 @@ class Output:
         self.log.write(data)
 
     def text(self) -> str:
-        """The tail, readable: terminal codes and control characters taken out, lines of the protocol too."""
+        """The tail as readable text, without terminal codes, control characters and protocol lines."""
         lines = re.sub(_CONTROL, "", self.tail.decode("utf-8", "replace").replace("\r\n", "\n")).split("\n")
         return "\n".join(line for line in lines if not line.startswith(PHASE.decode()))
 
@@ -113,8 +113,8 @@ class Output:
 
 
 class Bounds(NamedTuple):
-    """Until when, on the monotonic clock, and what to say then; how long it may be silent (None: as long as it likes).
-    look: called now and then; raises AgentFailed for a limit of its own."""
+    """Time limits: the end on the monotonic clock, the sentence for it, and the longest silence (None: no limit).
+    look: called regularly; raises AgentFailed for other limits."""
 
     deadline: float
     late: str
@@ -123,15 +123,15 @@ class Bounds(NamedTuple):
 
 
 def watch(limits: LimitWatch, pipe: int, output: Output, bounds: Bounds) -> int:
-    """The exit code. Raises AgentFailed (OverTime for the clock) when a limit is passed: the caller stops the sandbox, then and always.
+    """Watches until the end -> the exit code. Raises AgentFailed (OverTime for the clock) when a limit is exceeded. The caller stops the sandbox in all cases.
 
-    The end is the process's end, seen by pidfd: a daemon may keep the pipe open for ever."""
+    The end of the process counts, seen by pidfd, because a daemon may keep the pipe open forever."""
     ended = open_pidfd(limits.handle["pid"])
     poll = select.poll()
     poll.register(pipe, select.POLLIN)
     if ended is not None:
         poll.register(ended, select.POLLIN)
-    looked = 0.0  # at the first output: from then on, what the sandbox has can be seen from outside
+    looked = 0.0  # set at the first output; from then on the sandbox's file systems can be seen from outside
     try:
         while True:
             for descriptor, _ in poll.poll(LOOK_SECONDS * 1000 if ended is not None else 10):
@@ -152,7 +152,7 @@ def watch(limits: LimitWatch, pipe: int, output: Output, bounds: Bounds) -> int:
 
 
 def drain(pipe: int, output: Output, most: int) -> bool:
-    """Takes what is in the pipe, up to about `most` bytes. -> False at its end"""
+    """Reads the pipe, up to about `most` bytes. -> False at its end"""
     while most > 0:
         try:
             data = os.read(pipe, 1 << 16)
@@ -166,8 +166,8 @@ def drain(pipe: int, output: Output, most: int) -> bool:
 
 
 def backstop(run_seconds: float) -> float:
-    """When somebody else has to end a run, in seconds since its start: its runner, which keeps the limit, may be stopped or stuck itself.
-    The runner is given a tenth more, at least 5 seconds and at most a minute, to stop its sandbox and write its result."""
+    """When the engine must end a run, in seconds since its start, because the runner, which keeps the limit, may be stopped or stuck.
+    The runner gets a tenth more, at least 5 seconds and at most a minute, to stop its sandbox and write its result."""
     return run_seconds + min(max(5.0, run_seconds / 10), 60.0)
 
 

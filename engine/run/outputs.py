@@ -1,4 +1,4 @@
-"""What a run left in its out/ folder, looked at after every process that could change it is dead: a bundle, a question."""
+"""Reads what a run left in its out/ folder (a bundle, a question), after all processes that could change it are dead."""
 import json
 import os
 import shutil
@@ -14,8 +14,8 @@ QUESTION_CHARACTERS, OPTIONS = 4096, 20
 
 
 def take_bundle(outputs: Path, copy: Path) -> str | None:
-    """Copies the bundle that the work left to where no sandbox can write. -> the commit it brings; None where there is no bundle.
-    Raises AgentFailed or Permanent for a file that is no such thing."""
+    """Copies the bundle to a place where no sandbox can write. -> its commit; None if there is no bundle.
+    Raises AgentFailed or Permanent for a file that is not a usable bundle."""
     source = outputs / "out.bundle"
     if not os.path.lexists(source):
         return None
@@ -35,19 +35,19 @@ def _tip(bundle: int) -> str:
     except Permanent as error:
         raise AgentFailed(f"The run left a bundle that cannot be read. {error.sentence}") from error
     if REF not in refs:
-        raise AgentFailed("The run left a bundle without its branch swarm-out.")
+        raise AgentFailed("The run left a bundle without the branch swarm-out.")
     return refs[REF]
 
 
 def give_bundle(copy: Path, outputs: Path) -> None:
-    """The copy takes the place of what the sandbox wrote: what was checked is what will be merged, byte for byte."""
+    """Replaces the sandbox's file with the copy, so that exactly the checked bytes are merged."""
     if copy.exists():
         os.replace(copy, outputs / "out.bundle")
         fsync_folder(outputs)
 
 
 def read_question(outputs: Path) -> dict[str, Any] | None:
-    """What the work asked a person: {question, options}, or None. Raises AgentFailed if that cannot be read."""
+    """The question of the agent: {question, options}, or None. Raises AgentFailed if it cannot be read."""
     path = outputs / "request.json"
     if not os.path.lexists(path):
         return None

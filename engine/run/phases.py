@@ -1,4 +1,4 @@
-"""The parts of a run that need a sandbox: the work of a ticket in one, and each check in another of its own.
+"""The parts of a run that need a sandbox: the work of a ticket, and each check in its own sandbox.
 
 Next: engine/run/sandbox.py
 """
@@ -20,18 +20,18 @@ from engine.run.sandbox import Run, run_sandbox
 from engine.text import one_line, quoted
 
 SCRIPTS = Path(__file__).resolve().parent / "scripts"
-NOT_COMMITTED = 113    # commit.sh: the agent was done, its work could not be committed
+NOT_COMMITTED = 113    # commit.sh: the agent ended, but its work could not be committed
 HOOK_FAILED = 114      # work.sh: after_create or before_run
-UNUSABLE_BUNDLE = 113  # check.sh, before the check began
+UNUSABLE_BUNDLE = 113  # check.sh, before the check started
 
 
 def work(run: Run) -> None:
-    """The agent's work in one sandbox. Sets run.result.base. Raises AgentFailed when the agent gave up or a limit was passed."""
+    """Runs the agent in one sandbox. Sets run.result.base. Raises AgentFailed when the agent gave up or a limit was exceeded."""
     job, inputs = run.job, run.folder / "in"
     agent = AGENTS.get(job.agent)
     script = agent.script(job) if agent else None
     if agent is None or script is None:
-        raise Permanent(f"The agent {job.agent!r} is not one that can work on this ticket.")
+        raise Permanent(f"The agent {job.agent!r} cannot work on this ticket.")
     since = time.monotonic()
     own = f"refs/heads/{job.branch}"
     resume = agent.resumes and Repository(Path(job.repository)).head(own) is not None
@@ -47,7 +47,7 @@ def work(run: Run) -> None:
     _copy_scripts(inputs, "work.sh", "commit.sh", "bin/swarm-ask")
     _copy_relay(run, inputs)
     if _to_check(job):
-        _give_check_scripts(run)  # now: while the agent works, the program may be updated
+        _give_check_scripts(run)  # now, because the program may be updated while the agent works
     run.timed("inputs", since)
     since, output = time.monotonic(), Output(run.log, PHASE + b"agent ")
     environment = {**_identity(agent), **(run.service.environment() if run.service else {})}
@@ -61,18 +61,18 @@ def work(run: Run) -> None:
     if not_kept:
         run.log.write(f"The agent's session is not kept. {not_kept}\n".encode())
     if report.limited:
-        raise RateLimited(f"The model's provider asks to be left alone: {report.error}")
+        raise RateLimited(f"The model's provider limits requests now: {report.error}")
     _judge(code, output, job.limits, why_failed(agent, report, code) if output.reached else None)
 
 
 def _judge(code: int, output: Output, limits: Limits, why: str | None) -> None:
-    """What the exit code of work.sh says, and `why` of the agent's events. Both may be forged: good ones prove nothing, the bundle and the
-    checks do."""
+    """Judges the exit code of work.sh, and `why` from the agent's events. Both may be forged: success proves nothing, only the bundle and the
+    checks count."""
     last = f": {output.last_line()}" if output.last_line() else "."
     if code != 0 and not output.reached:
         raise Transient(f"The work tree could not be made{last}")
     if code in (128 + signal.SIGXFSZ, -signal.SIGXFSZ):
-        raise AgentFailed(f"The run wrote a file of more than {limits.work_mb} MB, and was ended by that.")
+        raise AgentFailed(f"The run wrote a file of more than {limits.work_mb} MB, so it was stopped.")
     if code == NOT_COMMITTED:
         raise AgentFailed(f"The agent's work could not be committed{last}")
     if code == HOOK_FAILED:
@@ -84,26 +84,26 @@ def _judge(code: int, output: Output, limits: Limits, why: str | None) -> None:
 
 
 def bundle_in(job: Job, target: Path, further: list[str]) -> str:
-    """The integration branch, and further refs, as a bundle for a sandbox. -> the head that is in it, whoever merges meanwhile"""
+    """Writes the integration branch and further refs as a bundle for a sandbox. -> the branch's head in the bundle"""
     repository, integration = Repository(Path(job.repository)), f"refs/heads/{job.integration}"
     target.parent.mkdir(parents=True, exist_ok=True)
     try:
         return repository.bundle(target, [integration, *further])[integration]
     except Permanent:
         if repository.head(integration) is None:
-            raise Permanent(f"The integration branch {job.integration} is not in {job.repository} any more.") from None
+            raise Permanent(f"The integration branch {job.integration} is no longer in {job.repository}.") from None
         raise
 
 
 def message(job: Job, agent: Agent) -> str:
-    """Of the commit that takes in what the agent left uncommitted."""
+    """Message of the commit for work that the agent left uncommitted."""
     trailers = f"Ticket: {job.ticket}\nSession: {job.session}\nAssisted-by: {agent.name}"
     return "\n\n".join(part for part in (one_line(job.title)[:200] or job.ticket, agent.note(job), trailers) if part) + "\n"
 
 
 def check_all(run: Run) -> None:
-    """Runs the command of every criterion that has one, on a clean clone of the tip (of the base where nothing was changed). Fills
-    run.result.checks and checks.json; raises AgentFailed for the first that did not pass, when all have run."""
+    """Runs the command of every criterion that has one, on a clean clone of the tip (or of the base, if nothing changed). Fills
+    run.result.checks and checks.json. When all have run, raises AgentFailed for the first that did not pass."""
     todo = _to_check(run.job)
     if not todo:
         return
@@ -128,7 +128,7 @@ def _to_check(job: Job) -> list[Criterion]:
 
 
 def _give_check_scripts(run: Run) -> Path:
-    """What a check's sandbox needs of the program, once. -> the folder of its inputs"""
+    """Copies the files that a check's sandbox needs, once. -> the folder of its inputs"""
     inputs = run.folder / "checks" / "in"
     if not (inputs / "check.sh").exists():
         inputs.mkdir(parents=True, exist_ok=True)
@@ -148,8 +148,8 @@ def _check(run: Run, inputs: Path, number: int, criterion: Criterion) -> tuple[d
         late = error.sentence
     if code and not output.reached:
         if code == UNUSABLE_BUNDLE:
-            raise AgentFailed(f"What the agent left cannot be used: {output.last_line()}")
-        raise Transient(f"The check could not begin: {output.last_line() or f'exit code {code}'}")
+            raise AgentFailed(f"The agent's work cannot be used: {output.last_line()}")
+        raise Transient(f"The check could not start: {output.last_line() or f'exit code {code}'}")
     name, reason = one_line(criterion.check)[:200], None
     if late:
         reason = f"The check “{name}” did not pass. {late}"
@@ -165,17 +165,17 @@ def _identity(agent: Agent) -> dict[str, str]:
 
 
 def _write(path: Path, text: str) -> None:
-    """The text of a card may hold lone surrogates that came by JSON; no shell or editor can make anything of them."""
+    """Writes text. A card's text may contain lone surrogates from JSON, which no shell or editor can use."""
     path.write_bytes(text.encode("utf-8", "replace"))
 
 
 def _write_values(path: Path, **values: str) -> None:
-    """Shell assignments, to be sourced."""
+    """Writes shell assignments, for a script to source."""
     _write(path, "".join(f"{name}={quoted(value)}\n" for name, value in values.items()))
 
 
 def _copy_relay(run: Run, inputs: Path) -> None:
-    """For a sandbox that has a gateway: what reaches it from inside."""
+    """Copies the relay, by which a sandbox reaches its gateway."""
     if run.service:
         _copy_scripts(inputs, "gateway.sh")
         shutil.copytree(SCRIPTS.parent.parent / "gateway" / "link", inputs / "link", ignore=shutil.ignore_patterns("__pycache__"))

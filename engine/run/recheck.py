@@ -1,5 +1,5 @@
-"""A recheck run, in its own process: several changes that passed alone are merged, one upon the other, beside the integration branch, and
-checked as what it would then be. Whether they land is said by engine/finish/landing.py."""
+"""A recheck run, in its own process. It merges changes that passed alone, one after the other, next to the integration branch, and
+checks the result. engine/finish/landing.py decides whether they are merged."""
 import time
 from pathlib import Path
 
@@ -12,19 +12,19 @@ from engine.jobs import Criterion, TicketChange
 from engine.run.phases import bundle_in, check_all
 from engine.run.sandbox import Run
 
-FOLDER = "swarm-recheck/"  # of branches that are there while their bundle is made
+FOLDER = "swarm-recheck/"  # branches that exist only while their bundle is made
 
 
 def recheck(run: Run) -> None:
-    """Sets result.base (the head that it stands on), .tip (the last merge), .merged and .conflicts. Raises AgentFailed where a check fails."""
+    """Sets result.base (the head under it), .tip (the last merge), .merged and .conflicts. Raises AgentFailed if a check fails."""
     since, job = time.monotonic(), run.job
     repository = Repository(Path(job.repository))
     with repository.locked():
-        for left in repository.branches(FOLDER):  # by a run that was killed below
+        for left in repository.branches(FOLDER):  # left by a run that was killed below
             repository.delete_ref(f"refs/heads/{left}")
         head = repository.head(f"refs/heads/{job.integration}")
         if head is None:
-            raise Permanent(f"The integration branch {job.integration} is not in {job.repository} any more.")
+            raise Permanent(f"The integration branch {job.integration} is no longer in {job.repository}.")
         tip = _combined(run, repository, head)
         together = {each["run"] for each in run.result.merged}
         criteria = _criteria(repository, head, [change for change in job.waiting if change.run in together], job.landed)
@@ -42,8 +42,8 @@ def recheck(run: Run) -> None:
 
 
 def _combined(run: Run, repository: Repository, head: str) -> str:
-    """The changes merged upon `head` in their order -> the last merge. One that conflicts with another of them waits for the next time; one
-    that conflicts with the head itself is a conflict of its own."""
+    """Merges the changes onto `head` in order -> the last merge. A change that conflicts with another of them waits for the next time; a change
+    that conflicts with the head itself is recorded as a conflict."""
     tip = head
     for change in run.job.waiting:
         message = merge_message(change.ticket, change.title, run.job.session, change.run)
@@ -58,7 +58,7 @@ def _combined(run: Run, repository: Repository, head: str) -> str:
 
 
 def _criteria(repository: Repository, head: str, waiting: list[TicketChange], landed: tuple[TicketChange, ...]) -> tuple[Criterion, ...]:
-    """What the changes promise, and what those promise that were merged since their runs began: each command once."""
+    """Criteria of the changes, and of changes that were merged after their runs started. Each command is used once."""
     since = {sha for base in {change.base for change in waiting} for sha in repository.merged_since(base, head)}
     found: dict[str, Criterion] = {}
     for change in [*waiting, *(change for change in landed if change.tip in since)]:

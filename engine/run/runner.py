@@ -1,6 +1,6 @@
 """One run in its own process: `python -c … <root> <run folder>`, started by the engine with the run's lock inherited.
 
-The lock is held while this process lives. It leaves result.json, whatever happens; where it does not, it was killed.
+It holds the lock while it lives. It always leaves result.json, unless it is killed.
 
 Next: engine/run/phases.py
 """
@@ -24,18 +24,18 @@ from engine.run.sandbox import Run
 from engine.runtimes import make
 from engine.runtimes.base import start_time
 
-# Nothing that is imported becomes garbage: to look for some meanwhile is a tenth of the start-up.
+# Imports make no garbage, and looking for it would take a tenth of the start-up.
 BOOTSTRAP = "import gc, sys; gc.disable(); sys.path.insert(0, sys.argv.pop(1)); from engine.run.runner import main; gc.enable(); main(sys.argv[1])"
 NAMED_BRANCHES = 10
 
 
 class Stopped(BaseException):
-    """SIGTERM came. No Exception: whatever is under way, nobody but main() is to catch it."""
+    """SIGTERM came. It is no Exception, so that only main() catches it."""
 
 
 def command(root: Path, folder: Path) -> list[str]:
-    """The argument list of the process that carries out the run in `folder`; `root` holds the package engine.
-    -I -S -B: nothing of the user's Python set-up is looked at, which also halves the start-up."""
+    """The command of the process that does the run in `folder`; `root` contains the package engine.
+    -I -S -B: it ignores the user's Python set-up, which also halves the start-up time."""
     return [sys.executable, "-I", "-S", "-B", "-c", BOOTSTRAP, str(root), str(folder)]
 
 
@@ -50,23 +50,23 @@ def main(path: str) -> None:
         result.run = job.run
         run = Run(job, folder, make(job.runtime, job.vm), result, Log(folder / "log", job.limits.log_mb))
         if job.access:
-            from engine.gateway.serving import Service, take_keys  # here alone: most runs need none, and start sooner without it
+            from engine.gateway.serving import Service, take_keys  # only here, because most runs need none and start sooner without it
 
             keys = take_keys()
             run.service = Service(job, job.access, folder, keys)
             run.log.hide([run.service.token, *keys.values()])
         KINDS[job.kind](run)
     except Stopped:
-        _fail(result, "transient", "The run was told to stop before it was done.")
+        _fail(result, "transient", "The run was stopped before it was done.")
     except RunFailure as failure:
         _fail(result, _kind(failure), failure.sentence)
         result.wait = float(str(failure.extra.get("wait", 0.0)))
-    except Exception as error:  # the edge of this process: a run without a reason helps nobody
+    except Exception as error:  # the outer edge of this process: a run must not end without a reason
         sys.excepthook(type(error), error, error.__traceback__)
         _fail(result, "transient", error.sentence if isinstance(error, SwarmError) else _described(error))
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     if run:
-        run.stop()  # once more where SIGTERM came in the middle of a stop or a start
+        run.stop()  # once more, because SIGTERM may have come in the middle of a stop or a start
         if result.outcome == "failed":
             sweep(result.run, folder)
     if run and run.service:
@@ -77,7 +77,7 @@ def main(path: str) -> None:
 
 
 def prepare(run: Run) -> None:
-    """The repository and, in it, the integration branch. May be repeated: what is there stays."""
+    """Creates the repository and its integration branch. May be repeated: existing ones stay."""
     job, since = run.job, time.monotonic()
     repository = Repository(Path(job.repository))
     with repository.locked():
@@ -89,18 +89,18 @@ def prepare(run: Run) -> None:
         existing = repository.head(f"refs/heads/{job.integration}")
         if existing is None:
             repository.set_branch(job.integration, base)
-        repository.git("symbolic-ref", "HEAD", f"refs/heads/{job.integration}")  # a plain clone gives the result
+        repository.git("symbolic-ref", "HEAD", f"refs/heads/{job.integration}")  # so that a plain clone has the result
     run.result.base, run.result.outcome = existing or base, "ok"
     run.timed("prepare", since)
 
 
 def _login(url: str) -> dict[str, str]:
-    """The forge's token comes on standard input, as {"token", "user"}, where there is one for this URL."""
-    from engine.git.remote import login  # here alone: only a prepare run reaches out
+    """Reads the forge's token from standard input, as {"token", "user"}, if there is one for this URL."""
+    from engine.git.remote import login  # only here, because only a prepare run uses a remote
 
     try:
         given = json.loads(sys.stdin.buffer.read() or b"{}")
-    except (OSError, ValueError, AttributeError):  # nobody gave anything
+    except (OSError, ValueError, AttributeError):  # no token was given
         return {}
     return login(url, given.get("token", ""), given.get("user", ""))
 
@@ -114,19 +114,19 @@ def _fetched_base(repository: Repository, url: str, branch: str | None, protocol
     listed = repository.git("for-each-ref", "--format=%(refname:lstrip=3)", f"--count={NAMED_BRANCHES + 1}", "refs/remotes/origin/")
     names = listed.decode("utf-8", "replace").split()
     if not names:
-        raise Permanent("The repository is empty. Give it a first commit, or leave the repository out of the card.")
-    wrong = f"The repository has no branch {name}." if name else "The repository names no default branch: set base_branch."
+        raise Permanent("The repository is empty. Make a first commit there, or remove the repository from the card.")
+    wrong = f"The repository has no branch {name}." if name else "The repository names no default branch. Set base_branch."
     raise Permanent(f"{wrong} It has: {', '.join(names[:NAMED_BRANCHES])}{' and more' if len(names) > NAMED_BRANCHES else ''}.")
 
 
 def feature(run: Run) -> None:
-    """The work, what came of it, the checks. The bundle is kept whatever the checks say: the next run may go on from there."""
+    """The agent's work, its result, the checks. The bundle is kept for any result of the checks, so that the next run can continue from it."""
     outputs, copy, failure = run.folder / "out", run.folder / "checks" / "in" / "out.bundle", None
     try:
         point("before-work")
         work(run)
         point("after-work")
-    except (AgentFailed, RateLimited) as error:  # an agent that asked and then waited, or ended with an error: its question counts
+    except (AgentFailed, RateLimited) as error:  # if the agent asked and then waited or ended with an error, its question counts
         failure = error
     run.result.tip = take_bundle(outputs, copy)
     try:
@@ -139,7 +139,7 @@ def feature(run: Run) -> None:
             return
         trouble = run.service.trouble() if run.service and (failure or run.result.tip is None) else None
         if isinstance(failure, (OverTime, Stalled)) and trouble and _kind(trouble) == "transient":
-            trouble = None  # a request that was under way when the sandbox was stopped says nothing
+            trouble = None  # a request that was interrupted by the stop of the sandbox means nothing
         if trouble or failure:
             raise trouble or failure or AgentFailed()
         point("before-checks")
@@ -150,14 +150,14 @@ def feature(run: Run) -> None:
 
 
 def integrate(run: Run) -> None:
-    """The card's own checks on the merged whole."""
+    """Runs the card's own checks on the merged whole."""
     run.result.base = run.result.tip = bundle_in(run.job, run.folder / "checks" / "in" / "in.bundle", [])
     check_all(run)
     run.result.outcome = "ok"
 
 
 def recheck(run: Run) -> None:
-    from engine.run.recheck import recheck  # here alone: it needs more than all the others, which start sooner without it
+    from engine.run.recheck import recheck  # only here, because it needs more imports than other runs
 
     recheck(run)
 
@@ -176,7 +176,7 @@ def _fail(result: Result, failure: str, reason: str) -> None:
 
 def _described(error: Exception) -> str:
     what = error.strerror if isinstance(error, OSError) and error.strerror else f"{type(error).__name__}: {error}"
-    return f"The runner failed ({what}). Details are in its runner.err."
+    return f"The runner failed ({what}). Look for details in its runner.err."
 
 
 def _on_sigterm(number: int, frame: FrameType | None) -> None:
@@ -185,7 +185,7 @@ def _on_sigterm(number: int, frame: FrameType | None) -> None:
 
 
 def _write_started(folder: Path) -> None:
-    """Who this is: pid, start time in clock ticks since boot, boot id. For display and for signals; the lock says who lives."""
+    """Writes the identity of this process: pid, start time in clock ticks since boot, boot id. For display and signals; the lock shows if it lives."""
     boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
     temporary = folder / "started.json.tmp"
     temporary.write_text(json.dumps({"pid": os.getpid(), "start": start_time(os.getpid()), "boot": boot}))

@@ -1,4 +1,4 @@
-"""One sandbox of a run, from its lock to its last process: started, watched, stopped, cleared away.
+"""One sandbox of a run, from its lock to its last process: starts, watches, stops and removes it.
 
 Next: engine/loop/reap.py
 """
@@ -16,16 +16,16 @@ from engine.run.limits import LimitWatch, look_at
 from engine.run.output import Bounds, Log, Output, drain, watch
 from engine.runtimes.base import Handle, Runtime, SandboxJob
 
-if TYPE_CHECKING:  # a run that needs no gateway does not wait for its modules
+if TYPE_CHECKING:  # a run without a gateway does not load its modules
     from engine.gateway.serving import Service
 
 VM_THREADS = 256
 TROUBLE_SECONDS = 60.0
-REST_BYTES = 1 << 20  # of output that is still taken after the end
+REST_BYTES = 1 << 20  # output that is still read after the end
 
 
 class Run:
-    """A run in progress: its job, its folder and what is known of its result so far. handle: of the sandbox that lives now.
+    """A run in progress: its job, its folder and its result so far. handle: of the live sandbox.
     service: its gateway, for a job with `access`."""
 
     def __init__(self, job: Job, folder: Path, runtime: Runtime, result: Result, log: Log) -> None:
@@ -33,22 +33,22 @@ class Run:
         self.handle: Handle | None = None
         self.service: Service | None = None
         self.began = time.monotonic()
-        self.troubled: float | None = None  # since when the model's provider has given nothing but errors
+        self.troubled: float | None = None  # time since which the model's provider returns only errors
 
     def timed(self, phase: str, since: float) -> None:
         """Adds the milliseconds since `since` (monotonic) to a phase of the result."""
         self.result.phases[phase] = round(self.result.phases.get(phase, 0.0) + (time.monotonic() - since) * 1000, 1)
 
     def bounds(self, seconds: float | None = None, silence: float | None = None) -> Bounds:
-        """The time that the whole run has left, or `seconds` from now where that is less."""
+        """The remaining time of the whole run, or `seconds` from now if that is less."""
         whole, look = self.job.limits.run_seconds, self.look_at_gateway if self.service else None
         if seconds is not None and time.monotonic() + seconds < self.began + whole:
             return Bounds(time.monotonic() + seconds, f"It took longer than {seconds:g} seconds, so it was stopped.", silence, look)
         return Bounds(self.began + whole, f"The run took longer than {whole:g} seconds, so it was stopped.", silence, look)
 
     def look_at_gateway(self) -> None:
-        """Its notices go into the log. Raises AgentFailed when the agent goes on though nothing is left to spend, or though its provider
-        gives nothing but errors: some clients try for ever."""
+        """Writes the gateway's notices to the log. Raises AgentFailed when the agent continues without a budget, or while its provider
+        returns only errors, because some clients try forever."""
         if self.service:
             for notice in self.service.notices():
                 self.log.write(f"gateway: {notice}\n".encode())
@@ -56,18 +56,18 @@ class Run:
                 raise AgentFailed(str(self.service.over_budget))
             self.troubled = (self.troubled or time.monotonic()) if self.service.trouble() else None
             if self.troubled and time.monotonic() - self.troubled > TROUBLE_SECONDS:
-                raise AgentFailed("The model's provider has given nothing but errors for a minute.")
+                raise AgentFailed("The model's provider returned only errors for a minute, so the run was stopped.")
 
     def stop(self) -> None:
-        """Ends the sandbox that lives now, if any."""
+        """Ends the live sandbox, if there is one."""
         if self.handle is not None:
-            cgroups.kill(self.job.run)  # at once, and no more forks
+            cgroups.kill(self.job.run)  # at once, and without further forks
             self.runtime.stop(self.handle)
             self._note_vm(self.handle)
             self.handle = None
 
     def _note_vm(self, handle: Handle) -> None:
-        """What the virtual machine was, and how long it took to come up: of several, the longest; phases: all of that."""
+        """Records the virtual machine and its start time: the longest of several, and in phases the sum."""
         if "vm" in handle:
             before, took = self.result.vm, handle["vm"].get("boot_ms", 0)
             self.result.phases["boot"] = self.result.phases.get("boot", 0.0) + took
@@ -77,10 +77,10 @@ class Run:
 
 def run_sandbox(run: Run, script: str, inputs: Path, outputs: Path, environment: dict[str, str], output: Output, bounds: Bounds,
                 agent: bool = False) -> int:
-    """Runs inputs/<script> in a fresh sandbox. -> its exit code. agent: it may have the models that the run may have.
+    """Runs inputs/<script> in a fresh sandbox. -> its exit code. agent: True if it may use the run's models.
 
-    Nothing of the sandbox is alive when this returns or raises: AgentFailed for a limit (OverTime for the clock),
-    Transient when there was no sandbox to be had."""
+    No process of the sandbox lives when this returns or raises: AgentFailed for a limit (OverTime for the clock),
+    Transient when the sandbox could not start."""
     outputs.mkdir(parents=True, exist_ok=True)
     lock, work = _take_lock(run.folder / "sandbox.lock"), run.folder / "work"
     pipe, end = os.pipe2(os.O_CLOEXEC)
@@ -96,7 +96,7 @@ def run_sandbox(run: Run, script: str, inputs: Path, outputs: Path, environment:
                 tools=tools, gateway=door))
         finally:
             os.close(end)
-            os.close(lock)  # from now on the sandbox alone holds it
+            os.close(lock)  # from now on only the sandbox holds it
         output.last = time.monotonic()
         try:
             code = watch(LimitWatch(run.runtime, run.handle, outputs, run.job.limits, groups), pipe, output, bounds)
@@ -106,7 +106,7 @@ def run_sandbox(run: Run, script: str, inputs: Path, outputs: Path, environment:
         look_at(outputs)
         return code
     except Transient:
-        drain(pipe, output, REST_BYTES)  # why the sandbox did not come up
+        drain(pipe, output, REST_BYTES)  # it may say why the sandbox did not start
         raise
     finally:
         if run.service and door:
@@ -114,23 +114,23 @@ def run_sandbox(run: Run, script: str, inputs: Path, outputs: Path, environment:
         os.close(pipe)
         cgroups.sweep(run.job.run)
         remove(work)
-        run.log.rest()  # last: it, too, may say that the log is too long
+        run.log.rest()  # last, because it may also raise that the log is too long
 
 
 def _outer(job: Job) -> Limits:
-    """What the kernel holds the sandbox to from outside. A virtual machine has what it was given, and its program needs some threads."""
+    """Limits that the kernel keeps from outside. A virtual machine has its own limits, and its program needs some threads."""
     if job.vm is None:
         return job.limits
     return job.limits._replace(memory_mb=max(job.limits.memory_mb, job.vm.memory_mb), processes=max(job.limits.processes, VM_THREADS))
 
 
 def _take_lock(path: Path) -> int:
-    """Emptied, because a runtime may note in it what this sandbox is; O_APPEND, because it does so without looking where."""
+    """Takes and empties the lock file. O_APPEND, because a runtime writes facts about its sandbox into it."""
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         os.close(descriptor)
-        raise Transient("An earlier sandbox of this run is still there.") from None
+        raise Transient("An earlier sandbox of this run still exists.") from None
     os.ftruncate(descriptor, 0)
     return descriptor

@@ -107,7 +107,7 @@ def test_work_is_kept_once_however_often_that_is_asked(side: Side) -> None:
 def test_work_that_stands_on_nothing_or_brings_nothing_is_not_kept(side: Side) -> None:
     work = side.change("a")
     work.result.base = None
-    with pytest.raises(Permanent, match="does not say on which commit it stands"):
+    with pytest.raises(Permanent, match="does not name its base commit"):
         side.branches.keep(work)
     with pytest.raises(AgentFailed, match="no commit of its own"):
         side.branches.keep(side.empty())

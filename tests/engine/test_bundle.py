@@ -39,7 +39,7 @@ def test_a_hostile_header_fails_the_attempt_in_the_runner_and_is_refused_by_the_
 
 def test_a_bundle_without_the_branch_of_a_run_fails_the_attempt(tmp_path: Path) -> None:
     (tmp_path / "out.bundle").write_text(f"# v2 git bundle\n{SHA} refs/heads/other\n\n")
-    with pytest.raises(AgentFailed, match="without its branch swarm-out"):
+    with pytest.raises(AgentFailed, match="without the branch swarm-out"):
         take_bundle(tmp_path, tmp_path / "copy")
 
 

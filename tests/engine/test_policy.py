@@ -79,7 +79,7 @@ def test_a_submodule_is_refused(bench: Bench) -> None:
 @pytest.mark.parametrize("path", [".gitmodules", "sub/.GitModules", "gitmod~1"])
 def test_a_changed_gitmodules_is_refused(bench: Bench, path: str) -> None:
     bench.agent.plant("100644", path, b"[submodule \"x\"]\n\tpath = x\n\turl = -u./payload\n")
-    bench.refused("must stay as it is")
+    bench.refused("must not change")
 
 
 def test_removing_a_submodule_entry_is_no_submodule_but_removing_gitmodules_is_a_change(tmp_path: Path) -> None:
@@ -123,13 +123,13 @@ def test_a_file_of_200_mb_is_refused_by_name(bench: Bench) -> None:
     git(bench.agent.folder, "config", "core.compression", "1")
     git(bench.agent.folder, "config", "core.bigFileThreshold", "1m")
     bench.agent.commit({})
-    bench.refused(r"^huge\.bin has 200 MB: a file may have at most 25 MB")
+    bench.refused(r"^huge\.bin has 200 MB, and a file may have at most 25 MB")
 
 
 def test_too_many_files_and_too_much_in_all_are_refused(bench: Bench) -> None:
     bench.agent.commit({f"f{number}": f"{number}" * 100 for number in range(5)})
-    bench.refused("more than 4 files; the first one too many is f4", PolicyLimits(files=4))
-    bench.refused(r"more than 300 bytes in all; f\d goes beyond it", PolicyLimits(total_bytes=300))
+    bench.refused("more than 4 files; f4 is the first above the limit", PolicyLimits(files=4))
+    bench.refused(r"more than 300 bytes in total; f\d exceeds the limit", PolicyLimits(total_bytes=300))
     assert bench.take_in(PolicyLimits(files=5, total_bytes=500, blob_bytes=100))
 
 

@@ -184,7 +184,7 @@ def test_a_bundle_of_nonsense_fails_the_attempt(unwrapped: Bench) -> None:
     result, _ = unwrapped.run(f'printf "# v2 git bundle\\n{"1" * 40} refs/heads/swarm-out\\n\\nPACKnonsense" > "$SWARM_OUT/out.bundle"',
                            checks=("true",))
     assert (result.outcome, result.failure) == ("failed", "agent")
-    assert "What the agent left cannot be used" in (result.reason or "")
+    assert "The agent's work cannot be used" in (result.reason or "")
 
 
 def test_what_was_checked_is_what_is_handed_on(unwrapped: Bench) -> None:

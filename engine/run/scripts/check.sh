@@ -1,5 +1,5 @@
 # One check, inside a sandbox of its own, on a clean clone of the commit. Sourced by sh with SWARM_IN and SWARM_WORK set.
-# Ends with the check's exit code; before the line ::phase check with 112 (no clone) or 113 (the bundle cannot be used).
+# Exit code: the check's; before the line ::phase check it is 112 (no clone) or 113 (the bundle cannot be used).
 
 . "$SWARM_IN/job"  # integration, tip
 repo="$SWARM_WORK/repo"

@@ -21,7 +21,7 @@ if [ -s "$SWARM_WORK/unresolved" ]; then
 fi
 git add -A || stop "git could not add the work."
 if [ -e "$(git rev-parse --git-path MERGE_HEAD)" ] || ! git diff --cached --quiet; then
-    # No hook of the repository has a say here: the checks judge.
+    # No hook of the repository decides here; the checks decide.
     git -c core.hooksPath=/dev/null commit -q --no-verify --no-gpg-sign --allow-empty -F "$SWARM_IN/message" || stop "git could not commit the work."
 fi
 if [ "$(git rev-parse "HEAD^{tree}")" != "$(git rev-parse "$base^{tree}")" ]; then

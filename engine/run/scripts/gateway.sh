@@ -1,4 +1,4 @@
-# The way out of a sandbox that has one: a relay on 127.0.0.1, and where programs find it. Sourced by sh with SWARM_IN and SWARM_GATEWAY
+# Starts the relay on 127.0.0.1 in a sandbox with a gateway, and tells programs its address. Sourced by sh with SWARM_IN and SWARM_GATEWAY
 # set, before anything that may need it. For agents: SWARM_GATEWAY_TOKEN is the key, SWARM_…_BASE_URL the address.
 
 port=$(python3 -I -S -B -c 'import sys; sys.path.insert(0, sys.argv.pop(1)); from link.relay import main; main()' \

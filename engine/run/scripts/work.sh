@@ -1,13 +1,13 @@
 # The work of one ticket, inside the sandbox: clone, agent, then commit.sh. Sourced by sh with SWARM_IN, SWARM_OUT and SWARM_WORK set.
-# The lines that begin with ::phase let the log be folded; whoever runs this also sees by them how far it came.
-# Ends with the agent's exit code, with 113 when its work could not be committed, with 114 when a hook failed before it began.
+# The lines that begin with ::phase divide the log into parts; they also show how far the run came.
+# Exit code: the agent's; 113 when its work could not be committed; 114 when a hook failed before the agent started.
 
 . "$SWARM_IN/job"  # integration, branch, base, resume, agent, keeps, hook_seconds
 PATH="$SWARM_IN/bin:$PATH"
 SWARM_PROMPT="$SWARM_IN/prompt.md"
 RESUME=''  # yes: the agent can go on in its session
 export PATH SWARM_PROMPT RESUME
-# Some agents run commands in a login shell, for which the system sets PATH anew.
+# Some agents run commands in a login shell, for which the system sets PATH again.
 [ -e "$HOME/.profile" ] || echo "PATH=\"$SWARM_IN/bin:\$PATH\"" > "$HOME/.profile"
 repo="$SWARM_WORK/repo"
 [ -z "${SWARM_GATEWAY:-}" ] || . "$SWARM_IN/gateway.sh"
@@ -24,8 +24,8 @@ git clone -q --no-tags -b "$integration" "$SWARM_IN/in.bundle" "$repo" || exit 1
 cd "$repo" || exit 112
 if [ -n "$resume" ]; then
     git checkout -q -b "$branch" "refs/remotes/origin/$branch" || exit 112
-    # A conflict stays in the tree: to resolve it is the agent's work.
-    git merge -q --no-edit -m "Merge $integration" "$base" || echo "The merge with $integration left conflicts, to be resolved now."
+    # A conflict stays in the tree, because the agent must resolve it.
+    git merge -q --no-edit -m "Merge $integration" "$base" || echo "The merge with $integration left conflicts. Resolve them now."
 else
     git checkout -q -b "$branch" "$base" || exit 112
 fi
