@@ -82,8 +82,8 @@ def test_live_runs_of_the_version_before_are_waited_for_and_finished_while_new_w
     with running(db, config) as engine:
         db.execute("update tickets set not_before = null where id = 'TKT-003'")
         until(lambda: db.value("select status from tickets where id = 'TKT-003'") == "completed", what="new work is done meanwhile")
-        assert client.get("/api/engine").get_json()["notice"] == "1 run of the version before is ending"
-        assert "1 run of the version before is ending" in client.get("/engine").get_data(as_text=True)
+        assert client.get("/api/engine").get_json()["notice"] == "1 run of the earlier version is ending"
+        assert "1 run of the earlier version is ending" in client.get("/engine").get_data(as_text=True)
         assert db.value("select state from runs where id = ?", (old,)) == "running" and engine.busy_slots() == 1
         go(config, old)
         completed(db, session)

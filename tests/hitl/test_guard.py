@@ -139,7 +139,7 @@ def test_a_body_of_exactly_4_mb_is_read_and_one_byte_more_is_refused(client):
         assert len(body) == size
         answer = client.post("/api/hitl", data=body, content_type="application/json")
         assert answer.status_code == status, answer.json
-    assert answer.json == {"error": "The body is larger than 4 MB.", "code": "too_large"}
+    assert answer.json == {"error": "The request body is larger than 4 MB. Send less.", "code": "too_large"}
 
 
 def test_a_client_that_sends_too_much_can_read_the_answer_even_in_chunks(app):

@@ -63,7 +63,7 @@ def test_a_comment_that_is_refused_keeps_its_words(client, tip, work):
     work.write("docs/new.txt", "one\n")
     work.hand_over()
     answer = client.post("/tickets/TKT-002/comments", data=sent)
-    assert answer.status_code == 409 and "a long thought" in checked(answer).text and "has moved on" in checked(answer).text
+    assert answer.status_code == 409 and "a long thought" in checked(answer).text and "is in review now" in checked(answer).text
     actions.cancel(work.db, "default", "TKT-002")
     answer = client.post("/tickets/TKT-002/request-changes", data={"tip": "x", "text": "a long thought"})
     assert answer.status_code == 409 and "a long thought" in checked(answer).text
