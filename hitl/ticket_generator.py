@@ -12,7 +12,7 @@ from engine.config import Config
 from engine.errors import NotApproved, NotConfirmed, WrongState
 from engine.store.db import Database, open_database
 from engine.tickets import session_states
-from engine.tickets.new_tickets import create, depend
+from engine.tickets.new_tickets import NewTicket, create, depend
 from engine.tickets.session_rows import SessionRow
 from engine.times import NOW
 from hitl.card import sample
@@ -85,12 +85,16 @@ def _build(db: Database, row: SessionRow, checked: Checked, plan: dict[str, Any]
     epic, = create(db, row["tenant_id"], row["id"], [
         {"type": "epic", "title": plan["name"], "status": "ready", "description": plan["description"], "acceptance_criteria": checks, "supplied": supplied}])
     features = create(db, row["tenant_id"], row["id"], [
-        {"title": feature["title"], "description": feature["description"], "position": position, "priority": feature["priority"],
-         "agent": feature["agent"], "review": feature["review"],
-         "acceptance_criteria": as_given(criteria) if (criteria := feature["acceptance_criteria"]) else "[]"}
-        for position, feature in enumerate(plan["features"], 1)], type="feature", status="blocked", parent_id=epic, supplied=supplied)
+        {**columns_of(feature), "position": position} for position, feature in enumerate(plan["features"], 1)],
+        type="feature", status="blocked", parent_id=epic, supplied=supplied)
     depend(db, [(features[place], features[index]) for place, feature in enumerate(plan["features"]) for index in feature["depends_on"]])
     return {"epicId": epic, "ticketIds": [epic, *features], "count": 1 + len(features)}
+
+
+def columns_of(feature: dict[str, Any]) -> NewTicket:
+    """What a ticket has from its feature, here and in amendments. feature: of a normalised card."""
+    return {"title": feature["title"], "description": feature["description"], "priority": feature["priority"], "agent": feature["agent"],
+            "review": feature["review"], "acceptance_criteria": as_given(criteria) if (criteria := feature["acceptance_criteria"]) else "[]"}
 
 
 def _record_card(db: Database, row: SessionRow, checked: Checked) -> None:

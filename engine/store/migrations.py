@@ -15,7 +15,9 @@ How to change the schema, for example from version 2 to 3:
          …
        ) strict;
 
-3. tests/engine/test_migrations.py compares a migrated database with a new one, and says what to record for version 3.
+3. Write the database that version 2 leaves behind, for the tests:
+   python -m tests.doubles.old_databases > tests/data/databases/version_2.sql
+4. tests/engine/test_migrations.py compares a migrated database with a new one, and says what to record for version 3.
    Never change a file in this folder after a version with it was in use."""
 import re
 import sqlite3

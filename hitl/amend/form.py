@@ -112,9 +112,12 @@ def _differs(before: dict[str, Any], values: dict[str, Any], plan: Plan) -> dict
     names = titles(plan.card["features"])
     graph, _ = resolve(plan.card["features"], names)
     index = next(place for place, feature in enumerate(plan.card["features"]) if feature is before)
-    same = {"title": before["title"].strip(), "description": before.get("description", "").strip(), "priority": before.get("priority", 0),
-            "agent": before.get("agent", ""), "acceptance_criteria": before.get("acceptance_criteria", []), "depends_on": None}
-    changed = {name: value if value or name == "title" else None for name, value in values.items() if name != "depends_on" and value != same[name]}
+    changed = {name: value if value or name == "title" else None for name, value in values.items()
+               if name != "depends_on" and value != _stripped(before.get(name, type(value)()))}
     if sorted(values["depends_on"]) != sorted(names[place] for place in graph[index]):
         changed["depends_on"] = values["depends_on"]
     return {name: value for name, value in changed.items() if value is not None or name in before}
+
+
+def _stripped(value: Any) -> Any:
+    return value.strip() if isinstance(value, str) else value

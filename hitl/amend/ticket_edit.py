@@ -1,4 +1,5 @@
 """Changes what one ticket asks for, while it has no run. The approved card stays as it is; the notes record the change."""
+from collections.abc import Mapping
 from typing import Any
 
 from engine.config import Config
@@ -12,7 +13,7 @@ from engine.times import NOW
 from hitl.card import spec_card
 from hitl.card.review_rule import review_asked
 from hitl.session import sessions
-from hitl.web.strict_json import as_given
+from hitl.ticket_generator import columns_of
 
 FIELDS = ("title", "description", "acceptance_criteria")
 
@@ -36,8 +37,7 @@ def edit(db: Database, config: Config, tenant: str, ticket_id: str, given: dict[
                 {**each, "path": each["path"].removeprefix("features[0].")} for each in _details(invalid)]) from None
         asked = _review_asked(db, tenant, ticket)
         feature = spec_card.normalise(checked.card, checked.meaning, asked)["features"][0]
-        values = {"title": feature["title"], "description": feature["description"], "acceptance_criteria": as_given(feature["acceptance_criteria"]),
-                  "review": int(feature["review"])}
+        values: Mapping[str, object] = columns_of(feature)
         for name in [*given, *(["review"] if asked == "unchecked" and "acceptance_criteria" in given else [])]:
             db.execute(f"update tickets set {name} = ?, updated_at = {NOW} where id = ?", (values[name], ticket_id))
         # The ticket is no longer the one that the product supplies, so it does not run without isolation unless someone allows it.

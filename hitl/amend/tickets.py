@@ -11,7 +11,7 @@ from engine.tickets.session_rows import SessionRow
 from engine.tickets.states import change
 from engine.times import NOW
 from hitl.amend.delta import Delta
-from hitl.web.strict_json import as_given
+from hitl.ticket_generator import columns_of
 
 DROPPED = "Dropped by an amendment of the card."
 # A feature has not started if it waits and has no run that has started or is about to start.
@@ -70,12 +70,10 @@ def apply(db: Database, row: SessionRow, plan: dict[str, Any], order: list[str],
         db.execute("update tickets set position = ? where id = ? and position <> ?", (place + 1, ticket, place + 1))
     tickets = [*order, *_add(db, row, plan, len(order))]
     for each in delta["change"]:
-        feature = plan["features"][order.index(each["ticket"])]
+        columns = columns_of(plan["features"][order.index(each["ticket"])])
         change(db, "blocked", "id = :id and status = 'ready'", {"id": each["ticket"]})
-        db.execute(f"update tickets set title = ?, description = ?, acceptance_criteria = ?, priority = ?, agent = ?, review = ?,"
-                   f" updated_at = {NOW} where id = ?",
-                   (feature["title"], feature["description"], as_given(feature["acceptance_criteria"]), feature["priority"], feature["agent"],
-                    int(feature["review"]), each["ticket"]))
+        db.execute(f"update tickets set {', '.join(f'{name} = :{name}' for name in columns)}, updated_at = {NOW} where id = :id",
+                   {**columns, "id": each["ticket"]})
         db.execute("delete from ticket_dependencies where ticket_id = ?", (each["ticket"],))
     fresh = [*(each["ticket"] for each in delta["change"]), *tickets[len(order):]]
     depend(db, [(ticket, tickets[index]) for ticket in fresh for index in plan["features"][tickets.index(ticket)]["depends_on"]])
@@ -87,6 +85,5 @@ def _add(db: Database, row: SessionRow, plan: dict[str, Any], first: int) -> lis
     """Creates tickets for the features from index `first` on -> their ids."""
     epic = db.value("select id from tickets where session_id = ? and type = 'epic' order by seq limit 1", (row["id"],))
     return create(db, row["tenant_id"], row["id"], [
-        {"title": feature["title"], "description": feature["description"], "acceptance_criteria": as_given(feature["acceptance_criteria"]),
-         "position": position, "priority": feature["priority"], "agent": feature["agent"], "review": feature["review"]}
-        for position, feature in enumerate(plan["features"][first:], first + 1)], type="feature", status="blocked", parent_id=epic)
+        {**columns_of(feature), "position": position} for position, feature in enumerate(plan["features"][first:], first + 1)],
+        type="feature", status="blocked", parent_id=epic)

@@ -15,8 +15,7 @@ MOST, MOST_LINES = 200, 400  # changes of one comparison that are shown, and lin
 NAMES = {"name": "Name", "description": "Purpose", "features": "Features", "technical_requirements": "Requirements", "checks": "Checks on the whole",
          "repository": "Repository", "base_branch": "Base branch", "review": "Review",
          "budget": "Budget"}
-OF_FEATURE = {"title": "title", "description": "description", "acceptance_criteria": "acceptance criteria", "depends_on": "dependencies",
-              "priority": "priority", "agent": "agent", "review": "review"}
+OF_FEATURE = {"acceptance_criteria": "acceptance criteria", "depends_on": "dependencies"}  # others are called as they are
 _ONE = {"technical_requirements": "Requirement", "checks": "Check on the whole", "acceptance_criteria": "criterion"}
 _PATH = re.compile(r"features\[(\d+)\](?:\.(\w+)(?:\[(\d+)\])?)?|(\w+)\[(\d+)\]")
 
@@ -115,9 +114,9 @@ def _feature(feature: dict[str, Any]) -> Iterator[str]:
         yield "– " + words(item).replace("\n", "\n  ")
     if feature.get("depends_on"):
         yield "After: " + ", ".join(words(feature["depends_on"]).split("\n"))
-    for name in ("priority", "agent"):
-        if feature.get(name):
-            yield f"{name.capitalize()}: {words(feature[name])}"
+    for name, value in feature.items():
+        if name not in ("title", "description", "acceptance_criteria", "depends_on") and value not in ("", [], None):
+            yield f"{shorten(name).capitalize()}: {words(value)}"
 
 
 def summary(changes: list[CardChange], most: int = 3) -> str:

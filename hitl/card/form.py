@@ -13,6 +13,7 @@ from hitl.web.numbers import whole_number
 
 Card = dict[str, Any]
 Edit = dict[str, Any]
+NUMBERS = ("priority",)  # properties of a feature that are whole numbers; 0 means the same as leaving it out
 LISTS = {"requirements": "technical_requirements", "checks": "checks"}
 
 
@@ -119,17 +120,18 @@ def criteria(form: Form, before: list[Any]) -> list[Any]:
 def values_of(form: Form, before: Card, names: list[str]) -> Card:
     """The feature with the form's values: all its properties, including empty ones. names: the titles by number.
 
-    Raises BadRequest if the priority is not a number."""
+    Raises BadRequest if a field that must be a number is not one."""
     after = [names[place] for each in form.getlist("after") if (place := whole_number(each, most=len(names) - 1)) is not None]
     return {"title": text(form, "title"), "description": text(form, "description"),
             "acceptance_criteria": criteria(form, before.get("acceptance_criteria", [])),
-            "depends_on": after, "priority": _whole(text(form, "priority")), "agent": text(form, "agent")}
+            "depends_on": after, **{name: _whole(form, name) for name in NUMBERS}, "agent": text(form, "agent")}
 
 
-def _whole(given: str) -> int:
+def _whole(form: Form, name: str) -> int:
+    given = text(form, name)
     number = whole_number(given.removeprefix("-") or given or "0", most=999_999)
     if number is None:
-        raise BadRequest("Priority must be a whole number.", field="priority")
+        raise BadRequest(f"{name.capitalize()} must be a whole number.", field=name)
     return -number if given.startswith("-") else number
 
 
@@ -143,14 +145,10 @@ def _feature(form: Form, card: Card) -> list[Edit]:
     for name in ("title", "description"):
         if before.get(name, "").strip() == values[name]:
             values[name] = before.get(name, "")
-    if not values["priority"] and "priority" in before and before["priority"] == 0:
-        values["priority"] = 0
     return [edit for name, value in values.items() for edit in _of_feature(place, name, value, before)]
 
 
 def _of_feature(place: int, name: str, value: Any, before: Card) -> list[Edit]:
-    if name == "priority" and value == 0:
-        return [{"op": "remove", "path": f"features[{place}].priority"}] if before.get("priority") else []
     if not value and not before.get(name) and name != "title":
         return []
     return _property(f"features[{place}].{name}", value, before, name)

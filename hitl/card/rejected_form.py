@@ -5,13 +5,14 @@ from typing import Any
 
 from engine.errors import InvalidCard, SwarmError
 from hitl.card import diff_in_words
-from hitl.card.form import LISTS, Form, text, texts
+from hitl.card.form import LISTS, NUMBERS, Form, text, texts
 from hitl.card.graph import titles
 from hitl.card.meaning import meaning_of
 from hitl.card.spec_card import normalise
 
 MOST_FEATURES = 300  # features of a card on one page
-TEXTS = ("name", "description", "repository", "base_branch", "review", "title", "priority", "agent", "text", "tokens", "money")
+FIELDS = ("title", "description", *NUMBERS, "agent")  # text fields of the form of a feature
+TEXTS = ("name", "repository", "base_branch", "review", *FIELDS, "text", "tokens", "money")
 
 
 @dataclass
@@ -94,14 +95,12 @@ def feature_form(card: dict[str, Any], place: int | None) -> dict[str, Any]:
     """The values for the form of a feature, and the features that it can wait for. place None: the form of a new feature."""
     names = titles(card["features"])
     if place is None:
-        return {"place": None, "title": "", "description": "", "rows": [], "after": set(), "priority": "", "agent": "",
-                "others": _others(names, None, set())}
+        return {"place": None, **dict.fromkeys(FIELDS, ""), "rows": [], "after": set(), "others": _others(names, None, set())}
     feature = normalise(card, meaning_of(card))["features"][place]
     after = set(feature["depends_on"])
     rows = [{"text": item, "check": ""} if isinstance(item, str) else item for item in feature["acceptance_criteria"]]
-    return {"place": place, "title": feature["title"], "title_was": feature["title"], "description": feature["description"], "rows": rows,
-            "after": {str(index) for index in after}, "priority": str(feature["priority"] or ""), "agent": feature["agent"] or "",
-            "others": _others(names, place, after)}
+    return {"place": place, **{name: str(feature[name] or "") for name in FIELDS}, "title_was": feature["title"], "rows": rows,
+            "after": {str(index) for index in after}, "others": _others(names, place, after)}
 
 
 def _others(names: list[str], place: int | None, after: set[int]) -> list[tuple[str, str]]:
@@ -112,5 +111,4 @@ def _others(names: list[str], place: int | None, after: set[int]) -> list[tuple[
 
 def filled(values: dict[str, Any], kept: RejectedForm) -> dict[str, Any]:
     """The values of feature_form, replaced by the typed values."""
-    return {**values, "title": kept.values["title"], "description": kept.values["description"], "rows": kept.values["rows"],
-            "after": set(kept.values["after"]), "priority": kept.values["priority"], "agent": kept.values["agent"]}
+    return {**values, **{name: kept.values[name] for name in FIELDS}, "rows": kept.values["rows"], "after": set(kept.values["after"])}

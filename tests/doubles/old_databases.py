@@ -1,9 +1,17 @@
-"""Databases of earlier versions, as tests/data/databases has them, and what is compared of two databases."""
+"""Databases of earlier versions, as tests/data/databases has them, and what is compared of two databases.
+
+    python -m tests.doubles.old_databases > tests/data/databases/version_2.sql
+
+writes the one of the version before VERSION: the rows of the version before that, brought on by its migration. A table that it brought is
+empty: give it a row by hand."""
 import re
 import sqlite3
 from contextlib import closing
 from pathlib import Path
 from typing import Any
+
+from engine.store.columns import APPLICATION_ID, VERSION
+from engine.store.migrations import apply
 
 DATABASES = Path(__file__).resolve().parents[1] / "data" / "databases"
 _PARTS = re.compile(r"('(?:[^']|'')*')|--[^\n]*|[\"`\[\]]")
@@ -45,3 +53,16 @@ def rows(path: Path) -> dict[str, list[dict[str, Any]]]:
 def version_of(path: Path) -> int:
     with closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)) as connection:
         return int(connection.execute("pragma user_version").fetchone()[0])
+
+
+def migrated(version: int) -> str:
+    """The SQL of a database of that version with the rows of the version before."""
+    with closing(sqlite3.connect(":memory:", isolation_level=None)) as connection:
+        connection.executescript((DATABASES / f"version_{version - 1}.sql").read_text(encoding="utf-8"))
+        apply(connection, version)
+        first = f"-- A database of version {version}: its schema, and rows in every table.\npragma application_id = {APPLICATION_ID};\n"
+        return "\n".join([f"{first}pragma user_version = {version};", *connection.iterdump(), ""])
+
+
+if __name__ == "__main__":
+    print(migrated(VERSION - 1), end="")

@@ -8,7 +8,7 @@ import pytest
 from flask.testing import FlaskClient
 
 from engine.agents import AGENTS, choose_agent, installation
-from engine.agents.base import TOOLS
+from engine.agents.base import TOOLS, AgentInstallation
 from engine.agents.packages import PACKAGES
 from engine.agents.runbook import RUNBOOK, has_commands, shell_blocks
 from engine.config import ROOT, Config
@@ -167,7 +167,7 @@ def test_auto_takes_an_installed_agent_that_has_a_model(tmp_path: Path) -> None:
 
 def test_the_engine_says_of_each_agent_whether_it_can_run(client: FlaskClient) -> None:
     said = {each["name"]: each["why_not"] for each in client.get("/api/engine").json["agents"]}
-    assert list(said) == ["claude", "codex", "opencode", "gemini", "aider", "mini", "custom", "runbook"]
+    assert list(said) == list(AGENTS)
     assert said["codex"] == "It is not installed: make agents AGENTS=codex" and said["runbook"] is None
     assert "Cannot run:</strong> It is not installed: make agents AGENTS=mini" in client.get("/engine").text
 
@@ -193,7 +193,8 @@ def test_the_command_of_a_custom_agent_is_the_script(tmp_path: Path) -> None:
 
 
 def test_every_pinned_package_names_its_version() -> None:
-    assert set(PACKAGES) == set(AGENTS) - {"custom", "runbook"}
+    nothing = AgentInstallation(Path("/nonexistent"), {})
+    assert set(PACKAGES) == {name for name, agent in AGENTS.items() if "make agents" in (agent.available(nothing) or "")}
     for package in PACKAGES.values():
         assert all(re.search(r"(@|==)\d+\.\d+\.\d+$", each) for each in package.packages)
 

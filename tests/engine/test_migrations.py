@@ -27,6 +27,8 @@ SCHEMAS = {
     1: "a00521788998f5306bd188fe182aeec1dd3a5ffcd2c2c6539df0ad035b25738a",
     2: "ecd3a988a1b22409ae2f8b6c7245f8e8fe4e5dec2e03727ce8b7e98742ceb078",
 }
+RENAMED = {2: {"runs": {"machine": "vm"}}}  # {version: {table: {column before: column since}}}
+OLD = range(1, VERSION)
 OPEN = "import sys, pathlib; from engine.store.db import open_database; open_database(pathlib.Path(sys.argv[1]))"
 
 
@@ -34,9 +36,18 @@ def backups(folder: Path) -> list[Path]:
     return sorted((folder / "backups").glob("*")) if (folder / "backups").exists() else []
 
 
-def renamed(before: dict[str, Any]) -> dict[str, Any]:
-    """Rows of version 1 as this version has them."""
-    return {**before, "runs": [{"vm" if name == "machine" else name: value for name, value in row.items()} for row in before["runs"]]}
+def in_new_words(before: dict[str, Any], version: int) -> dict[str, Any]:
+    """Rows of that version with the column names of this one."""
+    for later in range(version + 1, VERSION + 1):
+        for table, names in RENAMED.get(later, {}).items():
+            before = {**before, table: [{names.get(name, name): value for name, value in row.items()} for row in before[table]]}
+    return before
+
+
+def kept(path: Path, before: dict[str, Any]) -> dict[str, Any]:
+    """The rows that are there, without the columns and tables that `before` has not."""
+    now = rows(path)
+    return {table: [{name: row[name] for name in found[0]} if found else row for row in now[table]] for table, found in before.items()}
 
 
 @pytest.fixture()
@@ -64,22 +75,25 @@ def test_a_schema_that_has_changed_has_a_new_version_and_a_migration() -> None:
         "a database of each version before, with rows in every table")
 
 
-def test_a_migrated_database_is_made_of_the_same_as_a_new_one(tmp_path: Path) -> None:
-    old = open_database(old_database(tmp_path / "old.db", 1)).connection
+@pytest.mark.parametrize("version", OLD)
+def test_a_migrated_database_is_made_of_the_same_as_a_new_one(tmp_path: Path, version: int) -> None:
+    old = open_database(old_database(tmp_path / "old.db", version)).connection
     new = open_database(tmp_path / "new.db").connection
     assert objects(old) == objects(new)
     assert all_columns(old) == all_columns(new)
     assert objects(migrations.schema_at(VERSION)) == objects(new)
 
 
-def test_a_database_of_version_1_opens_with_its_rows(tmp_path: Path) -> None:
-    before = rows(old_database(tmp_path / "swarm.db", 1))
+@pytest.mark.parametrize("version", OLD)
+def test_a_database_of_a_version_before_opens_with_its_rows(tmp_path: Path, version: int) -> None:
+    before = rows(old_database(tmp_path / "swarm.db", version))
     db = open_database(tmp_path / "swarm.db")
-    assert rows(db.path) == renamed(before) and all(before.values()), "the fixture has rows in every table"
+    expected = in_new_words(before, version)
+    assert kept(db.path, expected) == expected and all(before.values()), "the fixture has rows in every table"
     assert (db.value("pragma user_version"), db.value("pragma foreign_keys"), db.all("pragma foreign_key_check")) == (VERSION, 1, [])
     assert json.loads(db.value("select vm from runs where vm is not null"))["accelerator"] == "tcg"
     (backup,) = backups(tmp_path)
-    assert backup.name.startswith("swarm-version-1-") and version_of(backup) == 1 and rows(backup) == before
+    assert backup.name.startswith(f"swarm-version-{version}-") and version_of(backup) == version and rows(backup) == before
     open_database(tmp_path / "swarm.db")
     assert backups(tmp_path) == [backup], "another is made only before another migration"
 
@@ -105,7 +119,8 @@ def test_a_kill_leaves_the_old_version_or_the_new_one_and_the_next_start_goes_on
         assert version_of(path) == form and rows(path) == before
     open_database(path)
     assert version_of(path) == VERSION
-    assert form == 0 or rows(path) == renamed(before)
+    expected = in_new_words(before, form)
+    assert form == 0 or kept(path, expected) == expected
 
 
 def test_processes_that_start_at_once_migrate_once(tmp_path: Path) -> None:

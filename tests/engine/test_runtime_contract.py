@@ -12,13 +12,13 @@ from sandbox_bench import LIMITS, RUN, Bench, sleeping
 from engine.config import ROOT, Config
 from engine.errors import Refused
 from engine.host.processes import is_held, members
-from engine.runtimes import Fake, FakeOutcome, SandboxJob, choose
+from engine.runtimes import RUNTIMES, Fake, FakeOutcome, SandboxJob, choose
 
 ALLOWED = {"LANG", "TERM", "TZ", "GIT_TERMINAL_PROMPT", "GIT_PAGER", "GIT_CONFIG_NOSYSTEM", "SWARM_RUN", "SWARM_IN", "SWARM_OUT", "SWARM_WORK",
            "HOME", "TMPDIR", "USER", "LOGNAME", "PATH", "PWD", "OLDPWD", "SHLVL", "_", "GIVEN", "SWARM_TOOLS"}
 
 
-@pytest.fixture(params=[pytest.param("qemu", marks=pytest.mark.vm), "bubblewrap", "process", "fake"])
+@pytest.fixture(params=[pytest.param(name, marks=pytest.mark.vm) if name == "qemu" else name for name in RUNTIMES])
 def bench(request: pytest.FixtureRequest, tmp_path: Path) -> Bench:
     if request.param == "bubblewrap":
         require("bwrap")
@@ -233,5 +233,5 @@ def test_auto_falls_back_to_process_and_says_why() -> None:
 
 
 def test_a_runtime_that_is_not_there_is_refused_with_those_that_are() -> None:
-    with pytest.raises(Refused, match=r"There is no runtime 'docker'. The runtimes are: auto, qemu, bubblewrap, process, fake."):
+    with pytest.raises(Refused, match=f"There is no runtime 'docker'. The runtimes are: auto, {', '.join(RUNTIMES)}."):
         choose("docker")
