@@ -1,5 +1,6 @@
 """The walls of the house: what each room is for, whom it may ask, and what only one place may do. Read from the source; two tables are loaded."""
 import ast
+import json
 import re
 from collections.abc import Iterator
 from functools import cache
@@ -240,6 +241,15 @@ def test_every_agent_runtime_and_package_is_documented() -> None:
     wrong |= {f"{name} is no room of PACKAGES, which the table of docs/architecture.md is held to" for name, path in modules().items()
               if path.name == "__init__.py" and name.count(".") == 1 and name not in PACKAGES}
     assert not wrong
+
+
+def test_every_key_of_a_card_is_documented_and_on_the_page_that_takes_its_json() -> None:
+    card = json.loads((ROOT / "hitl" / "card" / "spec_card.schema.json").read_text(encoding="utf-8"))
+    keys = {*card["properties"], *card["$defs"]["feature"]["properties"]}
+    documented = (ROOT / "docs" / "sessions.md").read_text(encoding="utf-8").partition("## The card")[2]
+    shown = (ROOT / "hitl" / "templates" / "card" / "json.html").read_text(encoding="utf-8")
+    wrong = {f"docs/sessions.md does not say what {key} is" for key in keys if f"`{key}`" not in documented}
+    assert not wrong | {f"json.html does not say what {key} is" for key in keys if f"<code>{key}</code>" not in shown}
 
 
 def test_each_test_file_can_be_run_alone() -> None:

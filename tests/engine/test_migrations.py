@@ -119,8 +119,9 @@ def test_a_kill_leaves_the_old_version_or_the_new_one_and_the_next_start_goes_on
         assert version_of(path) == form and rows(path) == before
     open_database(path)
     assert version_of(path) == VERSION
-    expected = in_new_words(before, form)
-    assert form == 0 or kept(path, expected) == expected
+    if form:
+        expected = in_new_words(before, form)
+        assert kept(path, expected) == expected
 
 
 def test_processes_that_start_at_once_migrate_once(tmp_path: Path) -> None:
