@@ -65,7 +65,8 @@ def next_version(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
 
 def test_a_schema_that_has_changed_has_a_new_version_and_a_migration() -> None:
     now = hashlib.sha256(normalised(schema_sql()).encode()).hexdigest()
-    assert SCHEMAS.get(VERSION) == now, (
+    assert VERSION in SCHEMAS, f"Version {VERSION} is new: when schema.sql is as it will be, add {VERSION}: '{now}' to SCHEMAS."
+    assert SCHEMAS[VERSION] == now, (
         f"schema.sql is not what was recorded for version {VERSION}. Databases of that version exist: set VERSION = {VERSION + 1} in "
         f"engine/store/columns.py, write migrations/{VERSION + 1:04d}_<what>.sql (engine/store/migrations.py says how), and add {VERSION + 1}: '{now}' here.")
     first = hashlib.sha256(normalised((ROOT / "migrations" / "0001_first.sql").read_text()).encode()).hexdigest()
