@@ -26,7 +26,7 @@ demo: $(VENV)/.run  ## build the sample project in the terminal, in a new data f
 test: $(VENV)/.test  ## run all tests that need no virtual machine and no real coding agent
 	@$(BIN)/python -m pytest -n 3 --dist loadfile
 
-test-quick: $(VENV)/.test  ## run the tests that need no server and no browser (about two minutes)
+test-quick: $(VENV)/.test  ## run the tests that need no server and no browser (about three minutes)
 	@SWARM_MODEL_EXAMPLES=3 $(BIN)/python -m pytest -n 3 --dist loadfile tests/test_*.py tests/engine tests/hitl tests/model/test_engine_model.py
 
 lint: $(VENV)/.test  ## look for mistakes and bad style (ruff)
