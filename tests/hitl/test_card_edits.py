@@ -5,6 +5,7 @@ import pytest
 from serving import CARD, session
 
 from engine.errors import BadRequest
+from hitl.card import diff_in_words
 from hitl.card.diff import diff
 from hitl.card.edits import edit
 from hitl.web.strict_json import sha256
@@ -196,3 +197,9 @@ def test_an_amendment_over_http(client, db):
     assert {each["id"]: each["status"] for each in client.get(f"{base}/tickets").json["tickets"]} == {
         "TKT-001": "ready", "TKT-002": "blocked", "TKT-003": "cancelled", "TKT-004": "blocked"}
     assert client.post(f"{base}/amendment/discard").status_code == 404
+
+
+def test_an_added_feature_is_shown_with_all_that_it_says():
+    added = {"title": "D", "acceptance_criteria": ["works"], "depends_on": ["A"], "priority": 2, "agent": "", "review": "unchecked", "note": "kept"}
+    shown, _ = diff_in_words.shown(diff(THREE, {**THREE, "features": [*THREE["features"], added]}))
+    assert [line.text for line in shown[0].lines] == ["D", "– works", "After: A", "Priority: 2", "Review: unchecked", "Note: kept"]
