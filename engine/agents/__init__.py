@@ -43,7 +43,7 @@ def choose_agent(config: "Config", wanted: str | None, agents: Mapping[str, Agen
     if name == "auto":
         return next((agent for agent in table.values() if not agent.is_fallback and agent.available(here) is None), FALLBACK)
     if name not in table:
-        raise Permanent(f"There is no agent {name!r}. The agents are: auto, {', '.join(table)}.")
+        raise Permanent(f"The agent {name!r} does not exist. Choose one of: auto, {', '.join(table)}.")
     reason = table[name].available(here)
     if reason:
         raise Permanent(f"The agent {name} cannot run here. {reason}")

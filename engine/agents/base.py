@@ -99,11 +99,11 @@ def installed(name: str, kind: str, needs_name: bool = False) -> Callable[[Agent
         if here.folder is None:
             return here.absent
         if not (here.folder / name / "bin" / name).exists():
-            return f"It is not installed: make agents AGENTS={name}"
+            return f"It is not installed. Install it with: make agents AGENTS={name}"
         if kind not in here.models:
-            return f"There is no model for it: set SWARM_{kind.upper()}_KEY, or SWARM_{kind.upper()}_URL ({KINDS[kind]}'s kind of API)."
+            return f"It has no model. Set SWARM_{kind.upper()}_KEY, or SWARM_{kind.upper()}_URL ({KINDS[kind]}'s kind of API)."
         if needs_name and not here.models[kind]:
-            return f"It must be told which model to use: set SWARM_{kind.upper()}_MODEL."
+            return f"It needs the name of a model. Set SWARM_{kind.upper()}_MODEL."
         return None
     return available
 

@@ -4,7 +4,7 @@ from engine.jobs import Job
 
 
 def _available(here: AgentInstallation) -> str | None:
-    return None if here.command else "There is no command for it: set SWARM_AGENT_COMMAND."
+    return None if here.command else "It has no command. Set SWARM_AGENT_COMMAND."
 
 
 def _script(job: Job) -> str | None:

@@ -72,7 +72,7 @@ def is_current(name: str, folder: Path) -> bool:
 def _npm(name: str, package: Npm, fresh: Path) -> None:
     npm = shutil.which("npm")
     if npm is None:
-        raise Refused(f"npm is needed to install {name}: make system-deps, or install nodejs.")
+        raise Refused(f"npm is needed to install {name}. Run make system-deps, or install nodejs.")
     _run([npm, "install", "--silent", "--no-audit", "--no-fund", "--ignore-scripts", "--prefix", str(fresh), *package.packages], name)
     cpu = {"x86_64": "x64", "aarch64": "arm64"}.get(platform.machine(), platform.machine())
     found = next((path for pattern in package.programs for path in sorted((fresh / "node_modules").glob(pattern.format(cpu=cpu)))), None)
@@ -102,7 +102,7 @@ def main(names: list[str]) -> int:
         folder = Config.from_env().agents_folder
         unknown = [name for name in names if name not in PACKAGES]
         if unknown:
-            raise Refused(f"There is no package for {', '.join(unknown)}. There are: {', '.join(PACKAGES)}.")
+            raise Refused(f"There is no package for {', '.join(unknown)}. The packages are: {', '.join(PACKAGES)}.")
         for name in names or PACKAGES:
             if is_current(name, folder):
                 print(f"{name}: {' '.join(PACKAGES[name].packages)} is there", flush=True)

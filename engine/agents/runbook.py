@@ -64,5 +64,5 @@ def _runbook_note(job: Job) -> str:
 
 RUNBOOK = Agent(
     name="runbook", author="HITL Swarm runbook <runbook@localhost>", resumes=False,
-    description="Runs the fenced sh blocks of the ticket's description; without one it writes the ticket's brief. Needs no model.",
+    description="Runs the fenced sh blocks of the ticket's description; without any it only writes the ticket's brief. Needs no model.",
     available=lambda here: None, script=_runbook, note=_runbook_note, is_fallback=True, has_work=has_commands)

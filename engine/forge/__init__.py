@@ -44,16 +44,16 @@ def connect(config: Config, place: Place) -> Forge:
     try:
         module = importlib.import_module(f"engine.forge.{place.forge}")
     except ModuleNotFoundError as error:
-        raise Permanent(f"Pull requests on {place.web} need the extra {place.forge!r}: install it with .venv/bin/pip install -e '.[{place.forge}]' "
+        raise Permanent(f"Pull requests on {place.web} need the extra {place.forge!r}. Install it with .venv/bin/pip install -e '.[{place.forge}]' "
                         f"({error.name} is missing), and start again.") from error
     made: Forge = getattr(module, CLASSES[place.forge])(place.web, token_of(config), place.project)
     return made
 
 
 def token_of(config: Config) -> str:
-    """The token; one that is in a file is read anew each time, because installation tokens live an hour. '' where there is none.
+    """The token, or '' if there is none. A token file is read each time, because installation tokens live an hour.
 
-    Raises Permanent for a file that cannot be read, Transient for an empty one: whatever renews it is about to write it."""
+    Raises Permanent for a file that cannot be read, Transient for an empty one, because the program that renews it may be writing it."""
     if config.forge_token_file is None:
         return config.forge_token
     try:

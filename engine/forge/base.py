@@ -91,14 +91,14 @@ def origin_of(url: str) -> str:
 def whole(value: object) -> int:
     """A number of a change. Raises Permanent for anything else."""
     if not isinstance(value, int) or isinstance(value, bool) or not 0 < value < 2**53:
-        raise Permanent("The forge answered with something that is no number of a pull request.")
+        raise Permanent("The forge's answer is not the number of a pull request.")
     return value
 
 
 def named(value: object) -> str:
     """A branch's or a project's name. Raises Permanent for anything else."""
     if not isinstance(value, str) or not value or len(value) > 300 or not value.isprintable() or value.startswith("-"):
-        raise Permanent("The forge answered with something that is no name of a branch or project.")
+        raise Permanent("The forge's answer is not the name of a branch or project.")
     return value
 
 

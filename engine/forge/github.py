@@ -156,12 +156,12 @@ def _speaking() -> Iterator[None]:
         yield
     except GithubException as error:
         if error.status == 422:
-            raise Unprocessable(f"GitHub does not do this: {_told(error)}") from error
+            raise Unprocessable(f"GitHub rejected this: {_told(error)}") from error
         if error.status == 404:
             raise Permanent("GitHub does not know this repository or pull request, or the token may not see it (404).") from error
         raise Permanent(f"GitHub refused ({error.status}): {_told(error)}") from error
     except (BadAttributeException, RuntimeError, AssertionError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise Permanent(f"GitHub answered in a form that is not understood ({type(error).__name__}).") from error
+        raise Permanent(f"GitHub's answer is not understood ({type(error).__name__}).") from error
 
 
 def _told(error: GithubException) -> str:

@@ -130,7 +130,7 @@ def _speaking() -> Iterator[None]:
         if error.response_code == 404:
             raise Permanent("GitLab does not know this project or merge request, or the token may not see it (404).") from error
         if error.response_code in (400, 409, 422):
-            raise Refused(f"GitLab does not do this: {said}") from error
+            raise Refused(f"GitLab rejected this: {said}") from error
         raise Permanent(f"GitLab refused ({error.response_code}): {said}") from error
     except (RuntimeError, AssertionError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise Permanent(f"GitLab answered in a form that is not understood ({type(error).__name__}).") from error
+        raise Permanent(f"GitLab's answer is not understood ({type(error).__name__}).") from error

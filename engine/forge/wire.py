@@ -25,7 +25,7 @@ class OneOrigin(HTTPAdapter):
 
     def send(self, request: requests.PreparedRequest, *args: Any, **options: Any) -> requests.Response:
         if origin_of(request.url or "") != self.origin:
-            raise Permanent(f"The forge leads to another address than {self.origin}. Nothing was sent there, because the token is for this one alone.")
+            raise Permanent(f"The forge points to another address than {self.origin}. Nothing was sent there, because the token is only for this address.")
         options["timeout"] = SECONDS
         request.headers["Connection"] = "close"  # a look now and then: nothing is to be kept open
         try:
@@ -52,16 +52,16 @@ class OneOrigin(HTTPAdapter):
         status, said = response.status_code, _message(response)
         location = response.headers.get("Location", "")
         if status in (301, 302, 303, 307, 308) and "://" in location and origin_of(location) != self.origin and not (response.url or "").endswith("/logs"):
-            raise Permanent(f"The forge redirects from {self.origin} to another address. Nothing was sent there; set SWARM_FORGE_URL to where it is now.")
+            raise Permanent(f"The forge redirects from {self.origin} to another address. Nothing was sent there. Set SWARM_FORGE_URL to its new address.")
         if status == 401:
-            raise TokenRefused(f"The forge at {self.origin} does not take SWARM_FORGE_TOKEN (401){said}. It may have expired.")
+            raise TokenRefused(f"The forge at {self.origin} does not accept SWARM_FORGE_TOKEN (401){said}. It may have expired; set another.")
         wait = _wait(response.headers)
         if status == 429 or (status == 403 and wait is not None):
-            raise RateLimited(f"The forge at {self.origin} wants to be left alone for a while ({status}){said}.", wait=min(wait or 60.0, LONGEST_WAIT))
+            raise RateLimited(f"The forge at {self.origin} limits requests for a while ({status}){said}.", wait=min(wait or 60.0, LONGEST_WAIT))
         if status == 403:
-            raise Permanent(f"The token has no right to do this on the forge (403){said}.")
+            raise Permanent(f"The token may not do this on the forge (403){said}.")
         if status >= 500:
-            raise Transient(f"The forge at {self.origin} has a problem of its own ({status}){said}.")
+            raise Transient(f"The forge at {self.origin} has an internal problem ({status}){said}.")
 
 
 def session(origin: str) -> requests.Session:

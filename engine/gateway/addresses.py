@@ -1,4 +1,4 @@
-"""Which host names the proxy may be asked for, and which addresses it may then connect to."""
+"""Host names that the proxy allows, and addresses that it may connect to."""
 import ipaddress
 import re
 import socket
@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 
 from engine.gateway.http1 import Refusal
 
-# What a build needs of the common package registries. Whoever may fetch from a host may also tell it things: keep the list short.
+# Hosts of the common package registries. A run that may fetch from a host may also send data to it, so keep the list short.
 SETS = {
     "npm": ("registry.npmjs.org",),
     "pypi": ("pypi.org", "files.pythonhosted.org"),
@@ -25,7 +25,7 @@ Resolve = Callable[[str, int], list[Address]]
 
 
 def parse_hosts(text: str) -> tuple[str, ...]:
-    """Names, `*.name` for all below one, and names of SETS. Raises ValueError with what would be right."""
+    """Parses names, `*.name` for all names below one, and names of SETS. Raises ValueError, which says what is allowed."""
     names = [part.strip().lower().rstrip(".") for part in text.split(",") if part.strip()]
     for name in names:
         if name not in SETS and not _NAME.fullmatch(name.removeprefix("*.")):
@@ -38,13 +38,13 @@ def expanded(names: Iterable[str]) -> tuple[str, ...]:
 
 
 def host_and_port(authority: str, default: int) -> tuple[str, int]:
-    """Of a request. Raises Refusal for what is no name: an address of any kind is not on any list."""
+    """Host and port of a request. Raises Refusal for anything but a name, because addresses are on no list."""
     host, colon, port = authority.rpartition(":")
     if not colon:
         host, port = authority, str(default)
     host = host.lower().removesuffix(".")
     if not _NAME.fullmatch(host) or not re.fullmatch(r"[0-9]{1,5}", port):
-        raise Refusal(403, "not_allowed", "The proxy takes host names, no addresses.")
+        raise Refusal(403, "not_allowed", "The proxy accepts only host names, not addresses.")
     return host, int(port)
 
 
@@ -53,9 +53,9 @@ def is_listed(host: str, hosts: Iterable[str]) -> bool:
 
 
 def resolve(host: str, port: int) -> list[Address]:
-    """The addresses of a name, all of them public. To be connected to as they are: a second look-up might say something else.
+    """The addresses of a name, all public. Connect to exactly these, because a second look-up might give others.
 
-    Raises Refusal when there are none, or when even one is not public: such a name is not what the operator meant."""
+    Raises Refusal when there are none, or when one is not public, because the operator did not mean such a name."""
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError):
@@ -68,7 +68,7 @@ def resolve(host: str, port: int) -> list[Address]:
 
 
 def is_public(text: str) -> bool:
-    """Not private, loopback, link-local, multicast, unspecified, shared (CGNAT), reserved, nor one of these in IPv6's clothes."""
+    """Not private, loopback, link-local, multicast, unspecified, shared (CGNAT), reserved, nor one of these written as IPv6."""
     try:
         address = ipaddress.ip_address(text)
     except ValueError:  # with a zone, for example

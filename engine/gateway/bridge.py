@@ -1,4 +1,4 @@
-"""The host's end of a VM's gateway link: every stream of the guest becomes a connection to the gateway's unix socket."""
+"""The host's end of a VM's gateway link: each stream of the guest becomes a connection to the gateway's unix socket."""
 import os
 import socket
 import threading
@@ -15,7 +15,7 @@ AGAIN_SECONDS = 0.05
 class Bridge:
     """bridge = Bridge(port, gateway); bridge.start(); …; bridge.stop()
 
-    port: the unix socket of a virtio-serial chardev (server=on, wait=off); it may appear later, and come back after it was lost.
+    port: the unix socket of a virtio-serial chardev (server=on, wait=off); it may appear later, and again after it was lost.
     gateway: SandboxJob.gateway. The thread ends with stop(), or when the guest has broken a rule: `broken` then says which."""
 
     def __init__(self, port: Path, gateway: Path) -> None:
@@ -57,7 +57,7 @@ class Bridge:
 
 
 def connected(path: Path) -> socket.socket:
-    """A unix socket's own path may have 107 bytes only. Raises OSError."""
+    """Connects to a unix socket, whose path may have at most 107 bytes. Raises OSError."""
     sock = socket.socket(socket.AF_UNIX)
     folder = -1
     try:

@@ -1,4 +1,4 @@
-"""The proxy: CONNECT and absolute-form http for the hosts of the operator's list, bytes counted, nothing looked into."""
+"""The proxy: CONNECT and absolute-form http for the operator's list of hosts. It counts bytes and does not read content."""
 import select
 import socket
 import threading
@@ -45,7 +45,7 @@ class Egress:
         url = urlsplit(target)
         asked.host, asked.path = url.netloc, url.path
         if url.scheme != "http" or "@" in url.netloc or method == "TRACE":
-            raise Refusal(400, "malformed", "The proxy takes http://host/path, and CONNECT for all else.")
+            raise Refusal(400, "malformed", "The proxy accepts http://host/path, and CONNECT for everything else.")
         length = http1.length_of(head, minor)
         up = self._connect(*host_and_port(url.netloc, 80), client, asked)
         try:
@@ -60,7 +60,7 @@ class Egress:
             up.close()
 
     def _send_body(self, client: Wire, up: Wire, length: int | str, asked: Asked) -> None:
-        """A server may answer, and close, before it has heard everything: what it said is still passed on."""
+        """Sends the body. A server may answer and close before it has read everything; its answer is still passed on."""
         for data in http1.body(client, length):
             self.count(asked, sent=data)
             with suppress(Gone):
@@ -82,11 +82,11 @@ class Egress:
             client.send(self.count(asked, received=data))
 
     def count(self, asked: Asked, sent: bytes = b"", received: bytes = b"") -> bytes:
-        """The data, counted. Raises Gone when the run has moved as many bytes as it may."""
+        """Counts the data and returns it. Raises Gone when the run has moved the allowed number of bytes."""
         with self._lock:
             self._used += len(sent) + len(received)
             if self._used > self.megabytes * 1_000_000:
-                asked.why = f"The run has moved more than {self.megabytes} MB."
+                asked.why = f"The run has transferred more than {self.megabytes} MB."
                 raise Gone(asked.why)
         asked.sent += len(sent)
         asked.received += len(received)
@@ -95,11 +95,11 @@ class Egress:
     def _connect(self, host: str, port: int, client: Wire, asked: Asked) -> Wire:
         asked.host = host if port in PORTS else f"{host}:{port}"
         if port not in PORTS:
-            raise Refusal(403, "not_allowed", f"The proxy connects to ports {PORTS[0]} and {PORTS[1]} only, not to {port}.")
+            raise Refusal(403, "not_allowed", f"The proxy connects only to ports {PORTS[0]} and {PORTS[1]}, not to {port}.")
         if not is_listed(host, self.hosts):
-            raise Refusal(403, "not_allowed", f"{host} is not one of the hosts that runs may reach. An operator may add it to SWARM_EGRESS_HOSTS.")
+            raise Refusal(403, "not_allowed", f"Runs may not reach {host}. The operator can add it to SWARM_EGRESS_HOSTS.")
         if self._used >= self.megabytes * 1_000_000:
-            raise Refusal(403, "egress_used_up", f"The run has moved {self.megabytes} MB, which is as much as it may (SWARM_EGRESS_MB).")
+            raise Refusal(403, "egress_used_up", f"The run has transferred {self.megabytes} MB, which is its limit (SWARM_EGRESS_MB).")
         for address in self.resolve(host, port):
             try:
                 sock = socket.create_connection(address, CONNECT_SECONDS)
@@ -110,7 +110,7 @@ class Egress:
         raise Refusal(502, "unreachable", f"{host} could not be reached.")
 
     def _pump(self, client: socket.socket, up: socket.socket, end: float, asked: Asked) -> None:
-        """Both directions until both have ended. Each side's end of sending is handed on, not more."""
+        """Passes data in both directions until both have ended."""
         waiting = {client: b"", up: b""}   # to be written to this socket
         other = {client: up, up: client}
         reading = {client, up}
@@ -142,7 +142,7 @@ class Egress:
 
 
 def response_head(up: Wire) -> Head:
-    """The head of the final response: what is only provisional is left out. Raises Gone, Refusal."""
+    """The head of the final response, without provisional ones. Raises Gone, Refusal."""
     while True:
         head = http1.read_head(up, request=False, seconds=http1.IDLE_SECONDS)
         if head is None:

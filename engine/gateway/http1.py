@@ -1,6 +1,6 @@
-"""HTTP/1.1 as the gateway takes it: one message a connection, and nothing that two readers could understand differently.
+"""Strict HTTP/1.1 for the gateway: one message per connection, and nothing that two readers could understand differently.
 
-Both sides are read by the same rules: a guest that smuggles and an upstream that lies get the same refusal."""
+Both sides are read with the same rules, so a smuggling guest and a lying upstream get the same refusal."""
 import re
 import select
 import socket
@@ -12,20 +12,20 @@ from typing import NamedTuple
 from engine.errors import SwarmError
 
 HEAD_BYTES, LINE_BYTES, LINES = 65_536, 16_384, 100
-HEAD_SECONDS = 20.0      # for a whole head to arrive, or for TCP and TLS to be ready
+HEAD_SECONDS = 20.0      # for a whole head, or for TCP and TLS
 IDLE_SECONDS = 600.0     # without a byte in either direction; models think long
 CHUNK_LINE = 1024
 _REQUEST = re.compile(rb"([A-Z]{3,10}) ([\x21-\x7e]{1,12000}) HTTP/1\.([01])")
 _STATUS = re.compile(rb"HTTP/1\.([01]) ([1-5][0-9][0-9])(?: [^\x00-\x08\x0a-\x1f\x7f]*)?")
 _FIELD = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+):([^\x00-\x08\x0a-\x1f\x7f]*)")
 _CHUNK = re.compile(rb"([0-9A-Fa-f]{1,8})[ \t]*(?:;[^\x00-\x1f]*)?")
-# Of one connection, never of the message: nothing of it is passed on. So is whatever a Connection header names.
+# Headers of one connection, not of the message; they are not passed on. The same is true for headers that a Connection header names.
 HOP_BY_HOP = frozenset(("connection", "keep-alive", "proxy-connection", "proxy-authenticate", "proxy-authorization", "te", "trailer",
                         "transfer-encoding", "upgrade", "http2-settings", "expect"))
 
 
 class Refusal(SwarmError):
-    """A request that is answered by the gateway itself, with this status and sentence."""
+    """The gateway itself answers the request, with this status and sentence."""
 
     def __init__(self, status: int, code: str, sentence: str) -> None:
         super().__init__(sentence)
@@ -89,7 +89,7 @@ class Wire:
         return bool(data)
 
     def send(self, data: bytes, seconds: float = IDLE_SECONDS) -> None:
-        """Waits for a slow reader as long as it reads at all. Raises Gone."""
+        """Sends data, and waits for a slow reader while it still reads. Raises Gone."""
         rest = memoryview(data)
         while rest:
             self.sock.settimeout(max(0.001, min(seconds, self.end - time.monotonic())))
@@ -109,13 +109,13 @@ class Wire:
         """A short line without its end."""
         while (at := self.buffer.find(b"\r\n")) < 0:
             if len(self.buffer) > CHUNK_LINE or not self.fill():
-                raise malformed("A chunk is not as it has to be.")
+                raise malformed("A chunk is malformed.")
         if at > CHUNK_LINE:
-            raise malformed("A chunk is not as it has to be.")
+            raise malformed("A chunk is malformed.")
         return self.take(at + 2)[:-2]
 
     def has_data(self) -> bool:
-        """Could something be read without waiting?"""
+        """True if something can be read without waiting."""
         pending = isinstance(self.sock, ssl.SSLSocket) and self.sock.pending()
         return bool(self.buffer or pending)
 
@@ -141,7 +141,7 @@ def read_head(wire: Wire, request: bool, seconds: float = HEAD_SECONDS) -> Head 
     start = (_REQUEST if request else _STATUS).fullmatch(first)
     fields = [_FIELD.fullmatch(line) for line in lines]
     if not start or not all(fields):
-        raise malformed("This is not HTTP/1.1 as it has to be.")
+        raise malformed("This is not valid HTTP/1.1.")
     parts = [part.decode("ascii") for part in start.groups()] + [""]
     return Head((parts[0], parts[1], parts[2]), tuple((f[1].decode("ascii").lower(), f[2].decode("latin-1").strip(" \t")) for f in fields if f))
 
@@ -220,4 +220,4 @@ def wait(up: Wire, client: Wire, seconds: float = IDLE_SECONDS) -> None:
             gone = True
         if gone:
             raise Gone("the client left")
-        poll.unregister(client.sock)  # it sends on, which nobody will read
+        poll.unregister(client.sock)  # it sends more data that nobody will read

@@ -1,8 +1,8 @@
-"""What a run may spend and has spent, and its session with it.
+"""The budget of a run and of its session: limits, reservations and spending.
 
 Each run of a session writes its own file in the session's folder, under one lock; the sum over the files is what the session has
-spent or reserved, as it is now and not as it was when the last run ended. A runner that is killed leaves its file, and the engine
-takes the spending of a lost run from there."""
+spent or reserved at this moment. A runner that is killed leaves its file, and the engine
+reads the spending of a lost run from it."""
 import fcntl
 import json
 import os
@@ -18,14 +18,14 @@ from engine.gateway.prices import Prices, cost, price_of
 from engine.gateway.shapes import Tokens
 from engine.jobs import NOTICE, Budget
 
-UNTOLD_OUTPUT = 4096     # tokens reserved for a reply whose request does not say how long it may be
-MODELS = 50              # told apart in the usage; what comes then is summed as one
+UNTOLD_OUTPUT = 4096     # tokens reserved for a reply if its request has no limit
+MODELS = 50              # named in the usage; more models are summed as one
 
 
 @dataclass
 class Spent:
     requests: int = 0
-    estimated: int = 0       # of these: replies that did not say what they used
+    estimated: int = 0       # of these: replies without usage
     tokens: Tokens = Tokens()
     money: float = 0.0
 
@@ -42,7 +42,7 @@ class Spent:
 
 @dataclass(eq=False)
 class Entry:
-    """One request under way. reserved: what it may come to; live: what it has come to so far."""
+    """One request in progress. reserved: its largest cost; live: its cost so far."""
 
     model: str
     price: dict[str, float] | None
@@ -60,7 +60,7 @@ class Amount(NamedTuple):
 
 @dataclass
 class Ledger:
-    """Of one run. folder: the session's. Any thread may use it."""
+    """The ledger of one run. folder: the session's. Any thread may use it."""
 
     budget: Budget
     prices: Prices
@@ -70,8 +70,8 @@ class Ledger:
     models: dict[str, Spent] = field(default_factory=dict)
     unpriced: set[str] = field(default_factory=set)
     notices: list[str] = field(default_factory=list)
-    over: str | None = None          # the sentence, once a limit has been reached
-    refused: int = 0                 # requests that were refused, or ended, because of that
+    over: str | None = None          # the sentence, after a limit was reached
+    refused: int = 0                 # requests that were refused or ended because of that
 
     def __post_init__(self) -> None:
         self._open: set[Entry] = set()
@@ -82,26 +82,26 @@ class Ledger:
         self._lock = os.open(self.folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
 
     def reserve(self, model: str, prompt: int, most: int | None) -> Entry:
-        """Raises Refusal when there is nothing left, when what is left is reserved by requests under way, or when money is limited and the
+        """Reserves a request. Raises Refusal when the budget is used up, when requests in progress reserve the rest, or when money is limited and the
         model has no price."""
         price = price_of(self.prices, model)
         if price is None and (self.budget.run_money or self.budget.session_money):
-            raise Refusal(403, "no_price", f"The model {model!r} has no price, and this run may spend only so much money. "
+            raise Refusal(403, "no_price", f"The model {model!r} has no price, but this run has a limit in money. "
                           "Add it to SWARM_PRICES.")
         entry = Entry(model, dict(price) if price else None, Tokens(prompt, UNTOLD_OUTPUT if most is None else most))
         with self._locked():
             self._look()
             if self.over:
                 self.refused += 1
-                raise Refusal(402, "over_budget", f"{self.over} The gateway answers no further requests to a model.")
+                raise Refusal(402, "over_budget", f"{self.over} The gateway answers no more requests to a model.")
             if self._passed(self._spent(reserved=True)):
-                raise Refusal(429, "budget_reserved", "What is left of the budget is reserved by requests under way: try again when they are done.")
+                raise Refusal(429, "budget_reserved", "Requests in progress reserve the rest of the budget. Try again when they are done.")
             self._open.add(entry)
             self._save()
         return entry
 
     def update(self, entry: Entry, live: Tokens) -> bool:
-        """As a reply streams. -> may it go on? What other runs have spent meanwhile is looked at only by requests that begin or end."""
+        """Updates a streaming reply. -> True if it may continue. Only requests that start or end read the spending of other runs."""
         with self._thread_lock:
             entry.live = live
             self._judge()
@@ -109,7 +109,7 @@ class Ledger:
             return self.over is None
 
     def settle(self, entry: Entry, tokens: Tokens, estimated: bool) -> None:
-        """The request is over: what it used takes the place of what was reserved. No tokens: it cost nothing. Only the first time counts."""
+        """Ends a request: its real use replaces the reservation. No tokens: it cost nothing. Only the first call counts."""
         with self._locked():
             if entry not in self._open:
                 return

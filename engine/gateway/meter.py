@@ -1,11 +1,11 @@
-"""The tokens of one reply, told while it streams: server-sent events, a JSON object, or Gemini's JSON array."""
+"""Counts the tokens of one reply while it streams: server-sent events, a JSON object, or Gemini's JSON array."""
 import json
 from typing import Any
 
 from engine.gateway.shapes import Shape, Tokens
 
-REPLY_BYTES = 16_000_000     # of a JSON reply, or of one event: more is passed on but not understood
-CHARACTERS_PER_TOKEN = 3     # low on purpose: what has to be guessed is guessed too high
+REPLY_BYTES = 16_000_000     # of a JSON reply, or of one event; larger ones are passed on but not parsed
+CHARACTERS_PER_TOKEN = 3     # low on purpose, so that estimates are too high and not too low
 ATTACHMENT_TOKENS = 2000     # a long string without a blank is an attachment, and costs by its pixels, not by its letters
 TEXTS = ("text", "content", "delta", "arguments", "partial_json", "thinking", "reasoning", "reasoning_content", "output_text")
 
@@ -31,7 +31,7 @@ def characters(value: Any) -> int:
 
 
 class Meter:
-    """Feed it the bytes of a reply; `live` is what they cost so far, at least; result() what they cost."""
+    """Feed it the bytes of a reply. `live` is the least cost so far; result() is the cost."""
 
     def __init__(self, shape: Shape, events: bool, prompt: int) -> None:
         self._shape, self._events, self._prompt = shape, events, prompt

@@ -1,6 +1,6 @@
 """One request to a model: checked, given the real key, forwarded to the configured upstream, and its reply passed on as it streams.
 
-The request is read whole, because what it asks for has to be understood before it costs anything; the reply never is."""
+The request is read whole, because it must be understood before it costs anything; the reply is streamed."""
 import contextlib
 import email.utils
 import hmac
@@ -23,12 +23,12 @@ from engine.gateway.shapes import Shape, Tokens
 
 REQUEST_BYTES, ERROR_BYTES = 32_000_000, 1_000_000
 LONGEST_WAIT = 86_400.0
-# Not for the upstream: what the gateway sets itself, and whose account pays.
+# Not for the upstream: headers that the gateway sets itself, and headers that name the paying account.
 OURS = (*shapes.CREDENTIALS, "host", "content-length", "accept-encoding", "openai-organization", "openai-project", "forwarded", "x-forwarded-for")
 
 
 class Answer(NamedTuple):
-    """How a provider last answered. wait: seconds that it asks to be left alone."""
+    """The last answer of a provider. wait: seconds to wait before the next request."""
 
     shape: str
     status: int
@@ -37,7 +37,7 @@ class Answer(NamedTuple):
 
 @dataclass
 class Models:
-    """urls: {shape: base URL}. keys: {shape: key}; '' or none for an upstream that wants none."""
+    """urls: {shape: base URL}. keys: {shape: key}; '' or missing for an upstream without a key."""
 
     urls: Mapping[str, str]
     keys: Mapping[str, str]
@@ -74,7 +74,7 @@ class Models:
     def _body(self, client: Wire, head: Head, minor: str) -> bytes:
         length = http1.length_of(head, minor)
         if head.one("content-encoding") not in (None, "identity"):
-            raise Refusal(415, "encoded", "The gateway takes requests without a Content-Encoding.")
+            raise Refusal(415, "encoded", "The gateway accepts only requests without a Content-Encoding.")
         if head.one("expect"):
             client.send(b"HTTP/1.1 100 Continue\r\n\r\n")
         data = bytearray()
@@ -139,9 +139,9 @@ class Models:
             raise Refusal(502, "unreachable", f"The model's provider at {host} could not be reached: {error}.") from error
 
     def _pass_error(self, client: Wire, up: Wire, answer: Head, asked: Asked) -> None:
-        """Small, and read whole: a provider may repeat the key that it does not like. A redirect is not for the agent to follow either."""
+        """Passes on an error. It is small and read whole, because a provider may repeat a wrong key. The agent must not follow a redirect either."""
         if asked.status < 400:
-            raise Refusal(502, "redirected", "The model's provider redirects elsewhere, which is not followed: mend the base URL in the settings.")
+            raise Refusal(502, "redirected", "The model's provider redirects to another address, which is not followed. Fix the base URL in the settings.")
         data = b""
         with contextlib.suppress(Gone):  # cut off: what came will do
             for piece in http1.body(up, http1.length_of(answer, answer.start[0], to_the_end=True)):
@@ -155,7 +155,7 @@ class Models:
         asked.received = len(data)
 
     def _pass_on(self, client: Wire, up: Wire, head: Head, answer: Head, shape: Shape, entry: Entry | None, asked: Asked) -> None:
-        """Each piece goes on before the next is read, and is counted on its way."""
+        """Passes on each piece before the next is read, and counts it."""
         length = http1.length_of(answer, answer.start[0], to_the_end=True)
         chunked = not isinstance(length, int) and head.start[2] == "1"
         fields = [*answer.passed_on("content-length", "set-cookie"), ("connection", "close")]
@@ -169,7 +169,7 @@ class Models:
                 meter.feed(data)
                 # What does not stream has been made, and is paid for, before its first byte comes.
                 if events and entry is not None and not self.ledger.update(entry, meter.live):
-                    raise Gone("The budget was used up in the middle of this reply.")
+                    raise Gone("The budget was used up during this reply.")
                 client.send(http1.chunk(data) if chunked else data)
                 asked.received += len(data)
             complete = True

@@ -1,7 +1,7 @@
 """Tokens to money. A price table is a JSON object: model -> {"input", "output", "cache_read", "cache_write"}, per million tokens.
 
-A name may end with `*`: it then holds for every model that begins so, the longest name first. The currency is the table's own: its key
-"currency", a text such as EUR, says what to call it."""
+A name may end with `*` and is then for every model that begins so; the longest name wins. The table's key
+"currency", a text such as EUR, names the currency."""
 import json
 import math
 from collections.abc import Mapping
@@ -21,14 +21,14 @@ class PriceTable(dict[str, dict[str, float]]):
 
 
 def parse_prices(text: str) -> PriceTable:
-    """JSON itself, or the name of a file that holds it. Raises ValueError with what would be right."""
+    """Parses JSON, or a file with JSON. Raises ValueError, which says what is allowed."""
     found = PriceTable()
     if not text:
         return found
     try:
         table = json.loads(text if text.startswith("{") else Path(text).expanduser().read_text(encoding="utf-8"))
     except OSError as error:
-        raise ValueError(f"a JSON object or a file that holds one ({error.strerror})") from None
+        raise ValueError(f"a JSON object or a file with one ({error.strerror})") from None
     except (ValueError, RecursionError):
         table = None
     found.currency = table.pop("currency", "") if isinstance(table, dict) else ""
@@ -50,7 +50,7 @@ def _is_price(price: dict[str, Any]) -> bool:
 
 
 def price_of(prices: Prices, model: str) -> Mapping[str, float] | None:
-    """None for a model without a price. What is read from or written to a cache costs as input where the table does not say."""
+    """The price of a model, or None. Cache reads and writes cost as much as input if the table has no price for them."""
     if model in prices:
         return prices[model]
     best = max((name for name in prices if name.endswith("*") and model.startswith(name[:-1])), key=len, default=None)

@@ -36,11 +36,11 @@ class Gateway:
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def open(self, path: Path, models: bool) -> None:
-        """Serves on a unix socket from now on; models: are they behind this door? Raises OSError."""
+        """Starts to serve on a unix socket. models: True if it offers the models. Raises OSError."""
         door = socket.socket(socket.AF_UNIX)
         folder = os.open(path.parent, os.O_PATH | os.O_CLOEXEC)
         try:
-            door.bind(f"/proc/self/fd/{folder}/{path.name}")  # a socket's own path may have 107 bytes only
+            door.bind(f"/proc/self/fd/{folder}/{path.name}")  # a socket's path may have at most 107 bytes
             path.chmod(0o600)
             door.listen(CONNECTIONS)
         finally:
@@ -49,7 +49,7 @@ class Gateway:
         threading.Thread(target=self._accept, args=(door, models), name=f"gateway {path.name}", daemon=True).start()
 
     def close(self, path: Path) -> None:
-        """Nobody comes in by this door any more, and who is in is shown out: nothing is paid for after a sandbox's end."""
+        """Closes the socket and its connections, so that nothing is paid for after the end of a sandbox."""
         door = self._doors.pop(path, None)
         if door is not None:
             path.unlink(missing_ok=True)
@@ -116,7 +116,7 @@ class Gateway:
                 target = target[len("http://") + len(url.netloc):] or "/"
                 head = head._replace(start=(method, target, minor))
             if head.one("expect") not in (None, "100-continue"):
-                raise Refusal(417, "malformed", "The gateway meets no expectation but 100-continue.")
+                raise Refusal(417, "malformed", "The gateway supports only Expect: 100-continue.")
             if method == "CONNECT":
                 self.egress.tunnel(client, head, asked)
             elif not target.startswith("/"):
@@ -125,16 +125,16 @@ class Gateway:
                 asked.side, asked.path = "model", url.path
                 shape = shape_of(target.partition("?")[0])
                 if self.models is None or not models or shape is None:
-                    raise Refusal(404, "no_such_path", "There is nothing at this address. Models are under /openai, /anthropic and /gemini, "
+                    raise Refusal(404, "no_such_path", "This address does not exist. Models are under /openai, /anthropic and /gemini, "
                                   "for runs whose agent needs one.")
                 self.models.forward(client, head, shape, asked)
         except Refusal as refusal:
             self._refuse(client, refusal, shape, asked)
         except ValueError as error:  # urlsplit, of a target that is none
-            self._refuse(client, http1.malformed(f"This is not an address: {error}."), None, asked)
+            self._refuse(client, http1.malformed(f"This is not a valid address: {error}."), None, asked)
 
     def _refuse(self, client: Wire, refusal: Refusal, shape: Shape | None, asked: Asked) -> None:
-        """In the words of the provider whose client asked. One that has left already hears nothing."""
+        """Answers in the provider's form of errors. A client that has left gets nothing."""
         asked.status, asked.why = refusal.status, refusal.sentence
         if client.sent:
             return  # an answer has begun: all that can be done is to end it

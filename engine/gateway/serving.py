@@ -1,4 +1,4 @@
-"""The gateway in the life of a run: made before its sandboxes, with a door for each kind of them; its word on how the run ended."""
+"""The gateway of a run: it is made before the sandboxes, has a socket for each of them, and says how the use of models ended."""
 import json
 import os
 import secrets
@@ -17,7 +17,7 @@ from engine.jobs import Access, Job, ledgers_of
 
 KEYS_BYTES = 65_536
 GRACE_SECONDS = 20.0      # for an agent to end by itself once the budget is used up
-BUSY = (429, 503, 529)    # a provider that wants to be left alone for a while
+BUSY = (429, 503, 529)    # a provider that limits requests for a while
 
 
 class Service:
@@ -43,7 +43,7 @@ class Service:
         self._gateway.close(door)
 
     def environment(self) -> dict[str, str]:
-        """What the agent's sandbox is told, beside what scripts/gateway.sh makes of it."""
+        """Environment for the agent's sandbox, besides the variables of scripts/gateway.sh."""
         return {"SWARM_GATEWAY_TOKEN": self.token} if self._models else {}
 
     def notices(self) -> list[str]:
@@ -54,25 +54,25 @@ class Service:
 
     @property
     def over_budget(self) -> str | None:
-        """Why, once the agent has been refused something for it. What was done with the last of the budget counts as done."""
+        """The reason, after a request of the agent was refused for the budget. Work that was done with the last of the budget counts."""
         return self._ledger.over if self._ledger.refused else None
 
     def is_spent(self) -> bool:
-        """The budget has been used up, and the agent was given time to end."""
+        """True if the budget is used up, and the agent has had time to end."""
         if self.over_budget and self._over_since is None:
             self._over_since = time.monotonic()
         return self._over_since is not None and time.monotonic() - self._over_since > GRACE_SECONDS
 
     def trouble(self) -> RunFailure | None:
-        """What the provider's last answer says of a run that came to nothing: None where it was a good one."""
+        """The provider's failure that explains a run without a result; None if its last answer was good."""
         last = self._models.last if self._models else None
         if last is None or last.status < 400:
             return None
         if last.status in BUSY:
             wait = f" for {last.wait:,.0f} seconds" if last.wait else ""
-            return RateLimited(f"The model's provider ({last.shape}) asks to be left alone{wait} (status {last.status}).", wait=last.wait)
+            return RateLimited(f"The model's provider ({last.shape}) limits requests{wait} (status {last.status}).", wait=last.wait)
         if last.status == 401:
-            return Permanent(f"The model's provider ({last.shape}) does not accept the key: mend SWARM_{last.shape.upper()}_KEY, restart, retry.")
+            return Permanent(f"The model's provider ({last.shape}) does not accept the key. Fix SWARM_{last.shape.upper()}_KEY, restart the server and retry.")
         if last.status >= 500:
             return Transient(f"The model's provider ({last.shape}) failed or could not be reached (status {last.status}).")
         return None

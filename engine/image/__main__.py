@@ -12,7 +12,7 @@ from engine.runtimes.qemu.image import Image
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m engine.image", description="Builds the image that virtual machines start from (make vm-image).")
-    parser.add_argument("--again", action="store_true", help="only repeat the test boot of the image that is there, for example on another host")
+    parser.add_argument("--again", action="store_true", help="only repeat the test boot of the existing image, for example on another host")
     arguments = parser.parse_args()
     began = time.monotonic()
     try:

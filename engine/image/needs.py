@@ -19,7 +19,7 @@ def check(target: Path, temporary: Path, layered: Path | None, free_mb: int = FR
     programs = PROGRAMS if os.geteuid() == 0 else {**PROGRAMS, **WITHOUT_ROOT}
     missing = [package for program, package in programs.items() if shutil.which(program) is None]
     if missing:
-        raise Refused(f"Packages are missing that build the VM image: {', '.join(missing)}. Install them with: make system-deps")
+        raise Refused(f"These packages are needed to build the VM image: {', '.join(missing)}. Install them with: make system-deps")
     if os.geteuid() != 0:
         _check_subuids()
     for folder in {target, temporary}:
@@ -29,7 +29,7 @@ def check(target: Path, temporary: Path, layered: Path | None, free_mb: int = FR
             raise Refused(f"There are {free} MB free in {folder}, and building the VM image takes up to {free_mb} MB. Free some space"
                           f"{', or set TMPDIR to a folder with more' if folder == temporary else ''}.")
     if layered is not None and not layered.is_dir():
-        raise Refused(f"SWARM_VM_FILES={layered} is no folder.")
+        raise Refused(f"SWARM_VM_FILES={layered} is not a folder.")
 
 
 def _check_subuids() -> None:

@@ -33,7 +33,7 @@ def choose(image: Image, wanted: str, say: Callable[[str], None]) -> None:
             return
         why_not = " ".join(reason.split())[:300]
         say(f"    {accelerator}: no ({why_not})")
-    raise Refused(f"The new image does not boot: {why_not} The image that was there before, if any, is still in its place.")
+    raise Refused(f"The new image does not boot: {why_not} An older image, if any, was not replaced.")
 
 
 def attempt(image: Image, patience: float) -> tuple[str | None, float]:
@@ -55,7 +55,7 @@ def attempt(image: Image, patience: float) -> tuple[str | None, float]:
             said = Path(folder, "log").read_text(errors="replace").strip()[-200:]
         except RunFailure as failure:
             said = Path(folder, "log").read_text(errors="replace").strip()[-200:]
-            return f"{failure.sentence.removesuffix(' The log has what QEMU said.')} {said}".strip(), 0.0
+            return f"{failure.sentence.removesuffix(' The log has the message of QEMU.')} {said}".strip(), 0.0
         finally:
             if handle is not None:
                 runtime.stop(handle)

@@ -17,7 +17,7 @@ BEST_FIRST = ("qemu", "bubblewrap", "process")  # auto takes the first that is r
 
 
 class Choice(NamedTuple):
-    """fallback: no runtime that isolates works here, so what may run is for the engine and the person to say."""
+    """fallback: True if no isolating runtime works here, so that the engine and you must decide what may run."""
 
     runtime: Runtime
     passed_over: Sequence[tuple[str, str]] = ()  # (name, why it cannot run and what to do), best first
@@ -30,15 +30,15 @@ class Choice(NamedTuple):
 
 
 def make(name: str, vm: VmSpec | None = None) -> Runtime:
-    """vm: what a virtual machine is like here; the other runtimes need none."""
+    """vm: the virtual machine of this installation; other runtimes do not need it."""
     return Qemu(vm) if name == Qemu.name else RUNTIMES[name]()
 
 
 def choose(setting: str, vm: VmSpec | None = None) -> Choice:
-    """The runtime for a setting: a name, or 'auto'. Raises Refused when the named one, or none at all, can run here."""
+    """The runtime for a setting: a name, or 'auto'. Raises Refused when the named runtime cannot run here, or none can."""
     if setting != "auto":
         if setting not in RUNTIMES:
-            raise Refused(f"There is no runtime {setting!r}. The runtimes are: auto, {', '.join(RUNTIMES)}.")
+            raise Refused(f"The runtime {setting!r} does not exist. Choose one of: auto, {', '.join(RUNTIMES)}.")
         runtime = make(setting, vm)
         reason = runtime.probe()
         if reason:

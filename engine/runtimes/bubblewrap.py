@@ -45,7 +45,7 @@ class Bubblewrap(OnHost):
             raise Transient("A sandbox needs a log and a lock.")
         program = find("bwrap")
         if program is None:
-            raise Transient("bubblewrap is not installed any more.")
+            raise Transient("bubblewrap is no longer installed.")
         files = [_memory_file(text) for text in ETC.values()]
         try:
             status = os.readlink(f"/proc/self/fd/{job.lock}")

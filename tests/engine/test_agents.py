@@ -51,7 +51,7 @@ def test_what_the_ticket_wants_goes_before_the_setting() -> None:
 
 
 def test_an_unknown_agent_is_refused_with_the_names_there_are() -> None:
-    with pytest.raises(Permanent, match=r"There is no agent 'hal'. The agents are: auto, claude, codex, .*, custom, runbook."):
+    with pytest.raises(Permanent, match=r"The agent 'hal' does not exist. Choose one of: auto, claude, codex, .*, custom, runbook."):
         choose_agent(Config(), "hal")
 
 
@@ -148,13 +148,13 @@ def installed(folder: Path, *names: str) -> Path:
 
 
 @pytest.mark.parametrize("settings, name, reason", [
-    ({}, "codex", "It is not installed: make agents AGENTS=codex"),
-    ({}, "claude", "There is no model for it: set SWARM_ANTHROPIC_KEY, or SWARM_ANTHROPIC_URL (Anthropic's kind of API)."),
+    ({}, "codex", "It is not installed. Install it with: make agents AGENTS=codex"),
+    ({}, "claude", "It has no model. Set SWARM_ANTHROPIC_KEY, or SWARM_ANTHROPIC_URL (Anthropic's kind of API)."),
     ({"anthropic_key": "k"}, "claude", None), ({"anthropic_url": "http://127.0.0.1:1"}, "claude", None),
-    ({"openai_key": "k"}, "claude", "There is no model for it: set SWARM_ANTHROPIC_KEY, or SWARM_ANTHROPIC_URL (Anthropic's kind of API)."),
-    ({"openai_key": "k"}, "opencode", "It must be told which model to use: set SWARM_OPENAI_MODEL."),
+    ({"openai_key": "k"}, "claude", "It has no model. Set SWARM_ANTHROPIC_KEY, or SWARM_ANTHROPIC_URL (Anthropic's kind of API)."),
+    ({"openai_key": "k"}, "opencode", "It needs the name of a model. Set SWARM_OPENAI_MODEL."),
     ({"openai_key": "k", "openai_model": "m"}, "opencode", None),
-    ({}, "custom", "There is no command for it: set SWARM_AGENT_COMMAND."), ({"agent_command": "true"}, "custom", None), ({}, "runbook", None)])
+    ({}, "custom", "It has no command. Set SWARM_AGENT_COMMAND."), ({"agent_command": "true"}, "custom", None), ({}, "runbook", None)])
 def test_an_agent_says_why_it_cannot_run(tmp_path: Path, settings: dict, name: str, reason: str | None) -> None:
     config = Config(agents=installed(tmp_path, "claude", "opencode"), **settings)
     assert AGENTS[name].available(installation(config)) == reason
@@ -168,8 +168,8 @@ def test_auto_takes_an_installed_agent_that_has_a_model(tmp_path: Path) -> None:
 def test_the_engine_says_of_each_agent_whether_it_can_run(client: FlaskClient) -> None:
     said = {each["name"]: each["why_not"] for each in client.get("/api/engine").json["agents"]}
     assert list(said) == list(AGENTS)
-    assert said["codex"] == "It is not installed: make agents AGENTS=codex" and said["runbook"] is None
-    assert "Cannot run:</strong> It is not installed: make agents AGENTS=mini" in client.get("/engine").text
+    assert said["codex"] == "It is not installed. Install it with: make agents AGENTS=codex" and said["runbook"] is None
+    assert "Cannot run:</strong> It is not installed. Install it with: make agents AGENTS=mini" in client.get("/engine").text
 
 
 def test_the_agent_of_the_card_is_for_the_features_that_name_none() -> None:
@@ -206,6 +206,6 @@ def test_an_agent_for_virtual_machines_is_looked_for_in_what_their_image_has(tmp
     there = make("qemu").own_files(config)
     assert there == (tmp_path / "layer" / TOOLS, "") and choose_agent(config, "codex", own_files=there).name == "codex"
     Image(config.image).write()
-    with pytest.raises(Permanent, match=r"not in the virtual machines' image: make agents, then SWARM_VM_FILES="):
+    with pytest.raises(Permanent, match=r"not in the virtual machines' image. Run make agents, then SWARM_VM_FILES="):
         choose_agent(config, "codex", own_files=make("qemu").own_files(config))
     assert choose_agent(config, None, own_files=make("bubblewrap").own_files(config)).name == "codex", "bubblewrap is shown the host's"

@@ -138,7 +138,7 @@ def test_a_redirect_to_another_host_never_carries_the_token(double, forge, tmp_p
 def test_no_request_goes_to_any_other_origin_whatever_leads_there(double, tmp_path):
     with Server(tmp_path) as other:
         for url in (other.url, f"http://localhost:{double.port}", f"http://127.0.0.1:{double.port}@localhost:{other.port}/"):
-            with pytest.raises(Permanent, match="leads to another address"):
+            with pytest.raises(Permanent, match="points to another address"):
                 wire.session(double.url).get(url, headers={"Authorization": TOKEN})
         assert other.seen == [] and double.seen == []
 

@@ -148,7 +148,7 @@ def test_a_run_that_has_spent_its_budget_ends_as_over_budget_and_keeps_its_work(
 
 
 def test_a_rate_limit_is_a_wait_and_a_wrong_key_is_for_the_operator(isolated: Bench) -> None:
-    for status, failure, words in ((429, "rate_limited", "asks to be left alone for 90 seconds"), (401, "permanent", "SWARM_OPENAI_KEY"),
+    for status, failure, words in ((429, "rate_limited", "limits requests for 90 seconds"), (401, "permanent", "SWARM_OPENAI_KEY"),
                                    (500, "transient", "status 500")):
         with served(lambda handler, body, status=status: handler.answer({}, status, Retry_After="90")) as upstream:
             result, _ = run(isolated, upstream.url, CLIENT + "python3 -c 'import client; print(client.ask(\"Hi\"))'\nrm -rf client.py __pycache__; exit 1")

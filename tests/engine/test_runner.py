@@ -307,7 +307,7 @@ def test_a_broken_job_leaves_a_result_and_a_traceback(unwrapped: Bench) -> None:
 
 @pytest.mark.parametrize("script, code, said, content", [
     ("true", 113, "The merge conflict in README.md was not resolved.", None),
-    ("echo both > README.md", 0, "left conflicts, to be resolved now", "both\n"),
+    ("echo both > README.md", 0, "left conflicts. Resolve them now", "both\n"),
     ("git checkout -q --ours README.md && git add README.md && git commit -q -m mine", 0, "left conflicts", "own\n")])
 def test_work_that_is_resumed_is_merged_with_the_head_and_a_conflict_is_left_to_the_agent(
         unwrapped: Bench, tmp_path: Path, script: str, code: int, said: str, content: str | None) -> None:

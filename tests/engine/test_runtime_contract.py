@@ -233,5 +233,5 @@ def test_auto_falls_back_to_process_and_says_why() -> None:
 
 
 def test_a_runtime_that_is_not_there_is_refused_with_those_that_are() -> None:
-    with pytest.raises(Refused, match=f"There is no runtime 'docker'. The runtimes are: auto, {', '.join(RUNTIMES)}."):
+    with pytest.raises(Refused, match=f"The runtime 'docker' does not exist. Choose one of: auto, {', '.join(RUNTIMES)}."):
         choose("docker")

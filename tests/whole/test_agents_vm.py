@@ -122,5 +122,5 @@ def test_a_prompt_that_sends_it_elsewhere_gets_nowhere(db: Database, config: Con
 def test_an_image_without_agents_says_how_they_get_into_it(db: Database, config: Config) -> None:
     (config.data / "images").mkdir(parents=True, exist_ok=True)
     (config.data / "images" / config.vm_image).symlink_to(vm_image())
-    with pytest.raises(Permanent, match=r"not in the virtual machines' image: make agents, then SWARM_VM_FILES="):
+    with pytest.raises(Permanent, match=r"not in the virtual machines' image. Run make agents, then SWARM_VM_FILES="):
         choose_agent(replace(config, openai_key="k"), "codex", own_files=make("qemu").own_files(config))

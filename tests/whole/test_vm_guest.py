@@ -106,20 +106,20 @@ def test_more_than_the_memory_fits_into_its_files_because_of_the_disk(bench: Ben
 def test_a_kernel_that_panics_at_boot_is_tried_again_and_named(bench: Bench, tmp_path: Path) -> None:
     bench.runtime = make("qemu", hostile(tmp_path / "image", lambda main: "echo c > /proc/sysrq-trigger\n" + main))
     failed = failure(bench)
-    assert isinstance(failed, Transient) and "ended while it came up: " in failed.sentence and "Kernel panic" in failed.sentence
+    assert isinstance(failed, Transient) and "ended during its start: " in failed.sentence and "Kernel panic" in failed.sentence
 
 
 def test_a_kernel_that_panics_in_the_middle_of_the_work_is_a_failed_run_and_named(bench: Bench, tmp_path: Path) -> None:
     bench.runtime = make("qemu", hostile(tmp_path / "image", lambda main: main.replace("wait $job\n", "sleep 1; echo c > /proc/sysrq-trigger\n")))
     failed = failure(bench)
-    assert isinstance(failed, AgentFailed) and "broke down in the middle of its work: " in failed.sentence and "Kernel panic" in failed.sentence
+    assert isinstance(failed, AgentFailed) and "crashed during its work: " in failed.sentence and "Kernel panic" in failed.sentence
 
 
 def test_a_boot_that_hangs_ends_after_its_time_and_is_tried_again(bench: Bench, tmp_path: Path) -> None:
     slow = hostile(tmp_path / "image", lambda main: "while :; do sleep 100; done\n")
     bench.runtime = make("qemu", type(slow)(slow.image, slow.memory_mb, slow.cpus, slow.disk_mb, False, 6.0))
     failed = failure(bench)
-    assert isinstance(failed, Transient) and "did not come up within" in failed.sentence
+    assert isinstance(failed, Transient) and "did not start within" in failed.sentence
     assert not list(Path("/proc").glob(f"[0-9]*/cwd/../../{tmp_path.name}"))
 
 

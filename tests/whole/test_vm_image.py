@@ -72,7 +72,7 @@ def test_too_little_space_is_said_before_anything_is_begun(tmp_path: Path) -> No
 def test_a_folder_to_lay_over_the_image_must_be_there(tmp_path: Path) -> None:
     for program in ("mmdebstrap", "mksquashfs", "qemu-system-x86_64"):
         require(program)
-    with pytest.raises(Refused, match="is no folder"):
+    with pytest.raises(Refused, match="is not a folder"):
         needs.check(tmp_path, tmp_path, tmp_path / "nowhere")
 
 
@@ -106,7 +106,7 @@ def test_an_image_that_is_missing_broken_or_of_another_version_is_not_used(tmp_p
     an_image(folder)
     assert why_not(folder) == ""
     (folder / "kernel").write_text("123")
-    assert "kernel" in why_not(folder) and "is not the one that was built" in why_not(folder)
+    assert "kernel" in why_not(folder) and "was changed after the build" in why_not(folder)
     (folder / "kernel").unlink()
     assert "A file is missing of the VM image" in why_not(folder)
     said = json.loads((folder / "image.json").read_text())

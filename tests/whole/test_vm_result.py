@@ -50,7 +50,7 @@ HOSTILE = [
 @pytest.mark.parametrize(("fill", "says"), HOSTILE, ids=[says for _, says in HOSTILE])
 def test_what_is_no_plain_file_is_refused_and_named(tmp_path: Path, fill: Fill, says: str) -> None:
     (tmp_path / "out").mkdir()
-    with pytest.raises(AgentFailed, match="What the virtual machine handed over cannot be used") as failure:
+    with pytest.raises(AgentFailed, match="The virtual machine's outputs cannot be used") as failure:
         unpack(archive(tmp_path, fill), tmp_path / "out")
     assert says in failure.value.sentence
     assert list((tmp_path / "out").iterdir()) == []

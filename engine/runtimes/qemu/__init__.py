@@ -47,7 +47,7 @@ class Qemu:
         folder = Path(layered + TOOLS)
         if layered and folder.is_dir():
             return folder, ""
-        return None, f"It is not in the virtual machines' image: make agents, then SWARM_VM_FILES={config.agents_folder} make vm-image."
+        return None, f"It is not in the virtual machines' image. Run make agents, then SWARM_VM_FILES={config.agents_folder} make vm-image."
 
     def start(self, job: SandboxJob) -> Handle:
         return self.vms.start(job)

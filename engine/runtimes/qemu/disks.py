@@ -30,7 +30,7 @@ def write_inputs(path: Path, job: SandboxJob | None) -> None:
                     _add_file(tar, str(inside / name), Path(folder, name))
             tar.write(bytes(2 * BLOCK))
             if tar.tell() > INPUT_BYTES:
-                raise Permanent(f"The inputs of the run exceed {INPUT_BYTES >> 30} GiB.")
+                raise Permanent(f"The inputs of the run are larger than {INPUT_BYTES >> 30} GiB.")
         tar.truncate(INPUT_BYTES)
 
 

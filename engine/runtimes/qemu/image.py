@@ -43,7 +43,7 @@ class Image:
             if image.protocol == PROTOCOL:
                 for name, said in image.files.items():
                     if os.stat(folder / name).st_size != said["bytes"]:
-                        raise ValueError(f"The file {name} of the VM image in {folder} is not the one that was built. {MAKE}")
+                        raise ValueError(f"The file {name} of the VM image in {folder} was changed after the build. {MAKE}")
         except FileNotFoundError as error:
             what = "There is no VM image" if Path(str(error.filename)).name == DESCRIPTION else f"A file is missing of the VM image: {error.filename} is not"
             raise ValueError(f"{what} in {folder}. {MAKE}" if what[0] == "T" else f"{what} there. {MAKE}") from None

@@ -17,7 +17,7 @@ def shortage(spec: VmSpec) -> str | None:
     free, needed = _read("MemAvailable"), needed_mb(spec)
     if free >= needed:
         return None
-    return f"A virtual machine needs {needed} MB of memory, and this host has {free:.0f} MB free. It is tried again; SWARM_VM_MEMORY_MB makes it smaller."
+    return f"A virtual machine needs {needed} MB of memory, and this host has {free:.0f} MB free. It will retry; SWARM_VM_MEMORY_MB makes the machine smaller."
 
 
 def _read(name: str) -> float:

@@ -75,4 +75,4 @@ def _copy(tar: BinaryIO, target: Path, length: int) -> None:
 
 
 def _unusable(why: str) -> AgentFailed:
-    return AgentFailed(f"What the virtual machine handed over cannot be used: {why}.")
+    return AgentFailed(f"The virtual machine's outputs cannot be used: {why}.")

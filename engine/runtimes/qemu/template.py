@@ -135,7 +135,7 @@ def _boot_and_save(program: str, image: Image, spec: VmSpec, accelerator: str, f
         ports.serve(child)
         if not ports.wait("ready", patience(spec.boot_seconds)):
             told = (folder / "said").read_text(errors="replace").strip()[-200:] or "no message"
-            raise Transient(f"The virtual machine that was to become a template did not come up ({told}).")
+            raise Transient(f"The virtual machine for a template did not start ({told}).")
         Monitor(own).save(folder / "state")
     except OSError as error:
         raise Transient(f"A template of the virtual machine could not be saved ({error.strerror or error}).") from error

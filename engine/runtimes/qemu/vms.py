@@ -96,7 +96,7 @@ class Vms:
             if heard.begun is None and time.monotonic() > vm.until:
                 self._children.kill(handle)
                 vm.ports.join()
-                vm.ended = Transient(f"The virtual machine did not come up within {vm.until - vm.began:.0f} seconds{_last(heard.console)}")
+                vm.ended = Transient(f"The virtual machine did not start within {vm.until - vm.began:.0f} seconds{_last(heard.console)}")
                 raise vm.ended
             return None
         if vm.ended is None:
@@ -123,7 +123,7 @@ class Vms:
         if program is None:
             raise Transient("QEMU is not installed. Install the package qemu-system-x86 (make system-deps).")
         if self.spec is None:
-            raise Transient(f"No VM image is set up. {MAKE}")
+            raise Transient(f"There is no VM image. {MAKE}")
         try:
             image = Image.read(Path(self.spec.image))
         except ValueError as why:
@@ -208,23 +208,23 @@ def _end(vm: Vm, exit_code: int) -> int | RunFailure:
     if heard.wrong:
         return AgentFailed(f"The virtual machine broke the rules ({heard.wrong}), so it was stopped.")
     if heard.failed:
-        return (AgentFailed if heard.begun else Transient)(f"The virtual machine could not go on: {heard.failed}.")
+        return (AgentFailed if heard.begun else Transient)(f"The virtual machine could not continue: {heard.failed}.")
     if exit_code == -signal.SIGKILL and heard.code is None:
         return exit_code  # somebody outside ended it
     if heard.begun is None:
-        return Transient(f"The virtual machine did not come up{_last(heard.console)} The log has what QEMU said." if exit_code
-                         else f"The virtual machine ended while it came up{_last(heard.console)}")
+        return Transient(f"The virtual machine did not start{_last(heard.console)} The log has the message of QEMU." if exit_code
+                         else f"The virtual machine ended during its start{_last(heard.console)}")
     if heard.code is not None:
         try:
             unpack(vm.job.work / "result", vm.job.outputs)
         except RunFailure as failure:
             return failure
         except OSError as error:
-            return Transient(f"The outputs of the virtual machine could not be taken in: {error.strerror}.")
+            return Transient(f"The outputs of the virtual machine could not be read: {error.strerror}.")
         return heard.code
     if exit_code:
         return Transient("QEMU ended with an error. The log has its message.")
-    return AgentFailed(f"The virtual machine broke down in the middle of its work{_last(heard.console)}")
+    return AgentFailed(f"The virtual machine crashed during its work{_last(heard.console)}")
 
 
 def _last(console: bytes) -> str:
