@@ -16,6 +16,8 @@ DELIVERY_POINTS = ("before-push", "after-push", "after-pushed", "before-open", "
                    "after-ready", "before-act", "after-act")
 # In the order in which a database of an earlier version passes them on its way to this one.
 UPGRADE_POINTS = ("before-backup", "after-backup", "in-migration", "before-migrated", "after-migrated")
+# In the order in which a restore passes them; the third of the old database's files is moved at restore-moved:3.
+RESTORE_POINTS = ("restore-begun", "restore-copied", "restore-decided", "restore-moved", "restore-placed")
 RUNNER_POINTS = ("runner-started", "before-work", "after-work", "before-checks", "before-result", "after-result")
 
 

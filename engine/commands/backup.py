@@ -1,18 +1,17 @@
 """`make backup` and `make restore`: makes a complete copy of the database while the server runs, and puts a copy back."""
 import argparse
-import contextlib
 import os
-import sqlite3
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from engine.config import Config
 from engine.errors import Refused
-from engine.files import fsync_folder
 from engine.host.processes import take_lock
-from engine.store.copies import check, copy_whole, sync
-from engine.store.look import look
+from engine.store.copies import copy_whole
+from engine.store.place import held, make_folder
+from engine.store.restoring import put_back, settle
 
 
 def backup(config: Config, target: Path | None = None) -> Path:
@@ -26,42 +25,24 @@ def backup(config: Config, target: Path | None = None) -> Path:
     return target
 
 
-def restore(config: Config, source: Path) -> Path:
-    """Replaces the database with a backup. The old database, of any version, is kept next to it. -> its path. Raises Refused.
+def restore(config: Config, source: Path, say: Callable[[str], object] = print) -> Path | None:
+    """Replaces the database with a backup. -> where the database before it is kept, or None if there was none. Raises Refused.
 
+    say: is told what became of an earlier restore that was stopped halfway. The old database, of any version and in any state, is kept.
     No server may run on the data folder. The backup keeps its version: the program of that version can open it,
     and this program migrates it at the next start. Runs that started after the backup are unknown afterwards; their merges stay merged."""
+    make_folder(config.database)
     lock = take_lock(config.data / "engine.lock")
     if lock is None:
         raise Refused(f"A server is running on {config.data}. Stop it first.")
     try:
-        check(source)
-        if look(source).form == "new":
-            raise Refused(f"{source} is empty.")
-        kept = config.database.with_name(time.strftime("swarm-before-restore-%Y%m%dT%H%M%SZ.db", time.gmtime()))
-        if config.database.exists():
-            _write_back(config.database)
-        part = config.database.with_name("swarm.db.part")
-        part.write_bytes(source.read_bytes())
-        sync(part)
-        for suffix in ("", "-wal", "-shm"):
-            if _beside(config.database, suffix).exists():
-                os.rename(_beside(config.database, suffix), _beside(kept, suffix))
-        os.rename(part, config.database)
-        fsync_folder(config.data)
-        return kept
+        with held(config.data):
+            earlier = settle(config.database)
+            if earlier:
+                say(earlier)
+            return put_back(config.database, source)
     finally:
         os.close(lock)
-
-
-def _write_back(database: Path) -> None:
-    """Writes the write-ahead log into the database, so that it is one file. For a damaged database two files are moved."""
-    with contextlib.suppress(sqlite3.Error), contextlib.closing(sqlite3.connect(database)) as connection:
-        connection.execute("pragma wal_checkpoint(truncate)")
-
-
-def _beside(path: Path, suffix: str) -> Path:
-    return path.with_name(path.name + suffix)
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -76,7 +57,8 @@ def main(argv: list[str] | None = None) -> int:
         elif arguments.file is None:
             raise Refused("Name the file to restore: make restore FILE=data/backups/….db")
         else:
-            print(f"Restored {arguments.file}. The database before it is kept as {restore(config, arguments.file)}")
+            kept = restore(config, arguments.file)
+            print(f"Restored {arguments.file}." + (f" The database before it is kept as {kept}" if kept else ""))
     except Refused as refused:
         print(refused.sentence, file=sys.stderr)
         return 2

@@ -13,7 +13,10 @@ from pathlib import Path
 from typing import Any, TypeVar, overload
 
 from engine.errors import Refused
+from engine.store.copies import sweep
 from engine.store.look import look
+from engine.store.place import held, make_folder
+from engine.store.restoring import settle
 from engine.store.upgrade import upgrade
 
 BUSY_SECONDS = 10.0
@@ -31,6 +34,7 @@ class Database:
 
     def __init__(self, path: Path, synchronous: str = "FULL") -> None:
         self.path, self.synchronous = path, synchronous
+        self.notices: list[str] = []  # sentences about what the start found
         self._local = threading.local()
         self._writer = threading.Lock()
         self._subscribers: list[Callable[[], None]] = []
@@ -143,14 +147,18 @@ def open_database(path: Path, synchronous: str = "FULL") -> Database:
     """Opens the database: creates the file, takes over an older form, or migrates it. Raises Refused for any other file, and leaves it unchanged."""
     if sqlite3.sqlite_version_info < (3, 37):
         raise Refused(f"SQLite {sqlite3.sqlite_version} is too old. Install 3.37 or newer, because the tables are STRICT.")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    found = look(path)
-    db = Database(path, synchronous)
-    try:
-        if found.form != "ours":
-            upgrade(path, db.connect)
-        db.execute("pragma journal_mode = wal")
-    except sqlite3.Error as error:
-        db.close()
-        raise Refused(f"{path} cannot be prepared: {error}. The file was not changed.") from error
+    make_folder(path)
+    with held(path.parent):
+        notices = [sentence for sentence in (settle(path),) if sentence]
+        sweep(path.parent / "backups")
+        found = look(path)
+        db = Database(path, synchronous)
+        db.notices = notices
+        try:
+            if found.form != "ours":
+                upgrade(path, db.connect, found)
+            db.execute("pragma journal_mode = wal")
+        except sqlite3.Error as error:
+            db.close()
+            raise Refused(f"{path} cannot be prepared: {error}. The file was not changed.") from error
     return db

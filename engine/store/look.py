@@ -6,9 +6,9 @@ from typing import Literal, NamedTuple
 
 from engine.errors import Refused
 from engine.store.columns import APPLICATION_ID, VERSION, missing, schema_sql
-from engine.store.copies import newest_copy
 from engine.store.migrations import schema_at
 from engine.store.older_form import is_older_form
+from engine.store.place import restore_words
 
 CHECKED_BYTES = 1_000_000_000  # a larger file is not checked at each start, because that takes many seconds
 AWAY = "move it away, or set SWARM_DATA to another folder."
@@ -30,29 +30,37 @@ class _Facts(NamedTuple):
     sound: str
 
 
-def look(path: Path) -> Found:
-    """Says what the file is. Raises Refused for a file that cannot be opened, with a sentence that says what to do."""
+def look(path: Path, called: Path | None = None, advice: str = "") -> Found:
+    """Says what the file is. Raises Refused for a file that cannot be opened, with a sentence that says what to do.
+
+    called: the path that the sentence names, if `path` is a copy of it. advice: what to do instead of what helps for a server's database."""
+    name = called or path
+
+    def refused(fact: str, otherwise: str = f"It was not changed: {AWAY}") -> Refused:
+        return Refused(f"{name} {fact}. {advice or otherwise}")
     if not path.exists() or path.stat().st_size == 0:
         return Found("new", 0)
     try:
         facts = _facts(path)
     except sqlite3.Error as error:
-        raise Refused(f"{path} is not a readable SQLite database ({error}). It was not changed: {AWAY}") from error
+        if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_CORRUPT:
+            raise refused(f"is not a readable SQLite database ({error})") from error
+        raise refused(f"is damaged: {error}", f"It was not changed. {restore_words(path, 'Restore')}, or move it away.") from error
     if facts.sound != "ok":
-        raise Refused(f"{path} is damaged: {facts.sound}. It was not changed. {_restore(path, 'Restore')}, or move it away.")
+        raise refused(f"is damaged: {facts.sound}", f"It was not changed. {restore_words(path, 'Restore')}, or move it away.")
     if facts.lacks:
-        raise Refused(f"{path} was made by an earlier, unreleased HITL Swarm and lacks {', '.join(facts.lacks[:5])}. It was not changed: {AWAY}")
+        raise refused(f"was made by an earlier, unreleased HITL Swarm and lacks {', '.join(facts.lacks[:5])}")
     if facts.application == APPLICATION_ID and facts.version > VERSION:
-        raise Refused(f"{path} was written by a newer HITL Swarm (version {facts.version}; this program knows {VERSION}). It was not changed: "
-                      f"update the program, or {_restore(path, 'restore')}.")
+        raise refused(f"was written by a newer HITL Swarm (version {facts.version}; this program knows {VERSION})",
+                      f"It was not changed: update the program, or {restore_words(path, 'restore')}.")
     if facts.application == APPLICATION_ID and facts.version > 0:
         return Found("ours" if facts.version == VERSION else "earlier", facts.version)
     if facts.application == facts.version == 0 and not facts.tables:
         return Found("new", 0)
     if facts.older:
         return Found("older", 0)
-    raise Refused(f"{path} is not a database of HITL Swarm (user_version {facts.version}, tables {', '.join(sorted(facts.tables)) or 'none'}). "
-                  f"It was not changed: {_restore(path, 'restore')}, {AWAY}")
+    raise refused(f"is not a database of HITL Swarm (user_version {facts.version}, tables {', '.join(sorted(facts.tables)) or 'none'})",
+                  f"It was not changed: {restore_words(path, 'restore')}, {AWAY}")
 
 
 def _facts(path: Path) -> _Facts:
@@ -76,8 +84,3 @@ def _lacks(connection: sqlite3.Connection, version: int) -> list[str]:
         wanted.executescript(schema_sql())
         return missing(connection, wanted)
 
-
-def _restore(path: Path, verb: str) -> str:
-    """'Restore …', naming the newest backup that this program can open."""
-    copy = newest_copy(path.parent / "backups", VERSION)
-    return f"{verb} {'the' if copy else 'a'} backup (make restore FILE={copy or '…'})"

@@ -13,26 +13,24 @@ from engine.errors import Refused
 from engine.log import event
 from engine.store.columns import APPLICATION_ID, VERSION, schema_sql
 from engine.store.copies import copy_whole
-from engine.store.look import Found, look
+from engine.store.look import Found
 from engine.store.migrations import migrate
 from engine.store.older_form import OLD_TABLES, take_over
 
 STOP_SECONDS = 2.0  # time that a stopping server may still need
 
 
-def upgrade(path: Path, connect: Callable[[], sqlite3.Connection]) -> None:
-    """Returns when the database at `path` has this version. connect: opens it.
+def upgrade(path: Path, connect: Callable[[], sqlite3.Connection], found: Found) -> None:
+    """Returns when the database at `path` has this version. connect: opens it. found: what look() says. The caller holds the folder.
 
     Raises Refused while a server of an earlier version runs its engine on this folder; Refused or sqlite3.Error when a step fails. The data
     is then as before, or as the last successful migration left it."""
-    with _held(path.parent):
-        found = look(path)
-        if found.form == "new":
-            with closing(connect()) as connection:
-                _create(connection)
-        elif found.form != "ours":
-            with _without_engine(path.parent):
-                _behind_a_backup(path, connect, found)
+    if found.form == "new":
+        with closing(connect()) as connection:
+            _create(connection)
+    elif found.form != "ours":
+        with _without_engine(path.parent):
+            _behind_a_backup(path, connect, found)
 
 
 def _behind_a_backup(path: Path, connect: Callable[[], sqlite3.Connection], found: Found) -> None:
@@ -55,10 +53,8 @@ def _behind_a_backup(path: Path, connect: Callable[[], sqlite3.Connection], foun
 
 
 def _free_name(path: Path, version: int) -> Path:
-    """data/backups/swarm-version-1-<UTC time>.db. Removes unfinished copies of a crash."""
+    """data/backups/swarm-version-1-<UTC time>.db"""
     folder, name = path.parent / "backups", f"{path.stem}-version-{version}"
-    for part in folder.glob(f"{name}-*.part"):
-        part.unlink()
     now = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
     names = (folder / f"{name}-{now}{f'-{number}' if number else ''}.db" for number in count())
     return next(target for target in names if not target.exists())
@@ -84,17 +80,6 @@ def _take_over(connection: sqlite3.Connection) -> None:
     connection.execute("pragma foreign_keys = off")
     connection.execute("pragma legacy_alter_table = on")
     _create(connection, "".join(f"alter table {name} rename to old_{name};\n" for name in OLD_TABLES))
-
-
-@contextmanager
-def _held(folder: Path) -> Iterator[None]:
-    """Allows one process at a time: the others wait here and then find the work done. The lock is on the folder itself, so no file remains."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)
 
 
 @contextmanager
