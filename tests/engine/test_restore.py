@@ -166,8 +166,8 @@ def test_a_kill_between_the_steps_is_finished_or_undone_and_said(config: Config,
         again = command(config, "--restore", saved)
         assert again.returncode == 0 and sentence in again.stdout and "Restored" in again.stdout
         assert names(config.database) == ["old"]
-    kept = [path for path in config.data.glob("swarm-before-restore-*.db")]
-    assert before in [names(path) for path in kept] or not decided and by == "start"
+    kept = [names(path) for path in config.data.glob("swarm-before-restore-*.db")]
+    assert before in kept or (not decided and by == "start")
     assert not (config.data / "restoring").exists()
     assert open_database(config.database).notices == [], "it is said once"
 
