@@ -3,7 +3,7 @@ from engine.agents.base import Agent, AgentReport, Event, brief, installed, must
 from engine.jobs import Job
 from engine.text import quoted
 
-_LONGEST = 100_000  # bytes of a prompt that goes by an argument; a longer one is to be read from its file
+_LONGEST = 100_000  # bytes of a prompt that is passed as an argument; the agent reads a longer one from its file
 _STEPS = 250
 
 # One line at the end, in the manner of the others' events.

@@ -1,1 +1,1 @@
-"""What a person calls by hand: run-ticket, drain, backup."""
+"""Commands for people: run-ticket, drain, backup."""

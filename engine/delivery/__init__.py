@@ -1,1 +1,1 @@
-"""A finished build on its way to its forge, and what comes back."""
+"""Delivers a finished build to its forge, and takes in the feedback."""

@@ -1,4 +1,4 @@
-"""Forges, by their libraries: GitHub and GitLab."""
+"""The forges GitHub and GitLab, through their client libraries."""
 import importlib
 import re
 from dataclasses import dataclass

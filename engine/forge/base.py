@@ -8,7 +8,7 @@ from engine.errors import Permanent
 
 LONGEST_URL = 500
 LONGEST_REMARK = 20_000   # characters of one comment
-MARK = "<!-- hitl-swarm -->"  # in what we write ourselves, so that it is never taken for a person's comment
+MARK = "<!-- hitl-swarm -->"  # in our own comments, so that they are never read as comments of people
 _CONTROL = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]|[\x00-\x08\x0b-\x1f\x7f-\x9f]|[\u200b-\u200f\u202a-\u202e\u2066-\u2069]")
 
 
@@ -31,7 +31,7 @@ class Failed:
 
 @dataclass(frozen=True)
 class Remark:
-    """What a person wrote about the change. path and line: where, if it says so."""
+    """A comment of a person on the change. path and line: its place, if it has one."""
 
     id: str
     author: str

@@ -27,7 +27,7 @@ class OneOrigin(HTTPAdapter):
         if origin_of(request.url or "") != self.origin:
             raise Permanent(f"The forge points to another address than {self.origin}. Nothing was sent there, because the token is only for this address.")
         options["timeout"] = SECONDS
-        request.headers["Connection"] = "close"  # a look now and then: nothing is to be kept open
+        request.headers["Connection"] = "close"  # requests are rare, so no connection stays open
         try:
             response = super().send(request, *args, **options)
             try:

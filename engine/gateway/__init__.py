@@ -1,4 +1,4 @@
-"""What a run may reach: models with keys that it never sees, listed hosts, all of it counted.
+"""What a run may reach: models, without their keys, and listed hosts. Everything is counted.
 
 An HTTP gateway that the run's own process serves on a unix socket is the one way out of a sandbox.
 

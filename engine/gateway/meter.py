@@ -11,7 +11,7 @@ TEXTS = ("text", "content", "delta", "arguments", "partial_json", "thinking", "r
 
 
 def guess(value: Any) -> int:
-    """Tokens of a JSON value that is to be read by a model."""
+    """Estimated tokens of a JSON value that a model will read."""
     return characters(value) // CHARACTERS_PER_TOKEN + 1
 
 

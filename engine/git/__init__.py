@@ -1,1 +1,1 @@
-"""Git on the host: bare repositories alone."""
+"""git on the host, only with bare repositories."""

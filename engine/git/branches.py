@@ -64,7 +64,7 @@ class GitBranches:
             raise Permanent("The run does not name its base commit.")
         before = repository.head(f"refs/heads/{work.branch}")
         if before == work.result.tip and not bundle.exists():
-            return str(work.result.tip)  # kept before: by this run, or by the run that a person approved
+            return str(work.result.tip)  # kept before, by this run or by the approved run
         point("before-harvest")
         for left in (repository.path / "refs" / "swarm" / "runs").glob("*"):  # by a run whose git was killed below
             repository.delete_ref(f"refs/swarm/runs/{left.name}")

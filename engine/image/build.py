@@ -1,4 +1,4 @@
-"""From Debian packages to kernel, initrd and base, in a folder beside the image's place; in its place only when it is whole and has booted."""
+"""Builds kernel, initrd and base from Debian packages in a temporary folder. It replaces the older image only when it is complete and has booted."""
 import hashlib
 import os
 import re

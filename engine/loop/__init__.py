@@ -1,1 +1,1 @@
-"""The engine: when what happens."""
+"""The engine: it decides when each step happens."""

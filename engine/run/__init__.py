@@ -1,1 +1,1 @@
-"""The runner's own process: what happens in a sandbox, watched."""
+"""The runner's own process: it starts sandboxes and watches them."""

@@ -1,4 +1,4 @@
-"""The kinds of sandbox that a run's commands are given to."""
+"""The kinds of sandbox in which the commands of a run are executed."""
 from collections.abc import Sequence
 from typing import NamedTuple
 

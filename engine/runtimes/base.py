@@ -1,4 +1,4 @@
-"""What a runtime is: one command in one fresh sandbox, and what the kinds of sandbox share."""
+"""The interface of a runtime, which runs one command in one fresh sandbox, and code that several runtimes share."""
 import os
 import select
 import signal
@@ -18,12 +18,12 @@ if TYPE_CHECKING:  # a run's own process has its job, and no need of settings
 Handle = dict[str, Any]
 TOO_MUCH = f"The run put more than {OUT_FILES} files or {OUT_BYTES // 1_000_000} MB into its outputs, so it was stopped."
 TOOLS = "/opt/agents"  # where a sandbox with a file system of its own has the installed agents
-UNKNOWN_EXIT = -128  # it ended, and how cannot be known: it was another process's child
+UNKNOWN_EXIT = -128  # it ended, but its exit code is unknown, because it was the child of another process
 
 # A program may reserve more memory than it uses. What a run uses is measured over all its processes (engine/run/limits.py), and a single process
-# is to be found out by that, with its reason, before malloc() fails in it.
+# must be stopped by that measurement, with its reason, before malloc() fails in it.
 DATA_FACTOR = 2
-SPARE = 64  # processes beyond the limit that rlimits allow: a run that has more than it may is to be seen having them
+SPARE = 64  # processes that rlimits allow above the limit, so that a run with too many can be noticed
 
 # Inside the sandbox, once its user namespace is there: RLIMIT_NPROC then counts its processes alone, not all of the user's.
 # A limit that the host has set lower stays as it is. POSIX counts file sizes in blocks of 512 bytes; dash calls NPROC -p.
@@ -58,48 +58,48 @@ class SandboxJob(NamedTuple):
 
 
 class Runtime(Protocol):
-    """A kind of sandbox. tests/engine/test_runtime_contract.py holds each to what stands here.
+    """A kind of sandbox. tests/engine/test_runtime_contract.py tests each one against this description.
 
-    The server asks probe(), most(), own_files() and vm(), from any of its threads: nothing of a sandbox is needed for that. The process of a
-    run calls start(), then poll() and full() in turn until poll() gives a code or a limit is passed, and stop() in either case, all of it in
-    one thread; for its next command it begins again with start(). stop() and poll() may come from another process, after this one was killed.
+    The server asks probe(), most(), own_files() and vm(), from any of its threads, because they need no sandbox. The process of a
+    run calls start(), then poll() and full() in turn until poll() returns a code or a limit is exceeded, and then stop() in either case, all in
+    one thread; for the next command it starts again with start(). stop() and poll() may come from another process, after this one was killed.
 
-    A handle is JSON. It has "pid", the process whose end is the sandbox's, and, where the sandbox is a virtual machine, "vm":
-    {accelerator, memory_mb, cpus, clone, and boot_ms once its command has begun}. All else in it is the runtime's own."""
+    A handle is JSON. It has "pid", the process that ends when the sandbox ends, and, where the sandbox is a virtual machine, "vm":
+    {accelerator, memory_mb, cpus, clone, and boot_ms once its command has begun}. Everything else in it belongs to the runtime."""
 
     name: str
     isolation: str               # one honest sentence for people
-    isolates: bool               # False: what runs in it can reach what its user can, so a person has to agree first
+    isolates: bool               # False: commands can reach everything that their user can, so you must agree first
 
     def probe(self) -> str | None:
-        """Why it cannot run here, and what to do about it; None when it can."""
+        """The reason why it cannot run here, and what to do about it; None if it can run."""
 
     def most(self) -> int | None:
-        """So many of its sandboxes may live at the same time, whatever the number of slots; None: as many as there are slots."""
+        """Most sandboxes at the same time, for any number of slots; None: as many as there are slots."""
 
     def vm(self, config: "Config") -> VmSpec | None:
-        """What a job says of the virtual machine that its sandboxes are; None where they are none."""
+        """The virtual machine for a job's sandboxes; None if they are not virtual machines."""
 
     def own_files(self, config: "Config") -> tuple[Path | None, str] | None:
         """None: its sandboxes are shown folders of the host. Those with a file system of their own: (the host's folder with the installed
         agents that are in it, or None; why there is none and what to do about that)."""
 
     def start(self, job: SandboxJob) -> Handle:
-        """Raises Transient when it cannot start, Permanent when this job never can."""
+        """Starts the sandbox. Raises Transient when it cannot start now, Permanent when this job can never start."""
 
     def full(self, handle: Handle) -> str | None:
-        """A sentence naming the place inside that has no room left; None while all have some. To be asked before stop()."""
+        """A sentence that names the full place inside the sandbox; None if no place is full. Call it before stop()."""
 
     def poll(self, handle: Handle) -> int | None:
-        """The exit code (negative: a signal), None while it lives, the same again after its end. Raises Transient when the command was never
-        reached, AgentFailed when the sandbox broke its rules."""
+        """The exit code (negative: a signal), None while it lives; after its end always the same. Raises Transient when the command never
+        started, AgentFailed when the sandbox broke its rules."""
 
     def stop(self, handle: Handle) -> None:
-        """When it returns (within 2 seconds), everything of the sandbox is gone. May be called again, and after the end."""
+        """Ends the sandbox: when this returns (within 2 seconds), nothing of it is left. May be called again, and after the end."""
 
 
 class OnHost:
-    """What kinds of sandbox have in common that stand on the host's kernel and files."""
+    """Code shared by runtimes that use the host's kernel and files."""
 
     def most(self) -> int | None:
         return None

@@ -1,1 +1,1 @@
-"""The rows of a build, and the only moves that they may make."""
+"""The rows of a build, and the allowed changes of their states."""

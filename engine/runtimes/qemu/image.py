@@ -7,7 +7,7 @@ from typing import Any
 
 from engine.files import write_json
 
-PROTOCOL = 1  # of what host and guest say to each other; an image of another one is built anew
+PROTOCOL = 1  # version of the protocol between host and guest; an image with another version must be built again
 KERNEL, INITRD, BASE, DESCRIPTION = "kernel", "initrd", "base.squashfs", "image.json"
 MAKE = "Build it with: make vm-image"
 
@@ -36,7 +36,7 @@ class Image:
 
     @classmethod
     def read(cls, folder: Path) -> "Image":
-        """Raises ValueError with a sentence for a person where there is no image that can be used."""
+        """Reads the image's description. Raises ValueError, with a sentence for people, if there is no usable image."""
         try:
             values = json.loads((folder / DESCRIPTION).read_text(encoding="utf-8"))
             image = cls(folder, **values)

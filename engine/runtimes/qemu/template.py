@@ -1,9 +1,9 @@
 """Templates: one VM is booted to the point where it waits for a job, and saved; every later one goes on from there, copy on write.
 
     data/images/<name>/templates/<key>/  memory  state  template.json       never changed once it is there
-                                 <key>.lock  <key>.failed                   who makes it; how often going on from it has failed
+                                 <key>.lock  <key>.failed                   who makes it; how often a clone of it has failed
 
-The key is a hash of all that must not differ. What a clone must not share with its siblings, the clock and random numbers, is set anew
+The key is a hash of everything that must be the same. A clone's clock and random numbers, which must differ from other clones, are set again
 before anything of a job starts: see engine/image/guest/main."""
 import hashlib
 import json

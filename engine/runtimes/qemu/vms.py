@@ -144,7 +144,7 @@ class Vms:
         except Transient:
             templates.failed(image, name)
             return None
-        except OSError:  # the image belongs to somebody else, or there is no room beside it
+        except OSError:  # the image belongs to somebody else, or its disk is full
             return None
         if self._vms[handle["pid"]].ports.wait("awake", patience(RESUME_SECONDS)):
             if templates.failures(image, name):
