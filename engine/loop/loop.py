@@ -16,6 +16,7 @@ from typing import Any
 from engine.config import Config
 from engine.crash import point
 from engine.delivery.threads import Couriers
+from engine.errors import Unavailable
 from engine.git.branches import Branches, GitBranches
 from engine.host import cgroups
 from engine.log import event
@@ -94,18 +95,25 @@ class SwarmEngine:
             except Exception as error:  # the outer edge of the loop: record it, wait, continue
                 pause = min(max(0.5, pause * 2), 30.0)
                 self._note(error, "tick")
-                if disk.is_at_fault(error):
-                    self.trouble = str(from_sqlite(error).sentence if isinstance(error, sqlite3.Error) else error)
+                self.trouble = self._why_held(error) or self.trouble
             self.waker.wait(pause or self.config.poll_seconds, only_time=bool(pause))
         self.db.close()
+
+    def _why_held(self, error: Exception) -> str | None:
+        """A sentence if a tick failed because of the storage."""
+        known = from_sqlite(error, self.config.database) if isinstance(error, sqlite3.Error) else error
+        if isinstance(known, Unavailable) and known.code != "storage_busy":  # which passes by itself
+            return known.sentence
+        return str(error) if disk.is_at_fault(error) else None
 
     def tick(self, now: str | None = None) -> None:
         """One step. now: UTC text. Safe to call at any time, from one thread."""
         began = time.monotonic()
         self.waker.clear()
+        self.db.check()
         self._reap()
         self.clock.follow(self.db)
-        self.trouble = disk.trouble(self.config.data)
+        self.trouble = disk.trouble(self.config.database)
         same_question.assume_overdue(self.db, self.config.answer_seconds)
         self._recheck(now)
         self._claim(now)

@@ -15,8 +15,9 @@ from typing import Any, TypeVar, overload
 from engine.errors import Refused
 from engine.store.copies import sweep
 from engine.store.look import look
-from engine.store.place import held, make_folder
+from engine.store.place import file_at, held, make_folder, refuse_over_work
 from engine.store.restoring import settle
+from engine.store.sqlite_errors import gone
 from engine.store.upgrade import upgrade
 
 BUSY_SECONDS = 10.0
@@ -35,6 +36,7 @@ class Database:
     def __init__(self, path: Path, synchronous: str = "FULL") -> None:
         self.path, self.synchronous = path, synchronous
         self.notices: list[str] = []  # sentences about what the start found
+        self._file: tuple[int, int] | None = None  # device and inode of the file that was opened first
         self._local = threading.local()
         self._writer = threading.Lock()
         self._subscribers: list[Callable[[], None]] = []
@@ -48,13 +50,23 @@ class Database:
         return known
 
     def connect(self) -> sqlite3.Connection:
-        """A new connection in autocommit mode: only transaction() opens transactions."""
-        connection = sqlite3.connect(self.path, isolation_level=None, timeout=BUSY_SECONDS, check_same_thread=False)
+        """A new connection in autocommit mode: only transaction() opens transactions. Only the first connection may create the file."""
+        self.check()
+        mode = "rwc" if self._file is None else "rw"
+        connection = sqlite3.connect(f"{self.path.absolute().as_uri()}?mode={mode}", uri=True, isolation_level=None, timeout=BUSY_SECONDS,
+                                     check_same_thread=False)
+        if self._file is None:
+            self._file = file_at(self.path)
         connection.row_factory = sqlite3.Row
         connection.execute("pragma foreign_keys = on")
         connection.execute("pragma wal_autocheckpoint = 8000")
         connection.execute(f"pragma synchronous = {self.synchronous}")
         return connection
+
+    def check(self) -> None:
+        """Raises Unavailable if the file that was opened is no longer at its path. SQLite would go on with a file that nobody finds again."""
+        if self._file is not None and file_at(self.path) != self._file:
+            raise gone(self.path)
 
     def close(self) -> None:
         """Closes this thread's connection."""
@@ -111,6 +123,7 @@ class Database:
             yield self
             return
         with self._writer:
+            self.check()
             before = connection.total_changes
             wait = durable or self.synchronous != "FULL"
             if not wait:
@@ -118,6 +131,7 @@ class Database:
             connection.execute("begin immediate")
             try:
                 yield self
+                self.check()
                 connection.execute("commit")
             except BaseException:
                 if connection.in_transaction:  # after a full disk or an I/O error, SQLite has rolled back already
@@ -152,6 +166,8 @@ def open_database(path: Path, synchronous: str = "FULL") -> Database:
         notices = [sentence for sentence in (settle(path),) if sentence]
         sweep(path.parent / "backups")
         found = look(path)
+        if found.form == "new":
+            refuse_over_work(path)
         db = Database(path, synchronous)
         db.notices = notices
         try:

@@ -4,13 +4,16 @@ import os
 import re
 from pathlib import Path
 
+from engine.store.place import unwritable
+
 LEAST_FREE = 256_000  # bytes; with less free, nothing new starts, because live runs need the rest for their results
 _SPACE = re.compile(r"no space left on device|disk quota exceeded|the disk is full|database or disk is full", re.I)
 _ERRNOS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO}
 
 
-def trouble(data: Path) -> str | None:
-    """A sentence if nothing new should start, otherwise None."""
+def trouble(database: Path) -> str | None:
+    """A sentence if nothing new should start, because the folder of the database cannot take it, otherwise None."""
+    data = database.parent
     try:
         status = os.statvfs(data)
     except OSError as error:
@@ -18,7 +21,7 @@ def trouble(data: Path) -> str | None:
     free = status.f_bavail * status.f_frsize
     if free < LEAST_FREE:
         return f"The disk is full: {free // 1000} kB are free on {data}. Free some space; the engine then continues by itself."
-    return None
+    return unwritable(database)
 
 
 def is_at_fault(what: BaseException | str) -> bool:

@@ -17,6 +17,15 @@ def beside(path: Path, suffix: str) -> Path:
     return path.with_name(path.name + suffix)
 
 
+def file_at(path: Path) -> tuple[int, int] | None:
+    """(device, inode) of the file at a path, or None. A file that was moved there has another one."""
+    try:
+        status = os.stat(path)
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
+
+
 @contextmanager
 def held(folder: Path) -> Iterator[None]:
     """Allows one process at a time: the others wait here and then find the work done. The lock is on the folder itself, so no file remains."""

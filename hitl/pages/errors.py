@@ -16,12 +16,14 @@ MEANINGS = {  # status: (word, what it means, what to do)
     503: ("Not saved", "Nothing was changed and nothing is lost. Runs continue and keep their results in their own folders.",
           "Wait a moment and send again. If the disk is full, first free some space on the disk of the data folder."),
 }
+STORAGE = ("Not possible", "This request changed nothing. Runs continue and keep their results in their own folders.", "Do what the text above says.")
+BY_CODE = dict.fromkeys(("storage_gone", "storage_damaged", "storage_read_only"), STORAGE)  # waiting does not help
 BUG = ("Failed", "Nothing from this request was saved. Runs continue.", "Try again. If it happens again, the server's log has the details.")
 
 
 def error_page(error: dict[str, Any], status: int) -> Response:
     """The page of an error. It reads nothing from the database, because the database may have failed."""
-    kind, means, advice = MEANINGS.get(status, BUG if status >= 500 else MEANINGS[400])
+    kind, means, advice = BY_CODE.get(error["code"]) or MEANINGS.get(status, BUG if status >= 500 else MEANINGS[400])
     typed = [] if request.method != "POST" or status in (403, 413) else [(name, value) for name, value in request.form.items() if value]
     back = request.headers.get("Referer", "") if status != 404 else ""
     html = render_template("shared/error.html", error=error, kind=kind, happened=f"{request.method} {request.path} was answered with {status}.",

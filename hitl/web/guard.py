@@ -41,11 +41,13 @@ def install(app: Flask) -> None:
 
 
 def check_request() -> None:
-    """Raises Forbidden for a foreign Host and, on a method that may change something, for a foreign origin."""
+    """Raises Forbidden for a foreign Host and, on a method that may change something, for a foreign origin; Unavailable if the database is gone."""
     if not _is_ours(request.environ.get("HTTP_HOST", ""), request.environ.get("SERVER_PORT", "")):  # some WebSocket clients omit the port
         raise Forbidden("HITL Swarm does not answer to this address. Use http://127.0.0.1 with its port, or set SWARM_ALLOWED_HOSTS.")
     if request.method not in SAFE_METHODS:
         check_origin()
+    if request.endpoint != "static":  # the page that says so needs its style
+        swarm().db.check()
 
 
 def check_origin() -> None:
@@ -143,7 +145,7 @@ def _swarm_error(error: SwarmError) -> Response:
 
 
 def _sqlite_error(error: sqlite3.Error) -> Response:
-    failure = from_sqlite(error)
+    failure = from_sqlite(error, swarm().config.database)
     failure.__cause__ = error
     return _swarm_error(failure)
 

@@ -79,7 +79,7 @@ def test_a_schema_that_has_changed_has_a_new_version_and_a_migration() -> None:
 @pytest.mark.parametrize("version", OLD)
 def test_a_migrated_database_is_made_of_the_same_as_a_new_one(tmp_path: Path, version: int) -> None:
     old = open_database(old_database(tmp_path / "old.db", version)).connection
-    new = open_database(tmp_path / "new.db").connection
+    new = open_database(tmp_path / "new" / "new.db").connection
     assert objects(old) == objects(new)
     assert all_columns(old) == all_columns(new)
     assert objects(migrations.schema_at(VERSION)) == objects(new)
