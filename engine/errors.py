@@ -6,6 +6,7 @@
     │   ├── NotApproved 400       start-build of a session that is not approved
     │   ├── Forbidden 403         a foreign Host or Origin
     │   ├── NotFound 404          it does not exist, or it belongs to another tenant
+    │   ├── Gone 410              it existed, and its files were removed since
     │   ├── TooLarge 413
     │   ├── NotJson 415
     │   └── InvalidCard 422       with details: [{path, message}]
@@ -55,6 +56,10 @@ class Forbidden(BadRequest):
 
 class NotFound(BadRequest):
     status, code, sentence = 404, "not_found", "Not found"
+
+
+class Gone(BadRequest):
+    status, code, sentence = 410, "gone", "It was removed and does not come back."
 
 
 class TooLarge(BadRequest):

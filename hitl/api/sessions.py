@@ -4,7 +4,7 @@ from typing import Any
 
 from flask import Blueprint, Response, jsonify, request, send_file
 
-from engine.errors import NotFound
+from engine.errors import Gone, NotFound
 from engine.git.branches import repository_path
 from engine.git.repository import Repository
 from hitl.session import sessions
@@ -94,11 +94,16 @@ def session_notes(session_id: str) -> Response:
 
 @sessions_api.get("/hitl/<session_id>/archive.zip")
 def archive(session_id: str) -> Response:
-    """The integration branch as a zip."""
+    """The integration branch as a zip. Raises NotFound before the build is prepared, Gone if its repository or branch was removed since."""
     made = _session(session_id)["repository"]
     if made is None or not made["branch"]:
         raise NotFound("There is nothing to download yet. The build has not been prepared.")
+    if made["gone"]:
+        raise Gone(made["gone"])
+    repository = Repository(repository_path(swarm().config, session_id))
+    if repository.head(f"refs/heads/{made['branch']}") is None:
+        raise Gone(f"The branch {made['branch']} was removed from {repository.path}, or it cannot be read. Copy the repository back to get the result again.")
     file = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the response
-    Repository(repository_path(swarm().config, session_id)).archive(made["branch"], file)
+    repository.archive(made["branch"], file)
     file.seek(0)
     return send_file(file, "application/zip", as_attachment=True, download_name=made["branch"].rpartition("/")[2] + ".zip")

@@ -116,5 +116,7 @@ def _result(session: dict[str, Any]) -> dict[str, Any] | None:
     repository = session["repository"]
     if repository is None or not repository["branch"] or not session["tickets"]["by_status"].get("completed"):
         return None
-    return {"branch": repository["branch"], "clone": f"{repository['clone']} --branch {repository['branch']}",
-            "archive": f"/api/hitl/{session['id']}/archive.zip", "pr_url": session["pr_url"]}
+    gone = repository["gone"]
+    return {"branch": repository["branch"], "pr_url": session["pr_url"], "gone": gone,
+            "clone": None if gone else f"{repository['clone']} --branch {repository['branch']}",
+            "archive": None if gone else f"/api/hitl/{session['id']}/archive.zip"}

@@ -54,7 +54,8 @@ def _summary(row: SessionRow, counts: dict[str, int], open_requests: int) -> dic
 def session_view(db: Database, config: Config, tenant: str, session_id: str) -> dict[str, Any]:
     """One session with its card, the numbers of its tickets and its repository, if there is one. Raises NotFound.
 
-    spec_sha256 is the hash of the card as it is stored now. `repository` is {"clone", "branch"} after the build was prepared, None before."""
+    spec_sha256 is the hash of the card as it is stored now. `repository` is {"clone", "branch", "gone"} after the build was prepared, None before.
+    gone: a sentence if it was removed since."""
     row = sessions.get(db, tenant, session_id)
     counts: dict[str, int] = dict(db.execute("select status, count(*) from tickets where session_id = ? group by status order by status",
                                              (session_id,)).fetchall())
@@ -67,9 +68,14 @@ def session_view(db: Database, config: Config, tenant: str, session_id: str) -> 
         "given_repository": row["repository"], "review": sessions.review_of(row), "open_question": questions.open_number(db, session_id),
         "usage": used.of_session(db, config, row, card, epic is not None),
         "epic_id": epic["id"] if epic else None, "pr_url": epic["pr_url"] if epic else None,
-        "repository": {"clone": f"git clone {shlex.quote(str(repository_path(config, session_id)))}", "branch": epic["branch_name"]}
-        if epic is not None and epic["base_sha"] is not None else None,
+        "repository": _repository(config, session_id, epic["branch_name"]) if epic is not None and epic["base_sha"] is not None else None,
     }
+
+
+def _repository(config: Config, session_id: str, branch: str | None) -> dict[str, str | None]:
+    path = repository_path(config, session_id)
+    gone = None if path.is_dir() else f"The repository of this session was removed: there is no {path}. Copy it back to get the result again."
+    return {"clone": f"git clone {shlex.quote(str(path))}", "branch": branch, "gone": gone}
 
 
 def session_list(db: Database, tenant: str, state: str | None = None, limit: int = 50, after: int | None = None) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """Every row of the API: what it answers, and that a page of JSON says what the database says."""
 import io
 import json
+import shutil
 import subprocess
 import zipfile
 
@@ -261,6 +262,22 @@ def test_what_is_built_can_be_cloned_and_downloaded(client, built, tmp_path):
         assert answer.mimetype == "application/zip" and "tkt-001-test.zip" in answer.headers["Content-Disposition"]
         with zipfile.ZipFile(io.BytesIO(answer.data)) as archive:
             assert archive.read("tkt-001-test/a.txt") == b"one\ntwo\n"
+
+
+def test_a_result_whose_branch_or_repository_was_removed_is_gone(client, app, built, db):
+    session_id, _, _ = built
+    path = repository_path(app.extensions["swarm"].config, session_id)
+    db.execute("update tickets set status = 'completed' where id = 'TKT-002'")
+    assert "archive.zip" in client.get(f"/sessions/{session_id}").text and client.get(f"/api/hitl/{session_id}").json["repository"]["gone"] is None
+    git(path, "branch", "-D", "swarm/tkt-001-test")
+    answer = client.get(f"/api/hitl/{session_id}/archive.zip")
+    assert (answer.status_code, answer.json["code"]) == (410, "gone") and "The branch swarm/tkt-001-test was removed" in answer.json["error"]
+    shutil.rmtree(path)
+    answer = client.get(f"/api/hitl/{session_id}/archive.zip")
+    assert (answer.status_code, answer.json["code"]) == (410, "gone") and f"there is no {path}" in answer.json["error"]
+    assert client.get(f"/api/hitl/{session_id}").json["repository"]["gone"] == answer.json["error"]
+    page = client.get(f"/sessions/{session_id}").text
+    assert "The repository of this session was removed" in page and "archive.zip" not in page and "git clone" not in page
 
 
 def test_there_is_no_archive_before_the_build_is_prepared(client):

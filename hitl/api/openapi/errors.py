@@ -37,6 +37,7 @@ RESPONSES: dict[str, Any] = {
     "403": _response("The request used an unknown Host, or came from a page of another site."),
     "404": _response("Unknown, or it belongs to another tenant."),
     "409": _response("The item has changed since you looked at it. Nothing was changed.", "Conflict"),
+    "410": _response("The build was prepared, but its repository or its branch was removed since."),
     "413": _response("The body is larger than 4 MB."),
     "415": _response("The body is not sent as application/json."),
     "422": _response("The spec card is not valid. details lists every problem with its path.", "InvalidCard"),

@@ -43,5 +43,5 @@ SESSIONS = (
     Operation("GET", f"{_ONE}/deliveries", "listDeliveries", "The deliveries to the repository that its card names, and their progress",
               {200: ref("Deliveries")}),
     Operation("GET", f"{_ONE}/notes", "getNotes", "Its story so far", {200: ("text/markdown", TEXT)}),
-    Operation("GET", f"{_ONE}/archive.zip", "getArchive", "The result: the integration branch as a zip file", {200: ("application/zip", {})}),
+    Operation("GET", f"{_ONE}/archive.zip", "getArchive", "The result: the integration branch as a zip file", {200: ("application/zip", {})}, (410,)),
 )
