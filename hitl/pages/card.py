@@ -5,6 +5,7 @@ from typing import Any
 from flask import Blueprint, Response, make_response, render_template, request
 
 from engine.errors import BadRequest, SwarmError
+from engine.tickets.session_states import EDITABLE
 from hitl.card import diff_in_words
 from hitl.card import form as card_form
 from hitl.card.rejected_form import RejectedForm, card_problems, conflict_of, rejected
@@ -12,7 +13,7 @@ from hitl.drafting import draft as drafting
 from hitl.drafting import edit
 from hitl.pages import frame, session
 from hitl.pages.frame import parsed_card, render
-from hitl.pages.session_frame import BEFORE, base_of_form, head, mark, stored_card
+from hitl.pages.session_frame import base_of_form, head, mark, stored_card
 from hitl.session import sessions
 from hitl.session import versions as card_versions
 from hitl.web.context import swarm, tenant
@@ -89,7 +90,7 @@ def newer(session_id: str) -> str:
 
 @routes.get("/sessions/<session_id>/json")
 def show_json(session_id: str) -> Response | str:
-    if frame.session(session_id)["state"] not in BEFORE:
+    if frame.session(session_id)["state"] not in EDITABLE:
         return go(f"/sessions/{session_id}/spec")
     return _json_page(session_id)
 

@@ -6,12 +6,13 @@ from flask import g, render_template, request
 from engine import VERSION
 from engine.errors import BadRequest, InvalidCard, SwarmError
 from engine.store import journal
+from engine.tickets.session_states import EDITABLE
 from hitl.views.inbox import waiting_count
 from hitl.views.session import session_view
 from hitl.web import strict_json
 from hitl.web.context import swarm, tenant
 
-WAITING = ("draft", "clarifying", "review", "approved")  # sessions in these states wait for someone to act
+WAITING = (*EDITABLE, "approved")  # sessions in these states wait for someone to act
 MOST_LISTED = 50  # sessions of one list
 
 

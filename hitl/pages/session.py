@@ -5,10 +5,11 @@ from typing import Any
 from flask import Blueprint, Response, make_response, request
 
 from engine.errors import SwarmError
+from engine.tickets.session_states import EDITABLE
 from hitl.card.rejected_form import MOST_FEATURES, RejectedForm
 from hitl.pages import card_editor, frame, inbox
 from hitl.pages.frame import render
-from hitl.pages.session_frame import BEFORE, StoredCard, head, stored_card
+from hitl.pages.session_frame import StoredCard, head, stored_card
 from hitl.pages.ticket_log import last_line
 from hitl.session import sessions
 from hitl.ticket_generator import start_build
@@ -31,7 +32,7 @@ def session(session_id: str) -> str:
 def view_of_session(session_id: str, view: str) -> Response | str:
     """The graph and the evidence of a build, and the approved card. Before that, this redirects to the session's own page."""
     session = frame.session(session_id)
-    if session["epic_id"] is None and (view != "spec" or session["state"] in BEFORE):
+    if session["epic_id"] is None and (view != "spec" or session["state"] in EDITABLE):
         return make_response("", 302, {"Location": f"/sessions/{session_id}"})
     return page(session_id, view)
 
@@ -58,7 +59,7 @@ def page(session_id: str, view: str = "", error: SwarmError | None = None, kept:
         return _build(session_id, values)
     card, state = stored_card(session_id), values["session"]["state"]
     values |= _readable(card, values["session"])
-    if state in BEFORE and view == "":
+    if state in EDITABLE and view == "":
         return card_editor.page(card, kept, error, values)
     if state == "approved" and view == "":
         plan = card.plan()

@@ -7,6 +7,7 @@ from flask import request
 
 from engine.errors import BadRequest, InvalidCard, SwarmError
 from engine.tickets.evidence import unchecked
+from engine.tickets.session_states import EDITABLE
 from hitl.card.meaning import Meaning
 from hitl.card.rejected_form import card_problems
 from hitl.card.spec_card import normalise, validate
@@ -19,8 +20,6 @@ from hitl.views.session import steps
 from hitl.web.context import swarm, tenant
 from hitl.web.filters import number, word
 from hitl.web.numbers import whole_number
-
-BEFORE = ("draft", "clarifying", "review")  # states in which a card is not approved yet
 
 
 def head(session_id: str, view: str, error: SwarmError | None = None) -> dict[str, Any]:
@@ -45,7 +44,7 @@ def _state_word(session: dict[str, Any]) -> str:
 
 
 def _tabs(session: dict[str, Any], base: str, built: bool) -> list[dict[str, str]]:
-    version, editable = session["spec_version"], session["state"] in BEFORE
+    version, editable = session["spec_version"], session["state"] in EDITABLE
     tabs = [("board", "Board", base), ("graph", "Graph", base + "/graph"), ("evidence", "Evidence", base + "/evidence")] if built else []
     if not built and session["state"] != "cancelled":
         tabs.append(("", "Tickets" if session["state"] == "approved" else "Card", base))
