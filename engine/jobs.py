@@ -141,6 +141,7 @@ class Job(NamedTuple):
     means: AgentSetup = AgentSetup()
     waiting: tuple[TicketChange, ...] = ()   # in a recheck run: changes to merge, in this order
     landed: tuple[TicketChange, ...] = ()    # and changes that were merged before
+    program: str = ""              # that makes the sandboxes, if the runtime has a choice of programs
 
     def write(self, folder: Path) -> None:
         write_json(folder / "job.json", {"format": FORMAT, **as_json(self)})

@@ -19,6 +19,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from app import create_app
 from engine.config import Config
+from engine.runtimes import bwrap
 from engine.store.db import Database, open_database
 
 HANG = 120.0  # seconds: whoever waits gives up here, so that what hangs ends; how fast the product is on a busy machine is no test's subject
@@ -46,7 +47,7 @@ Flask.jinja_options = {**Flask.jinja_options, "bytecode_cache": CompiledTemplate
 
 def require(program: str) -> None:
     """Skips a test that needs an absent program; with SWARM_REQUIRE_ALL=1 that is a failure."""
-    if shutil.which(program):
+    if shutil.which(program) or (program == "bwrap" and bwrap.candidates()):
         return
     reason = f"{program} is not installed: make system-deps"
     if os.environ.get("SWARM_REQUIRE_ALL") == "1":

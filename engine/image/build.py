@@ -14,7 +14,7 @@ from engine.errors import Refused
 from engine.image import needs, trial
 from engine.image.initrd import initrd
 from engine.image.kernel import unpacked
-from engine.runtimes.bubblewrap import find
+from engine.runtimes.base import find
 from engine.runtimes.qemu.command import PROGRAM
 from engine.runtimes.qemu.image import BASE, INITRD, KERNEL, Image
 from engine.times import utc

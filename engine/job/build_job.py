@@ -32,7 +32,7 @@ def job_for(db: Database, config: Config, run: RunRow, ticket: TicketRow, sessio
         integration=own_branch(epic), branch=own_branch(ticket), runtime=runtime.name, agent=agent.name,
         prompt=prompt(db, ticket, workflow) if run["kind"] == "feature" else "", criteria=criteria_of(ticket["acceptance_criteria"]),
         limits=limits(config, workflow), source=_source(db, config, session) if run["kind"] == "prepare" else None,
-        vm=runtime.vm(config), access=access_for(db, config, session, run["kind"], agent),
+        vm=runtime.vm(config), program=runtime.program, access=access_for(db, config, session, run["kind"], agent),
         means=means(db, config, run, ticket, runtime, agent, hooks_of(config, session, runtime, workflow)))
 
 

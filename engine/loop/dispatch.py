@@ -62,11 +62,10 @@ def begin(db: Database, launcher: Launcher, run: RunRow, runtime: str, agent: st
 
 
 def _wait_for_isolation(db: Database, run: RunRow, choice: Choice) -> None:
-    reasons = " ".join(reason for _, reason in choice.passed_over)
     with db.transaction():
         row = claims.finish(db, run, "void", "needs_input", "The ticket waits for isolation, or for your decision that none is needed.")
         if row:
-            requests.open_isolation(db, row, reasons)
+            requests.open_isolation(db, row, choice.no_isolation)
     event("waits", ticket=run["ticket_id"], run=run["id"], why="isolation")
 
 

@@ -38,7 +38,7 @@ def start(db: Database, config: Config, launcher: Launcher, choice: Choice, owne
         changes = _changes(db, epic["id"])
         if choice.fallback and session["isolation"] != "waived" and any(needs_isolation("recheck", each, FALLBACK) for each in changes):
             with db.transaction():
-                requests.open_isolation(db, epic, " ".join(reason for _, reason in choice.passed_over))
+                requests.open_isolation(db, epic, choice.no_isolation)
             continue
         run = claims.recheck(db, owner, epic["id"], now)
         if run is None:

@@ -48,7 +48,7 @@ def main(path: str) -> None:
     try:
         job = Job.read(folder)
         result.run = job.run
-        run = Run(job, folder, make(job.runtime, job.vm), result, Log(folder / "log", job.limits.log_mb))
+        run = Run(job, folder, make(job.runtime, job.vm, job.program), result, Log(folder / "log", job.limits.log_mb))
         if job.access:
             from engine.gateway.serving import Service, take_keys  # only here, because most runs need none and start sooner without it
 

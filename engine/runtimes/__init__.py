@@ -24,13 +24,20 @@ class Choice(NamedTuple):
     fallback: bool = False
 
     @property
+    def no_isolation(self) -> str:
+        """Why nothing isolates here, with one command that changes it: that of the last one passed over, which needs the least."""
+        return self.passed_over[-1][1] if self.passed_over else ""
+
+    @property
     def most(self) -> int | None:
         """As Runtime.most()."""
         return self.runtime.most()
 
 
-def make(name: str, vm: VmSpec | None = None) -> Runtime:
-    """vm: the virtual machine of this installation; other runtimes do not need it."""
+def make(name: str, vm: VmSpec | None = None, program: str = "") -> Runtime:
+    """vm: the virtual machine of this installation; other runtimes do not need it. program: Runtime.program of an earlier probe."""
+    if name == Bubblewrap.name:
+        return Bubblewrap(program)
     return Qemu(vm) if name == Qemu.name else RUNTIMES[name]()
 
 

@@ -71,6 +71,10 @@ class Runtime(Protocol):
     isolation: str               # one honest sentence for people
     isolates: bool               # False: commands can reach everything that their user can, so you must agree first
 
+    @property
+    def program(self) -> str:
+        """The program that makes its sandboxes, as probe() chose it, for the process of a run; "" if there is no choice."""
+
     def probe(self) -> str | None:
         """The reason why it cannot run here, and what to do about it; None if it can run."""
 
@@ -101,6 +105,10 @@ class Runtime(Protocol):
 class OnHost:
     """Code shared by runtimes that use the host's kernel and files."""
 
+    @property
+    def program(self) -> str:
+        return ""
+
     def most(self) -> int | None:
         return None
 
@@ -109,6 +117,15 @@ class OnHost:
 
     def own_files(self, config: "Config") -> tuple[Path | None, str] | None:
         return None
+
+
+def find(program: str) -> str | None:
+    """The absolute path of a program."""
+    for folder in (*os.environ.get("PATH", "").split(os.pathsep), "/usr/local/bin", "/usr/bin", "/bin"):
+        path = os.path.join(folder, program)
+        if os.path.isabs(path) and os.path.isfile(path) and os.access(path, os.X_OK):
+            return path
+    return None
 
 
 def start_time(pid: int) -> int | None:

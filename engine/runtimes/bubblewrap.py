@@ -1,15 +1,20 @@
-"""New Linux namespaces by bwrap: the system's programs read-only, two folders of the run, and nothing else of the host."""
+"""New Linux namespaces by bwrap: the system's programs read-only, two folders of the run, and nothing else of the host. A keyring of its own and
+a filter of system calls stand before what namespaces do not divide."""
 import functools
 import json
 import os
 import subprocess
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from engine.errors import Transient
+from engine.host import keyring
 from engine.host.processes import RUN_VARIABLE, sweep
 from engine.jobs import Limits
+from engine.runtimes import bwrap, seccomp
 from engine.runtimes.base import TOOLS, Children, Handle, OnHost, SandboxJob, kill_process, limited, sandbox_paths, start_time
 
 IN, OUT, WORK, HOME, GATEWAY = "/in", "/out", "/work", "/home/agent", "/gateway.sock"
@@ -22,41 +27,53 @@ SHARED_ETC = ("alternatives", "ssl/certs", "ssl/openssl.cnf", "ca-certificates",
               "localtime")
 TEMPORARY_MB, SHARED_MEMORY_MB = 512, 64
 START_SECONDS = 10.0
-HINT = ("Unprivileged user namespaces may be switched off here: look at the sysctls user.max_user_namespaces, "
-        "kernel.unprivileged_userns_clone and kernel.apparmor_restrict_unprivileged_userns.")
+KEY_LISTS = ("/proc/keys", "/proc/key-users")  # the names of keys; no namespace divides them
+FILTER, FILTER_OPTION = seccomp.program_here(), "--seccomp"
+FILTERED = "behind a filter of system calls" if FILTER else f"and its system calls are not filtered ({os.uname().machine})"
 
 
 class Bubblewrap(OnHost):
     name = "bubblewrap"
     isolation = ("Each command runs in new Linux namespaces: no network, no host files but the system's programs (read-only), no privileges; "
-                 "the host's kernel is shared.")
+                 f"the host's kernel is shared, {FILTERED}.")
     isolates = True
 
-    def __init__(self) -> None:
+    def __init__(self, program: str = "") -> None:
+        """program: the bwrap that an earlier probe() chose."""
+        self._program = program
         self._children = Children()
         self._stopped: set[int] = set()
         self._places: dict[int, dict[str, int]] = {}  # pid of a sandbox -> {sentence: descriptor of the place that is full then}
 
+    @property
+    def program(self) -> str:
+        return self._program or next(iter(bwrap.candidates()), "")
+
     def probe(self) -> str | None:
-        return _probe()
+        reasons = []
+        for program in bwrap.candidates():
+            reason = bwrap.altered(program) or _probe(program)
+            if reason is None:
+                self._program = program
+                return None
+            reasons.append(reason)
+        return reasons[0] if reasons else bwrap.missing()
 
     def start(self, job: SandboxJob) -> Handle:
         if job.lock is None or job.log is None:
             raise Transient("A sandbox needs a log and a lock.")
-        program = find("bwrap")
-        if program is None:
-            raise Transient("bubblewrap is no longer installed.")
-        files = [_memory_file(text) for text in ETC.values()]
-        try:
+        program = self.program
+        reason = bwrap.altered(program) if program else bwrap.missing()
+        if reason:
+            raise Transient(reason)
+        keyring.leave()
+        with _memory_files() as files:
             status = os.readlink(f"/proc/self/fd/{job.lock}")
             argv = _argv(program, job, files)
             # The environment goes by the process, not by --setenv: argv is for everybody to read.
             environment = {**sandbox_paths(job, IN, OUT, WORK, f"unix:{GATEWAY}"), "HOME": HOME, "TMPDIR": "/tmp", "USER": "agent", "LOGNAME": "agent",
                            "PATH": "/usr/local/bin:/usr/bin:/bin"}
-            handle = self._children.spawn(argv, job, environment, (*files, job.lock))
-        finally:
-            for descriptor in files:
-                os.close(descriptor)
+            handle = self._children.spawn(argv, job, environment, (*files.values(), job.lock))
         inner = self._inner(handle, status)
         return {**handle, "status": status, "inner": inner, "work_mb": job.limits.work_mb}
 
@@ -104,13 +121,13 @@ class Bubblewrap(OnHost):
             time.sleep(0.0005)
 
 
-def _argv(program: str, job: SandboxJob, files: list[int]) -> list[str]:
+def _argv(program: str, job: SandboxJob, files: dict[str, int]) -> list[str]:
     argv = [program, "--unshare-all", "--unshare-user", "--uid", "1000", "--gid", "1000", "--cap-drop", "ALL", "--hostname", "sandbox",
             "--die-with-parent", "--new-session", *_no_more_namespaces(program), *_system()]
     argv += ["--proc", "/proc", "--dev", "/dev", *_tmpfs("/dev/shm", SHARED_MEMORY_MB, "1777"),
              *_tmpfs("/tmp", TEMPORARY_MB, "1777"), *_tmpfs(HOME, TEMPORARY_MB, "0700"), *_tmpfs(WORK, job.limits.work_mb, "0700")]
-    for name, descriptor in zip(ETC, files, strict=True):
-        argv += ["--perms", "0444", "--ro-bind-data", str(descriptor), f"/etc/{name}"]
+    for name, descriptor in files.items():
+        argv += ["--perms", "0444", "--ro-bind-data", str(descriptor), name] if name != FILTER_OPTION else [FILTER_OPTION, str(descriptor)]
     for name in SHARED_ETC:
         argv += ["--ro-bind-try", f"/etc/{name}", f"/etc/{name}"]
     if job.tools:
@@ -167,44 +184,40 @@ def _no_more_namespaces(program: str) -> list[str]:
     return ["--disable-userns"] if known and not os.statvfs("/proc/sys").f_flag & os.ST_RDONLY else []
 
 
-def _probe() -> str | None:
+def _probe(program: str) -> str | None:
+    """Tries a whole sandbox."""
     import tempfile  # here alone: a run's own process never probes, and starts sooner without it
 
-    program = find("bwrap")
-    if program is None:
-        return "bubblewrap is not installed. Install the package bubblewrap (Debian: apt install bubblewrap)."
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, _memory_files() as files:
         limits = Limits(10, 10, 10, 1, 16, 256, 16)
         job = SandboxJob("probe", ("true",), Path(folder), Path(folder), Path(folder), {}, limits, log=1, lock=1)
-        files = [_memory_file(text) for text in ETC.values()]
         try:
-            said = subprocess.run(_argv(program, job, files), stdin=subprocess.DEVNULL, capture_output=True, pass_fds=files, timeout=START_SECONDS,
-                                  env={RUN_VARIABLE: "probe"})
+            said = subprocess.run(_argv(program, job, files), stdin=subprocess.DEVNULL, capture_output=True, pass_fds=tuple(files.values()),
+                                  timeout=START_SECONDS, env={RUN_VARIABLE: "probe"})
         except (OSError, subprocess.TimeoutExpired) as error:
-            return f"bubblewrap cannot make a sandbox here ({error}). {HINT}"
-        finally:
-            for descriptor in files:
-                os.close(descriptor)
+            return f"{program} cannot make a sandbox here ({error}). {bwrap.remedy(str(error))}"
     if said.returncode:
-        lines = said.stderr.decode(errors="replace").strip().splitlines()
-        return f"bubblewrap cannot make a sandbox here ({lines[-1] if lines else 'no message'}). {HINT}"
+        lines = said.stderr.decode(errors="replace").strip().splitlines() or [f"it ended with {said.returncode}, without a message"]
+        return f"{program} cannot make a sandbox here ({lines[-1]}). {bwrap.remedy(lines[-1])}"
     return None
 
 
-def find(program: str) -> str | None:
-    """The absolute path of a program."""
-    for folder in (*os.environ.get("PATH", "").split(os.pathsep), "/usr/local/bin", "/usr/bin", "/bin"):
-        path = os.path.join(folder, program)
-        if os.path.isabs(path) and os.path.isfile(path) and os.access(path, os.X_OK):
-            return path
-    return None
-
-
-def _memory_file(text: str) -> int:
-    descriptor = os.memfd_create("etc", os.MFD_CLOEXEC)
-    os.write(descriptor, text.encode())
-    os.lseek(descriptor, 0, os.SEEK_SET)
-    return descriptor
+@contextmanager
+def _memory_files() -> Iterator[dict[str, int]]:
+    """What bwrap reads, as descriptors: {path inside, or the option for the filter: descriptor}."""
+    contents = {f"/etc/{name}": text.encode() for name, text in ETC.items()} | {path: b"" for path in KEY_LISTS if os.path.exists(path)}
+    if FILTER:
+        contents[FILTER_OPTION] = FILTER
+    files: dict[str, int] = {}
+    try:
+        for path, content in contents.items():
+            files[path] = os.memfd_create("sandbox", os.MFD_CLOEXEC)
+            os.write(files[path], content)
+            os.lseek(files[path], 0, os.SEEK_SET)
+        yield files
+    finally:
+        for descriptor in files.values():
+            os.close(descriptor)
 
 
 def _status(path: str) -> dict[str, Any]:

@@ -28,13 +28,13 @@ def open_review(db: Database, ticket: TicketRow, run_id: str) -> None:
     _open(db, ticket, run_id, "review", f"The change of {ticket['id']} is ready. Look at it, then approve it or say what must change.", [])
 
 
-def open_isolation(db: Database, ticket: TicketRow, reasons: str) -> None:
+def open_isolation(db: Database, ticket: TicketRow, reason: str) -> None:
     """This machine has no isolation for the ticket's commands. There is one request for the whole session."""
     if db.value("select 1 from requests where session_id = ? and kind = 'isolation' and state = 'open'", (ticket["session_id"],)) is None:
         _open(db, ticket, None, "isolation",
-              f"{ticket['id']} has commands from its card, and this machine has no isolation to run them in. {reasons} "
-              "Fix that (make system-deps installs bubblewrap) and try again; no restart is needed. Or run this session without isolation: "
-              "its commands then run as your own user, with your files and your network.", [TRY_AGAIN, WAIVE])
+              f"{ticket['id']} has commands from its card, and this machine has no isolation to run them in. "
+              "You can run this session without isolation: its commands then run as your own user, with your files and your network. "
+              f"Or add isolation and try again; no restart is needed. {reason}", [TRY_AGAIN, WAIVE])
 
 
 def open_budget(db: Database, ticket: TicketRow, run_id: str, reason: str) -> None:

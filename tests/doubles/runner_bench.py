@@ -12,6 +12,7 @@ from engine.git.repository import Repository
 from engine.host.processes import RUN_VARIABLE, is_held, members, take_lock
 from engine.jobs import Criterion, Job, Limits, Result
 from engine.run.runner import command
+from engine.runtimes import make
 
 LIMITS = Limits(run_seconds=60, stall_seconds=60, check_seconds=60, log_mb=2, work_mb=64, memory_mb=2048, processes=256)
 INTEGRATION, BRANCH = "swarm/5e5510aa/tkt-001-demo", "swarm/5e5510aa/tkt-002-greet"
@@ -39,7 +40,7 @@ class Bench:
         job = Job(run=f"run-{self.runtime}-{os.getpid()}-{len(self.runs) + 1}", kind=kind, ticket="TKT-002", session="5e5510aa-session", title="Greet people",
                   description=f"Do this:\n\n```sh\n{script}\n```\n" if script else "Greet people.", project="Demo",
                   repository=str(self.repository.path), integration=INTEGRATION, branch=BRANCH, runtime=self.runtime, agent="runbook",
-                  prompt="Greet people.", limits=limits, criteria=tuple(Criterion("works", check) for check in checks))
+                  prompt="Greet people.", limits=limits, program=make(self.runtime).program, criteria=tuple(Criterion("works", check) for check in checks))
         return job._replace(**values)
 
     def start(self, job: Job) -> tuple[Path, subprocess.Popen]:

@@ -225,8 +225,8 @@ def test_auto_takes_the_best_that_works_and_says_what_it_passed_over() -> None:
 
 
 def test_auto_falls_back_to_process_and_says_why() -> None:
-    program = ("import engine.runtimes.bubblewrap as b; b.find = lambda program: None\nfrom engine.runtimes import choose\n"
-               "c = choose('auto'); print(c.runtime.name, c.fallback, c.passed_over[1][0], 'apt install' in c.passed_over[1][1])\n"
+    program = ("import engine.runtimes.bwrap as b; b.candidates = list\nfrom engine.runtimes import choose\n"
+               "c = choose('auto'); print(c.runtime.name, c.fallback, c.passed_over[1][0], ' install ' in c.passed_over[1][1])\n"
                "try: choose('bubblewrap')\nexcept Exception as e: print(type(e).__name__, e)")
     said = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=ROOT).stdout
     assert said.startswith("process True bubblewrap True\nRefused The runtime bubblewrap cannot run here.")

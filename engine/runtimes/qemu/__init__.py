@@ -15,6 +15,7 @@ class Qemu:
     name = "qemu"
     isolation = "Each command runs in a virtual machine of its own, which is thrown away: its own kernel, no network, no files of the host."
     isolates = True
+    program = ""
 
     def __init__(self, vm: VmSpec | None = None) -> None:
         """Without it, it can look after the VMs that are there, and start none."""

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING
 from engine.errors import AgentFailed, RunFailure, Transient
 from engine.host.processes import RUN_VARIABLE, sweep
 from engine.jobs import VmSpec
-from engine.runtimes.base import TOO_MUCH, Children, Handle, SandboxJob
-from engine.runtimes.bubblewrap import find
+from engine.runtimes.base import TOO_MUCH, Children, Handle, SandboxJob, find
 from engine.runtimes.qemu import template as templates
 from engine.runtimes.qemu.boot import RESUME_SECONDS, patience
 from engine.runtimes.qemu.command import GATEWAY, PROGRAM, Parts, arguments
