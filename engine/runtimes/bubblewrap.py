@@ -63,7 +63,7 @@ class Bubblewrap(OnHost):
         if job.lock is None or job.log is None:
             raise Transient("A sandbox needs a log and a lock.")
         program = self.program
-        reason = bwrap.altered(program) if os.path.isfile(program) else bwrap.missing()
+        reason = bwrap.altered(program) or (None if os.path.isfile(program) else bwrap.missing())
         if reason:
             raise Transient(reason)
         keyring.leave()
