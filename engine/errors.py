@@ -15,7 +15,8 @@
     ├── Refused                   this process does not start, or a command does nothing: wrong setting, unknown database
     └── RunFailure                a run ended without a result; the class says whether an attempt is used up
         ├── Transient             not the agent's fault: wait and try again, no attempt is used up
-        │   └── RateLimited       a model provider limits requests: wait as long as it says, as often as it says
+        │   └── RateLimited       a model provider limits requests: wait as long as it says; after some hours someone is asked
+        ├── ProviderRefused       the model's provider refuses until someone acts: quota, payment, key, model; no attempt is used up
         ├── AgentFailed           an attempt is used up; the next prompt says what failed
         ├── Permanent             a retry does not help: wrong repository, refused result
         │   ├── PolicyViolation   a result, or a change to push, breaks a rule; the sentence names the path
@@ -100,6 +101,13 @@ class RateLimited(Transient):
     """extra["wait"]: seconds to wait, as the provider says; 0 if it does not say."""
 
     code = "rate_limited"
+
+
+class ProviderRefused(RunFailure):
+    """The model's provider refuses until someone acts. The sentence names the provider, what it said and what to do."""
+
+    code = "provider_refused"
+    outcome = "transient"
 
 
 class AgentFailed(RunFailure):

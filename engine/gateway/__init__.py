@@ -6,6 +6,8 @@ An HTTP gateway that the run's own process serves on a unix socket is the one wa
     http1.py      strict HTTP/1.1: heads, bodies, what goes on and what does not
     shapes.py     the providers: paths, where the key goes, how errors and usage look
     model.py      one request to a model, forwarded as it streams
+    verdict.py    what a provider's answer means for a run: good, a failure of the agent, a wait, or someone must act
+    heard.py      how the provider last answered in this run
     meter.py      the tokens of one reply, told while it streams
     prices.py     tokens to money
     ledger.py     the budget of a run and of its session

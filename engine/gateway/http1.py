@@ -15,6 +15,7 @@ HEAD_BYTES, LINE_BYTES, LINES = 65_536, 16_384, 100
 HEAD_SECONDS = 20.0      # for a whole head, or for TCP and TLS
 IDLE_SECONDS = 600.0     # without a byte in either direction; models think long
 CHUNK_LINE = 1024
+LEFT = "the client left"   # what Gone says then
 _REQUEST = re.compile(rb"([A-Z]{3,10}) ([\x21-\x7e]{1,12000}) HTTP/1\.([01])")
 _STATUS = re.compile(rb"HTTP/1\.([01]) ([1-5][0-9][0-9])(?: [^\x00-\x08\x0a-\x1f\x7f]*)?")
 _FIELD = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+):([^\x00-\x08\x0a-\x1f\x7f]*)")
@@ -219,5 +220,5 @@ def wait(up: Wire, client: Wire, seconds: float = IDLE_SECONDS) -> None:
         except OSError:
             gone = True
         if gone:
-            raise Gone("the client left")
+            raise Gone(LEFT)
         poll.unregister(client.sock)  # it sends more data that nobody will read

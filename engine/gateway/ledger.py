@@ -123,6 +123,12 @@ class Ledger:
             self._look()
             self._save()
 
+    @property
+    def is_open(self) -> bool:
+        """A request is under way."""
+        with self._thread_lock:
+            return bool(self._open)
+
     def as_json(self) -> dict[str, Any]:
         with self._thread_lock:
             return self._json()

@@ -3,6 +3,7 @@ import json
 from typing import Any
 
 from engine.gateway.shapes import Shape, Tokens
+from engine.gateway.verdict import Error, errors_in
 
 REPLY_BYTES = 16_000_000     # of a JSON reply, or of one event; larger ones are passed on but not parsed
 CHARACTERS_PER_TOKEN = 3     # low on purpose, so that estimates are too high and not too low
@@ -31,7 +32,7 @@ def characters(value: Any) -> int:
 
 
 class Meter:
-    """Feed it the bytes of a reply. `live` is the least cost so far; result() is the cost."""
+    """Feed it the bytes of a reply. `live` is the least cost so far; result() is the cost. error: the last error in the reply."""
 
     def __init__(self, shape: Shape, events: bool, prompt: int) -> None:
         self._shape, self._events, self._prompt = shape, events, prompt
@@ -39,6 +40,7 @@ class Meter:
         self._lost = False                   # something was too long to be understood
         self._letters = 0
         self._usage: dict[str, Any] = {}     # all usage objects, later values winning
+        self.error: Error | None = None
 
     def feed(self, data: bytes) -> None:
         if self._lost:
@@ -62,6 +64,8 @@ class Meter:
 
     def _look(self, value: Any) -> bool:
         found = False
+        for error in errors_in(value):
+            self.error = error
         for each in value if isinstance(value, list) else [value]:
             for usage in self._shape.usages(each):
                 self._usage.update({name: count for name, count in usage.items() if count is not None})

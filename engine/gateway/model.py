@@ -2,53 +2,68 @@
 
 The request is read whole, because it must be understood before it costs anything; the reply is streamed."""
 import contextlib
-import email.utils
 import hmac
 import json
+import re
 import socket
 import ssl
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from engine.gateway import http1, shapes
 from engine.gateway.egress import CONNECT_SECONDS, response_head
+from engine.gateway.heard import Heard, retry_after
 from engine.gateway.http1 import Gone, Head, Refusal, Wire
 from engine.gateway.ledger import Entry, Ledger
 from engine.gateway.meter import Meter, guess
 from engine.gateway.record import Asked
 from engine.gateway.shapes import Shape, Tokens
+from engine.gateway.verdict import Answer, Meaning
 
 REQUEST_BYTES, ERROR_BYTES = 32_000_000, 1_000_000
-LONGEST_WAIT = 86_400.0
+OPTIONS_REFUSED = (400, 422)
+# Errors of servers that do not know the stream_options which the gateway added to a request. Other errors are not worth a second request.
+_NO_OPTIONS = re.compile(rb"stream_options|include_usage|extra.{0,10}(?:forbidden|not permitted|not allowed|fields?|inputs?)"
+                         rb"|(?:unknown|unrecognized|unsupported|unexpected|additional).{0,10}(?:fields?|param|argument|propert|keyword|key)", re.IGNORECASE)
 # Not for the upstream: headers that the gateway sets itself, and headers that name the paying account.
 OURS = (*shapes.CREDENTIALS, "host", "content-length", "accept-encoding", "openai-organization", "openai-project", "forwarded", "x-forwarded-for")
 
 
-class Answer(NamedTuple):
-    """The last answer of a provider. wait: seconds to wait before the next request."""
+class Question(NamedTuple):
+    """One request to a model. path: with its query. data: the body to send. own: the agent's body, if the gateway added stream_options to it.
+    entry: its entry in the ledger, if it costs tokens."""
 
-    shape: str
-    status: int
-    wait: float
+    head: Head
+    shape: Shape
+    path: str
+    data: bytes
+    own: bytes | None = None
+    entry: Entry | None = None
+
+    @property
+    def costs(self) -> bool:
+        return self.entry is not None
 
 
 @dataclass
 class Models:
-    """urls: {shape: base URL}. keys: {shape: key}; '' or missing for an upstream without a key."""
+    """urls: {shape: base URL}. keys: {shape: key}; '' or missing for an upstream without a key.
+    without_options: shapes whose upstream refuses stream_options."""
 
     urls: Mapping[str, str]
     keys: Mapping[str, str]
     token: str
     ledger: Ledger
     tls: ssl.SSLContext
-    last: Answer | None = None
+    without_options: set[str] = field(default_factory=set)
     secrets: tuple[bytes, ...] = field(init=False)
+    heard: Heard = field(init=False)
 
     def __post_init__(self) -> None:
         self.secrets = tuple(key.encode() for key in self.keys.values() if key)
+        self.heard = Heard(self.secrets)
 
     def forward(self, client: Wire, head: Head, shape: Shape, asked: Asked) -> None:
         method, target, minor = head.start
@@ -61,15 +76,15 @@ class Models:
             raise Refusal(404, "no_such_path", f"The gateway does not forward {method} {target.partition('?')[0][:200]} to a model.")
         asked.host = urlsplit(self.urls[shape.name]).hostname or ""
         data = self._body(client, head, minor)
-        entry = None
+        question = Question(head, shape, path + ("?" + kept if (kept := shapes.without_key(query)) else ""), data)
         if costs:
-            data, entry = self._reserve(shape, path, data, asked)
+            question = self._reserve(question, path, asked)
         asked.allowed = True
         try:
-            self._ask(client, head, shape, path + ("?" + kept if (kept := shapes.without_key(query)) else ""), data, entry, asked)
+            self._ask(client, question, asked)
         finally:
-            if entry is not None:
-                self.ledger.settle(entry, Tokens(), False)  # does nothing once it has been settled
+            if question.entry is not None:
+                self.ledger.settle(question.entry, Tokens(), False)  # does nothing once it has been settled
 
     def _body(self, client: Wire, head: Head, minor: str) -> bytes:
         length = http1.length_of(head, minor)
@@ -85,63 +100,82 @@ class Models:
         client.sent = 0  # a 100 Continue is no answer yet
         return bytes(data)
 
-    def _reserve(self, shape: Shape, path: str, data: bytes, asked: Asked) -> tuple[bytes, Entry]:
+    def _reserve(self, question: Question, path: str, asked: Asked) -> Question:
         try:
-            value = json.loads(data)
+            value = json.loads(question.data)
             prompt = guess(value)
         except (ValueError, RecursionError):
             raise http1.malformed("The body is not JSON.") from None
         if not isinstance(value, dict):
             raise http1.malformed("The body is not a JSON object.")
-        if path.endswith("/chat/completions") and value.get("stream") is True:
+        shape, data, own = question.shape, question.data, None
+        asked.model = shapes.model_of(shape, path, value)
+        most = shapes.most_output(shape, value)
+        if path.endswith("/chat/completions") and value.get("stream") is True and shape.name not in self.without_options:
             options = value.get("stream_options")
             if not isinstance(options, dict) or options.get("include_usage") is not True:
                 value["stream_options"] = {**(options if isinstance(options, dict) else {}), "include_usage": True}
-                data = json.dumps(value).encode()
-        asked.model = shapes.model_of(shape, path, value)
-        return data, self.ledger.reserve(asked.model, prompt, shapes.most_output(shape, value))
+                data, own = json.dumps(value).encode(), data
+        return question._replace(data=data, own=own, entry=self.ledger.reserve(asked.model, prompt, most))
 
-    def _ask(self, client: Wire, head: Head, shape: Shape, path: str, data: bytes, entry: Entry | None, asked: Asked) -> None:
-        up = self._connect(shape, client)
+    def _ask(self, client: Wire, question: Question, asked: Asked) -> None:
+        up, answer = self._sent(client, question, question.data, asked)
         try:
-            url = urlsplit(self.urls[shape.name])
-            key = self.keys.get(shape.name, "")
-            fields = [("host", url.netloc), *head.passed_on(*OURS), ("accept-encoding", "identity"), ("connection", "close")]
-            fields += [shape.key(key)] if key else []
-            fields += [("content-length", str(len(data)))] if head.start[0] == "POST" else []
-            up.send(http1.head_bytes(f"{head.start[0]} {url.path.rstrip('/')}{path.removeprefix(shape.drop)} HTTP/1.1", fields) + data)
-            asked.sent = len(data)
-            up.reader = client
-            answer = response_head(up)
-            asked.status = int(answer.start[1])
-            self.last = Answer(shape.name, asked.status, retry_after(answer))
+            body = self._error_body(up, answer) if asked.status >= 400 else b""
+            if question.own is not None and asked.status in OPTIONS_REFUSED and _NO_OPTIONS.search(body):
+                up.close()
+                up, answer = self._sent(client, question, question.own, asked)
+                body = self._error_body(up, answer) if asked.status >= 400 else b""
+                if asked.status not in OPTIONS_REFUSED:
+                    self.without_options.add(question.shape.name)  # its replies do not tell their usage: it is estimated
             if asked.status >= 300:
-                self._pass_error(client, up, answer, asked)
+                self._pass_error(client, question, answer, body, asked)
             else:
-                self._pass_on(client, up, head, answer, shape, entry, asked)
-        except Gone as gone:
-            if not asked.status:
-                self.last = Answer(shape.name, 502, 0.0)
-                raise Refusal(502, "unreachable", f"The model's provider did not answer: {gone}.") from gone
-            raise
+                self._pass_on(client, up, question, answer, asked)
         finally:
             up.close()
 
-    def _connect(self, shape: Shape, client: Wire) -> Wire:
-        url = urlsplit(self.urls[shape.name])
+    def _sent(self, client: Wire, question: Question, data: bytes, asked: Asked) -> tuple[Wire, Head]:
+        """Asks the upstream. -> (its connection, the head of its answer); the body of the answer comes next"""
+        shape, head = question.shape, question.head
+        asked.status, url, key = 0, urlsplit(self.urls[shape.name]), self.keys.get(shape.name, "")
+        up = self._connect(question, client, asked)
+        try:
+            fields = [("host", url.netloc), *head.passed_on(*OURS), ("accept-encoding", "identity"), ("connection", "close")]
+            fields += [shape.key(key)] if key else []
+            fields += [("content-length", str(len(data)))] if head.start[0] == "POST" else []
+            up.send(http1.head_bytes(f"{head.start[0]} {url.path.rstrip('/')}{question.path.removeprefix(shape.drop)} HTTP/1.1", fields) + data)
+            asked.sent += len(data)
+            up.reader = client
+            answer = response_head(up)
+            asked.status = int(answer.start[1])
+        except Gone as gone:
+            up.close()
+            if str(gone) == http1.LEFT:
+                raise
+            self.heard.note(self._answer(question, asked, "failing"), question.costs)
+            raise Refusal(502, "unreachable", f"The model's provider did not answer: {gone}.") from gone
+        except BaseException:
+            up.close()
+            raise
+        return up, answer
+
+    def _answer(self, question: Question, asked: Asked, meaning: Meaning = "good", wait: float = 0.0) -> Answer:
+        return Answer(question.shape.name, asked.status or 502, wait, meaning, asked.host, asked.model)
+
+    def _connect(self, question: Question, client: Wire, asked: Asked) -> Wire:
+        url = urlsplit(self.urls[question.shape.name])
         secure, host = url.scheme == "https", url.hostname or ""
         try:
             sock = socket.create_connection((host, url.port or (443 if secure else 80)), CONNECT_SECONDS)
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             return Wire(self.tls.wrap_socket(sock, server_hostname=host) if secure else sock, client.end)
         except OSError as error:
-            self.last = Answer(shape.name, 502, 0.0)
+            self.heard.note(self._answer(question, asked, "failing"), question.costs)
             raise Refusal(502, "unreachable", f"The model's provider at {host} could not be reached: {error}.") from error
 
-    def _pass_error(self, client: Wire, up: Wire, answer: Head, asked: Asked) -> None:
-        """Passes on an error. It is small and read whole, because a provider may repeat a wrong key. The agent must not follow a redirect either."""
-        if asked.status < 400:
-            raise Refusal(502, "redirected", "The model's provider redirects to another address, which is not followed. Fix the base URL in the settings.")
+    def _error_body(self, up: Wire, answer: Head) -> bytes:
+        """The body of an error. It is small and read whole, because a provider may repeat a wrong key."""
         data = b""
         with contextlib.suppress(Gone):  # cut off: what came will do
             for piece in http1.body(up, http1.length_of(answer, answer.start[0], to_the_end=True)):
@@ -150,23 +184,32 @@ class Models:
                     break
         for secret in self.secrets:
             data = data.replace(secret, b"[redacted]")
+        return data
+
+    def _pass_error(self, client: Wire, question: Question, answer: Head, data: bytes, asked: Asked) -> None:
+        """Passes on an error. The agent must not follow a redirect either."""
+        asked.why = self.heard.error(self._answer(question, asked, wait=retry_after(answer)), data, question.costs).said
+        if asked.status < 400:
+            raise Refusal(502, "redirected", "The model's provider redirects to another address, which is not followed. Fix the base URL in the settings.")
         fields = [*answer.passed_on("content-length", "set-cookie"), ("content-length", str(len(data))), ("connection", "close")]
         client.send(http1.head_bytes(f"HTTP/1.1 {asked.status} -", fields) + data)
         asked.received = len(data)
 
-    def _pass_on(self, client: Wire, up: Wire, head: Head, answer: Head, shape: Shape, entry: Entry | None, asked: Asked) -> None:
+    def _pass_on(self, client: Wire, up: Wire, question: Question, answer: Head, asked: Asked) -> None:
         """Passes on each piece before the next is read, and counts it."""
-        length = http1.length_of(answer, answer.start[0], to_the_end=True)
-        chunked = not isinstance(length, int) and head.start[2] == "1"
+        entry, length = question.entry, http1.length_of(answer, answer.start[0], to_the_end=True)
+        chunked = not isinstance(length, int) and question.head.start[2] == "1"
         fields = [*answer.passed_on("content-length", "set-cookie"), ("connection", "close")]
         fields += [("transfer-encoding", "chunked")] if chunked else [("content-length", str(length))] if isinstance(length, int) else []
         client.send(http1.head_bytes(f"HTTP/1.1 {asked.status} -", fields))
         events = (answer.one("content-type") or "").lower().startswith("text/event-stream")
-        meter = Meter(shape, events, entry.reserved.input if entry else 0)
-        complete = False
+        meter = Meter(question.shape, events, entry.reserved.input if entry else 0)
+        good, complete = self._answer(question, asked), False
+        self.heard.note(good, question.costs)
         try:
-            for data in http1.body(up, length):
+            for data in self.heard.pieces(up, length, good, question.costs):
                 meter.feed(data)
+                self._look_for_error(question, meter, asked)
                 # What does not stream has been made, and is paid for, before its first byte comes.
                 if events and entry is not None and not self.ledger.update(entry, meter.live):
                     raise Gone("The budget was used up during this reply.")
@@ -176,25 +219,18 @@ class Models:
             if chunked:
                 client.send(b"0\r\n\r\n")
         except Gone as gone:
-            if up.buffer == b"" and str(gone) == "ended within a body":
-                self.last = Answer(shape.name, 502, 0.0)
             if events and chunked and entry is not None and self.ledger.over:
-                error = json.dumps(shape.error(402, "over_budget", str(gone)))
+                error = json.dumps(question.shape.error(402, "over_budget", str(gone)))
                 client.send(http1.chunk(f"event: error\ndata: {error}\n\n".encode()) + b"0\r\n\r\n")
             raise
         finally:
             if entry is not None:
                 tokens, estimated = meter.result(complete)
+                self._look_for_error(question, meter, asked)
+                self.heard.answered = self.heard.answered or (complete and meter.error is None)
                 asked.tokens = sum(tokens)
                 self.ledger.settle(entry, tokens, estimated)
 
-
-def retry_after(answer: Head) -> float:
-    """Seconds; 0 where the answer does not say."""
-    text = (answer.all("retry-after") or ["0"])[0]
-    try:
-        seconds = float(text)
-    except ValueError:
-        date: Any = email.utils.parsedate_tz(text)
-        seconds = email.utils.mktime_tz(date) - time.time() if date else 0.0
-    return min(max(0.0, seconds), LONGEST_WAIT) if seconds == seconds else 0.0
+    def _look_for_error(self, question: Question, meter: Meter, asked: Asked) -> None:
+        if meter.error is not None and not asked.why:
+            asked.why = self.heard.error_within(self._answer(question, asked), meter.error, question.costs)

@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from engine.errors import Permanent, RateLimited, RunFailure, Transient
+from engine.errors import RunFailure
 from engine.gateway.addresses import Resolve, expanded, resolve
 from engine.gateway.egress import Egress
 from engine.gateway.ledger import Ledger
@@ -17,7 +17,6 @@ from engine.jobs import Access, Job, ledgers_of
 
 KEYS_BYTES = 65_536
 GRACE_SECONDS = 20.0      # for an agent to end by itself once the budget is used up
-BUSY = (429, 503, 529)    # a provider that limits requests for a while
 
 
 class Service:
@@ -65,24 +64,21 @@ class Service:
 
     def trouble(self) -> RunFailure | None:
         """The provider's failure that explains a run without a result; None if its last answer was good."""
-        last = self._models.last if self._models else None
-        if last is None or last.status < 400:
-            return None
-        if last.status in BUSY:
-            wait = f" for {last.wait:,.0f} seconds" if last.wait else ""
-            return RateLimited(f"The model's provider ({last.shape}) limits requests{wait} (status {last.status}).", wait=last.wait)
-        if last.status == 401:
-            return Permanent(f"The model's provider ({last.shape}) does not accept the key. Fix SWARM_{last.shape.upper()}_KEY, restart the server and retry.")
-        if last.status >= 500:
-            return Transient(f"The model's provider ({last.shape}) failed or could not be reached (status {last.status}).")
-        return None
+        last = self._models.heard.last if self._models else None
+        return last.failure() if last else None
+
+    @property
+    def is_asking(self) -> bool:
+        """True while a request to a model is being answered."""
+        return self._ledger.is_open
 
     def usage(self) -> dict[str, Any]:
         """For result.json and the run's row: {requests, estimated, input, output, cache_read, cache_write, total, money, models: {name: the same},
         unpriced: [name], currency, notices: [sentence], over_budget: sentence or null, rate_limited: {shape, status, wait} or null,
         asked: {requests, refused, recorded}, egress: {requests, refused, sent, received, hosts: [{host, …}]}}."""
-        last = self._models.last if self._models else None
-        return {**self._ledger.as_json(), "rate_limited": last._asdict() if last and last.status in BUSY else None,
+        last = self._models.heard.last if self._models else None
+        limited = {"shape": last.shape, "status": last.status, "wait": last.wait} if last and last.meaning == "busy" else None
+        return {**self._ledger.as_json(), "rate_limited": limited,
                 "asked": self._record.counts(), "egress": self._record.as_json()}
 
 

@@ -65,7 +65,15 @@ def _count(usage: Usage, *names: str) -> int:
 def _openai_tokens(usage: Usage) -> Tokens:
     cached = _count(usage, "prompt_tokens_details", "cached_tokens") or _count(usage, "input_tokens_details", "cached_tokens")
     whole = _count(usage, "prompt_tokens") or _count(usage, "input_tokens")
-    return Tokens(max(0, whole - cached), _count(usage, "completion_tokens") or _count(usage, "output_tokens"), cached)
+    output = _count(usage, "completion_tokens") or _count(usage, "output_tokens")
+    return Tokens(max(0, whole - cached), output + _beside(usage, whole, output), cached)
+
+
+def _beside(usage: Usage, whole: int, output: int) -> int:
+    """Reasoning tokens that a provider counts in the total, but not in the output: OpenAI counts them in both, others do not."""
+    reasoning = _count(usage, "completion_tokens_details", "reasoning_tokens") or _count(usage, "output_tokens_details", "reasoning_tokens")
+    total = _count(usage, "total_tokens")
+    return min(reasoning, max(0, total - whole - output)) if total else reasoning if reasoning > output else 0
 
 
 def _anthropic_tokens(usage: Usage) -> Tokens:

@@ -133,7 +133,7 @@ def test_an_error_of_the_provider_is_passed_on_without_the_key_and_costs_nothing
         reply = gateway.chat()
         assert (reply.status, reply.headers["retry-after"], reply.json["error"]["message"]) == (status, "7", "no, Bearer [redacted]")
         trouble = gateway.service.trouble()
-        wanted = {401: ("Permanent", "SWARM_OPENAI_KEY"), 429: ("RateLimited", "7 seconds"), 529: ("RateLimited", "7 seconds"), 500: ("Transient", "500")}
+        wanted = {401: ("ProviderRefused", "SWARM_OPENAI_KEY"), 429: ("RateLimited", "7 seconds"), 529: ("RateLimited", "7 seconds"), 500: ("Transient", "500")}
         assert trouble is not None and (type(trouble).__name__, wanted[status][1] in trouble.sentence) == (wanted[status][0], True)
         assert gateway.service.usage()["total"] == 0
         assert (gateway.service.usage()["rate_limited"] or {}).get("wait") == (7.0 if status in (429, 529) else None)
