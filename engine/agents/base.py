@@ -28,12 +28,12 @@ class AgentInstallation(NamedTuple):
 class AgentReport:
     """What an agent's events said: nothing of it is believed further than it can harm the agent itself.
 
-    session: to go on in it. tokens: as the agent counts them. error: why it gave up. limited: a provider asked it to wait. ended: it said
-    that it was done. refused: what it was not permitted. message: its last words."""
+    session: to go on in it. tokens: as the agent counts them. error: why it gave up; whether its provider is the reason, the gateway knows.
+    ended: it said that it was done. refused: what it was not permitted. message: its last words."""
 
     def __init__(self) -> None:
         self.session = self.error = self.message = ""
-        self.limited = self.ended = False
+        self.ended = False
         self.tokens: dict[str, int] = {}
         self.refused: list[str] = []
 
@@ -47,7 +47,6 @@ class AgentReport:
 
     def failed(self, why: object) -> None:
         self.error = one_line(str(why))[:TEXT] or "it did not say why"
-        self.limited = self.limited or bool(re.search(r"\b(429|529|rate.?limit|overloaded)", self.error, re.IGNORECASE))
 
     def said(self, text: object) -> None:
         if isinstance(text, str) and text.strip():

@@ -8,7 +8,7 @@ Next: engine/git/branches.py
 from engine.agents import why_unbuilt
 from engine.config import Config
 from engine.crash import point
-from engine.errors import AgentFailed, Permanent, RateLimited, RunFailure, Transient
+from engine.errors import AgentFailed, Permanent, ProviderRefused, RateLimited, RunFailure, Transient
 from engine.finish import landing, waiting
 from engine.finish.outcomes import failed, record
 from engine.git.branch_names import own_branch
@@ -21,7 +21,7 @@ from engine.tickets import claims, deliveries, requests, same_question
 from engine.tickets.approved_card import repository_of
 from engine.tickets.rows import RunRow, TicketRow
 
-FAILURES = {"transient": Transient, "rate_limited": RateLimited, "agent": AgentFailed, "permanent": Permanent}
+FAILURES = {"transient": Transient, "rate_limited": RateLimited, "provider": ProviderRefused, "agent": AgentFailed, "permanent": Permanent}
 
 
 def finish(db: Database, config: Config, branches: Branches, run: RunRow, result: Result) -> None:
@@ -132,8 +132,8 @@ def _kept(db: Database, branches: Branches, run: RunRow, ticket: TicketRow, resu
 
 
 def _keep_failed(db: Database, branches: Branches, run: RunRow, ticket: TicketRow, result: Result) -> None:
-    """Keeps the work of a run whose check failed, or whose provider limited it, so that the next run starts from it."""
-    if run["kind"] == "feature" and result.tip and result.failure in ("agent", "rate_limited"):
+    """Keeps the work of a run whose check failed, or which had to stop before its work was done, so that the next run starts from it."""
+    if run["kind"] == "feature" and result.tip and result.failure != "permanent":
         branches.keep(_work(db, run, ticket, result))
 
 

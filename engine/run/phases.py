@@ -11,7 +11,7 @@ from typing import Any
 
 from engine.agents import AGENTS, Agent, session
 from engine.agents.log import described, read, why_failed
-from engine.errors import AgentFailed, Permanent, RateLimited, Transient
+from engine.errors import AgentFailed, Permanent, Transient
 from engine.files import write_json
 from engine.git.repository import Repository
 from engine.jobs import Criterion, Job, Limits
@@ -46,7 +46,7 @@ def work(run: Run) -> None:
     session.give(run.folder, job, inputs)
     _copy_scripts(inputs, "work.sh", "commit.sh", "bin/swarm-ask")
     _copy_relay(run, inputs)
-    if _to_check(job):
+    if to_check(job):
         _give_check_scripts(run)  # now, because the program may be updated while the agent works
     run.timed("inputs", since)
     since, output = time.monotonic(), Output(run.log, PHASE + b"agent ")
@@ -60,8 +60,6 @@ def work(run: Run) -> None:
     not_kept = session.keep(run.folder)
     if not_kept:
         run.log.write(f"The agent's session is not kept. {not_kept}\n".encode())
-    if report.limited:
-        raise RateLimited(f"The model's provider limits requests now: {report.error}")
     _judge(code, output, job.limits, why_failed(agent, report, code) if output.reached else None)
 
 
@@ -104,7 +102,7 @@ def message(job: Job, agent: Agent) -> str:
 def check_all(run: Run) -> None:
     """Runs the command of every criterion that has one, on a clean clone of the tip (or of the base, if nothing changed). Fills
     run.result.checks and checks.json. When all have run, raises AgentFailed for the first that did not pass."""
-    todo = _to_check(run.job)
+    todo = to_check(run.job)
     if not todo:
         return
     since, reasons = time.monotonic(), []
@@ -123,7 +121,7 @@ def check_all(run: Run) -> None:
         raise AgentFailed(reasons[0])
 
 
-def _to_check(job: Job) -> list[Criterion]:
+def to_check(job: Job) -> list[Criterion]:
     return [criterion for criterion in job.criteria if criterion.check and not criterion.waived]
 
 

@@ -13,13 +13,13 @@ from pathlib import Path
 from types import FrameType
 
 from engine.crash import point
-from engine.errors import AgentFailed, Permanent, RateLimited, RunFailure, SwarmError
+from engine.errors import AgentFailed, Permanent, ProviderRefused, RateLimited, RunFailure, SwarmError
 from engine.git.repository import Repository
 from engine.host.processes import sweep
 from engine.jobs import Job, Result
 from engine.run.output import Log, OverTime, Stalled
 from engine.run.outputs import give_bundle, read_question, take_bundle
-from engine.run.phases import bundle_in, check_all, work
+from engine.run.phases import bundle_in, check_all, to_check, work
 from engine.run.sandbox import Run
 from engine.runtimes import make
 from engine.runtimes.base import start_time
@@ -126,7 +126,7 @@ def feature(run: Run) -> None:
         point("before-work")
         work(run)
         point("after-work")
-    except (AgentFailed, RateLimited) as error:  # if the agent asked and then waited or ended with an error, its question counts
+    except AgentFailed as error:  # if the agent asked and then waited or ended with an error, its question counts
         failure = error
     run.result.tip = take_bundle(outputs, copy)
     try:
@@ -137,16 +137,25 @@ def feature(run: Run) -> None:
         if run.service and run.service.over_budget:
             run.result.outcome, run.result.reason = "over_budget", run.service.over_budget
             return
-        trouble = run.service.trouble() if run.service and (failure or run.result.tip is None) else None
-        if isinstance(failure, (OverTime, Stalled)) and trouble and _kind(trouble) == "transient":
-            trouble = None  # a request that was interrupted by the stop of the sandbox means nothing
-        if trouble or failure:
-            raise trouble or failure or AgentFailed()
+        trouble = _trouble(run, failure)
+        if failure or (trouble and not (run.result.tip and to_check(run.job))):
+            raise trouble or failure or AgentFailed()  # without a check, nothing would show that half of the work is missing
         point("before-checks")
-        check_all(run)
+        try:
+            check_all(run)
+        except AgentFailed as error:
+            raise trouble or error from None
         run.result.outcome = "ok" if run.result.tip else "no_change"
     finally:
         give_bundle(copy, outputs)
+
+
+def _trouble(run: Run, failure: AgentFailed | None) -> RunFailure | None:
+    """What the provider's last answer says of the run, whatever the agent itself says of it. failure: of the agent, if it failed."""
+    trouble = run.service.trouble() if run.service else None
+    if isinstance(failure, (OverTime, Stalled)) and trouble and _kind(trouble) == "transient":
+        return None  # a request that was interrupted by the stop of the sandbox means nothing
+    return trouble
 
 
 def integrate(run: Run) -> None:
@@ -166,7 +175,7 @@ KINDS = {"prepare": prepare, "feature": feature, "recheck": recheck, "integrate"
 
 
 def _kind(failure: RunFailure) -> str:
-    kinds = {Permanent: "permanent", AgentFailed: "agent", RateLimited: "rate_limited"}
+    kinds = {Permanent: "permanent", AgentFailed: "agent", RateLimited: "rate_limited", ProviderRefused: "provider"}
     return next((kind for error, kind in kinds.items() if isinstance(failure, error)), "transient")
 
 

@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from engine.errors import AgentFailed, Transient
+from engine.errors import AgentFailed, ProviderRefused, Transient
 from engine.host import cgroups
 from engine.host.folders import remove
 from engine.jobs import Job, Limits, Result
@@ -20,7 +20,8 @@ if TYPE_CHECKING:  # a run without a gateway does not load its modules
     from engine.gateway.serving import Service
 
 VM_THREADS = 256
-TROUBLE_SECONDS = 60.0
+TROUBLE_SECONDS = 60.0  # how long an agent may continue while its provider returns only errors
+REFUSED_SECONDS = 5.0   # the same while its provider refuses until someone acts, because more requests are no use
 REST_BYTES = 1 << 20  # output that is still read after the end
 
 
@@ -54,9 +55,11 @@ class Run:
                 self.log.write(f"gateway: {notice}\n".encode())
             if self.service.is_spent():
                 raise AgentFailed(str(self.service.over_budget))
-            self.troubled = (self.troubled or time.monotonic()) if self.service.trouble() else None
-            if self.troubled and time.monotonic() - self.troubled > TROUBLE_SECONDS:
-                raise AgentFailed("The model's provider returned only errors for a minute, so the run was stopped.")
+            trouble = self.service.trouble()
+            self.troubled = (self.troubled or time.monotonic()) if trouble else None
+            most = REFUSED_SECONDS if isinstance(trouble, ProviderRefused) else TROUBLE_SECONDS
+            if self.troubled and time.monotonic() - self.troubled > most and not self.service.is_asking:
+                raise AgentFailed(f"The model's provider returned only errors for {most:g} seconds, so the run was stopped.")
 
     def stop(self) -> None:
         """Ends the live sandbox, if there is one."""

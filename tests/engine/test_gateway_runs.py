@@ -17,7 +17,7 @@ from runner_bench import Bench, log_of
 from engine.config import ROOT, Config
 from engine.host.processes import RUN_VARIABLE, take_lock
 from engine.job.access import keys_file
-from engine.jobs import Access, Budget, Job, Result
+from engine.jobs import Access, AgentSetup, Budget, Job, Result
 from engine.run.runner import command
 from engine.store.db import Database
 from engine.tickets import usage
@@ -148,12 +148,60 @@ def test_a_run_that_has_spent_its_budget_ends_as_over_budget_and_keeps_its_work(
 
 
 def test_a_rate_limit_is_a_wait_and_a_wrong_key_is_for_the_operator(isolated: Bench) -> None:
-    for status, failure, words in ((429, "rate_limited", "limits requests for 90 seconds"), (401, "permanent", "SWARM_OPENAI_KEY"),
+    for status, failure, words in ((429, "rate_limited", "limits requests for 90 seconds"), (401, "provider", "SWARM_OPENAI_KEY"),
                                    (500, "transient", "status 500")):
         with served(lambda handler, body, status=status: handler.answer({}, status, Retry_After="90")) as upstream:
             result, _ = run(isolated, upstream.url, CLIENT + "python3 -c 'import client; print(client.ask(\"Hi\"))'\nrm -rf client.py __pycache__; exit 1")
             assert (result.outcome, result.failure) == ("failed", failure) and words in str(result.reason)
             assert result.wait == (90.0 if status == 429 else 0.0)
+
+
+ASK = CLIENT + "python3 -c 'import client; print(client.ask(\"Hi\"))'\nrm -rf client.py __pycache__\n"
+EVENTS = {"codex": {"type": "turn.failed", "error": {"message": "WORDS"}},
+          "claude": {"type": "result", "subtype": "success", "is_error": True, "result": "API Error: WORDS", "api_error_status": 400}}
+
+
+def agent_that_says(folder: Path, agent: str, words: str, code: int) -> AgentSetup:
+    """A program in the place of a real agent: it asks its model once, and then fails with these words of its own."""
+    program = folder / "tools" / agent / "bin" / agent
+    program.parent.mkdir(parents=True)
+    said = json.dumps(EVENTS[agent]).replace("WORDS", words)
+    program.write_text(f"#!/bin/sh\n{ASK}cat <<'END'\n{said}\nEND\nexit {code}\n")
+    program.chmod(0o755)
+    return AgentSetup(tools=str(folder / "tools"))
+
+
+@pytest.mark.parametrize("agent", EVENTS)
+@pytest.mark.parametrize(("status", "words", "failure"), [
+    (400, "prompt is too long: 429013 tokens > 200000 maximum", "agent"), (400, "Overloaded. Rate limit reached (529)", "agent"),
+    (200, "exceeded retry limit, last status: 429 Too Many Requests", "agent"), (429, "it went wrong", "rate_limited"), (503, "no", "rate_limited"),
+    (402, "no", "provider")])
+def test_what_the_gateway_saw_decides_and_not_the_words_of_an_agent(
+        isolated: Bench, tmp_path: Path, agent: str, status: int, words: str, failure: str) -> None:
+    def reply(handler: Handler, body: Any) -> None:
+        chat(handler, body) if status == 200 else handler.answer({"error": {"message": words}}, status)
+
+    with served(reply) as upstream:
+        result, _ = run(isolated, upstream.url, "", agent=agent, means=agent_that_says(tmp_path, agent, words, 1))
+    assert (result.outcome, result.failure) == ("failed", failure) and (words in str(result.reason) or agent == "claude")
+
+
+@pytest.mark.parametrize(("script", "checks", "outcome"), [
+    ("exit 0", (), "rate_limited"), ("echo half > half.txt", (), "rate_limited"), ("echo half > half.txt", ("false",), "rate_limited"),
+    ("echo whole > whole.txt", ("true",), "ok"), ("echo half > half.txt; exit 1", ("true",), "rate_limited")])
+def test_a_busy_provider_counts_where_the_agent_says_nothing_of_it_unless_the_checks_show_that_the_work_is_done(
+        isolated: Bench, script: str, checks: tuple, outcome: str) -> None:
+    with served(lambda handler, body: handler.stream([{"error": {"type": "overloaded_error", "message": "Overloaded"}}])) as upstream:
+        result, _ = run(isolated, upstream.url, ASK + script, checks=checks)
+    assert (result.failure or result.outcome) == outcome and bool(result.tip) == ("txt" in script)
+
+
+def test_an_agent_that_asks_a_provider_that_refuses_again_and_again_is_stopped_soon(isolated: Bench) -> None:
+    """Time is the subject here: no other limit would end this run before the test gives up."""
+    script = CLIENT + "python3 -c 'import client, time\nwhile True: client.ask(\"Hi\"); time.sleep(0.2)'"
+    with served(lambda handler, body: handler.answer({"error": {"code": "insufficient_quota", "message": "Pay."}}, 429)) as upstream:
+        result, _ = run(isolated, upstream.url, script, run_seconds=600, stall_seconds=600)
+    assert result.failure == "provider" and "It said: “Pay.”" in str(result.reason)
 
 
 def test_a_run_without_access_has_no_gateway(isolated: Bench) -> None:

@@ -106,13 +106,6 @@ def test_an_exit_code_of_0_is_no_success_where_the_events_say_otherwise(tmp_path
     assert why in str(why_failed(AGENTS[agent], read(AGENTS[agent], written(tmp_path, [event], agent)), code))
 
 
-@pytest.mark.parametrize("text, limited", [("429 Too Many Requests", True), ("Overloaded", True), ("rate limit reached", True), ("boom", False)])
-def test_a_rate_limit_is_seen_in_an_agents_own_words(text: str, limited: bool) -> None:
-    report = AgentReport()
-    report.failed(text)
-    assert report.limited is limited
-
-
 def test_events_are_readable_lines_and_escaped() -> None:
     text = "::phase agent claude\n" + "".join(json.dumps(each) + "\n" for each in CLAUDE) + "plain\n"
     steps, number = fold(text, agent="claude")
