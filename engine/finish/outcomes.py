@@ -6,7 +6,7 @@ from typing import Any
 
 from engine.config import Config
 from engine.crash import point
-from engine.errors import MergeConflict, Permanent, RateLimited, RunFailure, Transient
+from engine.errors import MergeConflict, Permanent, ProviderRefused, RateLimited, RunFailure, Transient
 from engine.jobs import Result
 from engine.log import event
 from engine.store import disk
@@ -17,6 +17,9 @@ from engine.times import delay, utc
 
 MAX_CONFLICTS = 2
 MAX_TRANSIENTS = 10  # in a row; after that they count as a failed attempt
+# Seconds that a ticket waits for a busy provider before someone is asked. Longer than the windows of an hour and of five hours by which providers
+# limit requests, and than nearly all of their outages; short enough that a build of the morning asks on the same day.
+PATIENCE = 6 * 3600.0
 
 
 def record(db: Database, run: RunRow, outcome: Outcome, status: Status, reason: str | None, result: Result | None, **columns: Any) -> TicketRow | None:
@@ -30,6 +33,9 @@ def record(db: Database, run: RunRow, outcome: Outcome, status: Status, reason: 
 
 def failed(db: Database, config: Config, run: RunRow, ticket: TicketRow, failure: RunFailure, result: Result | None = None) -> None:
     """Records a failure of a run: its ticket retries after a pause, or waits for a decision. run, ticket: their rows."""
+    if isinstance(failure, ProviderRefused):
+        _wait_for_provider(db, run, failure.sentence, result)
+        return
     reason, retry = failure.sentence, True
     columns: dict[str, int | str | None]
     if isinstance(failure, MergeConflict):
@@ -39,6 +45,11 @@ def failed(db: Database, config: Config, run: RunRow, ticket: TicketRow, failure
         columns = {"not_before": utc(after=delay(1, config.backoff_seconds))}  # it is not the ticket's fault, however often it happens
     elif isinstance(failure, RateLimited):
         pause = max(float(str(failure.extra.get("wait", 0.0))), delay(ticket["transients"] + 1, config.backoff_seconds))
+        since = _waits_since(db, ticket)
+        if pause > PATIENCE or (since and since < utc(after=pause - PATIENCE)):
+            waited = f"The ticket has had to wait since {since}." if since else ""
+            _wait_for_provider(db, run, f"{reason} {waited} That is too long to wait without asking you.".replace("  ", " "), result)
+            return
         columns = {"transients": min(ticket["transients"] + 1, MAX_TRANSIENTS - 1), "not_before": utc(after=pause)}  # never a failed attempt
     elif isinstance(failure, Transient) and ticket["transients"] < MAX_TRANSIENTS:
         columns = {"transients": ticket["transients"] + 1, "not_before": utc(after=delay(ticket["transients"] + 1, config.backoff_seconds))}
@@ -51,3 +62,20 @@ def failed(db: Database, config: Config, run: RunRow, ticket: TicketRow, failure
                       detail=str(failure.extra["detail"]) if "detail" in failure.extra else None, **columns)
         if row and not retry:
             requests.open_failed(db, row, run["id"], reason)
+
+
+def _waits_since(db: Database, ticket: TicketRow) -> str | None:
+    """UTC time of the first of the last runs in a row that had to stop and wait, or None. An answer or a retry starts the count again."""
+    since: str | None = db.value(
+        "select min(ended_at) from runs where ticket_id = :id and outcome = 'transient' and seq > coalesce((select max(seq) from runs"
+        " where ticket_id = :id and outcome not in ('transient', 'void')), 0) and ended_at >= coalesce((select max(answered_at) from requests"
+        " where session_id = :session and (ticket_id = :id or kind = 'budget')), '')", {"id": ticket["id"], "session": ticket["session_id"]})
+    return since
+
+
+def _wait_for_provider(db: Database, run: RunRow, reason: str, result: Result | None) -> None:
+    """Only someone can change what the model's provider says. This uses up no attempt."""
+    with db.transaction():
+        row = record(db, run, "transient", "needs_input", reason, result, transients=0, not_before=None)
+        if row:
+            requests.open_provider(db, row, run["id"], reason)

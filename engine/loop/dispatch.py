@@ -38,6 +38,8 @@ def dispatch(db: Database, config: Config, launcher: Launcher, choice: Choice, r
         if spent:
             _wait_for_budget(db, run, spent)
             return
+        if job.access and job.access.models and not ticket["approved_tip"] and _wait_for_provider(db, run, agent.name):
+            return
         if ticket["approved_tip"]:
             launcher.prepare_result(job, _approved(db, run, ticket))
         else:
@@ -75,6 +77,16 @@ def _wait_for_budget(db: Database, run: RunRow, reason: str) -> None:
         if row:
             requests.open_budget(db, row, run["id"], reason)
     event("waits", ticket=run["ticket_id"], run=run["id"], why="budget")
+
+
+def _wait_for_provider(db: Database, run: RunRow, agent: str) -> bool:
+    """Lets the ticket wait if the provider of this agent's model refuses until someone acts. -> True if it does"""
+    with db.transaction():  # an answer in between would not release it
+        if not requests.waits_for_provider(db, run["session_id"], agent):
+            return False
+        claims.finish(db, run, "void", "needs_input", "The model's provider refuses. The ticket waits for your decision.")
+    event("waits", ticket=run["ticket_id"], run=run["id"], why="provider")
+    return True
 
 
 def _approved(db: Database, run: RunRow, ticket: TicketRow) -> Result:

@@ -1,4 +1,5 @@
 """Answers to requests. A request is answered once, and the effects happen in the same transaction."""
+import json
 
 from engine.errors import BadRequest, NotFound, WrongState
 from engine.store.db import Database
@@ -19,7 +20,8 @@ def answer(db: Database, tenant: str, ticket_id: str, text: str, by: str = "you"
         ticket = get(db, tenant, ticket_id)
         row = db.one("select * from requests where kind in ('question', 'isolation', 'budget', 'delivery') and"
                      " (ticket_id = :id or (kind in ('isolation', 'budget') and session_id = :session))"
-                     " order by state = 'open' desc, seq desc limit 1", {"id": ticket_id, "session": ticket["session_id"]}, RequestRow)
+                     " order by state = 'open' desc, exists (select 1 from json_each(options) where value = :text) desc, seq desc limit 1",
+                     {"id": ticket_id, "session": ticket["session_id"], "text": text.strip() if isinstance(text, str) else ""}, RequestRow)
         if row is None:
             raise NotFound(f"{ticket_id} asks nothing.")
         answer_request(db, tenant, row["seq"], text, by)
@@ -59,10 +61,14 @@ def _answer_isolation(db: Database, row: RequestRow, text: str) -> None:
 
 
 def _answer_budget(db: Database, row: RequestRow, text: str) -> None:
-    if text not in (requests.RAISE, requests.STOP):
-        raise BadRequest(f"The answer must be one of: {requests.RAISE!r}, {requests.STOP!r}.")
+    """The session's own budget, or its provider (see requests.open_provider)."""
+    options = json.loads(row["options"])
+    if text not in options:
+        raise BadRequest(f"The answer must be one of: {', '.join(map(repr, options))}.")
+    if text == requests.STOP:
+        cause = "The model's provider refused" if requests.is_of_provider("budget", options) else "The budget is used up"
+        change(db, "failed", _WAITING, {"session": row["session_id"]}, reason=f"{cause}, and the answer was to stop.")
+        return
     if text == requests.RAISE:
         db.execute("update hitl_sessions set budget_raises = budget_raises + 1 where id = ?", (row["session_id"],))
-        settle.release(db, _WAITING, {"session": row["session_id"]}, not_before=None)
-    else:
-        change(db, "failed", _WAITING, {"session": row["session_id"]}, reason="The budget is used up, and the answer was to stop.")
+    settle.release(db, _WAITING, {"session": row["session_id"]}, not_before=None)

@@ -11,6 +11,7 @@ TRY_AGAIN = "Try again"
 WAIVE = "Run this session without isolation"
 RAISE = "Raise the budget"
 STOP = "Stop"
+BUDGET_OPTIONS, PROVIDER_OPTIONS = [RAISE, STOP], [TRY_AGAIN, STOP]
 
 
 def open_question(db: Database, ticket: TicketRow, run_id: str, question: str, options: list[str]) -> None:
@@ -39,10 +40,34 @@ def open_isolation(db: Database, ticket: TicketRow, reason: str) -> None:
 
 def open_budget(db: Database, ticket: TicketRow, run_id: str, reason: str) -> None:
     """The budget is used up. There is one request for the whole session."""
-    if db.value("select 1 from requests where session_id = ? and kind = 'budget' and state = 'open'", (ticket["session_id"],)) is None:
+    if db.value("select 1 from requests where session_id = ? and kind = 'budget' and options <> ? and state = 'open'",
+                (ticket["session_id"], _as_text(PROVIDER_OPTIONS))) is None:
         _open(db, ticket, run_id, "budget",
               f"{ticket['id']} waits: {reason[:1].lower()}{reason[1:]} Its work so far is kept. Raise the budget, which adds the original amount "
-              "once more for this session and its runs. Or stop: then every ticket that waits for this fails, and you can retry it.", [RAISE, STOP])
+              "once more for this session and its runs. Or stop: then every ticket that waits for this fails, and you can retry it.", BUDGET_OPTIONS)
+
+
+def open_provider(db: Database, ticket: TicketRow, run_id: str, reason: str) -> None:
+    """The model's provider refuses until someone acts, or for too long. There is one request for all tickets of a session with the same agent.
+
+    It is of the kind 'budget': like a used-up budget it stops all requests of a session to its model, until someone decides. A question would be
+    one ticket's own, would stand in its agent's prompt and might be answered by assumption; a failure would use up an attempt."""
+    agent = db.value("select agent from runs where id = ?", (run_id,))
+    if not waits_for_provider(db, ticket["session_id"], agent):
+        _open(db, ticket, run_id, "budget",
+              f"{ticket['id']} waits: {reason} Its work so far is kept, and no attempt is used up. Try again when this is fixed. "
+              "Or stop: then every ticket that waits for this fails, and you can retry it.", PROVIDER_OPTIONS)
+
+
+def waits_for_provider(db: Database, session_id: str, agent: str | None) -> bool:
+    """True if a request of open_provider() is open for this agent."""
+    return db.value("select 1 from requests q join runs r on r.id = q.run_id where q.session_id = ? and q.kind = 'budget' and q.state = 'open'"
+                    " and q.options = ? and r.agent is ?", (session_id, _as_text(PROVIDER_OPTIONS), agent)) is not None
+
+
+def is_of_provider(kind: str, options: list[str]) -> bool:
+    """True for a request of open_provider(), by its kind and its options."""
+    return kind == "budget" and options == PROVIDER_OPTIONS
 
 
 def open_delivery(db: Database, ticket: TicketRow, body: str, options: list[str]) -> None:
@@ -52,7 +77,11 @@ def open_delivery(db: Database, ticket: TicketRow, body: str, options: list[str]
 
 def _open(db: Database, ticket: TicketRow, run_id: str | None, kind: str, body: str, options: list[str]) -> None:
     db.execute("insert into requests (tenant_id, session_id, ticket_id, run_id, kind, body, options) values (?, ?, ?, ?, ?, ?, ?)",
-               (ticket["tenant_id"], ticket["session_id"], ticket["id"], run_id, kind, body, json.dumps(options, ensure_ascii=False)))
+               (ticket["tenant_id"], ticket["session_id"], ticket["id"], run_id, kind, body, _as_text(options)))
+
+
+def _as_text(options: list[str]) -> str:
+    return json.dumps(options, ensure_ascii=False)
 
 
 def withdraw(db: Database, ticket_id: str) -> None:

@@ -5,7 +5,7 @@ from typing import Any
 from flask import Blueprint, Response, g, request
 
 from engine.errors import SwarmError
-from engine.tickets import answers, review_comments
+from engine.tickets import answers, requests, review_comments
 from hitl.pages.frame import MOST_LISTED, WAITING, as_problem, journal_end, render
 from hitl.views.inbox import requests_view
 from hitl.views.session import session_list
@@ -59,9 +59,14 @@ def _of_request(asked: dict[str, Any]) -> dict[str, Any]:
     text = number(options, "suggested answer") if asked["kind"] == "question" and options else ""
     is_review = asked["kind"] == "review"
     href = f"/tickets/{asked['ticket_id']}{'/changes' if is_review else ''}" if asked["ticket_id"] else f"/sessions/{asked['session_id']}"
-    return {"key": asked["seq"], "state": "in_review" if is_review else asked["kind"], "title": asked["title"] or asked["project_name"], "href": href,
+    return {"key": asked["seq"], "state": "in_review" if is_review else shown_kind(asked), "title": asked["title"] or asked["project_name"], "href": href,
             "ticket_id": asked["ticket_id"], "session_id": asked["session_id"], "session_name": asked["project_name"], "text": text,
             "since": asked["created_at"], "verb": _VERBS[asked["kind"]], "request": with_forms(asked)}
+
+
+def shown_kind(asked: dict[str, Any]) -> str:
+    """The kind of a request for people: a provider's refusal is no used-up budget to them."""
+    return "provider" if requests.is_of_provider(asked["kind"], asked["options"]) else str(asked["kind"])
 
 
 def _of_session(session: dict[str, Any]) -> dict[str, Any]:
@@ -74,12 +79,13 @@ def _of_session(session: dict[str, Any]) -> dict[str, Any]:
 
 def with_forms(asked: dict[str, Any]) -> dict[str, Any]:
     """A request with the values for its forms: whether its ticket can be dropped, and which tickets would be dropped with it."""
+    shown = {**asked, "shown": shown_kind(asked)}
     if asked["kind"] == "review" and asked["ticket_id"]:
-        return {**asked, "tip": review_comments.tip_of(swarm().db, asked["ticket_id"])}
+        return {**shown, "tip": review_comments.tip_of(swarm().db, asked["ticket_id"])}
     if asked["kind"] != "failed" or not asked["ticket_id"]:
-        return asked
+        return shown
     type_of = swarm().db.value("select type from tickets where id = ?", (asked["ticket_id"],))
-    return {**asked, "droppable": type_of != "epic", "holds_up": dependents(swarm().db, asked["ticket_id"])}
+    return {**shown, "droppable": type_of != "epic", "holds_up": dependents(swarm().db, asked["ticket_id"])}
 
 
 def requests_of(session_id: str, *kinds: str) -> list[dict[str, Any]]:

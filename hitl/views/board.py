@@ -1,7 +1,9 @@
 """The board of a build: its tickets as cards in columns by who acts next, and the progress in numbers."""
-from typing import Any
+import json
+from typing import Any, Literal
 
 from engine.store.db import Database, as_dict
+from engine.tickets import requests
 from engine.tickets.rows import Outcome, RequestKind, RunKind, RunState, TicketRow
 from engine.tickets.states import HELD
 from hitl.session import sessions
@@ -32,7 +34,7 @@ class _Card(TicketRow):
     outcome: Outcome | None
     started_at: str | None
     ended_at: str | None
-    request: RequestKind | None
+    request: RequestKind | Literal["provider"] | None
 
 
 def board_view(db: Database, tenant: str, session_id: str) -> dict[str, Any]:
@@ -40,15 +42,17 @@ def board_view(db: Database, tenant: str, session_id: str) -> dict[str, Any]:
     "total": features, "done": features that are closed, "branch"}. Two queries, whatever the number of tickets. Raises NotFound.
 
     A card has the parts of a ticket that the board shows: its columns, depends_on, waits_for (dependencies that are not merged yet), its
-    latest run (run_id, run_state, run_kind, runtime, started_at, …) and request, the kind of its open request. The epic is in a column
+    latest run (run_id, run_state, run_kind, runtime, started_at, …) and request, the kind of its open request, or provider. The epic is in a column
     only when it needs someone."""
     rows = db.all(
         "select t.id, t.seq, t.type, t.title, t.status, t.position, t.priority, t.agent, t.review, t.run_no, t.failures, t.branch_name, t.base_sha,"
         " t.pr_url, t.merged_sha, t.reason, t.not_before, t.created_at, t.updated_at, r.id as run_id, r.state as run_state,"
         " r.kind as run_kind, r.runtime, r.agent as run_agent, r.outcome, r.started_at, r.ended_at,"
-        " (select q.kind from requests q where q.ticket_id = t.id and q.state = 'open' order by q.seq desc limit 1) as request"
+        " (select iif(q.kind = 'budget' and q.options = :refusal, 'provider', q.kind) from requests q where q.ticket_id = t.id and q.state = 'open'"
+        " order by q.seq desc limit 1) as request"
         " from tickets t left join runs r on r.seq = (select max(seq) from runs where ticket_id = t.id)"
-        " where t.session_id = ? and t.tenant_id = ? order by t.seq", (session_id, tenant), _Card)
+        " where t.session_id = :session and t.tenant_id = :tenant order by t.seq",
+        {"session": session_id, "tenant": tenant, "refusal": json.dumps(requests.PROVIDER_OPTIONS)}, _Card)
     if not rows:
         sessions.get(db, tenant, session_id)
     edges = db.all("select d.ticket_id, d.depends_on, b.status from tickets t join ticket_dependencies d on d.ticket_id = t.id"
@@ -111,7 +115,7 @@ def card(ticket: dict[str, Any], max_attempts: int) -> dict[str, Any]:
         shown, since = ticket["run_state"] if at_merge else status, since if at_merge else ticket.get("started_at") or since
     elif status == "failed":
         facts.append(f"attempt {ticket['failures']} of {max_attempts}" if ticket["failures"] else "")
-    elif status == "needs_input" and ticket.get("request") in ("isolation", "budget"):
+    elif status == "needs_input" and ticket.get("request") in ("isolation", "budget", "provider"):
         shown = ticket["request"]
     elif status == "completed":
         shown_text = "Merged" if ticket["type"] != "epic" else "Done"

@@ -48,7 +48,7 @@ def test_aider_which_has_no_tools_and_says_nothing_of_itself_edits_and_commits(d
 
 def test_aider_that_is_refused_exits_with_0_and_is_no_success(db: Database, config: Config) -> None:
     with built(db, config, "aider", Script([{"status": 401}])) as build:
-        assert "does not accept the key" in build.wait("failed")["reason"]
+        assert "does not accept the key" in build.wait("needs_input")["reason"]
 
 
 def test_a_question_waits_for_its_answer_which_is_in_the_next_prompt(db: Database, config: Config, agent: str) -> None:
@@ -74,7 +74,7 @@ def test_a_failed_check_comes_back_and_is_mended(db: Database, config: Config, a
 
 def test_a_refused_key_is_for_a_person_at_once(db: Database, config: Config, agent: str) -> None:
     with built(db, config, agent, Script([{"status": 401, "message": "bad key"}])) as build:
-        assert "does not accept the key" in build.wait("failed")["reason"]
+        assert "does not accept the key" in build.wait("needs_input")["reason"]
         assert len(build.runs()) == 1
 
 

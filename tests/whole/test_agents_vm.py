@@ -82,7 +82,7 @@ def test_a_busy_provider_is_waited_for_and_a_failed_check_comes_back_and_is_mend
 
 def test_a_refused_key_is_for_a_person_at_once(db: Database, config: Config, agent: str) -> None:
     with in_machine(db, config, agent, Script([{"status": 401, "message": "bad key"}])) as made:
-        assert "does not accept the key" in made.wait("failed", 600)["reason"]
+        assert "does not accept the key" in made.wait("needs_input", 600)["reason"]
         assert len(made.runs()) == 1
 
 
