@@ -10,6 +10,7 @@ from engine.config import Config
 from engine.errors import Refused
 from engine.host.processes import take_lock
 from engine.store.copies import copy_whole
+from engine.store.damage import notices, secure
 from engine.store.place import held, make_folder
 from engine.store.restoring import put_back, settle
 
@@ -21,6 +22,8 @@ def backup(config: Config, target: Path | None = None) -> Path:
     target = target or config.data / "backups" / time.strftime("swarm-%Y%m%dT%H%M%SZ.db", time.gmtime())
     if not config.database.exists():
         raise Refused(f"There is no database at {config.database}. Set SWARM_DATA to the data folder of the server.")
+    with held(config.data):
+        secure(config.database)  # the copying opens the database, and then nobody can see any more what its log has lost
     copy_whole(config.database, target)
     return target
 
@@ -54,6 +57,8 @@ def main(argv: list[str] | None = None) -> int:
         config = Config.from_env()
         if not arguments.restore:
             print(f"Wrote {backup(config, arguments.file)}")
+            for sentence in notices(config.data):
+                print(sentence, file=sys.stderr)
         elif arguments.file is None:
             raise Refused("Name the file to restore: make restore FILE=data/backups/….db")
         else:

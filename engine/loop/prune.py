@@ -77,9 +77,9 @@ def _prune_ledgers(db: Database, config: Config) -> None:
 
 
 def _remove_strangers(db: Database, config: Config) -> None:
-    """Removes folders without a row: after a claim that was rolled back, or a restored database."""
+    """Removes folders without a row after keep_days. Until then they show what a database does not know that was restored or has lost rows."""
     for folder in (config.data / "runs").glob("TKT-*"):
-        if time.time() - folder.stat().st_mtime > EVERY and db.value("select 1 from runs where id = ?", (folder.name,)) is None:
+        if time.time() - folder.stat().st_mtime > config.keep_days * 86400 and db.value("select 1 from runs where id = ?", (folder.name,)) is None:
             shutil.rmtree(folder, ignore_errors=True)
 
 

@@ -5,6 +5,7 @@
         db.execute("update …")
     rows = db.all("select …")
 """
+import logging
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -13,7 +14,9 @@ from pathlib import Path
 from typing import Any, TypeVar, overload
 
 from engine.errors import Refused
+from engine.log import event
 from engine.store.copies import sweep
+from engine.store.damage import notices, secure, unknown_work
 from engine.store.look import look
 from engine.store.place import file_at, held, make_folder, refuse_over_work
 from engine.store.restoring import settle
@@ -67,6 +70,10 @@ class Database:
         """Raises Unavailable if the file that was opened is no longer at its path. SQLite would go on with a file that nobody finds again."""
         if self._file is not None and file_at(self.path) != self._file:
             raise gone(self.path)
+
+    def all_notices(self) -> list[str]:
+        """What people must know of this database: what the start found, and losses that nobody has dealt with."""
+        return [*self.notices, *notices(self.path.parent)]
 
     def close(self) -> None:
         """Closes this thread's connection."""
@@ -163,18 +170,23 @@ def open_database(path: Path, synchronous: str = "FULL") -> Database:
         raise Refused(f"SQLite {sqlite3.sqlite_version} is too old. Install 3.37 or newer, because the tables are STRICT.")
     make_folder(path)
     with held(path.parent):
-        notices = [sentence for sentence in (settle(path),) if sentence]
+        finished = settle(path)
         sweep(path.parent / "backups")
+        cut = secure(path)
         found = look(path)
         if found.form == "new":
             refuse_over_work(path)
         db = Database(path, synchronous)
-        db.notices = notices
         try:
+            if cut:
+                db.execute("pragma wal_checkpoint(truncate)")
             if found.form != "ours":
                 upgrade(path, db.connect, found)
             db.execute("pragma journal_mode = wal")
+            db.notices = [sentence for sentence in (finished, unknown_work(path.parent, db.value)) if sentence]
         except sqlite3.Error as error:
             db.close()
             raise Refused(f"{path} cannot be prepared: {error}. The file was not changed.") from error
+    for sentence in db.all_notices():
+        event("storage_notice", logging.WARNING, notice=sentence)
     return db

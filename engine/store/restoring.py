@@ -20,6 +20,7 @@ from engine.store.columns import VERSION
 from engine.store.copies import newest_copy, soundness, sync
 from engine.store.look import look
 from engine.store.place import SUFFIXES, beside
+from engine.store.wal import examine
 
 PLAN = "decided.json"
 
@@ -110,6 +111,14 @@ def _copy(source: Path, target: Path, folder: Path) -> None:
 
 def _judge(copy: Path, source: Path, advice: str) -> None:
     """Raises Refused unless the copy is sound, a database of ours, and of a version that this program knows. Makes it one file."""
+    try:
+        loss = examine(copy)
+    except Refused as refused:
+        raise Refused(f"{refused.sentence.partition(' They were not changed.')[0].replace(str(copy), str(source))} {advice}") from refused
+    if loss is not None and not loss.harmless:
+        raise Refused(f"{loss.fact.replace(str(copy), str(source))} To restore {source.name} without its log, move the log away first. {advice}")
+    if loss is not None:
+        beside(copy, "-wal").unlink()
     if look(copy, called=source, advice=advice).form == "new":
         raise Refused(f"{source} is empty: it has no tables. {advice}")
     answer = soundness(copy)

@@ -18,7 +18,8 @@ routes = Blueprint("engine", __name__)
 def engine() -> str:
     journal_end()
     return render("engine/engine.html", "engine", engine=summary(), running=state()["runs"], runtimes=_with_glyphs(state()["runtimes"]),
-                  agents=_with_glyphs(state()["agents"]), image=_image(), errors=_errors(), settings=settings_view(swarm().config), error=None)
+                  agents=_with_glyphs(state()["agents"]), image=_image(), errors=_errors(), storage=state()["storage"],
+                  settings=settings_view(swarm().config), error=None)
 
 
 @routes.post("/engine/<any(pause, resume):what>")
@@ -50,7 +51,8 @@ def summary() -> dict[str, Any]:
     return {"state": word, "slots": view["slots"], "busy": busy, "free": max(0, view["slots"] - busy), "tick_text": tick,
             "runtime": runtime["name"] if runtime else "unknown here", "agent": agent["name"] if agent else "none that can run",
             "attempts": swarm().config.max_attempts, "paused": view["paused"], "hint": _hint(word, view), "facts": facts,
-            "line": [words[word], *([runtime["name"]] if runtime else []), f"{busy} of {view['slots']} slots busy", *notice]}
+            "line": [words[word], *([runtime["name"]] if runtime else []), f"{busy} of {view['slots']} slots busy", *notice,
+                     *(["see the storage notice on the engine page"] if view["storage"] else [])]}
 
 
 def in_use(entries: list[dict[str, Any]]) -> dict[str, Any] | None:

@@ -14,7 +14,8 @@ STALLED_SECONDS = 60.0  # a tick takes milliseconds, and failing ticks are at mo
 
 
 def health_view(swarm: Swarm) -> dict[str, Any]:
-    """{"status", "engine", "last_tick_age": seconds, None if the engine is not in this process}. Raises Unavailable if the engine's ticks have stopped."""
+    """{"status", "engine", "last_tick_age": seconds, None if the engine is not in this process, "storage": sentences about data that was lost}.
+    Raises Unavailable if the engine's ticks have stopped."""
     swarm.db.value("select 1 from counters")
     status = swarm.engine.status() if swarm.engine is not None else {}
     age = status.get("last_tick_age")
@@ -22,7 +23,7 @@ def health_view(swarm: Swarm) -> dict[str, Any]:
     if silent > STALLED_SECONDS:
         raise Unavailable(f"The engine has not looked at its tickets for {silent:.0f} seconds. Look at its last errors on the page /engine. "
                           "If they do not explain it, start the server again. Runs continue in the meantime.", code="engine_stalled", last_tick_age=age)
-    return {"status": "ok", "engine": where(swarm.config, swarm.slot), "last_tick_age": age}
+    return {"status": "ok", "engine": where(swarm.config, swarm.slot), "last_tick_age": age, "storage": swarm.db.all_notices()}
 
 
 def engine_view(swarm: Swarm) -> dict[str, Any]:
@@ -43,6 +44,7 @@ def engine_state(swarm: Swarm) -> dict[str, Any]:
     holding = [row["id"] for row in live if row["state"] not in ("queued", "merging")]
     return {
         "busy": len(holding), "notice": _notice(of_another_version(swarm.config, holding)), **shown(swarm.config, swarm.slot),
+        "storage": db.all_notices(),
         "paused": bool(pause and pause["paused"]), "reason": pause["reason"] if pause else None, "runs": [run_dict(row) for row in live],
     }
 

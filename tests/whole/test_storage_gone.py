@@ -1,6 +1,7 @@
 """The database is deleted or replaced under a server, as its user would see it."""
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -63,3 +64,19 @@ def test_a_database_that_is_put_back_is_used_again(server: Server) -> None:
     os.rename(server.data / "away", server.data / "swarm.db")
     session = server.session(CARD)
     until(lambda: server.state(session) == "completed")
+
+
+def test_a_server_whose_log_was_cut_says_what_is_lost_on_its_log_its_page_and_in_health(server: Server) -> None:
+    sessions = [server.call("/api/hitl", {"project_name": f"P{n}", "description": "x" * 5000})[1]["id"] for n in range(8)]
+    server.stop(signal.SIGKILL)
+    log = server.data / "swarm.db-wal"
+    os.truncate(log, log.stat().st_size // 2)
+    server.start()
+    left = [each["id"] for each in server.call("/api/hitl")[1]["sessions"]]
+    assert 0 < len(left) < len(sessions) and set(left) < set(sessions)
+    status, health = server.call("/api/health")
+    assert status == 200 and "saved pages cannot be read" in health["storage"][0] and health["storage"] == server.call("/api/engine")[1]["storage"]
+    assert "event=storage_notice" in server.log.read_text() and "saved pages cannot be read" in server.log.read_text()
+    page = subprocess.run(["curl", "-s", server.url + "/engine"], capture_output=True, text=True, check=True).stdout
+    assert "saved pages cannot be read" in page and "see the storage notice on the engine page" in subprocess.run(
+        ["curl", "-s", server.url + f"/sessions/{server.session(CARD)}"], capture_output=True, text=True, check=True).stdout

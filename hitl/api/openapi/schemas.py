@@ -41,6 +41,7 @@ _USED = {
     "currency": {**TEXT, "description": "The currency of the price table"}, "estimated": {**INTEGER, "description": "Replies that did not report their tokens"},
 }
 
+_STORAGE = {**listed(TEXT), "description": "What people must know of the database: data that was lost, a restore that was finished"}
 SCHEMAS: dict[str, Any] = {
     "SpecCard": _spec_card(),
     "Feature": _feature(),
@@ -130,8 +131,9 @@ SCHEMAS: dict[str, Any] = {
         files=listed(shape(path=TEXT, old_path=maybe(TEXT), change=one_of("changed", "new", "deleted", "renamed", "copied"), added=INTEGER,
                            removed=INTEGER, rows=INTEGER, folded=maybe(one_of("generated", "binary", "large")), notes=listed(TEXT), viewed=BOOLEAN))),
     "Engine": open_shape(engine=one_of("here", "elsewhere", "off"), paused=BOOLEAN, reason=maybe(TEXT), slots=INTEGER, busy=INTEGER,
-                         notice={**maybe(TEXT), "description": "Active runs that another version of the program started"},
+                         notice={**maybe(TEXT), "description": "Active runs that another version of the program started"}, storage=_STORAGE,
                          last_tick_age={"type": ["number", "null"]}, errors={"type": "array"}, runs=listed(ref("Run")),
                          runtimes=listed({"type": "object"}), agents=listed({"type": "object"}), settings=listed({"type": "object"})),
-    "Health": open_shape(status={"const": "ok"}, engine=one_of("here", "elsewhere", "off"), last_tick_age={"type": ["number", "null"]}),
+    "Health": open_shape(status={"const": "ok"}, engine=one_of("here", "elsewhere", "off"), last_tick_age={"type": ["number", "null"]},
+                         storage=_STORAGE),
 }
