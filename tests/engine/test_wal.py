@@ -332,7 +332,7 @@ def test_a_backup_of_which_a_part_was_copied_is_refused_and_one_that_was_copied_
     half, whole = killed(tmp_path / "half" / "swarm.db", HALF), killed(tmp_path / "whole" / "swarm.db", TEN + "db.execute('pragma wal_checkpoint')\n")
     for each in (half, whole):
         flip(log(each), 32 + ends(each)[1] * FRAME + 300)
-    with pytest.raises(Refused, match="neither of them is whole. Nothing was replaced") as refused:
+    with pytest.raises(Refused, match=r"neither of them is whole\. Nothing was replaced") as refused:
         restore(config, half)
     assert str(log(half)) in refused.value.sentence and "restoring" not in refused.value.sentence
     restore(config, whole)
