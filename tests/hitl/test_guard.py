@@ -168,3 +168,14 @@ def test_a_chunked_body_is_read_and_broken_chunks_are_refused(app):
 
 def test_json_with_a_suffix_type_is_json(client):
     assert client.post("/api/hitl", data=b'{"project_name": "T"}', content_type="application/merge-patch+json; charset=utf-8").status_code == 201
+
+
+def test_a_thread_whose_connection_is_open_already_answers_that_the_database_is_gone(app, client):
+    """Its statements would go on in the deleted file, and show what nobody can find again."""
+    assert client.get("/api/hitl").status_code == 200
+    path = app.extensions["swarm"].config.database
+    away = path.rename(path.with_name("away"))
+    path.write_bytes(away.read_bytes())
+    answer = client.get("/api/hitl")
+    assert (answer.status_code, answer.json["code"], answer.headers["Retry-After"]) == (503, "storage_gone", "30")
+    assert client.get("/static/shared/app.css").status_code == 200
