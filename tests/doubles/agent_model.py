@@ -3,7 +3,7 @@
     with served(Script([{"shell": "echo hi > a.txt"}, {"say": "Done."}])) as upstream: …
 
 It keeps no conversation: which step comes next is told by the results of tools since the last words of a person in the request. Steps:
-{"shell": command} by the client's own shell tool, {"say": text} to end, {"status": 429, "headers": {…}}, {"hang": seconds}."""
+{"shell": command} by the client's own shell tool, {"say": text} to end, {"status": 429, "headers": {…}, "error": {"code": …}}, {"hang": seconds}."""
 import json
 import re
 import threading
@@ -39,7 +39,8 @@ class Script:
         if "hang" in step:
             time.sleep(step["hang"])
         elif "status" in step:
-            handler.answer({"error": {"message": step.get("message", "the script fails here"), "type": "api_error"}, "type": "error"}, step["status"],
+            handler.answer({"error": {"message": step.get("message", "the script fails here"), "type": "api_error", **step.get("error", {})},
+                            "type": "error"}, step["status"],
                            **step.get("headers", {}))
         else:
             text, call = step.get("say", ""), (tool[0], _arguments(tool[1], step["shell"])) if "shell" in step and tool else None

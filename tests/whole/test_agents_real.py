@@ -78,6 +78,21 @@ def test_a_refused_key_is_for_a_person_at_once(db: Database, config: Config, age
         assert len(build.runs()) == 1
 
 
+def test_a_quota_that_is_used_up_is_for_a_person_at_once_though_its_status_is_that_of_a_rate_limit(db: Database, config: Config, agent: str) -> None:
+    step = {"status": 429, "message": "You exceeded your current quota.", "error": {"code": "insufficient_quota", "type": "insufficient_quota"}}
+    with built(db, config, agent, Script([step])) as build:
+        reason = build.wait("needs_input")["reason"]
+        assert "no quota or credit left" in reason and "“You exceeded your current quota.”" in reason
+        assert len(build.runs()) == 1 and build.ticket()["failures"] == 0
+
+
+def test_words_about_429_in_an_error_are_no_wait(db: Database, config: Config, agent: str) -> None:
+    message = "prompt is too long: 429013 tokens > 200000 maximum"
+    with built(db, config, agent, Script([{"status": 400, "message": message}]), max_attempts=1) as build:
+        build.wait("failed")
+        assert [run["outcome"] for run in build.runs()] == ["failed"]
+
+
 def test_a_provider_that_is_busy_costs_no_attempt(db: Database, config: Config, agent: str) -> None:
     """Clients try again by themselves, 10 times at most; what is left to us is to wait."""
     with built(db, config, agent, Script(HELLO, first=[{"status": 429, "headers": {"Retry_After": "1"}}] * 12), check=CHECK) as build:
