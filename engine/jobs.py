@@ -204,6 +204,7 @@ class Result:
         self.wait: float = 0.0  # seconds to wait before the next request to the model's provider
         self.merged: list[dict[str, str]] = []  # from a recheck run: [{run, merge: the merge commit}], from base to tip
         self.conflicts: list[dict[str, Any]] = []  # [{run, sentence, paths, detail}], conflicts with the base
+        self.notes, self.ignored = list[str](), ""  # sentences: what was not committed as it was left; the ignored files that the run made
         for name, value in known.items():
             if name not in vars(self):
                 raise TypeError(f"a result has no {name!r}")

@@ -5,6 +5,8 @@ The git ref decides, and the database follows. `merging` is recorded before the 
 Next: engine/git/branches.py
 """
 
+from dataclasses import replace
+
 from engine.agents import why_unbuilt
 from engine.config import Config
 from engine.crash import point
@@ -53,7 +55,8 @@ def _succeed(db: Database, config: Config, branches: Branches, run: RunRow, tick
         _over_budget(db, branches, run, ticket, result)
     elif result.outcome == "no_change":
         if not ticket["merged_sha"] and not result.checks:
-            raise AgentFailed("The agent changed nothing, and no check shows that no change was needed.")
+            changed_nothing = "The agent changed nothing, and no check shows that no change was needed."
+            raise AgentFailed(" ".join(filter(None, (changed_nothing, *result.notes, result.ignored))))
         record(db, run, "no_change", "completed", "No change was needed.", result)
     else:
         _deliver(db, branches, run, ticket, result)
@@ -71,15 +74,13 @@ def _integrated(db: Database, run: RunRow, ticket: TicketRow, result: Result) ->
 
 
 def _deliver(db: Database, branches: Branches, run: RunRow, ticket: TicketRow, result: Result) -> None:
-    """Takes a change that passed its checks to its review, if one is wanted, or into the integration branch."""
-    seen_first = bool(ticket["review"] and ticket["approved_tip"] != result.tip)
-    work = _work(db, run, ticket, result, run["run_no"] if seen_first else None)
+    """Takes a change that passed its checks to its review, if one is wanted or it deletes most files, or into the integration branch."""
+    work, approved = _work(db, run, ticket, result), ticket["approved_tip"] == result.tip
     tip = branches.keep(work)
-    if seen_first:
-        with db.transaction():
-            row = record(db, run, "in_review", "in_review", None, result, branch_name=work.branch, failures=0, transients=0)
-            if row:
-                requests.open_review(db, row, run["id"])
+    deletion = "" if approved else branches.deletion(work, tip)
+    if not approved and (ticket["review"] or deletion):
+        branches.keep(replace(work, reviewed=run["run_no"]))
+        _to_review(db, run, work, deletion)
         return
     if not claims.merging(db, run, tip):
         claims.end(db, run["id"], "stale", "The claim was withdrawn before the merge.", result)
@@ -93,8 +94,16 @@ def _deliver(db: Database, branches: Branches, run: RunRow, ticket: TicketRow, r
         event("waits", ticket=ticket["id"], run=run["id"], why="the merged head is checked")
         return
     merged = merged or branches.merge(work, tip)
-    reason = why_unbuilt(run["agent"], ticket["description"])
-    record(db, run, "merged", "completed", reason, result, merged_sha=merged, branch_name=work.branch, approved_tip=None)
+    reason = why_unbuilt(run["agent"], ticket["description"]) or " ".join(result.notes)
+    record(db, run, "merged", "completed", reason or None, result, merged_sha=merged, branch_name=work.branch, approved_tip=None)
+
+
+def _to_review(db: Database, run: RunRow, work: HandOver, deletion: str) -> None:
+    reason = " ".join(filter(None, (deletion, *work.result.notes))) or None
+    with db.transaction():
+        row = record(db, run, "in_review", "in_review", reason, work.result, branch_name=work.branch, failures=0, transients=0)
+        if row:
+            requests.open_review(db, row, run["id"], deletion)
 
 
 def _ask(db: Database, branches: Branches, run: RunRow, ticket: TicketRow, result: Result) -> None:
@@ -124,17 +133,21 @@ def _over_budget(db: Database, branches: Branches, run: RunRow, ticket: TicketRo
 
 def _kept(db: Database, branches: Branches, run: RunRow, ticket: TicketRow, result: Result) -> str | None:
     """Keeps the work that a run has done so far, if any. -> the ticket's branch, if it has one"""
+    work = _work(db, run, ticket, result)
+    branches.keep_aside(work)
     if not result.tip:
         return ticket["branch_name"]
-    work = _work(db, run, ticket, result)
     branches.keep(work)
     return work.branch
 
 
 def _keep_failed(db: Database, branches: Branches, run: RunRow, ticket: TicketRow, result: Result) -> None:
     """Keeps the work of a run whose check failed, or which had to stop before its work was done, so that the next run starts from it."""
-    if run["kind"] == "feature" and result.tip and result.failure != "permanent":
-        branches.keep(_work(db, run, ticket, result))
+    if run["kind"] == "feature" and result.failure != "permanent":
+        work = _work(db, run, ticket, result)
+        branches.keep_aside(work)
+        if result.tip:
+            branches.keep(work)
 
 
 def record_failure(db: Database, config: Config, run: RunRow, ticket: TicketRow, failure: RunFailure, result: Result | None = None) -> None:
@@ -142,7 +155,6 @@ def record_failure(db: Database, config: Config, run: RunRow, ticket: TicketRow,
     (landing.refuse if run["kind"] == "recheck" else failed)(db, config, run, ticket, failure, result)
 
 
-def _work(db: Database, run: RunRow, ticket: TicketRow, result: Result, reviewed: int | None = None) -> HandOver:
+def _work(db: Database, run: RunRow, ticket: TicketRow, result: Result) -> HandOver:
     epic = db.one("select branch_name from tickets where id = ?", (ticket["parent_id"],), TicketRow)
-    return HandOver(run["id"], ticket["id"], ticket["title"], ticket["session_id"], own_branch(ticket), str(epic["branch_name"]) if epic else "", result,
-                reviewed)
+    return HandOver(run["id"], ticket["id"], ticket["title"], ticket["session_id"], own_branch(ticket), str(epic["branch_name"]) if epic else "", result)

@@ -37,7 +37,9 @@ def land(db: Database, config: Config, branches: Branches, run: RunRow, epic: Ti
         return
     with db.transaction():
         for member in members:
-            record(db, member, "merged", "completed", _alone(result), None, merged_sha=merges[member["id"]], approved_tip=None)
+            own = Result.read(config.data / "runs" / member["id"])
+            reason = " ".join((_alone(result), *(own.notes if own else ())))
+            record(db, member, "merged", "completed", reason, None, merged_sha=merges[member["id"]], approved_tip=None)
         _return_conflicts(db, config, epic, result)
         record(db, run, "merged", "running", _landed(members), result, transients=0, not_before=None)
 

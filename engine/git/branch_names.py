@@ -1,4 +1,4 @@
-"""The name of the branch that a ticket works on."""
+"""Names of the branch that a ticket works on, and of what belongs to it."""
 import re
 import unicodedata
 from functools import lru_cache
@@ -26,6 +26,11 @@ class Named(TypedDict):
 def own_branch(ticket: Named) -> str:
     """The branch of a feature, or of an epic, into which its features are merged. It keeps its name even if the title changes."""
     return str(ticket["branch_name"] or branch_name(ticket["session_id"], ticket["id"], ticket["title"]))
+
+
+def kept_folder(branch: str) -> str:
+    """The folder of the refs of commits that runs on a ticket's branch made and did not deliver. They are named 1, 2, 3, ..."""
+    return f"refs/swarm/kept/{branch}/"
 
 
 @lru_cache(maxsize=10_000)

@@ -9,10 +9,13 @@ from typing import Protocol
 from engine.config import Config
 from engine.crash import point
 from engine.errors import AgentFailed, Permanent
-from engine.git.harvest import take_in
+from engine.git.branch_names import kept_folder
+from engine.git.harvest import keep_aside, take_in
 from engine.git.merge import advance, merge
 from engine.git.repository import Repository
 from engine.jobs import Result
+
+MASS = 20  # deleted files: fewer are nothing unusual, even in a small repository
 
 
 @dataclass(frozen=True)
@@ -36,6 +39,10 @@ class Branches(Protocol):
     def keep(self, work: HandOver) -> str:
         """Sets the ticket's own branch to the run's last commit. -> the tip. Raises PolicyViolation, Permanent (not the checked commit), AgentFailed
         (nothing new), Transient."""
+    def keep_aside(self, work: HandOver) -> None:
+        """Keeps the commits that the run made and did not deliver, so that the ticket's next run has them. Raises Permanent, Transient."""
+    def deletion(self, work: HandOver, tip: str) -> str:
+        """A sentence about a change that deletes most files of its base, so that someone must look at it; '' for any other change."""
     def merge(self, work: HandOver, tip: str, onto: str | None = None) -> str | None:
         """-> the head of the integration branch with `tip` in it; None, with nothing done, if the branch is not at `onto` and the
         tip is not in it. Raises MergeConflict, for any head of the branch; Transient."""
@@ -79,6 +86,18 @@ class GitBranches:
             repository.delete_ref(f"refs/swarm/runs/{work.run}")  # here, where a failure only means another try; after a merge it would mean more
         point("after-harvest")
         return tip
+
+    def keep_aside(self, work: HandOver) -> None:
+        repository = Repository(repository_path(self._config, work.session))
+        bundle = self._config.data / "runs" / work.run / "out" / "kept.bundle"
+        if bundle.exists():
+            with repository.locked():
+                keep_aside(repository, bundle, work.run, str(work.result.base), kept_folder(work.branch))
+
+    def deletion(self, work: HandOver, tip: str) -> str:
+        repository, base = Repository(repository_path(self._config, work.session)), str(work.result.base)
+        deleted, files = repository.count_deleted(base, tip), repository.count_files(base)
+        return f"The change deletes {deleted} of the {files} files that were there." if deleted >= MASS and 2 * deleted > files else ""
 
     def merge(self, work: HandOver, tip: str, onto: str | None = None) -> str | None:
         repository = Repository(repository_path(self._config, work.session))

@@ -12,6 +12,7 @@ from typing import NamedTuple
 from engine.errors import Permanent
 
 REF = "refs/heads/swarm-out"  # the branch in a run's bundle
+KEPT = "refs/heads/swarm-kept/"  # in kept.bundle: commits that the run made and did not deliver, numbered
 LONGEST_HEADER = 1 << 20  # bytes; a line of it holds the subject of a commit, which may be long
 MOST_LINES = 100          # refs and needed commits, each
 MOST_OBJECTS = 1_000_000

@@ -12,10 +12,10 @@ from pathlib import Path
 from engine.crash import point
 from engine.errors import Permanent, PolicyViolation
 from engine.files import fsync_folder, open_foreign
-from engine.git.bundle import REF, Header, count_objects, read_header, unusable
+from engine.git.bundle import KEPT, REF, Header, count_objects, read_header, unusable
 from engine.git.call import Input
 from engine.git.policy import DEFAULT_LIMITS, PolicyLimits, check
-from engine.git.repository import Repository
+from engine.git.repository import ZEROS, Repository
 from engine.jobs import OUT_BYTES
 
 INDEX_SECONDS = 600.0
@@ -52,6 +52,31 @@ def take_in(repository: Repository, bundle: Path, run_id: str, base: str, limits
     point("after-index")
     repository.git("update-ref", "--end-of-options", f"refs/swarm/runs/{run_id}", tip)
     return tip
+
+
+def keep_aside(repository: Repository, bundle: Path, run_id: str, base: str, folder: str) -> None:
+    """Takes in commits that the run made and did not deliver, as further numbers in `folder` (of refs, with a slash at its end). Repeatable.
+    Nobody merges them from there, so the policy does not look at them. Call it as take_in(). Raises Permanent, with nothing kept, or Transient."""
+    descriptor = open_foreign(bundle, OUT_BYTES)
+    try:
+        header = read_header(descriptor)
+        count_objects(descriptor, header)
+        if not all(re.fullmatch(KEPT + "[0-9]{1,6}", ref) for ref in header.refs):
+            raise unusable(f"it must contain only refs below {KEPT}")
+        _check_present(repository, base, header)
+        with _quarantine(repository, run_id) as (quarantine, env):
+            os.lseek(descriptor, header.offset, os.SEEK_SET)
+            _index(repository, descriptor, env, strict=True)
+            for tip in header.refs.values():
+                _check_complete(repository, tip, env)
+            _keep(quarantine / "pack", repository.path / "objects" / "pack")
+    finally:
+        os.close(descriptor)
+    there = {repository.head(ref): int(ref.rpartition("/")[2]) for ref in repository.refs(folder)}
+    for ref, tip in sorted(header.refs.items(), key=lambda item: int(item[0].removeprefix(KEPT))):
+        if tip not in there:
+            there[tip] = max([int(ref.removeprefix(KEPT)) - 1, *there.values()]) + 1
+            repository.git("update-ref", "--end-of-options", f"{folder}{there[tip]}", tip, ZEROS)
 
 
 def _check_present(repository: Repository, base: str, header: Header) -> None:
@@ -99,10 +124,14 @@ def _explain(repository: Repository, descriptor: int, header: Header, run_id: st
 
 def _check_connected(repository: Repository, base: str, tip: str, env: Mapping[str, str]) -> None:
     """Checks that the tip is a commit, builds on the base, and that all its objects exist."""
+    if repository.head(tip, env) == tip and not repository.is_ancestor(base, tip, env):
+        raise unusable(f"its commit is not based on {base[:12]}, from which the run started")
+    _check_complete(repository, tip, env)
+
+
+def _check_complete(repository: Repository, tip: str, env: Mapping[str, str]) -> None:
     if repository.head(tip, env) != tip:
         raise unusable("its content is not a commit")
-    if not repository.is_ancestor(base, tip, env):
-        raise unusable(f"its commit is not based on {base[:12]}, from which the run started")
     try:
         repository.git("rev-list", "--objects", "--quiet", tip, "--not", "--all", env=env, timeout=INDEX_SECONDS)
     except Permanent as error:

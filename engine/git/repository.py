@@ -11,6 +11,7 @@ from engine.errors import Permanent, Transient
 from engine.files import fsync_folder
 from engine.git.bundle import read_header
 from engine.git.call import Options, Output, call_git, stream_git
+from engine.git.ignored import TEXT
 from engine.git.lock import hold
 from engine.text import printable, shown
 
@@ -79,8 +80,9 @@ class Repository:
         if there:
             return there
         text = f"# {printable(name)}\n".encode("utf-8", "backslashreplace")
-        blob = self.git("hash-object", "-w", "-t", "blob", "--stdin", stdin=text).strip()
-        tree = self.git("mktree", stdin=b"100644 blob %s\tREADME.md\n" % blob).decode().strip()
+        entries = [b"100644 blob %s\t%s\n" % (self.git("hash-object", "-w", "-t", "blob", "--stdin", stdin=content).strip(), path)
+                   for path, content in ((b".gitignore", TEXT.encode()), (b"README.md", text))]
+        tree = self.git("mktree", stdin=b"".join(entries)).decode().strip()
         first = self.commit(tree, (), "Initial commit", when)
         self.set_branch("main", first)
         return first
@@ -121,6 +123,16 @@ class Repository:
     def is_ancestor(self, a: str, b: str, env: Mapping[str, str] = NOTHING) -> bool:
         """True if commit `b` contains commit `a`, also if they are the same."""
         return self.call("merge-base", "--is-ancestor", "--end-of-options", a, b, ok=(0, 1), env=env).code == 0
+
+    def refs(self, folder: str) -> list[str]:
+        """Full names of the refs in `folder`, which starts with refs/ and ends with a slash."""
+        return self.git("for-each-ref", "--format=%(refname)", folder).decode("utf-8", "surrogateescape").split("\n")[:-1]
+
+    def subjects(self, folder: str) -> list[tuple[str, str]]:
+        """(last part of its name, short sha and subject of its commit) of each ref in `folder`, by number."""
+        out = self.git("for-each-ref", "--sort=version:refname", "--format=%(refname)%09%(objectname:short) %(contents:subject)", folder)
+        lines = (line.partition("\t") for line in out.decode("utf-8", "backslashreplace").split("\n")[:-1])
+        return [(name.rpartition("/")[2], printable(subject)) for name, _, subject in lines]
 
     def branches(self, folder: str) -> list[str]:
         """Names of the branches in refs/heads/<folder>; the folder ends in a slash."""
@@ -195,6 +207,13 @@ class Repository:
                 path = next(parts)
             found.append(ChangedFile(shown(path), *(None if number == b"-" else int(number) for number in (added, removed))))
         return found
+
+    def count_deleted(self, base: str, tip: str) -> int:
+        """Number of files of `base` that are neither in `tip` nor were renamed."""
+        return self.git("diff", "--name-only", "-z", "--diff-filter=D", *PLAIN_DIFF, "--end-of-options", base, tip).count(b"\0")
+
+    def count_files(self, commit: str) -> int:
+        return self.git("ls-tree", "-r", "-z", "--name-only", "--end-of-options", commit).count(b"\0")
 
     def diff(self, base: str, tip: str, limit_bytes: int, *options: str) -> str:
         """The unified diff between two commits. If it is longer than `limit_bytes`, it is cut after a whole line, and a last line says so."""

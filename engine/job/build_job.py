@@ -8,11 +8,12 @@ from math import inf
 from engine.agents import Agent, installation
 from engine.config import Config
 from engine.errors import BadRequest, Permanent
-from engine.git.branch_names import own_branch
+from engine.git.branch_names import kept_folder, own_branch
 from engine.git.branches import repository_path
+from engine.git.repository import Repository
 from engine.git.source import validate_source
 from engine.job.access import access_for
-from engine.job.prompt import prompt
+from engine.job.prompt import data_block, prompt
 from engine.job.workflow import LIMITS, Workflow, workflow_at
 from engine.jobs import AgentSetup, Job, Limits, Source, criteria_of
 from engine.runtimes.base import Runtime
@@ -30,10 +31,18 @@ def job_for(db: Database, config: Config, run: RunRow, ticket: TicketRow, sessio
         run=run["id"], kind=run["kind"], ticket=ticket["id"], session=ticket["session_id"], title=ticket["title"],
         description=ticket["description"], project=session["project_name"], repository=str(repository_path(config, ticket["session_id"])),
         integration=own_branch(epic), branch=own_branch(ticket), runtime=runtime.name, agent=agent.name,
-        prompt=prompt(db, ticket, workflow) if run["kind"] == "feature" else "", criteria=criteria_of(ticket["acceptance_criteria"]),
+        prompt=prompt(db, ticket, workflow) + _kept(config, ticket) if run["kind"] == "feature" else "", criteria=criteria_of(ticket["acceptance_criteria"]),
         limits=limits(config, workflow), source=_source(db, config, session) if run["kind"] == "prepare" else None,
         vm=runtime.vm(config), program=runtime.program, access=access_for(db, config, session, run["kind"], agent),
         means=means(db, config, run, ticket, runtime, agent, hooks_of(config, session, runtime, workflow)))
+
+
+def _kept(config: Config, ticket: TicketRow) -> str:
+    """The part of the prompt about commits of earlier runs that were not delivered; '' if there are none."""
+    path, folder = repository_path(config, ticket["session_id"]), kept_folder(own_branch(ticket))
+    commits = Repository(path).subjects(folder) if ticket["run_no"] > 1 and path.is_dir() else []
+    return ("\n## Commits of earlier attempts that were not delivered. Take over what belongs to the ticket, for example with git cherry-pick\n\n"
+            + data_block("\n".join(f"- swarm-kept/{name}: {subject}" for name, subject in commits)) + "\n") if commits else ""
 
 
 GOES_ON = ("needs_input", "over_budget", "transient")  # outcomes of runs that were interrupted in the middle of their work

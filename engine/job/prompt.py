@@ -30,8 +30,8 @@ def prompt(db: Database, ticket: TicketRow, workflow: Workflow | None = None) ->
     if workflow and workflow.template:
         parts.append(render(workflow.template, _variables(db, ticket, criteria)))
     else:
-        parts += ["## The ticket", _data(ticket["description"] or "(no description)")]
-        parts += ["## Done means", _data("\n".join(criteria))] if criteria else []
+        parts += ["## The ticket", data_block(ticket["description"] or "(no description)")]
+        parts += ["## Done means", data_block("\n".join(criteria))] if criteria else []
         parts += _requirements(db, ticket["session_id"])
     parts += _dependencies(db, ticket["id"])
     parts += _came_back(db, ticket["id"])
@@ -46,12 +46,12 @@ def _variables(db: Database, ticket: TicketRow, criteria: list[str]) -> dict[str
     before = [row["depends_on"] for row in db.all("select depends_on from ticket_dependencies where ticket_id = ? order by 1", (ticket["id"],), DependencyRow)]
     requirements = [one_line(item) for item in approved_card(db, ticket["session_id"]).get("technical_requirements") or []]
     issue = {"id": ticket["id"], "identifier": ticket["id"], "title": one_line(ticket["title"]),
-             "description": _data(ticket["description"] or "(no description)"),
+             "description": data_block(ticket["description"] or "(no description)"),
              "state": ticket["status"], "priority": ticket["priority"], "branch_name": ticket["branch_name"], "url": ticket["pr_url"], "labels": [],
              "blocked_by": before, "created_at": ticket["created_at"], "updated_at": ticket["updated_at"],
-             "acceptance_criteria": _data("\n".join(criteria)) if criteria else ""}
+             "acceptance_criteria": data_block("\n".join(criteria)) if criteria else ""}
     return {"issue": issue, "attempt": ticket["run_no"] if ticket["run_no"] > 1 else None,
-            "requirements": _data("\n".join(f"- {item}" for item in requirements)) if requirements else ""}
+            "requirements": data_block("\n".join(f"- {item}" for item in requirements)) if requirements else ""}
 
 
 def _criterion(each: Criterion) -> str:
@@ -62,7 +62,7 @@ def _criterion(each: Criterion) -> str:
 def _requirements(db: Database, session_id: str) -> list[str]:
     """What the approved card requires of every ticket."""
     items = approved_card(db, session_id).get("technical_requirements")
-    return ["## For the whole project", _data("\n".join(f"- {one_line(item)}" for item in items))] if items else []
+    return ["## For the whole project", data_block("\n".join(f"- {one_line(item)}" for item in items))] if items else []
 
 
 class _Dependency(TicketRow):
@@ -73,7 +73,7 @@ def _dependencies(db: Database, ticket_id: str) -> list[str]:
     rows = db.all("select t.id, t.title, t.branch_name, (select r.said from runs r where r.ticket_id = t.id and r.said is not null order by r.seq desc"
                   " limit 1) as said from ticket_dependencies d join tickets t on t.id = d.depends_on where d.ticket_id = ? order by t.seq",
                   (ticket_id,), _Dependency)
-    return ["## Merged before this, and in your clone", _data("\n".join(_delivered(row) for row in rows))] if rows else []
+    return ["## Merged before this, and in your clone", data_block("\n".join(_delivered(row) for row in rows))] if rows else []
 
 
 def _delivered(row: _Dependency) -> str:
@@ -85,15 +85,15 @@ def _delivered(row: _Dependency) -> str:
 def _answers(db: Database, ticket_id: str) -> list[str]:
     rows = db.all("select body, answer from requests where ticket_id = ? and kind in ('question', 'review') and state = 'answered' order by seq",
                   (ticket_id,), RequestRow)
-    said = ["## Answered by a person", _data("\n\n".join(f"Q: {row['body']}\nA: {row['answer']}" for row in rows))] if rows else []
+    said = ["## Answered by a person", data_block("\n\n".join(f"Q: {row['body']}\nA: {row['answer']}" for row in rows))] if rows else []
     comments = review_comments.told(db, ticket_id)
-    return [*said, "## A person's comments on lines of your change, oldest first. Handle each of them", *map(_data, comments)] if comments else said
+    return [*said, "## A person's comments on lines of your change, oldest first. Handle each of them", *map(data_block, comments)] if comments else said
 
 
 def _messages(db: Database, ticket_id: str) -> list[str]:
     """Messages that were sent to the ticket while it waited or ran."""
     rows = db.all("select body from ticket_steers where ticket_id = ? and kind = 'message' order by seq", (ticket_id,), SteerRow)
-    return ["## A person says", *(_data(row["body"]) for row in rows)] if rows else []
+    return ["## A person says", *(data_block(row["body"]) for row in rows)] if rows else []
 
 
 def _came_back(db: Database, ticket_id: str) -> list[str]:
@@ -102,7 +102,7 @@ def _came_back(db: Database, ticket_id: str) -> list[str]:
                   " order by seq", {"id": ticket_id}, ForgeFactRow)
     if not rows:
         return []
-    return ["## Feedback on the pull request. Find out what is meant, and fix it", *(_data(row["body"]) for row in rows)]
+    return ["## Feedback on the pull request. Find out what is meant, and fix it", *(data_block(row["body"]) for row in rows)]
 
 
 def _last_attempt(db: Database, ticket: TicketRow) -> list[str]:
@@ -111,17 +111,17 @@ def _last_attempt(db: Database, ticket: TicketRow) -> list[str]:
                  " ('failed', 'conflict', 'transient', 'lost') order by seq desc limit 1", (ticket["id"],), RunRow)
     if row is None:
         return []
-    parts = ["## The previous attempt failed. Find the cause and try another way", _data(row["reason"] or str(row["outcome"]))]
+    parts = ["## The previous attempt failed. Find the cause and try another way", data_block(row["reason"] or str(row["outcome"]))]
     if STUCK in (row["reason"] or ""):
         parts.append("It was stopped because it made no progress. Try another way: smaller steps, and no command that waits forever "
                      "(a server in the foreground, an editor, a prompt for input).")
     elif ticket["failures"] > 1:
         parts.append(f"This has failed {ticket['failures']} times. Do not repeat what was tried. Look for another way.")
-    parts += [_data(row["detail"])] if row["detail"] else []
-    parts += [_data(f"$ {check['command']}\n{check['output']}") for check in json.loads(row["checks"] or "[]") if not check["passed"]]
+    parts += [data_block(row["detail"])] if row["detail"] else []
+    parts += [data_block(f"$ {check['command']}\n{check['output']}") for check in json.loads(row["checks"] or "[]") if not check["passed"]]
     return parts
 
 
-def _data(text: str) -> str:
+def data_block(text: str) -> str:
     """Puts foreign text into a block that the text itself cannot close."""
     return "<data>\n" + text.strip().replace("</data", "<\\/data") + "\n</data>"

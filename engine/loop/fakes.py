@@ -47,6 +47,12 @@ class FakeBranches:
         self._tickets[tip] = work.ticket
         return tip
 
+    def keep_aside(self, work: HandOver) -> None:
+        """A run in memory delivers all that it made."""
+
+    def deletion(self, work: HandOver, tip: str) -> str:
+        return ""
+
     def combine(self, head: str, tip: str) -> str:
         """A merge commit of both, not in a branch yet."""
         merge = _sha(head + tip)

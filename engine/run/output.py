@@ -102,14 +102,20 @@ class Output:
         self.tail = seen[-TAIL:]
         self.log.write(data)
 
+    def last_line(self, before: str = "") -> str:
+        """before: the name of a phase, for the last line that came before it."""
+        shown = self.text() if not before else Output._readable(self.tail.partition(b"\n" + PHASE + before.encode() + b"\n")[0])
+        lines = [line.strip() for line in shown.split("\n") if line.strip()]
+        return lines[-1][:300] if lines else ""
+
     def text(self) -> str:
         """The tail as readable text, without terminal codes, control characters and protocol lines."""
-        lines = re.sub(_CONTROL, "", self.tail.decode("utf-8", "replace").replace("\r\n", "\n")).split("\n")
-        return "\n".join(line for line in lines if not line.startswith(PHASE.decode()))
+        return self._readable(self.tail)
 
-    def last_line(self) -> str:
-        lines = [line.strip() for line in self.text().split("\n") if line.strip()]
-        return lines[-1][:300] if lines else ""
+    @staticmethod
+    def _readable(data: bytes) -> str:
+        lines = re.sub(_CONTROL, "", data.decode("utf-8", "replace").replace("\r\n", "\n")).split("\n")
+        return "\n".join(line for line in lines if not line.startswith(PHASE.decode()))
 
 
 class Bounds(NamedTuple):

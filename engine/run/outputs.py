@@ -3,14 +3,47 @@ import json
 import os
 import shutil
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from engine.errors import AgentFailed, Permanent
 from engine.files import fsync_folder, open_foreign, read_foreign
 from engine.git.bundle import REF, read_header
 from engine.jobs import OUT_BYTES
+from engine.text import printable
 
 QUESTION_CHARACTERS, OPTIONS = 4096, 20
+SENTENCE, SENTENCES = 4000, 40  # characters of each sentence of the commit phase, and how many are read
+
+
+class CommitReport(NamedTuple):
+    """Sentences of the commit phase. failed: why the attempt failed; notes: what was not committed as it was left; ignored: names the ignored
+    files that the run made, because its result may be among them; '' if there are none."""
+
+    failed: list[str]
+    notes: list[str]
+    ignored: str
+
+
+def read_report(outputs: Path) -> CommitReport:
+    """Reads scripts/commit.sh's report. A sandbox can forge it, so it only adds words. Raises AgentFailed if it is not a plain file."""
+    found: dict[str, list[str]] = {"failed": [], "note": [], "ignored": [], "more": []}
+    try:
+        text = read_foreign(outputs / "report").decode("utf-8", "backslashreplace") if os.path.lexists(outputs / "report") else ""
+    except Permanent as error:
+        raise AgentFailed(error.sentence) from error
+    for line in text.split("\n"):
+        kind, _, words = line.partition(" ")
+        if words and len(found.get(kind, [""] * SENTENCES)) < SENTENCES:
+            found[kind].append(printable(words)[:SENTENCE])
+    more = "".join(found["more"][:1])
+    return CommitReport(found["failed"], found["note"], _ignored(found["ignored"], int(more) if more.isdecimal() and len(more) < 10 else 0))
+
+
+def _ignored(paths: list[str], more: int) -> str:
+    if not paths:
+        return ""
+    what = "1 file that the run made is" if len(paths) + more == 1 else f"{len(paths) + more} files that the run made are"
+    return f"{what} ignored: {', '.join(paths)}{f' and {more} more' if more else ''}."
 
 
 def take_bundle(outputs: Path, copy: Path) -> str | None:

@@ -13,13 +13,17 @@ from engine.agents import AGENTS, Agent, session
 from engine.agents.log import described, read, why_failed
 from engine.errors import AgentFailed, Permanent, Transient
 from engine.files import write_json
+from engine.git import ignored
+from engine.git.branch_names import kept_folder
 from engine.git.repository import Repository
 from engine.jobs import Criterion, Job, Limits
 from engine.run.output import PHASE, Output, OverTime
+from engine.run.outputs import read_report
 from engine.run.sandbox import Run, run_sandbox
 from engine.text import one_line, quoted
 
 SCRIPTS = Path(__file__).resolve().parent / "scripts"
+COMMIT = ("work-tree.sh", "commit.sh", "commit-tree.sh", "commit-nested.sh", "commit-lost.sh", "commit-history.sh")  # the commit phase
 NOT_COMMITTED = 113    # commit.sh: the agent ended, but its work could not be committed
 HOOK_FAILED = 114      # work.sh: after_create or before_run
 UNUSABLE_BUNDLE = 113  # check.sh, before the check started
@@ -35,16 +39,16 @@ def work(run: Run) -> None:
     since = time.monotonic()
     own = f"refs/heads/{job.branch}"
     resume = agent.resumes and Repository(Path(job.repository)).head(own) is not None
-    base = run.result.base = bundle_in(job, inputs / "in.bundle", [own] if resume else [])
-    _write(inputs / "prompt.md", job.prompt)
-    _write(inputs / "agent.sh", script)
-    _write(inputs / "message", message(job, agent))
+    kept = Repository(Path(job.repository)).refs(kept_folder(job.branch))
+    base = run.result.base = bundle_in(job, inputs / "in.bundle", [*([own] if resume else []), *kept])
+    for name, text in {"prompt.md": job.prompt, "agent.sh": script, "message": message(job, agent), "ignored": ignored.TEXT}.items():
+        _write(inputs / name, text)
     _write_values(inputs / "job", integration=job.integration, branch=job.branch, base=base, resume="yes" if resume else "", agent=agent.name,
                   keeps=" ".join(agent.keeps), hook_seconds=f"{job.means.hook_seconds:g}")
     for name, text in job.means.hooks.items():
         _write(inputs / f"hook-{name}", text)
     session.give(run.folder, job, inputs)
-    _copy_scripts(inputs, "work.sh", "commit.sh", "bin/swarm-ask")
+    _copy_scripts(inputs, "work.sh", *COMMIT, "bin/swarm-ask")
     _copy_relay(run, inputs)
     if to_check(job):
         _give_check_scripts(run)  # now, because the program may be updated while the agent works
@@ -57,28 +61,32 @@ def work(run: Run) -> None:
         run.timed("work", since)
         report = read(agent, run.folder / "log")
         run.result.said = described(report)
+        committed = read_report(run.folder / "out")
+        run.result.notes, run.result.ignored = committed.notes, committed.ignored
     not_kept = session.keep(run.folder)
     if not_kept:
         run.log.write(f"The agent's session is not kept. {not_kept}\n".encode())
-    _judge(code, output, job.limits, why_failed(agent, report, code) if output.reached else None)
+    _judge(code, output, job.limits, why_failed(agent, report, code) if output.reached else None, committed.failed)
 
 
-def _judge(code: int, output: Output, limits: Limits, why: str | None) -> None:
-    """Judges the exit code of work.sh, and `why` from the agent's events. Both may be forged: success proves nothing, only the bundle and the
-    checks count."""
+def _judge(code: int, output: Output, limits: Limits, why: str | None, uncommitted: list[str]) -> None:
+    """Judges the exit code of work.sh, `why` from the agent's events, and `uncommitted`, what failed in the commit phase. All may be forged:
+    success proves nothing, only the bundle and the checks count."""
     last = f": {output.last_line()}" if output.last_line() else "."
     if code != 0 and not output.reached:
         raise Transient(f"The work tree could not be made{last}")
     if code in (128 + signal.SIGXFSZ, -signal.SIGXFSZ):
         raise AgentFailed(f"The run wrote a file of more than {limits.work_mb} MB, so it was stopped.")
-    if code == NOT_COMMITTED:
-        raise AgentFailed(f"The agent's work could not be committed{last}")
     if code == HOOK_FAILED:
         raise AgentFailed(f"WORKFLOW.md of the repository has a hook that failed{last}")
-    if why:
-        raise AgentFailed(why)
-    if code != 0:
-        raise AgentFailed(f"The agent ended with exit code {code}{last}" if code > 0 else f"The agent was ended by signal {-code}{last}")
+    if code and not (code == NOT_COMMITTED and uncommitted):
+        if code == NOT_COMMITTED:
+            why = f"The agent's work could not be committed{last}"
+        words = output.last_line(before="commit")
+        why = why or (f"The agent {f'ended with exit code {code}' if code > 0 else f'was ended by signal {-code}'}{f': {words}' if words else '.'}")
+    reasons = [*([why] if why else []), *uncommitted]
+    if reasons:
+        raise AgentFailed(" ".join(reason if reason.endswith((".", "!", "?")) or reason is reasons[-1] else f"{reason}." for reason in reasons))
 
 
 def bundle_in(job: Job, target: Path, further: list[str]) -> str:

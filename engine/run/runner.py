@@ -144,7 +144,7 @@ def feature(run: Run) -> None:
         try:
             check_all(run)
         except AgentFailed as error:
-            raise trouble or error from None
+            raise trouble or AgentFailed(" ".join(filter(None, (error.sentence, run.result.ignored)))) from error
         run.result.outcome = "ok" if run.result.tip else "no_change"
     finally:
         give_bundle(copy, outputs)

@@ -24,9 +24,10 @@ def open_failed(db: Database, ticket: TicketRow, run_id: str | None, reason: str
     _open(db, ticket, run_id, "failed", reason, ["Retry"])
 
 
-def open_review(db: Database, ticket: TicketRow, run_id: str) -> None:
-    """A change passed its checks, and the card asks for a review before it is merged."""
-    _open(db, ticket, run_id, "review", f"The change of {ticket['id']} is ready. Look at it, then approve it or say what must change.", [])
+def open_review(db: Database, ticket: TicketRow, run_id: str, why: str = "") -> None:
+    """A change passed its checks and is reviewed before it is merged, because the card asks for it, or for the reason `why`, a sentence."""
+    body = f"The change of {ticket['id']} is ready. {why}{' ' if why else ''}Look at it, then approve it or say what must change."
+    _open(db, ticket, run_id, "review", body, [])
 
 
 def open_isolation(db: Database, ticket: TicketRow, reason: str) -> None:

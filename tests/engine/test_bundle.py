@@ -51,7 +51,7 @@ def test_what_git_writes_is_read_and_copied_whole(tmp_path: Path) -> None:
     assert repository.bundle(tmp_path / "out.bundle", [REF, "refs/heads/main"]) == {REF: first, "refs/heads/main": first}
     with open(tmp_path / "out.bundle", "rb") as file:
         header = read_header(file.fileno())
-        assert (header.needed, count_objects(file.fileno(), header)) == ((), 3)
+        assert (header.needed, count_objects(file.fileno(), header)) == ((), 4)
     assert take_bundle(tmp_path, tmp_path / "copy") == first
     assert (tmp_path / "copy").read_bytes() == (tmp_path / "out.bundle").read_bytes()
 

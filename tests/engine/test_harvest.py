@@ -11,7 +11,7 @@ from conftest import git
 
 from engine.errors import Permanent
 from engine.git.bundle import REF
-from engine.git.harvest import take_in
+from engine.git.harvest import keep_aside, take_in
 from engine.git.policy import PolicyLimits
 from engine.git.repository import Repository
 
@@ -220,3 +220,38 @@ def test_a_data_folder_with_odd_characters_works(tmp_path: Path) -> None:
     agent = Agent(repository, tmp_path / "agent", base)
     tip = agent.commit({"README.md": "# Demo\nchanged\n"})
     assert take_in(Repository(repository.path), agent.bundle(base), "r1", base) == tip
+
+
+def kept_bundle(bench: Bench, *names: str, ref: str = "refs/heads/swarm-kept/") -> list[str]:
+    """kept.bundle in place of the bundle: a commit of its own for each name, upon the base. -> their shas"""
+    shas = []
+    for number, name in enumerate(names, 1):
+        git(bench.agent.folder, "checkout", "-q", "-B", "swarm-out", bench.base)
+        shas.append(bench.agent.commit({name: f"{name}\n"}))
+        git(bench.agent.folder, "update-ref", f"{ref}{number}", shas[-1])
+    git(bench.agent.folder, "bundle", "create", "-q", str(bench.bundle), f"--glob={ref}*", f"^{bench.base}")
+    return shas
+
+
+def set_aside(bench: Bench) -> list[str]:
+    with bench.repository.locked():
+        keep_aside(bench.repository, bench.bundle, "r1", bench.base, "refs/swarm/kept/swarm/x/tkt-002/")
+    refs = bench.repository.refs("refs/swarm/kept/swarm/x/tkt-002/")
+    assert [ref.rpartition("/")[2] for ref in refs] == [str(number + 1) for number in range(len(refs))]
+    return [bench.repository.head(ref) or "" for ref in refs]
+
+
+def test_commits_that_were_not_delivered_are_kept_once_and_numbered_on(bench: Bench) -> None:
+    first = kept_bundle(bench, "one", "two")
+    assert set_aside(bench) == set_aside(bench) == first
+    second = kept_bundle(bench, "three")
+    assert set_aside(bench) == [*first, *second] == set_aside(bench)
+    assert git(bench.repository.path, "show", f"{second[0]}:three") == "three\n"
+
+
+def test_a_bundle_of_kept_commits_may_name_no_other_ref(bench: Bench) -> None:
+    kept_bundle(bench, "one", ref="refs/heads/main")
+    before = state(bench.repository)
+    with pytest.raises(Permanent, match="it must contain only refs below refs/heads/swarm-kept/"):
+        set_aside(bench)
+    assert state(bench.repository) == before

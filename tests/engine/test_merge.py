@@ -117,7 +117,7 @@ def test_parallel_merges_lose_none(bench: Bench, locked: bool) -> None:
         thread.join()
     assert len(done) == 12 and None not in done
     assert git(bench.repository.path, "rev-list", "--count", "--merges", BRANCH).strip() == "6"
-    assert len(git(bench.repository.path, "ls-tree", "--name-only", BRANCH).split()) == 7
+    assert len(git(bench.repository.path, "ls-tree", "--name-only", BRANCH).split()) == 8
 
 
 def test_a_stale_ref_lock_stops_a_merge_until_it_is_swept(bench: Bench) -> None:

@@ -17,7 +17,7 @@ from engine.config import ROOT
 from engine.git.repository import Repository
 from engine.host.processes import is_held, members
 from engine.jobs import Result, Source
-from engine.run.phases import bundle_in
+from engine.run.phases import COMMIT, bundle_in
 from engine.run.runner import command
 
 
@@ -325,7 +325,9 @@ def test_work_that_is_resumed_is_merged_with_the_head_and_a_conflict_is_left_to_
     (inputs / "job").write_text("".join(f"{name}='{value}'\n" for name, value in values.items()))
     (inputs / "message").write_text("Merged\n")
     (inputs / "agent.sh").write_text(script)
-    shutil.copy(ROOT / "engine" / "run" / "scripts" / "commit.sh", inputs)
+    (inputs / "ignored").write_text("")
+    for name in COMMIT:
+        shutil.copy(ROOT / "engine" / "run" / "scripts" / name, inputs)
     done = subprocess.run(["sh", "-c", f". {ROOT}/engine/run/scripts/work.sh"], capture_output=True, text=True,
                           env={**GIT_ENV, **{f"SWARM_{name.upper()}": str(tmp_path / name) for name in ("in", "out", "work")}})
     assert done.returncode == code and said in done.stdout + done.stderr

@@ -79,7 +79,7 @@ hooks:
     echo created > made.txt
     test ! -e /root/.ssh
   before_run: echo before >> made.txt
-  after_run: echo after >> made.txt
+  after_run: echo after >> made.txt; cp made.txt seen.txt
   before_remove: exit 5
   timeout_ms: 5000
 limits:
@@ -105,7 +105,7 @@ def built(db: Database, config: Config, theirs: Path, workflow: str, runtime: st
     real = replace(config, runtime=runtime, slots=1, synchronous="NORMAL", max_attempts=1, repository_roots=(theirs.parent,), **values)
     build(db, real, {"name": "W", "repository": str(theirs), "features": [{
         "title": "Greet", "description": "```sh\ncp \"$SWARM_IN/prompt.md\" prompt.txt\n```", "acceptance_criteria": [
-            {"text": "hooks ran", "check": "grep -c . made.txt | grep -qx 3"}]}]})
+            {"text": "hooks ran", "check": "grep -c . seen.txt | grep -qx 3 && test ! -e made.txt"}]}]})
     with running(db, real):
         until(lambda: db.value("select status from tickets where id = 'TKT-002'") in ("completed", "failed", "needs_input"))
     return str(db.value("select reason from tickets where id = 'TKT-002'"))

@@ -10,6 +10,7 @@ export PATH SWARM_PROMPT RESUME
 # Some agents run commands in a login shell, for which the system sets PATH again.
 [ -e "$HOME/.profile" ] || echo "PATH=\"$SWARM_IN/bin:\$PATH\"" > "$HOME/.profile"
 repo="$SWARM_WORK/repo"
+. "$SWARM_IN/work-tree.sh"
 [ -z "${SWARM_GATEWAY:-}" ] || . "$SWARM_IN/gateway.sh"
 
 # A hook of the repository's WORKFLOW.md, if it has one of that name.
@@ -22,6 +23,7 @@ hook() {
 echo "::phase clone"
 git clone -q --no-tags -b "$integration" "$SWARM_IN/in.bundle" "$repo" || exit 112
 cd "$repo" || exit 112
+git fetch -q --no-tags "$SWARM_IN/in.bundle" "refs/swarm/kept/$branch/*:refs/remotes/swarm-kept/*" || exit 112
 if [ -n "$resume" ]; then
     git checkout -q -b "$branch" "refs/remotes/origin/$branch" || exit 112
     # A conflict stays in the tree, because the agent must resolve it.
@@ -29,9 +31,12 @@ if [ -n "$resume" ]; then
 else
     git checkout -q -b "$branch" "$base" || exit 112
 fi
+ignore_by_default
+settle_line_ends
 
 ended=''
 hook after_create && hook before_run
+note_untracked
 if [ -e "$SWARM_IN/session.tar" ] && tar -C "$HOME" -xf "$SWARM_IN/session.tar"; then RESUME=yes; fi
 
 echo "::phase agent $agent"

@@ -1,0 +1,45 @@
+# Sourced by work.sh and commit.sh, in the clone: what git is to see of its files, before the agent works and after it.
+
+# While these attributes stand, git compares files as they are: a rule about line ends changes nothing that nobody touched.
+raw_attributes() {
+    mkdir -p .git/info
+    [ ! -e .git/info/attributes ] || mv .git/info/attributes "$SWARM_WORK/attributes"
+    echo '* -text -eol -crlf -filter -ident -working-tree-encoding' > .git/info/attributes
+}
+
+own_attributes() {
+    rm -f .git/info/attributes
+    [ ! -e "$SWARM_WORK/attributes" ] || mv "$SWARM_WORK/attributes" .git/info/attributes
+}
+
+# A path as a pattern that fits it alone.
+escaped() {
+    sed -e 's/[][\\*?]/\\&/g' -e 's/ $/\\ /' -e 's|^|/|'
+}
+
+# What programs make for themselves is ignored, but for kinds of which the repository holds something.
+ignore_by_default() {
+    while IFS= read -r pattern; do
+        [ -n "$(git ls-files -c -i -x "$pattern" | head -n 1)" ] || printf '%s\n' "$pattern"
+    done < "$SWARM_IN/ignored" > "$SWARM_WORK/ignored"
+    mkdir -p .git/info
+    cat "$SWARM_WORK/ignored" >> .git/info/exclude
+}
+
+# Files that git takes for changed right after the checkout, because a rule about line ends came after them, are noted as they are.
+settle_line_ends() {
+    [ -n "$(git diff-files --name-only | head -n 1)" ] || return 0
+    raw_attributes
+    git diff-files -z --name-only --diff-filter=M | xargs -0 touch -d '1 hour ago'  # older than the index: git then trusts its notes
+    git update-index -q --refresh > /dev/null
+    own_attributes
+}
+
+# Hooks may have made files. They are not the agent's, so nobody commits them.
+note_untracked() {
+    git -c core.quotePath=false ls-files -o --exclude-standard > "$SWARM_WORK/untracked"
+    [ "$(wc -l < "$SWARM_WORK/untracked")" -le 1000 ] ||
+        git -c core.quotePath=false ls-files -o --exclude-standard --directory > "$SWARM_WORK/untracked"
+    grep -v '^"' "$SWARM_WORK/untracked" | escaped >> .git/info/exclude
+    git -c core.quotePath=false ls-files -o -X "$SWARM_WORK/ignored" | LC_ALL=C sort > "$SWARM_WORK/untracked"
+}
