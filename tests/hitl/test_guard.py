@@ -178,4 +178,5 @@ def test_a_thread_whose_connection_is_open_already_answers_that_the_database_is_
     path.write_bytes(away.read_bytes())
     answer = client.get("/api/hitl")
     assert (answer.status_code, answer.json["code"], answer.headers["Retry-After"]) == (503, "storage_gone", "30")
-    assert client.get("/static/shared/app.css").status_code == 200
+    with client.get("/static/shared/app.css") as style:
+        assert style.status_code == 200
