@@ -79,7 +79,7 @@ def versions(session_id: str) -> Response:
     return jsonify(versions=card_versions.versions_view(swarm().db, tenant(), session_id))
 
 
-@card_api.get("/hitl/<session_id>/spec-card/versions/<int(max=1000000000):version>")
+@card_api.get("/hitl/<session_id>/spec-card/versions/<int:version>")
 def version(session_id: str, version: int) -> Response:
     return jsonify(card_versions.version_view(swarm().db, tenant(), session_id, version))
 

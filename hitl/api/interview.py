@@ -26,7 +26,7 @@ def questions(session_id: str) -> Response:
     return jsonify(conversation.questions_view(swarm().db, tenant(), session_id))
 
 
-@interview_api.post("/hitl/<session_id>/questions/<int(max=1000):number>/answer")
+@interview_api.post("/hitl/<session_id>/questions/<int:number>/answer")
 def answer(session_id: str, number: int) -> Response:
     """{"choice": n from 1}, {"text"} or {"skip": true}; {"skip": true, "rest": true} also skips all later questions."""
     body = json_body()

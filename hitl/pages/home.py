@@ -21,7 +21,7 @@ from hitl.views.news import event_text, is_news
 from hitl.views.session import session_list
 from hitl.web.context import swarm, tenant
 from hitl.web.forms import go, typed_text
-from hitl.web.numbers import whole_number
+from hitl.web.input import number_or
 
 routes = Blueprint("home", __name__)
 FILTERS = (("", "All"), ("building", "Building"), ("completed", "Done"), ("failed", "Failed"))
@@ -97,7 +97,7 @@ def page(new: bool = False, error: SwarmError | None = None, typed: dict[str, st
     """The introduction at a first visit, later the lists. `typed` is a form that was not accepted."""
     journal_end()
     only = request.args.get("show", "")
-    shown, older = _sessions(only, whole_number(request.args.get("after", "")))
+    shown, older = _sessions(only, number_or("after", None))
     any_yet = bool(shown or _sessions("", None)[0])
     values = {"new": new or not any_yet, "sessions": any_yet, "engine": engine.summary(), "error": as_problem(error),
               "typed": {**dict.fromkeys(FIELDS, ""), **(typed or {})}, "problems": card_problems(error)}

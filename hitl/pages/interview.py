@@ -26,7 +26,7 @@ def say(session_id: str) -> Response:
                    lambda error: _with(session_id, error, "say"))
 
 
-@routes.post("/sessions/<session_id>/questions/<int(max=1000):number>/answer")
+@routes.post("/sessions/<session_id>/questions/<int:number>/answer")
 def answer(session_id: str, number: int) -> Response:
     """choice: the number of an option; skip: 'one' or 'all'; else text."""
     db, config = swarm().db, swarm().config

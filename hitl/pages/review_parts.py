@@ -18,6 +18,7 @@ from hitl.changes.change import ShownChange
 from hitl.changes.parse import File
 from hitl.pages.ticket import ticket_of
 from hitl.web.context import swarm, tenant
+from hitl.web.input import number_in
 from hitl.web.numbers import whole_number
 
 routes = Blueprint("review_parts", __name__)
@@ -100,10 +101,11 @@ class DiffQuery:
 
     @classmethod
     def of(cls, values: Any) -> "DiffQuery":
-        """From a query, or from the result of text(). Values that are not understood are ignored."""
+        """From a query, or from the result of text(). Values that are not understood are ignored. Raises BadRequest for a number
+        that is too large for any row."""
         if isinstance(values, str):
             values = dict(parse_qsl(values))
-        start, page = (whole_number(values.get(name, ""), most=9_999_999) or 0 for name in ("start", "page"))
+        start, page = (number_in(values, name, most=9_999_999) or 0 for name in ("start", "page"))
         at = values.get("at", "")
         return cls("split" if values.get("view") == "split" else "unified", values.get("since", "")[:64], values.get("file", ""), start, page,
                    "hide" if values.get("space") == "hide" else "", at if re.fullmatch(r"\d{1,6}-[LR]\d{1,9}", at) else "")

@@ -13,6 +13,8 @@ from engine.errors import BadRequest, Forbidden, NotFound, NotJson, SwarmError, 
 from engine.store.sqlite_errors import from_sqlite
 from hitl.web import strict_json
 from hitl.web.context import swarm
+from hitl.web.input import WholeNumber
+from hitl.web.numbers import MOST
 
 BODY_LIMIT = 4_000_000    # bytes
 DRAIN_LIMIT = 64_000_000  # bytes to read of a refused body, so that the client can read the answer
@@ -32,6 +34,7 @@ _CODES = {400: "bad_request", 403: "forbidden", 404: "not_found", 405: "method_n
 def install(app: Flask) -> None:
     """Puts the guard around every route of the app, and one error envelope on every failure."""
     app.config["MAX_CONTENT_LENGTH"] = app.config["MAX_FORM_MEMORY_SIZE"] = BODY_LIMIT
+    app.url_map.converters["int"] = WholeNumber  # before any route is added
     app.url_map.merge_slashes = False  # a path with // is unknown and not redirected
     app.before_request(check_request)
     app.after_request(add_headers)
@@ -41,11 +44,15 @@ def install(app: Flask) -> None:
 
 
 def check_request() -> None:
-    """Raises Forbidden for a foreign Host and, on a method that may change something, for a foreign origin; Unavailable if the database is gone."""
+    """Raises Forbidden for a foreign Host and, on a method that may change something, for a foreign origin; BadRequest for a number in the address
+    that is too large for any row; Unavailable if the database is gone."""
     if not _is_ours(request.environ.get("HTTP_HOST", ""), request.environ.get("SERVER_PORT", "")):  # some WebSocket clients omit the port
         raise Forbidden("HITL Swarm does not answer to this address. Use http://127.0.0.1 with its port, or set SWARM_ALLOWED_HOSTS.")
     if request.method not in SAFE_METHODS:
         check_origin()
+    for name, value in (request.view_args or {}).items():
+        if isinstance(value, int) and value > MOST:
+            raise BadRequest(f"The address has a number that is too large: {name}. Check the address.")
     if request.endpoint != "static":  # the page that says so needs its style
         swarm().db.check()
 

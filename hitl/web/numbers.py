@@ -15,3 +15,8 @@ def whole_number(text: str, least: int = 0, most: int = MOST) -> int | None:
 def is_whole(value: Any, least: int = -MOST, most: int = MOST) -> TypeGuard[int]:
     """Whether a JSON value is a whole number in this range. true and false are not numbers."""
     return isinstance(value, int) and not isinstance(value, bool) and least <= value <= most
+
+
+def is_too_large(text: str) -> bool:
+    """Whether the text is a whole number that no row can have."""
+    return re.fullmatch(r"0*[1-9][0-9]{18,}", text) is not None
