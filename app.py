@@ -20,6 +20,7 @@ from engine.git.call import check_git
 from engine.loop.loop import SwarmEngine
 from engine.loop.slot import EngineSlot
 from engine.runtimes import choose
+from engine.store import held_back
 from engine.store.db import open_database
 from engine.store.journal import Changes
 from hitl.api import api
@@ -54,7 +55,11 @@ def start_engine(app: Flask, where: str | None = None) -> bool:
     if why_not:
         raise Refused(why_not)
     choose(swarm.config.runtime, swarm.config.vm)  # reports here, and not in a thread, that the requested runtime cannot run
-    return swarm.slot.start(where or f"{swarm.config.host}:{swarm.config.port}")
+    here = swarm.slot.start(where or f"{swarm.config.host}:{swarm.config.port}")
+    waits = held_back.waiting(swarm.db, swarm.config.tenants)
+    if waits:
+        print(f"HITL Swarm: {waits}", file=sys.stderr, flush=True)
+    return here
 
 
 def serve(app: Flask) -> None:

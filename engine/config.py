@@ -56,6 +56,8 @@ class Config:
     keep_mb: int = _setting(10000, values.whole(1, 100000000), "Largest size of all folders of ended runs; the oldest are removed first")
     answer_seconds: float = _setting(0.0, values.seconds(0, 31536000), "How long a question waits before its first option is assumed; 0: forever")
     backoff_seconds: float = _setting(10.0, values.seconds(0, 3600), "First pause after a failed attempt; it doubles each time, up to 5 minutes")
+    tenants: tuple[str, ...] = _setting((), values.exact_names,
+                                        "Other tenants of a database in the older form whose builds continue, separated by commas; *: all of them")
     synchronous: str = _setting("FULL", values.one_of("FULL", "NORMAL"), "SQLite durability: FULL survives a power cut, NORMAL may lose the last commits")
     repository_url: str = _setting("https://github.com/{repository}.git", values.url_pattern, "URL that owner/repo stands for")
     repository_roots: tuple[Path, ...] = _setting((), values.folders, "Folders whose local repositories may be used, separated by ':'; empty: none")

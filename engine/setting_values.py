@@ -82,6 +82,10 @@ def names(text: str) -> tuple[str, ...]:
     return tuple(part.strip().lower() for part in text.split(",") if part.strip())
 
 
+def exact_names(text: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in text.split(",") if part.strip())
+
+
 def loopback(text: str) -> str:
     try:
         local = text == "localhost" or ipaddress.ip_address(text).is_loopback

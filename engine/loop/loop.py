@@ -20,7 +20,7 @@ from engine.errors import Unavailable
 from engine.git.branches import Branches, GitBranches
 from engine.host import cgroups
 from engine.log import event
-from engine.loop import prune, start_rechecks
+from engine.loop import prune, start_rechecks, taken_over
 from engine.loop.clock import Clock
 from engine.loop.dispatch import dispatch
 from engine.loop.launch import Launcher, ProcessLauncher
@@ -60,6 +60,7 @@ class SwarmEngine:
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
         self._workers: ThreadPoolExecutor | None = None
+        taken_over.release(db, config.tenants)
         sweep_owners(config)
         self._owner = OwnerLock(config, self.id)
 

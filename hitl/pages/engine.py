@@ -37,7 +37,8 @@ def state() -> dict[str, Any]:
 
 
 def summary() -> dict[str, Any]:
-    """{state, slots, busy, free, tick_text, runtime, agent, attempts, paused, facts, line: the engine in a few words, hint: why no build can run or ''}."""
+    """{state, slots, busy, free, tick_text, runtime, agent, attempts, paused, facts, line: the engine in a few words, hint: why no build can run or
+    '', waiting: a sentence or None}."""
     view = state()
     word = view["engine"] if view["engine"] != "here" else "paused" if view["paused"] else "held" if view.get("trouble") else "on"
     age, runtime, agent = view["last_tick_age"], in_use(view["runtimes"]), in_use(view["agents"])
@@ -50,7 +51,7 @@ def summary() -> dict[str, Any]:
     words = {"on": "engine on", "held": "engine blocked", "paused": "engine paused", "off": "engine off", "elsewhere": "engine in another process"}
     return {"state": word, "slots": view["slots"], "busy": busy, "free": max(0, view["slots"] - busy), "tick_text": tick,
             "runtime": runtime["name"] if runtime else "unknown here", "agent": agent["name"] if agent else "none that can run",
-            "attempts": swarm().config.max_attempts, "paused": view["paused"], "hint": _hint(word, view), "facts": facts,
+            "attempts": swarm().config.max_attempts, "paused": view["paused"], "hint": _hint(word, view), "waiting": view["waiting"], "facts": facts,
             "line": [words[word], *([runtime["name"]] if runtime else []), f"{busy} of {view['slots']} slots busy", *notice,
                      *(["see the storage notice on the engine page"] if view["storage"] else [])]}
 

@@ -5,6 +5,7 @@ from engine.config import Config
 from engine.errors import Unavailable
 from engine.loop.status import of_another_version, shown, where
 from engine.runtimes.described import described
+from engine.store.held_back import waiting
 from engine.tickets.rows import RunRow
 from engine.tickets.session_rows import EngineStateRow
 from hitl.views.ticket import run_dict
@@ -14,8 +15,8 @@ STALLED_SECONDS = 60.0  # a tick takes milliseconds, and failing ticks are at mo
 
 
 def health_view(swarm: Swarm) -> dict[str, Any]:
-    """{"status", "engine", "last_tick_age": seconds, None if the engine is not in this process, "storage": sentences about data that was lost}.
-    Raises Unavailable if the engine's ticks have stopped."""
+    """{"status", "engine", "last_tick_age": seconds, None if the engine is not in this process, "storage": sentences about data that was lost,
+    "waiting": see engine_state}. Raises Unavailable if the engine's ticks have stopped."""
     swarm.db.value("select 1 from counters")
     status = swarm.engine.status() if swarm.engine is not None else {}
     age = status.get("last_tick_age")
@@ -23,7 +24,8 @@ def health_view(swarm: Swarm) -> dict[str, Any]:
     if silent > STALLED_SECONDS:
         raise Unavailable(f"The engine has not looked at its tickets for {silent:.0f} seconds. Look at its last errors on the page /engine. "
                           "If they do not explain it, start the server again. Runs continue in the meantime.", code="engine_stalled", last_tick_age=age)
-    return {"status": "ok", "engine": where(swarm.config, swarm.slot), "last_tick_age": age, "storage": swarm.db.all_notices()}
+    return {"status": "ok", "engine": where(swarm.config, swarm.slot), "last_tick_age": age, "storage": swarm.db.all_notices(),
+            "waiting": waiting(swarm.db, swarm.config.tenants)}
 
 
 def engine_view(swarm: Swarm) -> dict[str, Any]:
@@ -37,7 +39,8 @@ def settings_view(config: Config) -> list[dict[str, Any]]:
 
 
 def engine_state(swarm: Swarm) -> dict[str, Any]:
-    """What any page may show of the engine: its status (see engine.loop.status.shown), whether it is paused and why, and the active runs."""
+    """What any page may show of the engine: its status (see engine.loop.status.shown), whether it is paused and why, the active runs, and
+    `waiting`: a sentence about builds that wait for SWARM_TENANTS, or None."""
     db = swarm.db
     pause = db.one("select paused, reason from engine_state", (), EngineStateRow)
     live = db.all("select r.*, t.title from runs r join tickets t on t.id = r.ticket_id where r.ended_at is null order by r.seq", (), RunRow)
@@ -46,6 +49,7 @@ def engine_state(swarm: Swarm) -> dict[str, Any]:
         "busy": len(holding), "notice": _notice(of_another_version(swarm.config, holding)), **shown(swarm.config, swarm.slot),
         "storage": db.all_notices(),
         "paused": bool(pause and pause["paused"]), "reason": pause["reason"] if pause else None, "runs": [run_dict(row) for row in live],
+        "waiting": waiting(db, swarm.config.tenants),
     }
 
 

@@ -312,7 +312,7 @@ def test_a_question_is_listed_answered_once_and_then_says_by_whom(client, db):
 
 
 def test_the_engine_is_paused_and_resumed_and_says_what_it_is(client, app):
-    assert client.get("/api/health").json == {"status": "ok", "engine": "off", "last_tick_age": None, "storage": []}
+    assert client.get("/api/health").json == {"status": "ok", "engine": "off", "last_tick_age": None, "storage": [], "waiting": None}
     paused = client.post("/api/engine/pause", json={"reason": "Updating."}).json
     assert (paused["paused"], paused["reason"], paused["engine"]) == (True, "Updating.", "off")
     resumed = client.post("/api/engine/resume").json

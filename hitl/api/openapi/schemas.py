@@ -9,6 +9,7 @@ from hitl.card.shape import SCHEMA
 SESSION_STATES = ("draft", "clarifying", "review", "approved", "building", "completed", "failed", "cancelled")
 TICKET_STATES = ("pending", "blocked", "ready", "claimed", "running", "needs_input", "in_review", "completed", "failed", "cancelled")
 _COUNTS = {"type": "object", "additionalProperties": INTEGER}
+_WAITING = {**maybe(TEXT), "description": "Builds of other tenants that wait until SWARM_TENANTS names them"}
 _SUMMARY = {
     "id": TEXT, "project_name": TEXT, "description": TEXT, "state": one_of(*SESSION_STATES), "paused": BOOLEAN,
     "progress": {"type": "integer", "minimum": 0, "maximum": 100}, "tickets": shape(total=INTEGER, by_status=_COUNTS),
@@ -132,8 +133,8 @@ SCHEMAS: dict[str, Any] = {
                            removed=INTEGER, rows=INTEGER, folded=maybe(one_of("generated", "binary", "large")), notes=listed(TEXT), viewed=BOOLEAN))),
     "Engine": open_shape(engine=one_of("here", "elsewhere", "off"), paused=BOOLEAN, reason=maybe(TEXT), slots=INTEGER, busy=INTEGER,
                          notice={**maybe(TEXT), "description": "Active runs that another version of the program started"}, storage=_STORAGE,
-                         last_tick_age={"type": ["number", "null"]}, errors={"type": "array"}, runs=listed(ref("Run")),
+                         waiting=_WAITING, last_tick_age={"type": ["number", "null"]}, errors={"type": "array"}, runs=listed(ref("Run")),
                          runtimes=listed({"type": "object"}), agents=listed({"type": "object"}), settings=listed({"type": "object"})),
     "Health": open_shape(status={"const": "ok"}, engine=one_of("here", "elsewhere", "off"), last_tick_age={"type": ["number", "null"]},
-                         storage=_STORAGE),
+                         storage=_STORAGE, waiting=_WAITING),
 }
