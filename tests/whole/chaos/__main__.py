@@ -1,6 +1,7 @@
 """python -m tests.whole.chaos --rounds 200 --seed 1: kills everything at any moment, and then proves that nothing was lost and nothing done twice."""
 import argparse
 import collections
+import contextlib
 import random
 import re
 import shutil
@@ -11,6 +12,7 @@ import time
 from pathlib import Path
 
 from tests.whole.chaos import rounds
+from tests.whole.chaos.provider import Provider, help_out
 from tests.whole.chaos.sampler import Sampler
 from tests.whole.chaos.server import log_of
 from tests.whole.chaos.verdict import judge, machine
@@ -23,7 +25,8 @@ def main() -> int:
     for number in (signal.SIGTERM, signal.SIGINT):  # also where it was started in the background: no server is to be left behind
         signal.signal(number, lambda number, frame: sys.exit(128 + number))
     folder = Path(tempfile.mkdtemp(prefix="swarm-chaos-", dir=options.folder))
-    world = World(folder / "data", random.Random(options.seed), options.features)
+    provider, stack = Provider(), contextlib.ExitStack()
+    world = World(folder / "data", random.Random(options.seed), options.features, provider, stack.enter_context(provider))
     world.data.mkdir()
     began, table = time.monotonic(), collections.defaultdict[str, list[int]](lambda: [0, 0])
     print(f"{options.rounds} rounds, seed {options.seed}, {options.features} features a build, in {folder}\n{machine()}", flush=True)
@@ -32,6 +35,7 @@ def main() -> int:
     try:
         for number, name in enumerate(_plan(world.rng, options.rounds, options.only), 1):
             world.need_work()
+            help_out(world)
             hit = rounds.kinds()[name](world)
             table[name][0] += 1
             table[name][1] += hit
@@ -41,6 +45,7 @@ def main() -> int:
     finally:
         if world.server is not None:
             world.server.kill()
+        stack.close()
         sampler.stop()
     wrong += sampler.found
     _report(world, table, time.monotonic() - began, sampler)
@@ -78,8 +83,10 @@ def _report(world: World, table: dict[str, list[int]], seconds: float, sampler: 
              "merge commits": world.counts["merges"], "runs adopted alive": len(re.findall("event=adopted .*found=alive", log)),
              "runs found ended, not yet recorded": len(re.findall("event=adopted .*found=ended", log)), "queued again, never begun": outcomes.get("void", 0),
              "queued again, killed or failed": outcomes.get("transient", 0), "sandboxes seen without their runner": len(sampler.orphans),
-             "half-done merges finished": len(world.half_done), "conflicts": outcomes.get("conflict", 0), "cancellations granted": len(world.cancelled),
-             "cancellations refused, too late": world.counts["too late"], "looks for doubles": sampler.looks,
+             "half-done merges finished": len(world.half_done), "waits for the provider": world.counts["waits for the provider"],
+             "provider requests answered": world.counts["provider requests answered"],
+             "conflicts": outcomes.get("conflict", 0), "cancellations granted": len(world.cancelled),
+             "cancellations refused, too late": world.counts["too late"], **{f"merged after {kind}": count for kind, count in sorted(world.odd.items())}, "looks for doubles": sampler.looks,
              "seconds": round(seconds)}
     print("\n| what | count |\n|---|---|")
     for name, value in facts.items():

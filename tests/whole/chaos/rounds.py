@@ -140,7 +140,7 @@ def two_servers(world: World) -> bool:
     first.process.send_signal(signal.SIGSTOP)
     threading.Timer(world.rng.uniform(0.1, 0.6), first.process.send_signal, (signal.SIGCONT,)).start()
     world.counts["starts"] += 1
-    second = Server(world.data, {})
+    second = Server(world.data, world.environment)
     try:
         if not second.engine("elsewhere") or not first.engine("here"):
             world.problems.append("with two servers on one data folder, the first did not say 'here' or the second not 'elsewhere'")

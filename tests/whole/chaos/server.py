@@ -18,7 +18,8 @@ from typing import Any
 from engine.config import ROOT
 
 START_SECONDS = 40.0
-SETTINGS = {"SWARM_PORT": "0", "SWARM_RUNTIME": "bubblewrap", "SWARM_SLOTS": "4", "SWARM_BACKOFF_SECONDS": "0.02", "SWARM_POLL_SECONDS": "0.5"}
+SETTINGS = {"SWARM_PORT": "0", "SWARM_RUNTIME": "bubblewrap", "SWARM_SLOTS": "4", "SWARM_BACKOFF_SECONDS": "0.02", "SWARM_POLL_SECONDS": "0.5",
+            "SWARM_RUN_SECONDS": "25"}
 
 
 class Server:

@@ -8,11 +8,14 @@ import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from engine.crash import VARIABLE
 from tests.whole.chaos.card import make_card
 from tests.whole.chaos.server import Server, log_of
+
+if TYPE_CHECKING:
+    from tests.whole.chaos.provider import Provider
 
 GIT = {"PATH": os.environ["PATH"], "GIT_CONFIG_NOSYSTEM": "1", "GIT_CONFIG_GLOBAL": "/dev/null", "HOME": "/nonexistent", "LC_ALL": "C"}
 FEW = 6  # open features, below which the next build is started
@@ -22,10 +25,11 @@ class World:
     """At most one server is here, unless a round starts a second.
 
     killable: runs whose runner was killed, or may have been. disk_failed: runs that lived while the disk failed. half_done: runs found
-    merged in the branch and not in the database. cancelled: tickets whose cancellation was granted."""
+    merged in the branch and not in the database. cancelled: tickets whose cancellation was granted. odd: kinds of odd features that were merged."""
 
-    def __init__(self, data: Path, rng: random.Random, features: int) -> None:
+    def __init__(self, data: Path, rng: random.Random, features: int, provider: "Provider", environment: dict[str, str]) -> None:
         self.data, self.rng, self.features = data, rng, features
+        self.provider, self.environment = provider, environment
         self.server: Server | None = None
         self.crash = ""
         self.counts: collections.Counter[str] = collections.Counter()
@@ -34,6 +38,7 @@ class World:
         self.disk_failed: set[str] = set()
         self.half_done: set[str] = set()
         self.cancelled: set[str] = set()
+        self.odd: collections.Counter[str] = collections.Counter()
         self.problems: list[str] = []
 
     def start(self, crash: str = "", killed_after: float | None = None, **environment: str) -> Server:
@@ -41,7 +46,7 @@ class World:
         self.kill()
         self.counts["starts"] += 1
         self.crash = crash
-        self.server = Server(self.data, {**({VARIABLE: crash} if crash else {}), **environment}, killed_after)
+        self.server = Server(self.data, {**self.environment, **({VARIABLE: crash} if crash else {}), **environment}, killed_after)
         return self.server
 
     def plain(self) -> Server:
@@ -76,9 +81,13 @@ class World:
             self.begin_build()
 
     def begin_build(self) -> None:
-        server = self.plain()
         self.counts["builds"] += 1
-        card = make_card(self.rng, f"Build {self.counts['builds']}", self.features, checks=self.counts["builds"] % 2 == 1)
+        if self.counts["builds"] % 4 == 1:
+            self._build(self.provider.make_card(f"Models {self.counts['builds']}"))
+        self._build(make_card(self.rng, f"Build {self.counts['builds']}", self.features, checks=self.counts["builds"] % 2 == 1))
+
+    def _build(self, card: dict[str, Any]) -> None:
+        server = self.plain()
         made = answered(server.call("/api/hitl", {"project_name": card["name"], "spec_card": card}), 201)
         answered(server.call(f"/api/hitl/{made['id']}/approve", {"spec_sha256": made["spec_sha256"]}), 200)
         answered(server.call(f"/api/hitl/{made['id']}/start-build", {"confirmed": True}), 200)
