@@ -41,6 +41,8 @@ def main() -> int:
             table[name][1] += hit
             if options.verbose:
                 print(f"{number:4} {time.monotonic() - began:7.1f} s  {name}{'' if hit else ' (missed)'}", flush=True)
+        if options.rounds == 0:
+            world.need_work()
         wrong = judge(world)
     finally:
         if world.server is not None:
@@ -86,7 +88,8 @@ def _report(world: World, table: dict[str, list[int]], seconds: float, sampler: 
              "half-done merges finished": len(world.half_done), "waits for the provider": world.counts["waits for the provider"],
              "provider requests answered": world.counts["provider requests answered"],
              "conflicts": outcomes.get("conflict", 0), "cancellations granted": len(world.cancelled),
-             "cancellations refused, too late": world.counts["too late"], **{f"merged after {kind}": count for kind, count in sorted(world.odd.items())}, "looks for doubles": sampler.looks,
+             "cancellations refused, too late": world.counts["too late"],
+             **{f"merged after {kind}": count for kind, count in sorted(world.odd.items())}, "looks for doubles": sampler.looks,
              "seconds": round(seconds)}
     print("\n| what | count |\n|---|---|")
     for name, value in facts.items():
@@ -97,7 +100,7 @@ def _report(world: World, table: dict[str, list[int]], seconds: float, sampler: 
 
 def _arguments() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m tests.whole.chaos", description=__doc__)
-    parser.add_argument("--rounds", type=int, default=200)
+    parser.add_argument("--rounds", type=int, default=200, help="0: one build that nothing is done to")
     parser.add_argument("--seed", type=int, default=1, help="decides cards, order and moments; what happens then is up to the machine")
     parser.add_argument("--features", type=int, default=30, help="of a build; builds follow one another until the rounds are played")
     parser.add_argument("--only", help="kinds of rounds whose name holds this")

@@ -13,8 +13,8 @@ from tests.whole.chaos.card import START
 from tests.whole.chaos.world import World
 
 TROUBLES = 2       # requests of a feature that the provider does not serve, before it does
-RETRY_AFTER = 1.0  # seconds
-SCENES = {"limited": "limits requests for 1 seconds (status 429)", "overloaded": "limits requests (status 503)", "options refused": "",
+RETRY_AFTER = 3.0  # seconds
+SCENES = {"limited": f"limits requests for {RETRY_AFTER:g} seconds (status 429)", "overloaded": "limits requests (status 503)", "options refused": "",
           "no quota": "no quota or credit left for this account (status 429)"}  # what a run says that came to nothing
 COMMAND = """sed -n '/^```python$/,/^```$/{/^```/d;p}' "$SWARM_PROMPT" > "$SWARM_WORK/agent.py"; exec python3 "$SWARM_WORK/agent.py\""""
 DESCRIPTION = """scene: {words}
