@@ -124,9 +124,9 @@ class Repository:
         """True if commit `b` contains commit `a`, also if they are the same."""
         return self.call("merge-base", "--is-ancestor", "--end-of-options", a, b, ok=(0, 1), env=env).code == 0
 
-    def refs(self, folder: str) -> list[str]:
-        """Full names of the refs in `folder`, which starts with refs/ and ends with a slash."""
-        return self.git("for-each-ref", "--format=%(refname)", folder).decode("utf-8", "surrogateescape").split("\n")[:-1]
+    def refs(self, *names: str) -> list[str]:
+        """Full names of the refs that have one of these full names, or are in one of these folders, which end with a slash."""
+        return self.git("for-each-ref", "--format=%(refname)", *names).decode("utf-8", "surrogateescape").split("\n")[:-1]
 
     def subjects(self, folder: str) -> list[tuple[str, str]]:
         """(last part of its name, short sha and subject of its commit) of each ref in `folder`, by number."""

@@ -38,13 +38,12 @@ def work(run: Run) -> None:
         raise Permanent(f"The agent {job.agent!r} cannot work on this ticket.")
     since = time.monotonic()
     own = f"refs/heads/{job.branch}"
-    resume = agent.resumes and Repository(Path(job.repository)).head(own) is not None
-    kept = Repository(Path(job.repository)).refs(kept_folder(job.branch))
-    base = run.result.base = bundle_in(job, inputs / "in.bundle", [*([own] if resume else []), *kept])
+    refs = [ref for ref in Repository(Path(job.repository)).refs(own, kept_folder(job.branch)) if ref != own or agent.resumes]
+    base = run.result.base = bundle_in(job, inputs / "in.bundle", refs)
     for name, text in {"prompt.md": job.prompt, "agent.sh": script, "message": message(job, agent), "ignored": ignored.TEXT}.items():
         _write(inputs / name, text)
-    _write_values(inputs / "job", integration=job.integration, branch=job.branch, base=base, resume="yes" if resume else "", agent=agent.name,
-                  keeps=" ".join(agent.keeps), hook_seconds=f"{job.means.hook_seconds:g}")
+    _write_values(inputs / "job", integration=job.integration, branch=job.branch, base=base, resume="yes" if own in refs else "",
+                  kept="yes" if set(refs) - {own} else "", agent=agent.name, keeps=" ".join(agent.keeps), hook_seconds=f"{job.means.hook_seconds:g}")
     for name, text in job.means.hooks.items():
         _write(inputs / f"hook-{name}", text)
     session.give(run.folder, job, inputs)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 from conftest import git, require
-from runner_bench import INTEGRATION, Bench, log_of
+from runner_bench import BRANCH, INTEGRATION, Bench, log_of
 
 from engine.jobs import AgentSetup, Result
 
@@ -30,7 +30,7 @@ def kept(bench: Bench, folder: Path) -> list[str]:
     git(bench.folder, "clone", "-q", str(bench.repository.path), f"kept-{folder.name}")
     clone = bench.folder / f"kept-{folder.name}"
     git(clone, "fetch", "-q", str(folder / "out" / "kept.bundle"), "refs/heads/*:refs/kept/*")
-    return git(clone, "log", "--format=%s", "--glob=refs/kept", "--not", "--remotes").split("\n")[:-1]
+    return git(clone, "log", "--format=%s", "--glob=refs/kept", "--not", f"refs/remotes/origin/{INTEGRATION}").split("\n")[:-1]
 
 
 def commits(*names: str) -> str:
@@ -120,6 +120,32 @@ def test_commits_that_would_not_be_delivered_fail_the_attempt_are_named_and_come
     assert "swarm-kept/1" in (result.reason or "")
     found = kept(bench, folder)
     assert all(any(line.startswith(subject) for line in found) for subject in subjects), found
+
+
+def resumed(bench: Bench, first: str, second: str) -> tuple[Result, Path]:
+    """A run of an agent that goes on from the ticket's own branch, which a first run has made."""
+    _, before = bench.run(agent="custom", means=AgentSetup(command=first))
+    git(bench.repository.path, "fetch", "-q", str(before / "out" / "out.bundle"), f"refs/heads/swarm-out:refs/heads/{BRANCH}")
+    return bench.run(agent="custom", means=AgentSetup(command=second))
+
+
+@pytest.mark.parametrize(("second", "expected"), [(commits("two"), ["one.txt", "two.txt"]), ("true", ["one.txt"]),
+                                                  ("git checkout -q HEAD~1", ["one.txt"]), ("git commit -q --amend -m better", ["one.txt"])])
+def test_a_run_that_goes_on_hands_over_what_was_there_before(bench: Bench, second: str, expected: list[str]) -> None:
+    result, folder = resumed(bench, commits("one"), second)
+    assert (result.outcome, files(bench, folder)) == ("ok", expected), result.reason
+
+
+def test_a_run_that_drops_what_was_there_before_fails(bench: Bench) -> None:
+    result, folder = resumed(bench, commits("one"), "git reset -q --hard HEAD~1; echo x > x.txt")
+    assert (result.outcome, result.failure) == ("failed", "agent") and "ORIG_HEAD (1 commit" in (result.reason or "")
+    assert files(bench, folder) == ["x.txt"] and kept(bench, folder) == ["one"]
+
+
+def test_kinds_of_files_that_the_repository_holds_are_not_ignored(bench: Bench) -> None:
+    based_on(bench, **{"node_modules/a/old__js": "old\n"})
+    result, folder = bench.run("echo new > node_modules/a/new.js; mkdir .venv; echo x > .venv/x; printf '' > .gitignore")
+    assert (result.outcome, files(bench, folder)) == ("ok", ["node_modules/a/new.js", "node_modules/a/old.js"])
 
 
 def test_an_amended_base_is_named_and_kept(bench: Bench) -> None:

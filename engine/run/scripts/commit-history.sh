@@ -1,3 +1,4 @@
+# shellcheck shell=sh disable=SC2154  # what is not set here is set by commit.sh
 # Sourced by commit.sh: what the agent's own commits must not carry into the history. One rewrite, before anything is checked.
 
 # $delivered becomes the rewritten commit. Nothing happens if every commit carries the profile and no sign-off, and no nested repository.
@@ -8,7 +9,10 @@ rewrite_history() {
     echo "The agent's commits are rewritten: they carry the agent's profile and no sign-off."
     : > "$own/map"
     while read -r commit; do
-        tree=$(clean_tree "$commit") && new=$(rewrite_one "$commit" "$tree") || { fail "The commit $commit could not be rewritten."; return; }
+        if ! tree=$(clean_tree "$commit") || ! new=$(rewrite_one "$commit" "$tree"); then
+            fail "The commit $commit could not be rewritten."
+            return
+        fi
         echo "$commit $new" >> "$own/map"
     done < "$own/commits"
     delivered=$(sed -n "s/^$delivered //p" "$own/map")

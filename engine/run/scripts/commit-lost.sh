@@ -1,3 +1,4 @@
+# shellcheck shell=sh disable=SC2154  # what is not set here is set by commit.sh
 # Sourced by commit.sh: commits that the agent made and that would not be delivered. Each is named, the attempt fails, and kept.bundle
 # brings them as refs/heads/swarm-kept/<number>.
 #

@@ -1,3 +1,4 @@
+# shellcheck shell=sh disable=SC2154  # what is not set here is set by commit.sh
 # Sourced by commit.sh: repositories inside the work tree. git would take each as a link to somewhere else, without its files.
 
 take_in_nested() {

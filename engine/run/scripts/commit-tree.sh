@@ -1,3 +1,4 @@
+# shellcheck shell=sh disable=SC2154  # what is not set here is set by commit.sh
 # Sourced by commit.sh: from the work tree to a commit.
 
 # What programs that were stopped left behind.
@@ -19,7 +20,7 @@ show_hidden_changes() {
 changed_paths() {
     raw_attributes
     git ls-files -z -m -d -o --exclude-standard 2> "$own/warnings"
-    git diff -z --name-only --diff-filter=U
+    [ ! -s "$own/unmerged" ] || git diff -z --name-only --diff-filter=U
     own_attributes
 }
 
@@ -40,12 +41,14 @@ add_what_can_be_added() {
     grep -v -e '^error: open(' -e '^error: unable to index file ' -e '^fatal: adding files failed$' "$own/errors" |
         grep -E '^(error|fatal): ' > "$own/other-errors" || return 0
     fail "The agent's work could not be committed: $(complaint "$own/other-errors")"
+    # shellcheck disable=SC2016
     xargs -0 -n 1 sh -c 'git --literal-pathspecs add -A -- "$1"' sh < "$own/paths" > /dev/null 2>&1
 }
 
 # The first file with a merge conflict that nobody resolved.
 unresolved() {
-    git diff --name-only --diff-filter=U | sort -u | while IFS= read -r path; do
+    git ls-files -u > "$own/unmerged"
+    [ ! -s "$own/unmerged" ] || git diff --name-only --diff-filter=U | sort -u | while IFS= read -r path; do
         ! grep -q '^<<<<<<< ' "$path" 2> /dev/null || printf '%s\n' "$path"
     done | head -n 1
 }
@@ -88,6 +91,7 @@ name_open_operation() {
 # Of the files that this run made, those that are ignored: a result among them would be missed. What is always ignored is not counted.
 name_ignored() {
     git ls-files -o -X "$SWARM_WORK/ignored" | sort > "$own/untracked"
+    [ -s "$own/untracked" ] || return 0
     [ -e "$SWARM_WORK/untracked" ] || : > "$SWARM_WORK/untracked"
     comm -13 "$SWARM_WORK/untracked" "$own/untracked" | git check-ignore --stdin > "$own/ignored-now"
     head -n "$NAMED" "$own/ignored-now" | sed 's/^/ignored /' >> "$report"

@@ -75,6 +75,7 @@ is_in() {
 
 # Files that attributes send to LFS must be pointers: their content is nowhere else.
 check_lfs() {
+    git grep -q filter=lfs "$delivered" -- .gitattributes '*/.gitattributes' || return 0
     GIT_INDEX_FILE="$own/lfs-index" git read-tree "$delivered" || return
     git diff-tree -r --no-renames --diff-filter=AM --name-only "$base" "$delivered" |
         GIT_INDEX_FILE="$own/lfs-index" git check-attr --cached --stdin filter | sed -n 's/: filter: lfs$//p' > "$own/lfs"

@@ -1,3 +1,4 @@
+# shellcheck shell=sh
 # Sourced by work.sh and commit.sh, in the clone: what git is to see of its files, before the agent works and after it.
 
 # While these attributes stand, git compares files as they are: a rule about line ends changes nothing that nobody touched.
@@ -19,16 +20,20 @@ escaped() {
 
 # What programs make for themselves is ignored, but for kinds of which the repository holds something.
 ignore_by_default() {
-    while IFS= read -r pattern; do
-        [ -n "$(git ls-files -c -i -x "$pattern" | head -n 1)" ] || printf '%s\n' "$pattern"
-    done < "$SWARM_IN/ignored" > "$SWARM_WORK/ignored"
     mkdir -p .git/info
+    if [ -z "$(git ls-files -c -i -X "$SWARM_IN/ignored")" ]; then
+        cat "$SWARM_IN/ignored"
+    else
+        while IFS= read -r pattern; do
+            [ -n "$(git ls-files -c -i -x "$pattern")" ] || printf '%s\n' "$pattern"
+        done < "$SWARM_IN/ignored"
+    fi > "$SWARM_WORK/ignored"
     cat "$SWARM_WORK/ignored" >> .git/info/exclude
 }
 
 # Files that git takes for changed right after the checkout, because a rule about line ends came after them, are noted as they are.
 settle_line_ends() {
-    [ -n "$(git diff-files --name-only | head -n 1)" ] || return 0
+    ! git diff-files --quiet || return 0
     raw_attributes
     git diff-files -z --name-only --diff-filter=M | xargs -0 touch -d '1 hour ago'  # older than the index: git then trusts its notes
     git update-index -q --refresh > /dev/null
@@ -37,6 +42,8 @@ settle_line_ends() {
 
 # Hooks may have made files. They are not the agent's, so nobody commits them.
 note_untracked() {
+    : > "$SWARM_WORK/untracked"
+    [ -e "$SWARM_IN/hook-after_create" ] || [ -e "$SWARM_IN/hook-before_run" ] || return 0
     git -c core.quotePath=false ls-files -o --exclude-standard > "$SWARM_WORK/untracked"
     [ "$(wc -l < "$SWARM_WORK/untracked")" -le 1000 ] ||
         git -c core.quotePath=false ls-files -o --exclude-standard --directory > "$SWARM_WORK/untracked"

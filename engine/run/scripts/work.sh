@@ -2,7 +2,7 @@
 # The lines that begin with ::phase divide the log into parts; they also show how far the run came.
 # Exit code: the agent's; 113 when its work could not be committed; 114 when a hook failed before the agent started.
 
-. "$SWARM_IN/job"  # integration, branch, base, resume, agent, keeps, hook_seconds
+. "$SWARM_IN/job"  # integration, branch, base, resume, kept, agent, keeps, hook_seconds
 PATH="$SWARM_IN/bin:$PATH"
 SWARM_PROMPT="$SWARM_IN/prompt.md"
 RESUME=''  # yes: the agent can go on in its session
@@ -23,7 +23,7 @@ hook() {
 echo "::phase clone"
 git clone -q --no-tags -b "$integration" "$SWARM_IN/in.bundle" "$repo" || exit 112
 cd "$repo" || exit 112
-git fetch -q --no-tags "$SWARM_IN/in.bundle" "refs/swarm/kept/$branch/*:refs/remotes/swarm-kept/*" || exit 112
+[ -z "$kept" ] || git fetch -q --no-tags "$SWARM_IN/in.bundle" "refs/swarm/kept/$branch/*:refs/remotes/swarm-kept/*" || exit 112
 if [ -n "$resume" ]; then
     git checkout -q -b "$branch" "refs/remotes/origin/$branch" || exit 112
     # A conflict stays in the tree, because the agent must resolve it.
@@ -47,7 +47,7 @@ fi
 sh "$SWARM_IN/agent.sh" < /dev/null
 code=$?
 if [ -n "$keeps" ] && [ -d "$HOME" ]; then
-    # shellcheck disable=SC2086
+    # shellcheck disable=SC2046,SC2086
     (cd "$HOME" && tar --ignore-failed-read -cf "$SWARM_OUT/session.tar" $(ls -d $keeps 2> /dev/null)) 2> /dev/null || rm -f "$SWARM_OUT/session.tar"
 fi
 
