@@ -26,7 +26,7 @@ from engine.store.journal import Changes
 from hitl.api import api
 from hitl.pages import pages
 from hitl.pages.errors import error_page
-from hitl.web import guard, live
+from hitl.web import answers, guard, live
 from hitl.web.context import Swarm
 
 
@@ -39,6 +39,7 @@ def create_app(config: Config | None = None) -> Flask:
     db.subscribe(changes.ring)
     app.extensions["swarm"] = Swarm(config, db, changes, EngineSlot(config, lambda: SwarmEngine(db, config)))
     app.extensions["error_page"] = error_page
+    answers.install(app)
     guard.install(app)
     app.register_blueprint(api)
     app.register_blueprint(pages)

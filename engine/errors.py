@@ -25,12 +25,16 @@
 """
 from typing import Any, Literal
 
+from engine.text import from_outside
+
+LONGEST = 20_000  # characters of a sentence, because it may quote what came out of a sandbox
+
 
 class SwarmError(Exception):
     status, code, sentence = 500, "internal", "Something went wrong inside HITL Swarm. Look for the details in the log."
 
     def __init__(self, sentence: str | None = None, **extra: object) -> None:
-        self.sentence = sentence or self.sentence
+        self.sentence = from_outside(sentence or self.sentence, LONGEST)
         self.extra = extra
         super().__init__(self.sentence)
 

@@ -5,19 +5,28 @@ import stat
 from pathlib import Path
 
 from engine.errors import Permanent
+from engine.text import cleaned
 
 SMALL = 1 << 20  # bytes; the size limit for a small file that a sandbox wrote
 
 
 def write_json(path: Path, value: object) -> None:
-    """Writes the whole file or nothing; it is on the disk when this returns: temporary file, fsync, rename, fsync of the folder."""
+    """Writes the whole file or nothing; it is on the disk when this returns: temporary file, fsync, rename, fsync of the folder.
+    Never raises for what the value contains: what is no JSON is written as cleaned() leaves it."""
     temporary = path.with_name(path.name + ".tmp")
-    with open(temporary, "w", encoding="utf-8") as file:
-        json.dump(value, file, ensure_ascii=False)
+    with open(temporary, "wb") as file:
+        file.write(_encoded(value))
         file.flush()
         os.fsync(file.fileno())
     os.rename(temporary, path)
     fsync_folder(path.parent)
+
+
+def _encoded(value: object) -> bytes:
+    try:
+        return json.dumps(value, ensure_ascii=False, allow_nan=False).encode()
+    except (ValueError, TypeError, RecursionError):  # half an emoji, NaN, a loop
+        return json.dumps(cleaned(value), ensure_ascii=False).encode()
 
 
 def fsync_folder(path: Path) -> None:

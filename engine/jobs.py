@@ -7,7 +7,7 @@ Named tuples and a plain class, no dataclasses: without dataclasses and their im
                          out/   the only writable path shared with the sandbox: out.bundle, request.json
 """
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 from pathlib import Path
 from types import MappingProxyType
@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 
 from engine.errors import Refused
 from engine.files import write_json
+from engine.result_values import checked, parsed
 
 # The format of job.json and result.json, which name it (format 1 does not). It increases when a name in them is removed or changes its meaning;
 # _read() then knows the older names, because a run can outlive the program that started it.
@@ -159,10 +160,12 @@ class Job(NamedTuple):
                    access=Access(hosts=tuple(access.pop("hosts")), budget=Budget(**access.pop("budget")), **access) if access else None, **values)
 
 
-def _read(path: Path) -> dict[str, Any]:
+def _read(path: Path, parse: Callable[[bytes], Any] = json.loads) -> Any:
     """Content of a job.json or result.json, with the names of this format."""
-    values: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    written = values.pop("format", 1)
+    values = parse(path.read_bytes())
+    written = values.pop("format", 1) if isinstance(values, dict) else None
+    if not isinstance(written, int):
+        raise ValueError("it does not name its format")
     if written > FORMAT:
         raise Refused(f"{path} was written by a newer HITL Swarm (format {written}, this one knows {FORMAT}). It was not changed. Update the program.")
     if "machine" in values:  # format 1
@@ -215,32 +218,19 @@ class Result:
 
     @classmethod
     def read(cls, folder: Path) -> "Result | None":
-        """The result, or None if there is no result yet. Raises Refused for a later format."""
+        """The result, or None if there is no result yet. One that cannot be read is a failed run. Raises Refused for a later format."""
         try:
-            return cls(**_read(folder / "result.json"))
+            values = checked(_read(folder / "result.json", parsed))
         except FileNotFoundError:
             return None
+        except ValueError as error:
+            return cls(folder.name, "failed", 0, failure="transient", reason=f"The run's result.json cannot be used: {error}.")
+        return cls(**{name: values[name] for name in vars(cls("", "", 0)) if name in values})
 
 
 def ledgers_of(data: Path, session: str) -> Path:
     """Folder of a session's ledgers, in the data folder. Each run has a file there: <run id>.json."""
     return data / "budgets" / session
-
-
-def criteria_of(text: str) -> tuple[Criterion, ...]:
-    """Criteria from tickets.acceptance_criteria, as stored or edited by hand; entries that are not valid are left out."""
-    try:
-        items = json.loads(text or "[]")
-    except ValueError:
-        return ()
-    found = []
-    for item in items if isinstance(items, list) else []:
-        if isinstance(item, str):
-            found.append(Criterion(item))
-        elif isinstance(item, dict):
-            check = str(item.get("check") or "")
-            found.append(Criterion(str(item.get("text") or check), check, str(item.get("waived") or "")))
-    return tuple(found)
 
 
 def as_json(value: Any) -> Any:

@@ -1,11 +1,11 @@
 """What an agent wrote, read back from the run's log: from the line ::phase agent to the next one."""
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from engine.agents import AGENTS
 from engine.agents.base import Agent, AgentReport, Event, by_error
+from engine.text import json_from_outside
 
 BEGIN, NEXT = b"::phase agent ", b"::phase "
 CUT = 500                # characters that are shown of an event that is not whole
@@ -17,8 +17,8 @@ def event_of(line: bytes | str) -> Event | None:
     if line[:1] not in (b"{", "{") or len(line) > LINE_BYTES:
         return None
     try:
-        value = json.loads(line)
-    except (ValueError, RecursionError):
+        value = json_from_outside(line)
+    except ValueError:
         return None
     return value if isinstance(value, dict) and isinstance(value.get("type"), str) else None
 

@@ -33,7 +33,7 @@ def finish(db: Database, config: Config, branches: Branches, run: RunRow, result
     try:
         if result.outcome == "failed":
             _keep_failed(db, branches, run, ticket, result)
-            raise FAILURES[result.failure or "transient"](result.reason, wait=result.wait)
+            raise FAILURES.get(result.failure or "", Transient)(result.reason, wait=result.wait)
         _succeed(db, config, branches, run, ticket, result)
     except RunFailure as failure:
         if isinstance(failure, Transient) and db.value("select state from runs where id = ?", (run["id"],)) == "merging":

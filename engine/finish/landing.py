@@ -3,12 +3,11 @@ others is alone and goes back. Every step is repeatable, as in engine/finish/fin
 
 from engine.config import Config
 from engine.crash import point
-from engine.errors import AgentFailed, MergeConflict, Permanent, RunFailure
+from engine.errors import AgentFailed, MergeConflict, Permanent, RunFailure, Transient
 from engine.finish.outcomes import MAX_TRANSIENTS, failed, record
 from engine.git.branch_names import own_branch
 from engine.git.branches import Branches
 from engine.jobs import Result
-from engine.store import disk
 from engine.store.db import Database
 from engine.tickets import claims
 from engine.tickets.rows import RunRow, TicketRow
@@ -29,11 +28,11 @@ def land(db: Database, config: Config, branches: Branches, run: RunRow, epic: Ti
         for member in members if held else []:
             claims.merging(db, member, str(member["tip_sha"]), checked_by=run["id"])
     if not held:
-        _release(db, run, "The set of changes has changed meanwhile. The other changes are checked again.")
+        _release(db, config, run, epic, "The set of changes has changed meanwhile. The other changes are checked again.")
         return
     point("after-merging")
     if not branches.advance(run["session_id"], own_branch(epic), result):
-        _release(db, run, "The branch moved during the check. The changes are checked again.")
+        _release(db, config, run, epic, "The branch moved during the check. The changes are checked again.")
         return
     with db.transaction():
         for member in members:
@@ -47,11 +46,11 @@ def land(db: Database, config: Config, branches: Branches, run: RunRow, epic: Ti
 def refuse(db: Database, config: Config, run: RunRow, epic: TicketRow, failure: RunFailure, result: Result | None = None) -> None:
     """Handles changes that did not pass, or could not be checked. A single change goes back with the failure; several are checked in halves."""
     if not isinstance(failure, (AgentFailed, Permanent)) and epic["transients"] < MAX_TRANSIENTS:
-        times = epic["transients"] + (not disk.is_at_fault(failure.sentence))
+        times = epic["transients"] + 1
         with db.transaction():
             _unmark(db, run)
             record(db, run, failure.outcome, "running", failure.sentence, result, detail=failure.extra.get("detail"),
-                   transients=times, not_before=utc(after=delay(max(times, 1), config.backoff_seconds)))
+                   transients=times, not_before=utc(after=delay(times, config.backoff_seconds)))
         return
     tried = [each["run"] for each in result.merged] if result else []
     with db.transaction():
@@ -73,7 +72,7 @@ def _send_back(db: Database, config: Config, member: RunRow, failure: RunFailure
     """Sends a change back: its next run starts with its work and the merged head, and its prompt has the failure."""
     ticket = db.the("select * from tickets where id = ?", (member["ticket_id"],), TicketRow)
     own = f"{ticket['id']}: "
-    checks = [{**check, "text": str(check["text"]).removeprefix(own)} for check in result.checks] if result else []
+    checks = [{**check, "text": str(check.get("text", "")).removeprefix(own)} for check in result.checks] if result else []
     said = Result(member["id"], "failed", 0, checks=checks)
     meanwhile = "Its own checks passed. Then it was merged with newer changes. " if isinstance(failure, AgentFailed) else ""
     failed(db, config, member, ticket, type(failure)(meanwhile + failure.sentence, **failure.extra), said)
@@ -88,10 +87,14 @@ def _return_conflicts(db: Database, config: Config, epic: TicketRow, result: Res
             failed(db, config, member, ticket, MergeConflict(conflict["sentence"], detail=conflict.get("detail", "")))
 
 
-def _release(db: Database, run: RunRow, reason: str) -> None:
+def _release(db: Database, config: Config, run: RunRow, epic: TicketRow, reason: str) -> None:
+    """Lets the changes be checked again, which counts as a transient failure: what moves each time needs someone to look at it."""
+    if epic["transients"] >= MAX_TRANSIENTS:
+        refuse(db, config, run, epic, Transient(reason))
+        return
     with db.transaction():
         _unmark(db, run)
-        record(db, run, "stale", "running", reason, None, not_before=None)
+        record(db, run, "stale", "running", reason, None, transients=epic["transients"] + 1, not_before=None)
 
 
 def _unmark(db: Database, run: RunRow) -> None:

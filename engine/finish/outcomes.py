@@ -42,7 +42,9 @@ def failed(db: Database, config: Config, run: RunRow, ticket: TicketRow, failure
         columns = {"conflicts": ticket["conflicts"] + 1, "approved_tip": None}
         retry = ticket["conflicts"] < MAX_CONFLICTS
     elif isinstance(failure, Transient) and disk.is_at_fault(failure.sentence):
-        columns = {"not_before": utc(after=delay(1, config.backoff_seconds))}  # it is not the ticket's fault, however often it happens
+        columns = {"transients": ticket["transients"] + 1, "not_before": utc(after=delay(ticket["transients"] + 1, config.backoff_seconds))}
+        retry = ticket["transients"] < MAX_TRANSIENTS  # it is not the ticket's fault, so it uses up no attempt; but someone must look at the disk
+        reason += "" if retry else f" This happened {MAX_TRANSIENTS + 1} times in a row. Free space where runs work, then retry."
     elif isinstance(failure, RateLimited):
         pause = max(float(str(failure.extra.get("wait", 0.0))), delay(ticket["transients"] + 1, config.backoff_seconds))
         since = _waits_since(db, ticket)

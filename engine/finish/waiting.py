@@ -1,7 +1,8 @@
 """Questions about a change that waits to be merged: the head on which its work started, whether other changes wait, whether a second check could
 find anything."""
 
-from engine.jobs import Result, criteria_of
+from engine.criteria import criteria_of
+from engine.jobs import Result
 from engine.store.db import Database
 from engine.tickets.rows import RunRow, TicketRow
 

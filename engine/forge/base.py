@@ -5,6 +5,7 @@ from typing import Any, Protocol
 from urllib.parse import urlsplit
 
 from engine.errors import Permanent
+from engine.text import from_outside
 
 LONGEST_URL = 500
 LONGEST_REMARK = 20_000   # characters of one comment
@@ -103,6 +104,6 @@ def named(value: object) -> str:
 
 
 def clean(text: Any, most: int = LONGEST_REMARK) -> str:
-    """Foreign text, of bounded length, without terminal codes and invisible characters. Cut at its beginning: in a log the end matters."""
-    kept = _CONTROL.sub("", text.replace("\r\n", "\n")) if isinstance(text, str) else ""
+    """Foreign text or bytes as text of bounded length, without terminal codes and invisible characters. Cut at its beginning: in a log the end matters."""
+    kept = _CONTROL.sub("", from_outside(text, len(text)).replace("\r\n", "\n")) if isinstance(text, bytes | str) else ""
     return kept if len(kept) <= most else "…" + kept[-most:]

@@ -88,7 +88,7 @@ class GitLab:
             trace = self._repository().jobs.get(whole(job.id), lazy=True).trace()
         except GitlabError:
             return "(The token may not read the log.)"
-        return clean(trace.decode("utf-8", "replace"), logs.TAIL) if isinstance(trace, bytes) else ""
+        return clean(trace, logs.TAIL) if isinstance(trace, bytes) else ""
 
     def _remarks(self, found: Any) -> Iterator[Remark]:
         """Of members who may push; notes of the system and of bots are left out."""

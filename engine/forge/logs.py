@@ -29,7 +29,7 @@ def tail(url: str, plain: bool = False) -> str:
                 kept = (kept + data)[-4 * TAIL:]
     except (OSError, ValueError, HTTPException):
         return ""
-    return clean(kept.decode("utf-8", "replace"), TAIL)
+    return clean(kept, TAIL)
 
 
 def _allowed(url: str, plain: bool) -> bool:

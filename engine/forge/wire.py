@@ -1,6 +1,7 @@
 """How the forges' client libraries reach the network: one origin, bounded answers, and errors that say whether to try again.
 
 The token is in a header of each request, so a request to any other origin is never sent, wherever a redirect or a link in an answer leads."""
+import json
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -10,6 +11,7 @@ from requests.adapters import HTTPAdapter
 
 from engine.errors import Permanent, RateLimited, TokenRefused, Transient
 from engine.forge.base import clean, origin_of
+from engine.text import json_from_outside
 
 MOST_BYTES = 10_000_000
 SECONDS = 30.0
@@ -44,9 +46,20 @@ class OneOrigin(HTTPAdapter):
             self.close()  # its connections: one that the server has closed meanwhile must not be taken for the next request
         if len(data) > MOST_BYTES:
             raise Permanent(f"The forge's answer is larger than {MOST_BYTES // 1_000_000} MB.")
-        response._content, response._content_consumed = data, True  # as requests itself keeps what it has read
+        response._content, response._content_consumed = self._readable(response, data), True  # as requests itself keeps what it has read
         self._judge(response)
         return response
+
+    def _readable(self, response: requests.Response, data: bytes) -> bytes:
+        """An answer as it is; JSON without half characters, numbers beyond 64 bits and endless nesting, which the libraries would stumble over."""
+        if not data or not response.headers.get("Content-Type", "").startswith("application/json"):
+            return data
+        try:
+            return json.dumps(json_from_outside(data)).encode()
+        except ValueError as error:
+            if response.status_code >= 400:
+                return data
+            raise Permanent(f"The forge at {self.origin} answered with JSON that cannot be read: {error}.") from error
 
     def _judge(self, response: requests.Response) -> None:
         status, said = response.status_code, _message(response)

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.jobs import RECORDED
+from engine.text import from_outside
 from engine.times import utc
 
 HOSTS, TEXT = 200, 300
@@ -48,7 +49,7 @@ class Record:
     def add(self, asked: Asked) -> None:
         line = {"at": utc(asked.began - time.monotonic()), **asdict(asked), "seconds": round(time.monotonic() - asked.began, 3)}
         del line["began"]
-        line.update({name: value[:TEXT] for name, value in line.items() if isinstance(value, str)})
+        line.update({name: from_outside(value, TEXT) for name, value in line.items() if isinstance(value, str)})
         with self._lock:
             self._count += 1
             self._refused += not asked.allowed

@@ -2,11 +2,11 @@
 
 Next: engine/loop/launch.py
 """
-import json
 from math import inf
 
 from engine.agents import Agent, installation
 from engine.config import Config
+from engine.criteria import criteria_of
 from engine.errors import BadRequest, Permanent
 from engine.git.branch_names import kept_folder, own_branch
 from engine.git.branches import repository_path
@@ -15,9 +15,10 @@ from engine.git.source import validate_source
 from engine.job.access import access_for
 from engine.job.prompt import data_block, prompt
 from engine.job.workflow import LIMITS, Workflow, workflow_at
-from engine.jobs import AgentSetup, Job, Limits, Source, criteria_of
+from engine.jobs import AgentSetup, Job, Limits, Source
 from engine.runtimes.base import Runtime
 from engine.store.db import Database
+from engine.text import stored
 from engine.tickets.approved_card import approved_card, repository_of
 from engine.tickets.rows import RunRow, TicketRow
 from engine.tickets.session_rows import SessionRow
@@ -56,7 +57,7 @@ def means(db: Database, config: Config, run: RunRow, ticket: TicketRow, runtime:
     here = installation(config, own_files)
     before = db.one("select id, outcome, agent, runtime, said from runs where ticket_id = ? and ended_at is not null and outcome <> 'void'"
                     " order by seq desc limit 1", (ticket["id"],), RunRow) if agent.keeps and runtime.isolates else None
-    session = json.loads(before["said"] or "{}").get("session", "") if before and before["outcome"] in GOES_ON and \
+    session = str(stored(before["said"], {}).get("session") or "") if before and before["outcome"] in GOES_ON and \
         (before["agent"], before["runtime"]) == (agent.name, runtime.name) else ""
     return AgentSetup(tools=str(here.folder) if here.folder and here.folder.is_dir() and own_files is None else "",
                       model=next((here.models[kind] for kind in agent.models if kind in here.models), ""),

@@ -1,11 +1,12 @@
 """The prompt of a ticket: what to build, what was answered, what the last attempt did. Foreign text is in marked blocks."""
-import json
 from typing import Any
 
+from engine.criteria import criteria_of
 from engine.job.workflow import Workflow, render
-from engine.jobs import Criterion, criteria_of
+from engine.jobs import Criterion
+from engine.result_values import checks_of
 from engine.store.db import Database
-from engine.text import one_line
+from engine.text import one_line, stored
 from engine.tickets import review_comments
 from engine.tickets.approved_card import approved_card
 from engine.tickets.rows import DependencyRow, ForgeFactRow, RequestRow, RunRow, SteerRow, TicketRow
@@ -78,7 +79,7 @@ def _dependencies(db: Database, ticket_id: str) -> list[str]:
 
 def _delivered(row: _Dependency) -> str:
     """A line about a dependency: its branch, and the summary of its agent."""
-    said = one_line(json.loads(row["said"] or "{}").get("message", ""))[:SUMMARY]
+    said = one_line(stored(row["said"], {}).get("message", ""))[:SUMMARY]
     return f"- {row['id']} {one_line(row['title'])}" + (f" (branch {row['branch_name']})" if row["branch_name"] else "") + (f": {said}" if said else "")
 
 
@@ -118,7 +119,7 @@ def _last_attempt(db: Database, ticket: TicketRow) -> list[str]:
     elif ticket["failures"] > 1:
         parts.append(f"This has failed {ticket['failures']} times. Do not repeat what was tried. Look for another way.")
     parts += [data_block(row["detail"])] if row["detail"] else []
-    parts += [data_block(f"$ {check['command']}\n{check['output']}") for check in json.loads(row["checks"] or "[]") if not check["passed"]]
+    parts += [data_block(f"$ {check['command']}\n{check['output']}") for check in checks_of(stored(row["checks"], [])) if not check["passed"]]
     return parts
 
 

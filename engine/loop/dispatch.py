@@ -44,13 +44,14 @@ def dispatch(db: Database, config: Config, launcher: Launcher, choice: Choice, r
             launcher.prepare_result(job, _approved(db, run, ticket))
         else:
             launcher.launch(job)
-    except RunFailure as failure:
-        record_failure(db, config, run, ticket, failure)
-        return
-    except OSError as error:
-        record_failure(db, config, run, ticket, Transient(f"The run could not start: {error.strerror or error}."))
+    except (RunFailure, OSError) as error:
+        record_failure(db, config, run, ticket, why_not_started(error))
         return
     begin(db, launcher, run, choice.runtime.name, agent.name)
+
+
+def why_not_started(error: RunFailure | OSError) -> RunFailure:
+    return error if isinstance(error, RunFailure) else Transient(f"The run could not start: {error.strerror or error}.")
 
 
 def begin(db: Database, launcher: Launcher, run: RunRow, runtime: str, agent: str) -> None:

@@ -16,7 +16,9 @@ from engine.host import children, processes
 from engine.job import access
 from engine.jobs import FORMAT, Job, Result, format_of
 from engine.run import runner
+from engine.text import from_outside
 
+LAST_WORDS = 4000  # bytes of a runner's standard error that are kept
 TEMPORARY = ("in", "out", "work", "checks")  # folders that are needed only until the run has ended
 
 
@@ -130,7 +132,9 @@ class ProcessLauncher:
 
     def last_words(self, run_id: str) -> str | None:
         try:
-            return (self.folder(run_id) / "runner.err").read_text(errors="replace")[-2000:].strip() or None
+            with open(self.folder(run_id) / "runner.err", "rb") as file:
+                file.seek(max(0, file.seek(0, os.SEEK_END) - LAST_WORDS))
+                return from_outside(file.read(LAST_WORDS), LAST_WORDS).strip() or None
         except OSError:
             return None
 

@@ -16,7 +16,7 @@ from typing import Any
 from engine.config import Config
 from engine.crash import point
 from engine.delivery.threads import Couriers
-from engine.errors import Unavailable
+from engine.errors import Transient, Unavailable
 from engine.git.branches import Branches, GitBranches
 from engine.host import cgroups
 from engine.log import event
@@ -32,7 +32,10 @@ from engine.store import disk
 from engine.store.db import Database
 from engine.store.sqlite_errors import from_sqlite
 from engine.tickets import claims, reconcile, same_question
+from engine.tickets.rows import RunRow
 from engine.times import utc
+
+MOST_TRIES = 10  # of a step that fails for no known reason, a second apart; then the run counts as failed
 
 
 class SwarmEngine:
@@ -55,6 +58,7 @@ class SwarmEngine:
         self.last_tick: float | None = None
         self.tick_seconds = 0.0
         self._busy: dict[str, str] = {}                # run id -> session id, while a worker handles it
+        self._failed: dict[str, int] = {}              # run id -> how often a step of it failed for no known reason
         self._first_seen: dict[str, float] = {}        # run id -> monotonic
         self._pruned = -prune.EVERY                    # monotonic; the first time is at the first tick
         self._stopping = threading.Event()
@@ -155,7 +159,15 @@ class SwarmEngine:
             for run in claimed:
                 event("claimed", ticket=run["ticket_id"], run=run["id"], attempt=run["run_no"], kind=run["kind"])
                 self._first_seen[run["id"]] = time.monotonic()
-                dispatch(self.db, self.config, self.launcher, self.choice, run)
+                self._dispatch(run)
+
+    def _dispatch(self, run: RunRow) -> None:
+        try:
+            dispatch(self.db, self.config, self.launcher, self.choice, run)
+        except Exception as error:  # an edge of the loop: this run never started, and is counted as such; the others must not wait for it
+            if isinstance(error, sqlite3.OperationalError) or disk.is_at_fault(error):
+                raise
+            self._note(error, "dispatch", run=run["id"])
 
     @property
     def slots(self) -> int:
@@ -184,6 +196,8 @@ class SwarmEngine:
             self._first_seen[run["id"]] = time.monotonic()
             event("adopted", ticket=run["ticket_id"], run=run["id"], found=look.name.lower())
         step = self.reaper.step(run, look, time.monotonic() - self._first_seen[run["id"]])
+        if step and self._failed.get(run["id"], 0) >= MOST_TRIES and run["state"] != "merging":
+            step = self.reaper.give_up
         if step == self.reaper.finish and run["session_id"] in self._busy.values():
             return  # one per repository at a time
         if step:
@@ -200,8 +214,11 @@ class SwarmEngine:
     def _work(self, run: LiveRun, step: Step) -> None:
         try:
             step(run)
+            self._failed.pop(run["id"], None)
         except Exception as error:  # the outer edge of a worker: the run stays as it is, and a later tick looks at it again
             self._note(error, step.__name__, run=run["id"])
+            if not (isinstance(error, Transient | sqlite3.OperationalError) or disk.is_at_fault(error)):  # those pass by themselves
+                self._failed[run["id"]] = self._failed.get(run["id"], 0) + 1
             self._stopping.wait(1.0)
         finally:
             self._busy.pop(run["id"], None)

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from engine.config import Config
 from engine.errors import Transient
 from engine.finish.finish import finish, record_failure
+from engine.finish.outcomes import MAX_TRANSIENTS
 from engine.git.branches import Branches
 from engine.log import event
 from engine.loop.launch import TEMPORARY, Launcher, Look
@@ -15,6 +16,7 @@ from engine.store.db import Database
 from engine.tickets import claims, usage
 from engine.tickets.rows import Outcome, RunRow, Status, TicketRow
 from engine.tickets.states import HOLDS
+from engine.times import delay, utc
 
 
 class LiveRun(RunRow):
@@ -75,18 +77,25 @@ class Reaper:
         event("finished", ticket=run["ticket_id"], run=run["id"], outcome=outcome, status=run["ticket_status"])
 
     def end_void(self, run: LiveRun) -> None:
-        """Ends a run that never started. A process that died before its first step is a failure of this machine, so the next try waits."""
-        if run["state"] != "intended":
+        """Ends a run that never started. A process that died before its first step is a failure of this machine, so the next try waits. One that was
+        only claimed is claimed again at once; if that happens again and again, it waits longer each time and ends as such a failure."""
+        times = 1 + self.db.value("select transients from tickets where id = ?", (run["ticket_id"],))
+        if run["state"] != "intended" or times > MAX_TRANSIENTS:
             self._fail(run, "The process of the run could not start.")
             return
         self.launcher.stop(run["id"])
         status: Status = "running" if run["kind"] == "recheck" else "ready"
-        if claims.finish(self.db, run, "void", status, "The run never started."):
+        pause = utc(after=delay(times - 1, self.config.backoff_seconds)) if times > 1 else None
+        if claims.finish(self.db, run, "void", status, "The run never started.", transients=times, not_before=pause):
             event("finished", ticket=run["ticket_id"], run=run["id"], outcome="void", status=status)
         self.launcher.discard(run["id"])
 
     def end_lost(self, run: LiveRun) -> None:
         self._fail(run, "The process of the run is gone and left no result. The ticket runs again.")
+
+    def give_up(self, run: LiveRun) -> None:
+        """Ends a run whose end could not be recorded again and again."""
+        self._fail(run, "What the run left could not be taken in. The engine page and the server's log say why.")
 
     def end_overdue(self, run: LiveRun) -> None:
         self._fail(run, f"The run took longer than {self.config.run_seconds:g} seconds, so it was stopped.")

@@ -4,11 +4,14 @@ the changes on the merged head, several together if several wait. engine/finish/
 from engine.agents import FALLBACK
 from engine.config import Config
 from engine.crash import point
+from engine.criteria import criteria_of
+from engine.errors import RunFailure
+from engine.finish.finish import record_failure
 from engine.finish.waiting import BEGAN_ON, landed
 from engine.job.build_job import job_for, needs_isolation
-from engine.jobs import Job, TicketChange, criteria_of
+from engine.jobs import Job, TicketChange
 from engine.log import event
-from engine.loop.dispatch import begin
+from engine.loop.dispatch import begin, why_not_started
 from engine.loop.launch import Launcher
 from engine.runtimes import Choice
 from engine.store.db import Database
@@ -16,7 +19,6 @@ from engine.tickets import claims, requests
 from engine.tickets.rows import RunRow, TicketRow
 from engine.tickets.session_rows import SessionRow
 from engine.tickets.states import HOLDS
-from engine.times import delay, utc
 
 TOGETHER = 8  # changes in one recheck run, at most
 
@@ -45,17 +47,12 @@ def start(db: Database, config: Config, launcher: Launcher, choice: Choice, owne
             continue
         point("after-claim")
         event("claimed", ticket=epic["id"], run=run["id"], attempt=run["run_no"], kind=run["kind"], waiting=len(changes))
-        _launch(db, config, launcher, choice, run, _job(db, config, run, epic, session, choice, changes))
-
-
-def _launch(db: Database, config: Config, launcher: Launcher, choice: Choice, run: RunRow, job: Job) -> None:
-    try:
-        launcher.launch(job)
-    except OSError as error:
-        claims.finish(db, run, "transient", "running", f"The run could not start: {error.strerror or error}.",
-                      not_before=utc(after=delay(1, config.backoff_seconds)))
-        return
-    begin(db, launcher, run, choice.runtime.name, FALLBACK.name)
+        try:
+            launcher.launch(_job(db, config, run, epic, session, choice, changes))
+        except (RunFailure, OSError) as error:
+            record_failure(db, config, run, epic, why_not_started(error))
+            continue
+        begin(db, launcher, run, choice.runtime.name, FALLBACK.name)
 
 
 def _due(db: Database, now: str, session_id: str | None) -> list[TicketRow]:

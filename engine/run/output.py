@@ -11,6 +11,7 @@ from engine.errors import AgentFailed
 from engine.host.processes import open_pidfd
 from engine.jobs import TIMES
 from engine.run.limits import LimitWatch
+from engine.text import from_outside
 
 LOOK_SECONDS = 0.5          # between two checks of what the sandbox uses, and of one whose end cannot be waited for
 TAIL = 4096                 # bytes of a command's output that are kept besides the log
@@ -114,7 +115,7 @@ class Output:
 
     @staticmethod
     def _readable(data: bytes) -> str:
-        lines = re.sub(_CONTROL, "", data.decode("utf-8", "replace").replace("\r\n", "\n")).split("\n")
+        lines = re.sub(_CONTROL, "", from_outside(data.replace(b"\0", b""), TAIL).replace("\r\n", "\n")).split("\n")
         return "\n".join(line for line in lines if not line.startswith(PHASE.decode()))
 
 

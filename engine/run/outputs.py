@@ -1,5 +1,4 @@
 """Reads what a run left in its out/ folder (a bundle, a question), after all processes that could change it are dead."""
-import json
 import os
 import shutil
 from pathlib import Path
@@ -9,7 +8,7 @@ from engine.errors import AgentFailed, Permanent
 from engine.files import fsync_folder, open_foreign, read_foreign
 from engine.git.bundle import REF, read_header
 from engine.jobs import OUT_BYTES
-from engine.text import printable
+from engine.text import json_from_outside, printable
 
 QUESTION_CHARACTERS, OPTIONS = 4096, 20
 SENTENCE, SENTENCES = 4000, 40  # characters of each sentence of the commit phase, and how many are read
@@ -85,9 +84,9 @@ def read_question(outputs: Path) -> dict[str, Any] | None:
     if not os.path.lexists(path):
         return None
     try:
-        value = json.loads(read_foreign(path).decode("utf-8", "replace"))
-        text, options = value["question"].strip(), [str(option).strip() for option in value.get("options", [])]
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError, Permanent) as error:
+        value = json_from_outside(read_foreign(path))
+        text, options = value["question"].strip(), [str(option).strip() for option in value.get("options", []) if option is not None]
+    except (ValueError, KeyError, TypeError, AttributeError, Permanent) as error:
         raise AgentFailed("The agent asked a question that cannot be read.") from error
     if not text:
         raise AgentFailed("The agent asked an empty question.")

@@ -61,6 +61,7 @@ class Database:
         if self._file is None:
             self._file = file_at(self.path)
         connection.row_factory = sqlite3.Row
+        connection.text_factory = _text
         connection.execute("pragma foreign_keys = on")
         connection.execute("pragma wal_autocheckpoint = 8000")
         connection.execute(f"pragma synchronous = {self.synchronous}")
@@ -157,6 +158,11 @@ class Database:
     def notify(self) -> None:
         for callback in self._subscribers:
             callback()
+
+
+def _text(data: bytes) -> str:
+    """Text as read. A shell or another program may have written bytes that are not UTF-8; they must not make the whole row unreadable."""
+    return data.decode("utf-8", "replace")
 
 
 def as_dict(row: Any) -> dict[str, Any]:

@@ -2,9 +2,10 @@
 import json
 from typing import Any
 
+from engine.criteria import criteria_of
 from engine.errors import BadRequest, WrongState
-from engine.jobs import criteria_of
 from engine.store.db import Database
+from engine.text import stored
 from engine.tickets import requests, review_comments, settle
 from engine.tickets.rows import Status, SteerRow, TicketRow
 from engine.tickets.states import HELD, NOT_MERGING, UNDONE, change, get, is_merging
@@ -95,8 +96,7 @@ def waive(db: Database, tenant: str, ticket_id: str, number: int, reason: str) -
         criteria = criteria_of(ticket["acceptance_criteria"])
         if not 1 <= number <= len(criteria):
             raise BadRequest(f"{ticket_id} has {len(criteria)} criteria, so number {number} does not exist.")
-        items = json.loads(ticket["acceptance_criteria"])
-        items = [item for item in items if isinstance(item, (str, dict))]  # numbered as in criteria_of
+        items = [item for item in stored(ticket["acceptance_criteria"], []) if isinstance(item, (str, dict))]  # numbered as in criteria_of
         item = items[number - 1]
         items[number - 1] = {**(item if isinstance(item, dict) else {"text": item}), "waived": reason}
         db.execute(f"update tickets set acceptance_criteria = ?, updated_at = {NOW} where id = ?", (json.dumps(items, ensure_ascii=False), ticket_id))

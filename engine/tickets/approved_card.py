@@ -1,10 +1,10 @@
 """The approved card for the engine: a few keys of a JSON object that hitl has validated."""
-import json
 from typing import Any
 
 from engine.config import Config
 from engine.store.db import Database
 from engine.store.kept import Kept
+from engine.text import stored
 
 _KEPT = Kept[dict[str, Any]](8)  # every ticket of a build needs the same card
 
@@ -14,10 +14,11 @@ def approved_card(db: Database, session_id: str) -> dict[str, Any]:
     row = db.one("select v.version, v.sha256 from hitl_sessions s join spec_versions v on v.session_id = s.id and v.sha256 = s.approved_sha256"
                  " where s.id = ? order by v.version desc limit 1", (session_id,))
     if row is None:
-        return _parsed(db.value("select spec_card from hitl_sessions where id = ?", (session_id,)))
+        card: dict[str, Any] = stored(db.value("select spec_card from hitl_sessions where id = ?", (session_id,)), {})
+        return card
     version, sha256 = row
     return _KEPT.get(db, (session_id, version, sha256),
-                     lambda: _parsed(db.value("select card from spec_versions where session_id = ? and version = ?", (session_id, version))))
+                     lambda: stored(db.value("select card from spec_versions where session_id = ? and version = ?", (session_id, version)), {}))
 
 
 def repository_of(db: Database, session_id: str) -> str | None:
@@ -39,11 +40,3 @@ def _smaller(setting: float, own: Any) -> float:
     if isinstance(own, bool) or not isinstance(own, int | float) or not own > 0:
         return setting
     return min(setting, own) if setting else own
-
-
-def _parsed(text: str | None) -> dict[str, Any]:
-    try:
-        card = json.loads(text or "{}")
-    except ValueError:
-        return {}
-    return card if isinstance(card, dict) else {}

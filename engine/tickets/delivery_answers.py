@@ -1,9 +1,9 @@
 """How a delivery ends, and the answers to a delivery that cannot continue by itself."""
-import json
 from typing import Any
 
 from engine.errors import BadRequest
 from engine.store.db import Database
+from engine.text import stored
 from engine.tickets import deliveries, settle
 from engine.tickets.rows import DeliveryRow, RequestRow
 from engine.tickets.states import change
@@ -36,7 +36,7 @@ def answer(db: Database, request: RequestRow, text: str) -> None:
     if row is None or row["waiting"] is None:
         raise BadRequest("This delivery no longer waits for an answer. Reload the page.")
     does = {RETRY: _retry, APPROVE: _approve, NO_SECRET: _clear, WITHOUT: _without, AGAIN: _again, LEAVE: _leave, ONCE_MORE: _once_more}
-    if text not in does or text not in json.loads(request["options"]):
+    if text not in does or text not in stored(request["options"], []):
         raise BadRequest("This answer is not offered here. Choose one of the offered answers.")
     does[text](db, row)
 

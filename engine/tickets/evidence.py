@@ -2,12 +2,14 @@
 
 The run that counts is the newest run of the ticket with any checks, for any outcome: a later run that reached no check takes
 nothing away. A recheck run does not count, because it belongs to the epic and checks other tickets' criteria."""
-import json
 from collections.abc import Mapping
 from typing import Any, Literal, NamedTuple
 
-from engine.jobs import Criterion, criteria_of
+from engine.criteria import criteria_of
+from engine.jobs import Criterion
+from engine.result_values import checks_of
 from engine.store.db import Database
+from engine.text import stored
 from engine.tickets.rows import TicketRow
 
 State = Literal["passed", "failed", "waiting", "waived", "unchecked"]
@@ -82,8 +84,4 @@ def _said(check: dict[str, Any]) -> tuple[int | None, float | None, str]:
 
 def _checks(text: str | None) -> list[dict[str, Any]]:
     """Checks from runs.checks, as the runner wrote them or as edited by hand; entries that are not checks are left out."""
-    try:
-        items = json.loads(text or "[]")
-    except ValueError:
-        return []
-    return [item for item in items if isinstance(item, dict)] if isinstance(items, list) else []
+    return checks_of(stored(text, []))

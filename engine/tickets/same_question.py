@@ -4,11 +4,14 @@ import re
 
 from engine.log import event
 from engine.store.db import Database
+from engine.text import stored
 from engine.tickets import requests
 from engine.tickets.rows import RequestRow, TicketRow
 from engine.times import NOW, utc
 
 ASSUMED = "assumption"  # answered_by, when nobody answered
+OF_ANOTHER = "the answer to "  # answered_by begins so, when the answer was given to another ticket
+MOST_GIVEN = 10         # answers in a row that a ticket gets without a person; then it waits for one
 
 
 def key(question: str, options: list[str]) -> tuple[str, frozenset[str]]:
@@ -19,7 +22,9 @@ def key(question: str, options: list[str]) -> tuple[str, frozenset[str]]:
 
 
 def earlier_answer(db: Database, session_id: str, ticket_id: str, question: str, options: list[str]) -> RequestRow | None:
-    """The answered request of another ticket of this session with the same question, or None."""
+    """The answered request of another ticket of this session with the same question, or None. None too for a ticket that asks without end."""
+    if _asks_without_end(db, ticket_id):
+        return None
     wanted = key(question, options)
     return next((row for row in db.all("select * from requests where session_id = ? and ticket_id <> ? and kind = 'question' and state = 'answered'"
                                        " order by seq", (session_id, ticket_id), RequestRow) if _key_of(row) == wanted), None)
@@ -35,21 +40,29 @@ def answer_alike(db: Database, answered: RequestRow, text: str) -> None:
 
 def as_for(row: RequestRow) -> str:
     """Text for answered_by, when the answer was given to another ticket."""
-    return f"the answer to {row['ticket_id']}"
+    return f"{OF_ANOTHER}{row['ticket_id']}"
 
 
 def assume_overdue(db: Database, seconds: float) -> None:
-    """Answers each question that has waited this long with its first, recommended option. seconds 0: questions wait forever."""
+    """Answers each question that has waited this long with its first, recommended option. seconds 0: questions wait forever. So do those of a ticket
+    that asks without end."""
     if not seconds:
         return
     overdue = db.all("select * from requests where state = 'open' and kind = 'question' and options <> '[]' and created_at < ?",
                      (utc(after=-seconds),), RequestRow)
     for row in overdue:
         with db.transaction():
-            if db.value("select state from requests where seq = ?", (row["seq"],)) == "open":
-                option = json.loads(row["options"])[0]
+            if db.value("select state from requests where seq = ?", (row["seq"],)) == "open" and not _asks_without_end(db, row["ticket_id"]):
+                option = str(next(iter(stored(row["options"], [])), ""))
                 requests.close_question(db, row, option, ASSUMED)
                 event("assumed", ticket=row["ticket_id"], answer=option)
+
+
+def _asks_without_end(db: Database, ticket_id: str | None) -> bool:
+    """True if the last MOST_GIVEN answers to a ticket came without a person: each one starts a run, so the next question is for a person."""
+    last = db.all("select answered_by from requests where ticket_id = ? and kind = 'question' and state = 'answered' order by seq desc limit ?",
+                  (ticket_id, MOST_GIVEN))
+    return len(last) == MOST_GIVEN and all(by == ASSUMED or str(by).startswith(OF_ANOTHER) for by, in last)
 
 
 def record_answered(db: Database, ticket: TicketRow, run_id: str, question: str, options: list[str], earlier: RequestRow) -> None:
@@ -61,4 +74,4 @@ def record_answered(db: Database, ticket: TicketRow, run_id: str, question: str,
 
 
 def _key_of(row: RequestRow) -> tuple[str, frozenset[str]]:
-    return key(row["body"], [str(option) for option in json.loads(row["options"])])
+    return key(row["body"], [str(option) for option in stored(row["options"], [])])

@@ -11,6 +11,7 @@ from typing import Any, TypedDict
 from engine.jobs import ledgers_of
 from engine.store.db import Database, as_dict
 from engine.store.kept import Kept
+from engine.text import json_from_outside
 from engine.tickets.rows import RunRow
 
 _MODELS = ("requests", "input", "output", "cache_read", "cache_write", "total", "money", "estimated")
@@ -22,7 +23,8 @@ _SUMS = ", ".join(["count(*) as runs", *(f"coalesce(sum(json_extract(usage, '$.{
 
 # Kept in memory, because pages ask more often than runs end; the usage of a run is written once.
 _KEPT = Kept[dict[str, Any]](64)
-_OF_SESSION = "session_id = ? and usage is not null"
+_USED = "usage is not null and json_valid(usage)"
+_OF_SESSION = f"session_id = ? and {_USED}"
 
 
 def of_session(db: Database, session_id: str) -> dict[str, Any]:
@@ -32,7 +34,7 @@ def of_session(db: Database, session_id: str) -> dict[str, Any]:
 
 
 def of_ticket(db: Database, ticket_id: str) -> dict[str, Any]:
-    return as_dict(db.one(f"select {_SUMS} from runs where ticket_id = ? and usage is not null", (ticket_id,)))
+    return as_dict(db.one(f"select {_SUMS} from runs where ticket_id = ? and {_USED}", (ticket_id,)))
 
 
 def of_tickets(db: Database, session_id: str) -> dict[str, dict[str, Any]]:
@@ -53,7 +55,7 @@ def plus(summed: dict[str, Any], used: dict[str, Any] | None) -> dict[str, Any]:
     if used is None:
         return summed
     return {**summed, **{name: summed[name] + used[name] for name in _MODELS}, "runs": summed["runs"] + 1,
-            "unpriced": summed["unpriced"] + bool(used["unpriced"]), "currency": summed["currency"] or used["currency"]}
+            "unpriced": summed["unpriced"] + bool(used.get("unpriced")), "currency": summed["currency"] or str(used.get("currency") or "")}
 
 
 class Live(TypedDict):
@@ -67,8 +69,10 @@ def of_live(data: Path, run: Live) -> dict[str, Any] | None:
     """Usage of a live run from its ledger, in the form of the column `usage` after its end (see
     engine/gateway/serving.py), without the network. run: its row; data: the data folder. None if it has no ledger."""
     try:
-        held = json.loads((ledgers_of(data, run["session_id"]) / f"{run['id']}.json").read_text(encoding="utf-8"))
-    except FileNotFoundError:
+        held = json_from_outside((ledgers_of(data, run["session_id"]) / f"{run['id']}.json").read_bytes())
+    except (FileNotFoundError, ValueError):
+        return None
+    if not isinstance(held, dict) or not all(isinstance(held.get(name), int | float) for name in _MODELS):
         return None
     return {name: value for name, value in held.items() if not name.startswith("held_")}
 

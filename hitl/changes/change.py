@@ -7,7 +7,9 @@ from engine.config import Config
 from engine.errors import BadRequest, NotFound, RunFailure, WrongState
 from engine.git.branches import repository_path
 from engine.git.repository import Repository
+from engine.result_values import checks_of
 from engine.store.db import Database
+from engine.text import stored
 from engine.tickets import review_comments as store
 from engine.tickets import states as tickets
 from engine.tickets.rows import ReviewCommentRow, RunRow, TicketRow
@@ -18,7 +20,6 @@ from hitl.changes.line_moves import Moves
 from hitl.changes.names import path_of
 from hitl.changes.span import span
 from hitl.web import filters as formats
-from hitl.web.strict_json import stored
 
 
 @dataclass
@@ -117,8 +118,8 @@ def _will(db: Database, found: ShownChange) -> str:
     """What approving does, in one sentence."""
     run = db.one("select checks, ended_at from runs where ticket_id = ? and tip_sha = ? and ended_at is not null and checks is not null"
                  " order by seq desc limit 1", (found.ticket["id"], found.tip), RunRow)
-    checks = stored(run["checks"], []) if run else []
-    passed = sum(bool(each.get("passed")) for each in checks if isinstance(each, dict))
+    checks = checks_of(stored(run["checks"], [])) if run else []
+    passed = sum(each["passed"] for each in checks)
     ended = formats.parse(run["ended_at"] or "") if run else None
     said = f"{formats.number(passed, 'check')} passed" + (f" at {ended:%H:%M}" if ended else "") if checks else "no check ran"
     if passed < len(checks):

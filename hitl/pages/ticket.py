@@ -18,7 +18,7 @@ from hitl.views.deliveries import delivery_line
 from hitl.views.evidence import as_shown, brief
 from hitl.views.ticket import run_of, runs_view, ticket_view
 from hitl.web.context import swarm, tenant
-from hitl.web.filters import duration, number, parse, weblink
+from hitl.web.filters import duration, number, parse, weblink, whole
 from hitl.web.forms import attempt, typed_text
 from hitl.web.input import number_or
 from hitl.web.numbers import whole_number
@@ -153,8 +153,8 @@ def _vm(vm: dict[str, Any]) -> list[str]:
     """The virtual machines of a run that has ended, in words; [] for other runs."""
     if not vm:
         return []
-    how, up = "cloned" if vm.get("clone") else "booted", vm.get("boot_ms", 0) / 1000
-    return [f"({vm.get('accelerator')}, {vm.get('memory_mb')} MB, {how} {number(vm.get('boots', 1), 'time')}, up in {up:.1f} s)"]
+    how, up = "cloned" if vm.get("clone") else "booted", whole(vm.get("boot_ms")) / 1000
+    return [f"({vm.get('accelerator')}, {vm.get('memory_mb')} MB, {how} {number(whole(vm.get('boots')) or 1, 'time')}, up in {up:.1f} s)"]
 
 
 def _used(ticket: dict[str, Any], run: dict[str, Any] | None) -> dict[str, Any]:

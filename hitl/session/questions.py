@@ -5,6 +5,7 @@ from typing import Any
 
 from engine.errors import NotFound
 from engine.store.db import Database
+from engine.text import stored
 from engine.tickets.session_rows import QuestionRow, SessionRow
 from engine.times import NOW
 
@@ -65,8 +66,7 @@ def withdraw_covered(db: Database, session_id: str, lacking: list[str]) -> None:
 
 
 def options(row: QuestionRow) -> list[str]:
-    found = json.loads(row["options"])
-    return [str(each) for each in found] if isinstance(found, list) else []
+    return [str(each) for each in stored(row["options"], [])]
 
 
 def question_dict(row: QuestionRow, changes: list[dict[str, Any]]) -> dict[str, Any]:

@@ -1,15 +1,14 @@
 """The requests of a run to its gateway, from the record in the run's folder: a bounded piece at a time, and the totals.
 
 Hosts, paths and names of models come from the sandbox. They are data for people: escape them and never act on them."""
-import json
 import os
 from typing import Any
 
 from engine.config import Config
 from engine.store.db import Database
+from engine.text import json_from_outside, stored
 from hitl.views.ticket import run_of
 from hitl.web.filters import whole
-from hitl.web.strict_json import stored
 
 PIECE, LINE = 1_000_000, 20_000   # bytes of the record to read at a time; every line is shorter than LINE
 ROWS, MOST = 50, 500              # requests on a page, and in an answer
@@ -55,7 +54,7 @@ def _lines(data: bytes, limit: int, refused: bool) -> tuple[list[dict[str, Any]]
 
 def _line(raw: bytes) -> dict[str, Any] | None:
     try:
-        line = json.loads(raw)
+        line = json_from_outside(raw)
     except ValueError:
         return None
     return line if isinstance(line, dict) else None

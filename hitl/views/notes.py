@@ -3,7 +3,9 @@ import re
 from datetime import datetime
 from typing import Any
 
+from engine.result_values import checks_of
 from engine.store.db import Database
+from engine.text import stored
 from engine.tickets import actions, evidence, usage
 from engine.tickets.evidence import Proof
 from engine.tickets.rows import RequestRow, RunRow, TicketRow
@@ -12,7 +14,6 @@ from hitl.card.coverage import LABELS
 from hitl.session import questions, sessions
 from hitl.views import usage as used
 from hitl.web.filters import word
-from hitl.web.strict_json import stored
 
 
 def notes_markdown(db: Database, tenant: str, session_id: str) -> str:
@@ -110,7 +111,7 @@ def _ticket(ticket: TicketRow, spent: dict[str, Any] | None, runs: list[RunRow],
         cost = used.brief(stored(run["usage"], {}))
         lines.append(f"- Run {run['run_no']} ({run['kind']}{by}): {what}{took}{f', {_line(cost)}' if cost else ''}"
                      + (f". {_line(run['reason'])}" if run["reason"] else ""))
-        lines += [_check(check) for check in stored(run["checks"], []) if isinstance(check, dict)]
+        lines += [_check(check) for check in checks_of(stored(run["checks"], []))]
     lines += [_criterion(proof) for proof in proofs]
     lines += [f"- {each['kind'].capitalize()} by you, {_time(each['created_at'])}: {_line(each['body'])}"
               + (f" ({each['note']})" if each["note"] else "") for each in steers]

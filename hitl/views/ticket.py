@@ -5,13 +5,14 @@ from typing import Any
 
 from engine.config import Config
 from engine.errors import NotFound
+from engine.result_values import checks_of
 from engine.store.db import Database, as_dict
+from engine.text import stored
 from engine.tickets import actions, usage
 from engine.tickets import states as tickets
 from engine.tickets.rows import DependencyRow, RequestRow, RunRow, TicketRow
 from hitl.session import sessions
 from hitl.views import usage as used
-from hitl.web.strict_json import stored
 
 LOG_LIMIT = 256_000     # bytes of a log in one answer
 _SECRET = {"claim_token"}
@@ -64,12 +65,13 @@ def ticket_dict(row: TicketRow) -> dict[str, Any]:
 
 
 def run_dict(row: RunRow) -> dict[str, Any]:
-    return {**_visible(row), "checks": stored(row["checks"], []), "phases": stored(row["phases"], {}), "vm": stored(row["vm"], {}),
-            "said": stored(row["said"], {}), "usage": used.told(stored(row["usage"], {})) if row["usage"] else None}
+    return {**_visible(row), "checks": checks_of(stored(row["checks"], [])), "phases": stored(row["phases"], {}), "vm": stored(row["vm"], {}),
+            "said": stored(row["said"], {}),
+            "usage": used.told(stored(row["usage"], {})) if row["usage"] else None}
 
 
 def request_dict(row: RequestRow) -> dict[str, Any]:
-    return {**_visible(row), "options": stored(row["options"], [])}
+    return {**_visible(row), "options": [str(each) for each in stored(row["options"], [])]}
 
 
 def _visible(row: TicketRow | RunRow | RequestRow) -> dict[str, Any]:

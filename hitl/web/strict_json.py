@@ -53,15 +53,6 @@ def as_given(value: Any) -> str:
     return _AS_GIVEN(value)
 
 
-def stored(text: str | None, default: Any) -> Any:
-    """The JSON value of a column; `default` if it is empty, or if someone edited it into a value of another type."""
-    try:
-        value = json.loads(text or "null")
-    except ValueError:
-        return default
-    return value if isinstance(value, type(default)) else default
-
-
 def sha256(value: Any) -> str:
     """The SHA-256 of the canonical text in UTF-8, in hex."""
     return hashlib.sha256(canonical(value).encode("utf-8")).hexdigest()

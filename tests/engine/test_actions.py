@@ -11,9 +11,9 @@ from memory_engine import drive, make_engine
 from real_engine import running
 
 from engine.config import Config
+from engine.criteria import criteria_of
 from engine.errors import WrongState
 from engine.job.prompt import prompt
-from engine.jobs import criteria_of
 from engine.runtimes import FakeOutcome
 from engine.store.db import Database
 from engine.tickets import actions

@@ -7,6 +7,7 @@ from memory_engine import CHAIN, TWO, drive, make_engine
 
 from engine.config import Config
 from engine.errors import WrongState
+from engine.finish.outcomes import MAX_TRANSIENTS
 from engine.jobs import Job, Result
 from engine.loop.clock import Clock
 from engine.loop.fakes import FakeBranches, FakeLauncher, fake_result
@@ -405,7 +406,7 @@ def test_a_pause_that_another_clock_set_far_ahead_is_cut_short_at_the_start(db: 
     assert state(db, session) == "completed"
 
 
-def test_a_full_disk_stops_claims_with_a_visible_reason_and_uses_up_nothing(db: Database, config: Config) -> None:
+def test_a_disk_that_is_full_again_and_again_uses_up_no_attempt_and_ends_with_a_person(db: Database, config: Config) -> None:
     session = build(db, config, TWO)
     full = [True]
 
@@ -415,8 +416,11 @@ def test_a_full_disk_stops_claims_with_a_visible_reason_and_uses_up_nothing(db: 
         return fake_result(job, code)
     engine = make_engine(db, config, results)
     drive(engine, 100)
-    assert tuple(db.one("select failures, transients from tickets where id = 'TKT-002'")) == (0, 0)
-    assert db.value("select count(*) from runs where ticket_id = 'TKT-002'") > 12, "far more often than a transient failure may happen"
+    assert tuple(db.one("select status, failures from tickets where id = 'TKT-002'")) == ("failed", 0)
+    assert db.value("select count(*) from runs where ticket_id = 'TKT-002'") == MAX_TRANSIENTS + 1
+    assert "Free space" in db.value("select body from requests where ticket_id = 'TKT-002' and kind = 'failed' and state = 'open'")
     full.clear()
+    for ticket in ("TKT-002", "TKT-003"):
+        actions.retry(db, "default", ticket)
     drive(engine)
     assert state(db, session) == "completed"

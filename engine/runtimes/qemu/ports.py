@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from engine.jobs import OUT_BYTES
+from engine.text import from_outside
 
 LONGEST_LINE, MOST_LINES = 400, 10_000
 CONSOLE_BYTES = 8192
@@ -114,7 +115,7 @@ class Ports:
             *lines, self._line = (self._line + data).split(b"\n")
             self._lines += len(lines)
             for line in lines:
-                self._hear(line[:LONGEST_LINE].decode("utf-8", "replace"))
+                self._hear(from_outside(line, LONGEST_LINE))
             if len(self._line) > LONGEST_LINE or self._lines > MOST_LINES:
                 self._is_wrong("it talked too much")
 

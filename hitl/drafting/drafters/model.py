@@ -3,7 +3,6 @@
 A model's answer is foreign text: it is parsed and validated as strictly as a pasted card. It never chooses the repository, the agents, a budget
 or the review. If the model fails, the template drafts the card and the reason is shown. The reason never quotes the server, because the server
 may repeat the key."""
-import json
 import queue
 import sys
 import threading
@@ -12,6 +11,7 @@ from typing import Any
 
 from engine.config import Config
 from engine.errors import BadRequest, SwarmError
+from engine.text import json_from_outside
 from hitl.card.shape import SCHEMA
 from hitl.card.spec_card import validate
 from hitl.drafting.drafters import Brief, Drafted
@@ -156,7 +156,7 @@ def _read(response: Any, deadline: float) -> bytes:
 def _text(body: bytes) -> str:
     """choices[0].message.content. Raises Unusable if it is missing or cut off."""
     try:
-        choice = json.loads(body)["choices"][0]
+        choice = json_from_outside(body)["choices"][0]
         content, ended = choice["message"]["content"], choice.get("finish_reason")
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
         raise Unusable("The answer of the model's server is not a chat completion.") from None
