@@ -1,6 +1,7 @@
 """An engine whose runs leave what a test says, in real folders and without a process, and the pages that show it."""
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from hashlib import sha1
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,8 @@ class LeftLauncher(ProcessLauncher):
         (folder / "started.json").write_text('{"pid": 1}')
         if job.kind == "feature":
             self.leave(job, folder)
+        elif job.kind == "recheck":
+            Result(job.run, "failed", 0, failure="agent", reason="The checks failed.").write(folder)
         else:
             Result(job.run, "ok", 0, base=sha("base"), tip=sha(job.run)).write(folder)
 
@@ -43,10 +46,14 @@ def sha(text: str) -> str:
     return sha1(text.encode()).hexdigest()
 
 
-def left_engine(db: Database, config: Config, leave: Leave) -> tuple[SwarmEngine, LeftLauncher]:
-    branches = FakeBranches()
+@contextmanager
+def left_engine(db: Database, config: Config, leave: Leave) -> Iterator[tuple[SwarmEngine, LeftLauncher]]:
     launcher = LeftLauncher(config, leave)
-    return SwarmEngine(db, config, launcher, branches, Choice(Fake(), [], False)), launcher
+    engine = SwarmEngine(db, config, launcher, FakeBranches(), Choice(Fake(), [], False))
+    try:
+        yield engine, launcher
+    finally:
+        engine.stop()
 
 
 def look_at_all(client: FlaskClient, session: str, ticket: str) -> None:
@@ -59,7 +66,7 @@ def look_at_all(client: FlaskClient, session: str, ticket: str) -> None:
         assert answer.status_code < 500, (path, answer.text)
         text = answer.data.decode("utf-8") if not path.endswith("log.txt") else ""
         if answer.is_json:
-            assert "\\ud83d\"" not in json.dumps(json.loads(text, parse_constant=refuse)), path
+            assert json.dumps(json.loads(text, parse_constant=refuse), ensure_ascii=False).encode("utf-8"), path
     for path in (f"/tickets/{ticket}", f"/sessions/{session}", f"/sessions/{session}/notes", f"/api/tickets/{ticket}", f"/api/hitl/{session}", "/", "/inbox"):
         assert client.get(path).status_code == 200, path
 
