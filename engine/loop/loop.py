@@ -165,7 +165,7 @@ class SwarmEngine:
         try:
             dispatch(self.db, self.config, self.launcher, self.choice, run)
         except Exception as error:  # an edge of the loop: this run never started, and is counted as such; the others must not wait for it
-            if isinstance(error, sqlite3.OperationalError) or disk.is_at_fault(error):
+            if _is_of_storage(error):
                 raise
             self._note(error, "dispatch", run=run["id"])
 
@@ -217,7 +217,7 @@ class SwarmEngine:
             self._failed.pop(run["id"], None)
         except Exception as error:  # the outer edge of a worker: the run stays as it is, and a later tick looks at it again
             self._note(error, step.__name__, run=run["id"])
-            if not (isinstance(error, Transient | sqlite3.OperationalError) or disk.is_at_fault(error)):  # those pass by themselves
+            if not (isinstance(error, Transient) or _is_of_storage(error)):  # those pass by themselves
                 self._failed[run["id"]] = self._failed.get(run["id"], 0) + 1
             self._stopping.wait(1.0)
         finally:
@@ -238,3 +238,7 @@ class SwarmEngine:
         self.errors.append({"at": utc(), "where": where, "error": f"{type(error).__name__}: {error}"})
         event("error", level=logging.ERROR, where=where, error=f"{type(error).__name__}: {error}", **values)
         logging.getLogger("swarm").debug("traceback", exc_info=error)
+
+
+def _is_of_storage(error: Exception) -> bool:
+    return isinstance(error, sqlite3.OperationalError | Unavailable) or type(error) is sqlite3.DatabaseError or disk.is_at_fault(error)

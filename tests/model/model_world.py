@@ -170,6 +170,10 @@ class ModelBranches:
         self.outside.moment()
         return str(work.result.tip)
 
+    def deletion(self, work: HandOver, tip: str) -> str:
+        assert not self.db.connection.in_transaction, "git work inside a transaction"
+        return ""
+
     def merge(self, work: HandOver, tip: str, onto: str | None = None) -> str | None:
         """Every run begins at the same commit: the branch has moved when anything was merged."""
         assert not self.db.connection.in_transaction, "git work inside a transaction"
