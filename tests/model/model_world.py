@@ -170,6 +170,10 @@ class ModelBranches:
         self.outside.moment()
         return str(work.result.tip)
 
+    def keep_aside(self, work: HandOver) -> None:
+        assert not self.db.connection.in_transaction, "git work inside a transaction"
+        self.outside.moment()
+
     def deletion(self, work: HandOver, tip: str) -> str:
         assert not self.db.connection.in_transaction, "git work inside a transaction"
         return ""
