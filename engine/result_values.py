@@ -10,7 +10,7 @@ BYTES = 50_000_000      # of a result.json
 TEXT, OUTPUT = 20_000, 20_000   # characters of a reason, and of a check's output
 MOST = 10**15           # numbers in what is added up: the sum of thousands of them still has 64 bits
 OUTCOMES = ("ok", "no_change", "needs_input", "over_budget", "failed")
-_SHA = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
+_NAME = re.compile(r"[0-9A-Za-z]{1,64}")  # of a commit; git says whether there is one
 
 
 def parsed(data: bytes) -> Any:
@@ -32,7 +32,7 @@ def checked(values: Any) -> dict[str, Any]:
 
 
 def _is_sha(value: Any) -> bool:
-    return isinstance(value, str) and _SHA.fullmatch(value) is not None
+    return isinstance(value, str) and _NAME.fullmatch(value) is not None
 
 
 def _is_question(value: Any) -> bool:
@@ -57,16 +57,20 @@ def _reason(value: Any) -> str | None:
 
 
 def checks_of(value: Any) -> list[dict[str, Any]]:
-    """[{text, command, exit, seconds, output, passed}] with their types, of a result or of the column runs.checks.
+    """[{text, command, exit, seconds, output, passed}], what there is of each with its type, of a result or of the column runs.checks.
 
     Text and command stay as long as they are: they are the card's own words, by which a check is found again."""
-    return [{"text": str(each.get("text") or ""), "command": str(each.get("command") or ""), "exit": _number(each.get("exit")),
-             "seconds": _number(each.get("seconds")), "output": from_outside(str(each.get("output") or ""), OUTPUT), "passed": bool(each.get("passed"))}
-            for each in value if isinstance(each, dict)] if isinstance(value, list) else []
+    return [{name: _OF_CHECK[name](each[name]) if name in _OF_CHECK else each[name] for name in each} for each in value if isinstance(each, dict)] \
+        if isinstance(value, list) else []
 
 
 def _number(value: Any) -> Any:
     return value if isinstance(value, int | float) and not isinstance(value, bool) else None
+
+
+_OF_CHECK: dict[str, Callable[[Any], Any]] = {
+    "text": lambda value: str(value or ""), "command": lambda value: str(value or ""), "exit": _number, "seconds": _number,
+    "output": lambda value: from_outside(str(value or ""), OUTPUT), "passed": bool}
 
 
 def _said(value: Any) -> dict[str, Any]:

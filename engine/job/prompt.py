@@ -119,7 +119,8 @@ def _last_attempt(db: Database, ticket: TicketRow) -> list[str]:
     elif ticket["failures"] > 1:
         parts.append(f"This has failed {ticket['failures']} times. Do not repeat what was tried. Look for another way.")
     parts += [data_block(row["detail"])] if row["detail"] else []
-    parts += [data_block(f"$ {check['command']}\n{check['output']}") for check in checks_of(stored(row["checks"], [])) if not check["passed"]]
+    parts += [data_block(f"$ {check.get('command', '')}\n{check.get('output', '')}")
+              for check in checks_of(stored(row["checks"], [])) if not check.get("passed")]
     return parts
 
 

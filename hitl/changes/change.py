@@ -119,7 +119,7 @@ def _will(db: Database, found: ShownChange) -> str:
     run = db.one("select checks, ended_at from runs where ticket_id = ? and tip_sha = ? and ended_at is not null and checks is not null"
                  " order by seq desc limit 1", (found.ticket["id"], found.tip), RunRow)
     checks = checks_of(stored(run["checks"], [])) if run else []
-    passed = sum(each["passed"] for each in checks)
+    passed = sum(each.get("passed", False) for each in checks)
     ended = formats.parse(run["ended_at"] or "") if run else None
     said = f"{formats.number(passed, 'check')} passed" + (f" at {ended:%H:%M}" if ended else "") if checks else "no check ran"
     if passed < len(checks):

@@ -88,7 +88,7 @@ def relative(moment: datetime, now: datetime, suffix: str = " ago") -> str:
 
 def duration(seconds: float | None) -> str:
     """'0.8 s', '12 s', '3 m 10 s', '2 h 05 m'."""
-    if seconds is None:
+    if not isinstance(seconds, int | float):
         return "–"
     if seconds < 10:
         return f"{seconds:.1f} s"
