@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from conftest import build
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from runner_bench import Bench, log_of
 
@@ -34,6 +34,7 @@ VALUES = st.recursive(st.one_of(st.none(), st.booleans(), st.integers(), st.just
 DEEP = "[" * 100_000 + "]" * 100_000
 
 
+@settings(deadline=None)
 @given(TEXTS | st.binary(), st.integers(0, 50))
 def test_text_from_outside_is_valid_and_bounded(data: str | bytes, most: int) -> None:
     text = from_outside(data, most)
@@ -48,6 +49,7 @@ def test_what_is_no_character_is_replaced_and_the_rest_stays(data: str | bytes, 
     assert from_outside(data, 100) == text
 
 
+@settings(deadline=None)
 @given(VALUES)
 def test_any_value_becomes_json_that_is_read_back_unchanged(value: Any) -> None:
     once = cleaned(value)
@@ -95,6 +97,7 @@ def test_a_question(content: str | bytes, question: dict | None, tmp_path: Path)
         assert read_question(tmp_path) == question
 
 
+@settings(deadline=None)
 @given(st.binary())
 def test_any_question_is_read_or_refused(tmp_path_factory: pytest.TempPathFactory, data: bytes) -> None:
     folder = tmp_path_factory.mktemp("out")
@@ -125,6 +128,7 @@ def test_events_of_an_agent(agent: str, tmp_path: Path) -> None:
     assert (Result.read(tmp_path) or result).said == said
 
 
+@settings(deadline=None)
 @given(st.sampled_from(sorted(AGENTS)), VALUES)
 def test_any_event_is_read_and_shown(agent: str, value: Any) -> None:
     event = event_of(json.dumps({"type": "result", "x": value} | (value if isinstance(value, dict) else {})))
@@ -133,6 +137,7 @@ def test_any_event_is_read_and_shown(agent: str, value: Any) -> None:
         assert "\n".join(profile.shown(event)).encode() is not None
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=6000))
 def test_the_output_of_a_check_and_its_last_line(tmp_path_factory: pytest.TempPathFactory, data: bytes) -> None:
     output = Output(Log(tmp_path_factory.getbasetemp() / f"log-{os.getpid()}", 1000), b"::phase check ")
@@ -177,6 +182,7 @@ def test_a_result_that_decides_what_it_cannot_mean_is_a_failed_run(content: str,
     assert result is not None and (result.outcome, result.failure) == ("failed", "transient") and "cannot be used" in (result.reason or "")
 
 
+@settings(deadline=None)
 @given(VALUES)
 def test_any_result_is_written_and_read(tmp_path_factory: pytest.TempPathFactory, value: Any) -> None:
     folder = tmp_path_factory.mktemp("run")
