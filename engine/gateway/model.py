@@ -115,7 +115,10 @@ class Models:
             options = value.get("stream_options")
             if not isinstance(options, dict) or options.get("include_usage") is not True:
                 value["stream_options"] = {**(options if isinstance(options, dict) else {}), "include_usage": True}
-                data, own = json.dumps(value).encode(), data
+                try:
+                    data, own = json.dumps(value).encode(), data
+                except RecursionError:
+                    raise http1.malformed("The body is nested too deeply.") from None
         return question._replace(data=data, own=own, entry=self.ledger.reserve(asked.model, prompt, most))
 
     def _ask(self, client: Wire, question: Question, asked: Asked) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Literal, NamedTuple
 
 from engine.errors import ProviderRefused, RateLimited, RunFailure, Transient
-from engine.text import one_line, printable
+from engine.text import from_outside, json_from_outside, one_line, printable
 
 # good; own: the agent's request failed by its own fault; busy: a wait; failing: a wait, but not for long; the others need someone.
 Meaning = Literal["good", "own", "busy", "failing", "quota", "key", "access", "model", "address"]
@@ -78,12 +78,12 @@ class Answer(NamedTuple):
 def of_error(answer: Answer, body: bytes) -> Answer:
     """The meaning of an answer with an error status. answer: what is known of it before its body."""
     try:
-        value = json.loads(body)
-    except (ValueError, RecursionError):
+        value = json_from_outside(body)
+    except ValueError:
         value = None
     errors = list(errors_in(value)) or ([value] if isinstance(value, dict) else [])
     error = errors[-1] if errors else {}
-    text = _message(error) or ("" if b"<" in body[:20] else body[:SAID * 4].decode("utf-8", "replace"))
+    text = _message(error) or ("" if b"<" in body[:20] else from_outside(body, SAID * 4))
     return answer._replace(meaning=_meaning(answer.status, error), said=_shown(text), wait=max(answer.wait, _retry_delay(error)))
 
 

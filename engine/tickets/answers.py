@@ -1,8 +1,8 @@
 """Answers to requests. A request is answered once, and the effects happen in the same transaction."""
-import json
 
 from engine.errors import BadRequest, NotFound, WrongState
 from engine.store.db import Database
+from engine.text import stored
 from engine.tickets import delivery_answers, requests, same_question, settle
 from engine.tickets.rows import RequestRow
 from engine.tickets.states import change, get
@@ -62,7 +62,7 @@ def _answer_isolation(db: Database, row: RequestRow, text: str) -> None:
 
 def _answer_budget(db: Database, row: RequestRow, text: str) -> None:
     """The session's own budget, or its provider (see requests.open_provider)."""
-    options = json.loads(row["options"])
+    options = stored(row["options"], [])
     if text not in options:
         raise BadRequest(f"The answer must be one of: {', '.join(map(repr, options))}.")
     if text == requests.STOP:

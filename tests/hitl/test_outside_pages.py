@@ -109,6 +109,7 @@ def test_the_next_job_is_written_and_the_pages_answer(said: bytes, client: Flask
 OLD = (  # rows as an earlier version, a shell or another program may have left them
     "update runs set said = '{\"message\": \"\\ud83d\", \"tokens\": {\"input\": NaN}}'",
     "update runs set checks = '[{\"text\": \"\\ud83d\", \"command\": 7, \"seconds\": \"x\", \"output\": [], \"passed\": 1}, 3]'",
+    "update runs set checks = '[{\"text\": \"works\", \"command\": \"true\", \"output\": \"\\ud83d\", \"passed\": false}, {}]'",
     "update runs set usage = '{\"total\": 1e999, \"requests\": \"\\ud83d\", \"money\": Infinity}'",
     "update runs set usage = '[]', vm = '{\"boot_ms\": \"\\ud83d\"}'",
     "update runs set phases = '{\"work\": \"\\ud83d\"}', vm = '{\"boot_ms\": {}, \"boots\": \"2\"}'",
