@@ -17,9 +17,9 @@
         ├── Transient             not the agent's fault: wait and try again, no attempt is used up
         │   └── RateLimited       a model provider limits requests: wait as long as it says; after some hours someone is asked
         ├── ProviderRefused       the model's provider refuses until someone acts: quota, payment, key, model; no attempt is used up
-        ├── AgentFailed           an attempt is used up; the next prompt says what failed
-        ├── Permanent             a retry does not help: wrong repository, refused result
-        │   ├── PolicyViolation   a result, or a change to push, breaks a rule; the sentence names the path
+        ├── AgentFailed           an attempt is used up; the next prompt says what failed, also of a result that is refused
+        ├── Permanent             a retry does not help: a wrong or damaged repository, a deleted branch
+        │   ├── PolicyViolation   a change to push breaks a rule; the sentence names the path. Of a run's result, it fails the attempt
         │   └── TokenRefused      the forge does not accept the token: the operator must set another
         └── MergeConflict         the ticket is ready again, with the conflict in its prompt
 """

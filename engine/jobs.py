@@ -142,6 +142,7 @@ class Job(NamedTuple):
     waiting: tuple[TicketChange, ...] = ()   # in a recheck run: changes to merge, in this order
     landed: tuple[TicketChange, ...] = ()    # and changes that were merged before
     program: str = ""              # that makes the sandboxes, if the runtime has a choice of programs
+    resume: bool = False           # start from the ticket's own branch, whatever the agent's custom is, because the run before was stopped
 
     def write(self, folder: Path) -> None:
         write_json(folder / "job.json", {"format": FORMAT, **as_json(self)})
@@ -203,6 +204,7 @@ class Result:
         self.vm: dict[str, Any] = {}  # {accelerator, memory_mb, cpus, clone, boots, boot_ms: the longest one}; {}: no VM
         self.wait: float = 0.0  # seconds to wait before the next request to the model's provider
         self.merged: list[dict[str, str]] = []  # from a recheck run: [{run, merge: the merge commit}], from base to tip
+        self.stopped = False  # True: the agent did not end by itself, but by a limit, a person or a shutdown
         self.conflicts: list[dict[str, Any]] = []  # [{run, sentence, paths, detail}], conflicts with the base
         self.notes, self.ignored = list[str](), ""  # sentences: what was not committed as it was left; the ignored files that the run made
         for name, value in known.items():

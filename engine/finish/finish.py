@@ -32,8 +32,8 @@ def finish(db: Database, config: Config, branches: Branches, run: RunRow, result
     ticket = db.the("select * from tickets where id = ?", (run["ticket_id"],), TicketRow)
     try:
         if result.outcome == "failed":
-            _keep_failed(db, branches, run, ticket, result)
-            raise FAILURES[result.failure or "transient"](result.reason, wait=result.wait)
+            reason = " ".join(filter(None, (result.reason, _keep_failed(db, branches, run, ticket, result))))
+            raise FAILURES[result.failure or "transient"](reason, wait=result.wait)
         _succeed(db, config, branches, run, ticket, result)
     except RunFailure as failure:
         if isinstance(failure, Transient) and db.value("select state from runs where id = ?", (run["id"],)) == "merging":
@@ -141,13 +141,26 @@ def _kept(db: Database, branches: Branches, run: RunRow, ticket: TicketRow, resu
     return work.branch
 
 
-def _keep_failed(db: Database, branches: Branches, run: RunRow, ticket: TicketRow, result: Result) -> None:
-    """Keeps the work of a run whose check failed, or which had to stop before its work was done, so that the next run starts from it."""
-    if run["kind"] == "feature" and result.failure != "permanent":
-        work = _work(db, run, ticket, result)
+def _keep_failed(db: Database, branches: Branches, run: RunRow, ticket: TicketRow, result: Result) -> str:
+    """Keeps the work of a run that failed or had to stop before its work was done, so that the next run starts from it. -> a sentence about it, or ''"""
+    if run["kind"] != "feature" or result.failure == "permanent":
+        return ""
+    work = _work(db, run, ticket, result)
+    try:
         branches.keep_aside(work)
         if result.tip:
             branches.keep(work)
+    except AgentFailed as refused:
+        return refused.sentence
+    return "Its work so far is kept." if result.stopped and result.tip else ""
+
+
+def end_stopped(db: Database, branches: Branches, run: RunRow, result: Result) -> None:
+    """Ends a run that was stopped by hand, and keeps its work. run: its row. Repeatable."""
+    ticket = db.the("select * from tickets where id = ?", (run["ticket_id"],), TicketRow)
+    kept = _keep_failed(db, branches, run, ticket, Result(**{**vars(result), "stopped": True, "failure": None}))
+    claims.end(db, run["id"], "cancelled", f"It was stopped by hand. {kept}".strip(), result)
+    event("finished", ticket=run["ticket_id"], run=run["id"], outcome="cancelled", status=ticket["status"])
 
 
 def record_failure(db: Database, config: Config, run: RunRow, ticket: TicketRow, failure: RunFailure, result: Result | None = None) -> None:

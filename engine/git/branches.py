@@ -2,20 +2,23 @@
 
 Next: engine/finish/outcomes.py
 """
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 from engine.config import Config
 from engine.crash import point
-from engine.errors import AgentFailed, Permanent
+from engine.errors import AgentFailed, Permanent, PolicyViolation
 from engine.git.branch_names import kept_folder
+from engine.git.bundle import Unusable
 from engine.git.harvest import keep_aside, take_in
 from engine.git.merge import advance, merge
 from engine.git.repository import Repository
 from engine.jobs import Result
 
 MASS = 20  # deleted files: fewer are nothing unusual, even in a small repository
+REFUSED = "refused.bundle"  # in the folder of a run
 
 
 @dataclass(frozen=True)
@@ -37,10 +40,10 @@ class Branches(Protocol):
     """All steps are repeatable: done again, also after a crash, they make the same commits."""
 
     def keep(self, work: HandOver) -> str:
-        """Sets the ticket's own branch to the run's last commit. -> the tip. Raises PolicyViolation, Permanent (not the checked commit), AgentFailed
-        (nothing new), Transient."""
+        """Sets the ticket's own branch to the run's last commit. -> the tip. Raises AgentFailed (nothing new, or refused: by the policy, or because it
+        does not build on its base), Permanent (the repository is damaged), Transient."""
     def keep_aside(self, work: HandOver) -> None:
-        """Keeps the commits that the run made and did not deliver, so that the ticket's next run has them. Raises Permanent, Transient."""
+        """Keeps the commits that the run made and did not deliver, for the ticket's next run. Raises AgentFailed (unusable), Permanent, Transient."""
     def deletion(self, work: HandOver, tip: str) -> str:
         """A sentence about a change that deletes most files of its base, so that someone must look at it; '' for any other change."""
     def merge(self, work: HandOver, tip: str, onto: str | None = None) -> str | None:
@@ -58,10 +61,15 @@ class GitBranches:
 
     def keep(self, work: HandOver) -> str:
         """Takes in out.bundle, through the quarantine and the policy."""
-        repository = Repository(repository_path(self._config, work.session))
-        bundle = self._config.data / "runs" / work.run / "out" / "out.bundle"
+        repository, folder = Repository(repository_path(self._config, work.session)), self._config.data / "runs" / work.run
+        bundle, refused = folder / "out" / "out.bundle", folder / REFUSED
         with repository.locked():
-            tip = self._keep(repository, bundle, work)
+            try:
+                tip = self._keep(repository, bundle if bundle.exists() or not refused.exists() else refused, work)
+            except (PolicyViolation, Unusable) as violation:
+                if bundle.exists():
+                    os.replace(bundle, refused)  # what is refused comes into no repository
+                raise AgentFailed(f"{violation.sentence} So the work was not taken. It is in runs/{work.run}/{REFUSED} of the data folder.") from violation
             if work.reviewed is not None:
                 repository.git("update-ref", "--end-of-options", reviewed_ref(work.ticket, work.reviewed), tip)
             return tip
@@ -78,7 +86,7 @@ class GitBranches:
         tip = take_in(repository, bundle, work.run, work.result.base)
         try:
             if tip != work.result.tip:
-                raise Permanent(f"The run handed over commit {tip[:12]}, but {str(work.result.tip)[:12]} was checked.")
+                raise AgentFailed(f"The run handed over commit {tip[:12]}, but {str(work.result.tip)[:12]} was checked.")
             if tip == work.result.base:
                 raise AgentFailed("The run handed over no commit of its own.")
             repository.set_branch(work.branch, tip, before)
@@ -92,7 +100,10 @@ class GitBranches:
         bundle = self._config.data / "runs" / work.run / "out" / "kept.bundle"
         if bundle.exists():
             with repository.locked():
-                keep_aside(repository, bundle, work.run, str(work.result.base), kept_folder(work.branch))
+                try:
+                    keep_aside(repository, bundle, work.run, str(work.result.base), kept_folder(work.branch))
+                except Unusable as error:
+                    raise AgentFailed(error.sentence) from error
 
     def deletion(self, work: HandOver, tip: str) -> str:
         repository, base = Repository(repository_path(self._config, work.session)), str(work.result.base)

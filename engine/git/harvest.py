@@ -25,7 +25,8 @@ STREAMED = "core.bigFileThreshold=32m"
 
 def take_in(repository: Repository, bundle: Path, run_id: str, base: str, limits: PolicyLimits = DEFAULT_LIMITS) -> str:
     """Sets refs/swarm/runs/<run_id> to the bundle's refs/heads/swarm-out -> its sha. Repeatable. Call it with the
-    repository locked and the sandbox dead. Raises PolicyViolation or Permanent, with nothing kept, or Transient."""
+    repository locked and the sandbox dead. Raises PolicyViolation or Unusable for what the run left, Permanent for a damaged
+    repository, with nothing kept, or Transient."""
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}", run_id):
         raise Permanent(f"{run_id!r} is not the id of a run.")
     descriptor = open_foreign(bundle, OUT_BYTES)
@@ -42,6 +43,7 @@ def take_in(repository: Repository, bundle: Path, run_id: str, base: str, limits
                 _index(repository, descriptor, env, strict=True)
             except Permanent as error:
                 _explain(repository, descriptor, header, run_id, base, limits)
+                _check_repository(repository, base)
                 raise unusable(error.sentence.rstrip(".")) from error
             _check_connected(repository, base, tip, env)
             check(repository, base, tip, limits, env)
@@ -83,9 +85,19 @@ def _check_present(repository: Repository, base: str, header: Header) -> None:
     """Checks that the repository has the base and the commits that the bundle needs."""
     wanted = [base, *header.needed]
     answers = repository.git("cat-file", "--batch-check=%(objecttype)", stdin="".join(f"{sha}\n" for sha in wanted).encode()).splitlines()
+    if answers[0] != b"commit":
+        raise Permanent(f"The repository no longer has the commit {base[:12]}, from which the run started.")
     for sha, answer in zip(wanted, answers, strict=True):
         if answer != b"commit":
             raise unusable(f"it builds on the commit {sha[:12]}, which this repository does not have")
+
+
+def _check_repository(repository: Repository, base: str) -> None:
+    """Looks whose fault a failure is. Raises Permanent if the repository does not hold all of the commit that the run started from."""
+    try:
+        repository.git("rev-list", "--objects", "--quiet", "--end-of-options", base, timeout=INDEX_SECONDS)
+    except Permanent as error:
+        raise Permanent(f"The repository {repository.path} is damaged: {error.sentence} Restore it from a backup.") from error
 
 
 @contextmanager
@@ -135,6 +147,7 @@ def _check_complete(repository: Repository, tip: str, env: Mapping[str, str]) ->
     try:
         repository.git("rev-list", "--objects", "--quiet", tip, "--not", "--all", env=env, timeout=INDEX_SECONDS)
     except Permanent as error:
+        _check_repository(repository, base)
         raise unusable(f"an object that it needs is missing ({error.sentence.rstrip('.')})") from error
 
 

@@ -3,6 +3,7 @@ import errno
 import os
 import stat
 import subprocess
+import time
 from pathlib import Path
 
 
@@ -25,6 +26,24 @@ def measure(folder: Path, most_files: int, most_bytes: int) -> tuple[int, int]:
             if error.errno == errno.ENAMETOOLONG:
                 return most_files + 1, size
     return count, size
+
+
+def changed_within(folder: Path, seconds: float, most: int = 1_000_000) -> bool:
+    """True if something in a folder was changed in the last `seconds`, by the time that a program cannot set. Looks at no more than `most` entries."""
+    now, folders = time.time(), [str(folder)]
+    while folders and most > 0:
+        try:
+            with os.scandir(folders.pop()) as entries:
+                for entry in entries:
+                    most -= 1
+                    status = entry.stat(follow_symlinks=False)
+                    if now - seconds < status.st_ctime <= now + 1:  # later than now: the clock was set back
+                        return True
+                    if stat.S_ISDIR(status.st_mode):
+                        folders.append(entry.path)
+        except OSError:  # the folder changes while we read it, or is nested too deep
+            continue
+    return False
 
 
 def remove(folder: Path) -> None:

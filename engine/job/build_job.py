@@ -15,7 +15,7 @@ from engine.git.source import validate_source
 from engine.job.access import access_for
 from engine.job.prompt import data_block, prompt
 from engine.job.workflow import LIMITS, Workflow, workflow_at
-from engine.jobs import AgentSetup, Job, Limits, Source, criteria_of
+from engine.jobs import AgentSetup, Job, Limits, Result, Source, criteria_of
 from engine.runtimes.base import Runtime
 from engine.store.db import Database
 from engine.tickets.approved_card import approved_card, repository_of
@@ -34,7 +34,15 @@ def job_for(db: Database, config: Config, run: RunRow, ticket: TicketRow, sessio
         prompt=prompt(db, ticket, workflow) + _kept(config, ticket) if run["kind"] == "feature" else "", criteria=criteria_of(ticket["acceptance_criteria"]),
         limits=limits(config, workflow), source=_source(db, config, session) if run["kind"] == "prepare" else None,
         vm=runtime.vm(config), program=runtime.program, access=access_for(db, config, session, run["kind"], agent),
-        means=means(db, config, run, ticket, runtime, agent, hooks_of(config, session, runtime, workflow)))
+        means=means(db, config, run, ticket, runtime, agent, hooks_of(config, session, runtime, workflow)),
+        resume=run["kind"] == "feature" and was_stopped(db, config, ticket))
+
+
+def was_stopped(db: Database, config: Config, ticket: TicketRow) -> bool:
+    """True if the ticket's last run did not end by itself: what it left is only a part, with which the next run begins."""
+    before = db.value("select id from runs where ticket_id = ? and ended_at is not null and outcome <> 'void' order by seq desc limit 1", (ticket["id"],))
+    result = Result.read(config.data / "runs" / before) if before else None
+    return result is not None and result.stopped
 
 
 def _kept(config: Config, ticket: TicketRow) -> str:

@@ -6,6 +6,7 @@ import enum
 import json
 import os
 import shutil
+import time
 from pathlib import Path
 from typing import Protocol
 
@@ -18,6 +19,7 @@ from engine.jobs import FORMAT, Job, Result, format_of
 from engine.run import runner
 
 TEMPORARY = ("in", "out", "work", "checks")  # folders that are needed only until the run has ended
+ASKED = "asked"  # a file; its time says when the run was asked to end
 
 
 class Look(enum.Enum):
@@ -46,8 +48,12 @@ class Launcher(Protocol):
         """False if a program with another format of jobs and results started it."""
     def result(self, run_id: str) -> Result | None:
         """The result, available from the time when look() returns ENDED until discard()."""
+    def ask_to_end(self, run_id: str) -> None:
+        """Asks the run to end and to keep its work. It has a result soon, at the latest after engine.run.output.SAVE_SECONDS and a little more."""
+    def asked(self, run_id: str) -> float | None:
+        """Seconds since the run was asked to end; None if it was not."""
     def stop(self, run_id: str) -> None:
-        """Ends the run; none of its processes is left when this returns. May be called again, and for a run that never started."""
+        """Ends the run at once; none of its processes is left when this returns. May be called again, and for a run that never started."""
     def pidfd(self, run_id: str) -> int | None:
         """A descriptor that becomes readable when the runner ends; the caller closes it. None: nothing to wait for."""
     def prepare_result(self, job: Job, result: Result) -> None:
@@ -119,6 +125,18 @@ class ProcessLauncher:
 
     def result(self, run_id: str) -> Result | None:
         return Result.read(self.folder(run_id))
+
+    def ask_to_end(self, run_id: str) -> None:
+        folder, pid = self.folder(run_id), self._pid(run_id)
+        (folder / ASKED).touch()
+        if pid is not None:
+            processes.ask_holder(pid, folder / "lock")
+
+    def asked(self, run_id: str) -> float | None:
+        try:
+            return max(0.0, time.time() - (self.folder(run_id) / ASKED).stat().st_mtime)
+        except FileNotFoundError:
+            return None
 
     def stop(self, run_id: str) -> None:
         folder = self.folder(run_id)

@@ -184,7 +184,7 @@ class SwarmEngine:
             self._first_seen[run["id"]] = time.monotonic()
             event("adopted", ticket=run["ticket_id"], run=run["id"], found=look.name.lower())
         step = self.reaper.step(run, look, time.monotonic() - self._first_seen[run["id"]])
-        if step == self.reaper.finish and run["session_id"] in self._busy.values():
+        if step in (self.reaper.finish, self.reaper.end_stopped) and run["session_id"] in self._busy.values():
             return  # one per repository at a time
         if step:
             self._hand_over(run, step)

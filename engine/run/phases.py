@@ -38,7 +38,7 @@ def work(run: Run) -> None:
         raise Permanent(f"The agent {job.agent!r} cannot work on this ticket.")
     since = time.monotonic()
     own = f"refs/heads/{job.branch}"
-    resume = agent.resumes and Repository(Path(job.repository)).head(own) is not None
+    resume = (agent.resumes or job.resume) and Repository(Path(job.repository)).head(own) is not None
     kept = Repository(Path(job.repository)).refs(kept_folder(job.branch))
     base = run.result.base = bundle_in(job, inputs / "in.bundle", [*([own] if resume else []), *kept])
     for name, text in {"prompt.md": job.prompt, "agent.sh": script, "message": message(job, agent), "ignored": ignored.TEXT}.items():
@@ -48,7 +48,7 @@ def work(run: Run) -> None:
     for name, text in job.means.hooks.items():
         _write(inputs / f"hook-{name}", text)
     session.give(run.folder, job, inputs)
-    _copy_scripts(inputs, "work.sh", *COMMIT, "bin/swarm-ask")
+    _copy_scripts(inputs, "work.sh", "onto-base.sh", *COMMIT, "bin/swarm-ask")
     _copy_relay(run, inputs)
     if to_check(job):
         _give_check_scripts(run)  # now, because the program may be updated while the agent works
@@ -63,9 +63,9 @@ def work(run: Run) -> None:
         run.result.said = described(report)
         committed = read_report(run.folder / "out")
         run.result.notes, run.result.ignored = committed.notes, committed.ignored
-    not_kept = session.keep(run.folder)
-    if not_kept:
-        run.log.write(f"The agent's session is not kept. {not_kept}\n".encode())
+        not_kept = session.keep(run.folder)
+        if not_kept:
+            run.log.write(f"The agent's session is not kept. {not_kept}\n".encode())
     _judge(code, output, job.limits, why_failed(agent, report, code) if output.reached else None, committed.failed)
 
 

@@ -12,6 +12,7 @@ from engine.errors import AgentFailed, ProviderRefused, Transient
 from engine.host import cgroups
 from engine.host.folders import remove
 from engine.jobs import Job, Limits, Result
+from engine.run.ending import Stopped, save_work
 from engine.run.limits import LimitWatch, look_at
 from engine.run.output import Bounds, Log, Output, drain, watch
 from engine.runtimes.base import Handle, Runtime, SandboxJob
@@ -82,8 +83,8 @@ def run_sandbox(run: Run, script: str, inputs: Path, outputs: Path, environment:
                 agent: bool = False) -> int:
     """Runs inputs/<script> in a fresh sandbox. -> its exit code. agent: True if it may use the run's models.
 
-    No process of the sandbox lives when this returns or raises: AgentFailed for a limit (OverTime for the clock),
-    Transient when the sandbox could not start."""
+    No process of the sandbox lives when this returns or raises: AgentFailed for a limit (OverTime for the clock), Stopped, or
+    Transient when the sandbox could not start. An agent that was stopped has its work so far in the outputs; result.stopped says that it was."""
     outputs.mkdir(parents=True, exist_ok=True)
     lock, work = _take_lock(run.folder / "sandbox.lock"), run.folder / "work"
     pipe, end = os.pipe2(os.O_CLOEXEC)
@@ -102,7 +103,7 @@ def run_sandbox(run: Run, script: str, inputs: Path, outputs: Path, environment:
             os.close(lock)  # from now on only the sandbox holds it
         output.last = time.monotonic()
         try:
-            code = watch(LimitWatch(run.runtime, run.handle, outputs, run.job.limits, groups), pipe, output, bounds)
+            code = _watched(run, LimitWatch(run.runtime, run.handle, outputs, run.job.limits, groups), pipe, output, bounds, agent)
         finally:
             run.stop()
         drain(pipe, output, REST_BYTES)
@@ -118,6 +119,17 @@ def run_sandbox(run: Run, script: str, inputs: Path, outputs: Path, environment:
         cgroups.sweep(run.job.run)
         remove(work)
         run.log.rest()  # last, because it may also raise that the log is too long
+
+
+def _watched(run: Run, limits: LimitWatch, pipe: int, output: Output, bounds: Bounds, agent: bool) -> int:
+    """The exit code. If the agent is stopped, its work is saved first."""
+    try:
+        return watch(limits, pipe, output, bounds)
+    except (AgentFailed, Stopped) as why:
+        if agent and output.reached:
+            run.result.stopped = True
+            save_work(limits, pipe, output, why)
+        raise
 
 
 def _outer(job: Job) -> Limits:

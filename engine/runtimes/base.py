@@ -18,6 +18,7 @@ if TYPE_CHECKING:  # a run's own process has its job, and no need of settings
 Handle = dict[str, Any]
 TOO_MUCH = f"The run put more than {OUT_FILES} files or {OUT_BYTES // 1_000_000} MB into its outputs, so it was stopped."
 TOOLS = "/opt/agents"  # where a sandbox with a file system of its own has the installed agents
+GRACE_SECONDS = 5.0  # for an agent between SIGTERM and SIGKILL, when its run is stopped
 UNKNOWN_EXIT = -128  # it ended, but its exit code is unknown, because it was the child of another process
 
 # A program may reserve more memory than it uses. What a run uses is measured over all its processes (engine/run/limits.py), and a single process
@@ -62,7 +63,8 @@ class Runtime(Protocol):
 
     The server asks probe(), most(), own_files() and vm(), from any of its threads, because they need no sandbox. The process of a
     run calls start(), then poll() and full() in turn until poll() returns a code or a limit is exceeded, and then stop() in either case, all in
-    one thread; for the next command it starts again with start(). stop() and poll() may come from another process, after this one was killed.
+    one thread; for the next command it starts again with start(). Before stop() it may ask for an end that saves the work, by ask_to_end().
+    stop() and poll() may come from another process, after this one was killed.
 
     A handle is JSON. It has "pid", the process that ends when the sandbox ends, and, where the sandbox is a virtual machine, "vm":
     {accelerator, memory_mb, cpus, clone, and boot_ms once its command has begun}. Everything else in it belongs to the runtime."""
@@ -97,6 +99,14 @@ class Runtime(Protocol):
     def poll(self, handle: Handle) -> int | None:
         """The exit code (negative: a signal), None while it lives; after its end always the same. Raises Transient when the command never
         started, AgentFailed when the sandbox broke its rules."""
+
+    def changed(self, handle: Handle, seconds: float) -> bool:
+        """True if files inside were changed in the last `seconds`: a sandbox without output may be at work."""
+
+    def ask_to_end(self, handle: Handle, kill: bool = False) -> bool:
+        """Ends every process inside but the first one of the command. The first call sends SIGTERM, each call with `kill` sends SIGKILL. True: the
+        rest is gone, or will be within the grace time of a virtual machine (GRACE_SECONDS), and the first process gets SIGTERM and goes on alone. Call it
+        again until then; it returns at once. The caller then waits for the end by poll(), and calls stop()."""
 
     def stop(self, handle: Handle) -> None:
         """Ends the sandbox: when this returns (within 2 seconds), nothing of it is left. May be called again, and after the end."""

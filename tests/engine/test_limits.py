@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 from conftest import HANG, build, require, until
+from hogs import HOLD
 from real_engine import feature, running
 from runner_bench import Bench
 
@@ -25,7 +26,6 @@ from engine.store.db import Database
 from engine.tickets import actions
 
 ENDLESS_FILES = 'i=0; while head -c 10000000 /dev/zero > "{folder}/$i"; do i=$((i+1)); done; exit 1'
-HOLD = "(head -c 500000000 /dev/zero; sleep 60) | tail -c 500000000 > /dev/null &"
 
 MANY = "The run had more than 256 processes, so it was stopped."
 HOGS: dict[str, tuple[str, dict[str, Any], dict[str, str]]] = {
