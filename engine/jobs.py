@@ -39,8 +39,7 @@ class Limits(NamedTuple):
 
 
 class VmSpec(NamedTuple):
-    """The virtual machine of a run, if it has one. image: the folder of its image. disk_mb: swap space, on the host's disk.
-    templates: True if it may be a clone of a machine that was booted before."""
+    """The virtual machine of a run. image: its image's folder. disk_mb: swap space. templates: it may be a clone of a machine that was booted before."""
 
     image: str
     memory_mb: int = 1024
@@ -202,9 +201,8 @@ class Result:
         self.said: dict[str, Any] = {}  # from the agent about itself: session, tokens, message; {}: nothing
         self.usage: dict[str, Any] = {}  # use of models and network, as in engine/gateway/serving.py; {}: no gateway
         self.vm: dict[str, Any] = {}  # {accelerator, memory_mb, cpus, clone, boots, boot_ms: the longest one}; {}: no VM
-        self.wait: float = 0.0  # seconds to wait before the next request to the model's provider
+        self.wait, self.stopped = 0.0, False  # seconds to wait for the model's provider; True: a limit, a person or a shutdown ended the agent
         self.merged: list[dict[str, str]] = []  # from a recheck run: [{run, merge: the merge commit}], from base to tip
-        self.stopped = False  # True: the agent did not end by itself, but by a limit, a person or a shutdown
         self.conflicts: list[dict[str, Any]] = []  # [{run, sentence, paths, detail}], conflicts with the base
         self.notes, self.ignored = list[str](), ""  # sentences: what was not committed as it was left; the ignored files that the run made
         for name, value in known.items():

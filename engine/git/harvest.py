@@ -70,7 +70,7 @@ def keep_aside(repository: Repository, bundle: Path, run_id: str, base: str, fol
             os.lseek(descriptor, header.offset, os.SEEK_SET)
             _index(repository, descriptor, env, strict=True)
             for tip in header.refs.values():
-                _check_complete(repository, tip, env)
+                _check_complete(repository, base, tip, env)
             _keep(quarantine / "pack", repository.path / "objects" / "pack")
     finally:
         os.close(descriptor)
@@ -138,10 +138,10 @@ def _check_connected(repository: Repository, base: str, tip: str, env: Mapping[s
     """Checks that the tip is a commit, builds on the base, and that all its objects exist."""
     if repository.head(tip, env) == tip and not repository.is_ancestor(base, tip, env):
         raise unusable(f"its commit is not based on {base[:12]}, from which the run started")
-    _check_complete(repository, tip, env)
+    _check_complete(repository, base, tip, env)
 
 
-def _check_complete(repository: Repository, tip: str, env: Mapping[str, str]) -> None:
+def _check_complete(repository: Repository, base: str, tip: str, env: Mapping[str, str]) -> None:
     if repository.head(tip, env) != tip:
         raise unusable("its content is not a commit")
     try:

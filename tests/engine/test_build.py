@@ -13,6 +13,7 @@ from real_engine import completed, ended, feature, integration, running
 from engine.commands import run_ticket
 from engine.config import Config
 from engine.host.processes import members
+from engine.jobs import Job
 from engine.store.db import Database
 from engine.tickets import actions, answers, claims
 from hitl.card import sample
@@ -96,8 +97,12 @@ def test_a_refused_result_names_the_path_and_the_engine_goes_on(db: Database, co
     with running(db, real):
         until(lambda: state(db, session) == "failed")
     assert statuses(db, session) == {"TKT-001": "failed", "TKT-002": "failed", "TKT-003": "completed"}
-    assert path in db.value("select reason from tickets where id = 'TKT-002'")
-    assert db.value("select run_no from tickets where id = 'TKT-002'") == 1, "no retry helps"
+    reasons = [row["reason"] for row in db.all("select reason from runs where ticket_id = 'TKT-002' order by seq")]
+    assert len(reasons) == real.max_attempts and all(path in reason for reason in reasons), "the agent may do better"
+    runs = [real.data / "runs" / row["id"] for row in db.all("select id from runs where ticket_id = 'TKT-002' order by seq")]
+    assert all(f"runs/{folder.name}/refused.bundle of the data folder" in reason for folder, reason in zip(runs, reasons, strict=True))
+    assert all((folder / "refused.bundle").read_bytes().startswith(b"# v2 git bundle") for folder in runs)
+    assert all(reasons[0] in Job.read(folder).prompt for folder in runs[1:2])
     repository, branch = integration(db, real, session)
     assert git(repository, "ls-tree", "--name-only", branch).split() == [".gitignore", "README.md", "good.txt"]
 
