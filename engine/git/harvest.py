@@ -46,7 +46,7 @@ def take_in(repository: Repository, bundle: Path, run_id: str, base: str, limits
                 _check_repository(repository, base)
                 raise unusable(error.sentence.rstrip(".")) from error
             _check_connected(repository, base, tip, env)
-            check(repository, base, tip, limits, env)
+            _check_policy(repository, base, tip, limits, env)
             if objects:
                 _keep(folder / "pack", repository.path / "objects" / "pack")
     finally:
@@ -90,6 +90,16 @@ def _check_present(repository: Repository, base: str, header: Header) -> None:
     for sha, answer in zip(wanted, answers, strict=True):
         if answer != b"commit":
             raise unusable(f"it builds on the commit {sha[:12]}, which this repository does not have")
+
+
+def _check_policy(repository: Repository, base: str, tip: str, limits: PolicyLimits, env: Mapping[str, str]) -> None:
+    try:
+        check(repository, base, tip, limits, env)
+    except PolicyViolation:
+        raise
+    except Permanent:
+        _check_repository(repository, base)
+        raise
 
 
 def _check_repository(repository: Repository, base: str) -> None:

@@ -20,7 +20,8 @@ FINE: dict[str, tuple[str, list[str], dict[str, str]]] = {
                           {"x.txt": "x", "a.txt": "a", "b.txt": "b"}),
     "amended, and a file left": ("echo x > x.txt; git add -A; git commit -q --amend --no-edit; echo l > left.txt", ["Initial commit", "Greet people"],
                                  {"x.txt": "x", "left.txt": "l"}),
-    "a history of its own, with the base's files first": ("git checkout -q --orphan own; git commit -qm first; " + TWO, ["a", "b"], {"a.txt": "a", "b.txt": "b"}),
+    "a history of its own, with the base's files first": (
+        "git checkout -q --orphan own; git commit -qm first; " + TWO, ["a", "b"], {"a.txt": "a", "b.txt": "b"}),
     "a history of its own": ("git checkout -q --orphan own; echo x > x.txt; git add -A; git commit -qm first; " + TWO, ["first", "a", "b"],
                              {"x.txt": "x", "b.txt": "b"}),
 }
