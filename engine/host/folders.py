@@ -1,9 +1,11 @@
-"""Measures and removes folders that a sandbox writes to. Links are not followed."""
+"""Measures, tames and removes folders that a sandbox writes to. Links are not followed."""
 import errno
 import os
 import stat
 import subprocess
 from pathlib import Path
+
+LONGEST_PATH = 3500  # characters; the kernel takes 4095, and a name has up to 255
 
 
 def measure(folder: Path, most_files: int, most_bytes: int) -> tuple[int, int]:
@@ -33,3 +35,36 @@ def remove(folder: Path) -> None:
     if os.path.lexists(folder) and subprocess.run(delete, stderr=subprocess.DEVNULL).returncode:
         subprocess.run(["chmod", "-R", "u+rwX", "--", str(folder)], stderr=subprocess.DEVNULL)
         subprocess.run(delete)
+
+
+def tame(folder: Path) -> None:
+    """Leaves in a folder whose sandbox is dead only folders, files and symbolic links of this folder's owner, without special bits and only
+    for the owner. What cannot be made so is removed."""
+    of, pending = os.lstat(folder), [str(folder)]
+    while pending:
+        os.chmod(pending[-1], 0o700)
+        with os.scandir(pending.pop()) as entries:
+            for entry in list(entries):
+                if not _made_plain(entry, of):
+                    remove(Path(entry.path))
+                elif entry.is_dir(follow_symlinks=False):
+                    pending.append(entry.path)
+
+
+def _made_plain(entry: os.DirEntry[str], of: os.stat_result) -> bool:
+    """False if it has to be removed: a socket, pipe or device, a foreign file, a further name of a file with special bits, a path too long."""
+    try:
+        status = entry.stat(follow_symlinks=False)
+        kind, special = stat.S_IFMT(status.st_mode), status.st_mode & (stat.S_ISUID | stat.S_ISGID | stat.S_ISVTX)
+        strange = (status.st_uid, status.st_gid) != (of.st_uid, of.st_gid)
+        if kind not in (stat.S_IFREG, stat.S_IFDIR, stat.S_IFLNK):
+            return False
+        if kind == stat.S_IFREG and status.st_nlink > 1:  # the other name may be a file of the host
+            return not (special or strange)
+        if strange:
+            os.chown(entry.path, of.st_uid, of.st_gid, follow_symlinks=False)
+        if kind == stat.S_IFREG:
+            os.chmod(entry.path, 0o600)
+    except OSError:  # the caller removes it, however deep it is
+        return False
+    return kind != stat.S_IFDIR or len(entry.path) < LONGEST_PATH

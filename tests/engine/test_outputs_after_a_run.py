@@ -1,0 +1,120 @@
+"""What a sandbox leaves in the outputs is plain: no special bits, no other owners, nothing but files, folders and links; and nothing stays after the end."""
+import os
+import socket
+import stat
+from pathlib import Path
+
+import pytest
+from conftest import require
+from runner_bench import Bench
+
+from engine.config import Config
+from engine.host.folders import tame
+from engine.jobs import Result
+from engine.loop.launch import ProcessLauncher
+
+LEAVES = """cd "$SWARM_OUT"
+cp /bin/true setuid; chmod 6755 setuid; ln setuid again
+mkdir -m 7777 deep; cp /bin/true deep/s; chmod 4755 deep/s; mkdir -m 0 closed; mkfifo pipe; ln -s /etc/passwd link; : > unreadable; chmod 0 unreadable
+python3 -c 'import socket; socket.socket(socket.AF_UNIX).bind("door")'
+chown 12:34 deep/s unreadable deep 2> /dev/null || true; chmod 4755 deep/s; chmod 1777 .
+cd "$SWARM_WORK"; echo hi > repo/hi.txt
+"""
+RUNTIMES = ("bubblewrap", "process")
+
+
+def strange(folder: Path) -> list[str]:
+    """What is not plain below a folder."""
+    own, found = os.lstat(folder), []
+    for parent, folders, files in os.walk(folder):
+        for name in ("", *folders, *files):
+            status = os.lstat(os.path.join(parent, name))
+            if not (stat.S_ISREG(status.st_mode) or stat.S_ISDIR(status.st_mode) or stat.S_ISLNK(status.st_mode)) or \
+                    not stat.S_ISLNK(status.st_mode) and status.st_mode & 0o7022 or (status.st_uid, status.st_gid) != (own.st_uid, own.st_gid):
+                found.append(os.path.join(parent, name))
+    return found
+
+
+@pytest.mark.parametrize("runtime", RUNTIMES)
+@pytest.mark.parametrize("end", ["", "exit 3", "kill -9 $$", "sleep 600"])
+def test_an_ended_run_has_plain_outputs_however_it_ended(tmp_path: Path, runtime: str, end: str) -> None:
+    if runtime == "bubblewrap":
+        require("bwrap")
+    result, folder = Bench(runtime, tmp_path).prepared().run(LEAVES + end, checks=(LEAVES.replace("repo/hi.txt", "hi") + "true",),
+                                                             **({"stall_seconds": 1} if "sleep" in end else {}))
+    assert strange(folder / "out") == []
+    assert not (folder / "work").exists() and not list((folder / "checks").glob("out-*"))
+    assert result.outcome == "failed" if end else (result.outcome, (folder / "out" / "out.bundle").is_file()) == ("ok", True)
+
+
+def test_a_further_name_of_a_file_of_the_host_is_removed_and_the_file_stays_as_it_is(tmp_path: Path) -> None:
+    outputs, mine = tmp_path / "out", tmp_path / "mine"
+    outputs.mkdir()
+    mine.write_text("mine")
+    mine.chmod(0o4755)
+    os.link(mine, outputs / "link")
+    (outputs / "sym").symlink_to(mine)
+    tame(outputs)
+    assert stat.S_IMODE(mine.stat().st_mode) == 0o4755 and mine.read_text() == "mine"
+    assert sorted(os.listdir(outputs)) == ["sym"]
+
+
+def test_what_is_too_deep_or_no_file_is_removed(tmp_path: Path) -> None:
+    outputs = tmp_path / "out"
+    outputs.mkdir()
+    here = os.open(outputs, os.O_RDONLY)  # a path of 8,000 characters
+    for _ in range(40):
+        os.mkdir("d" * 200, dir_fd=here)
+        inner = os.open("d" * 200, os.O_RDONLY, dir_fd=here)
+        os.close(here)
+        here = inner
+    descriptor = os.open("s", os.O_CREAT | os.O_WRONLY, 0o600, dir_fd=here)
+    os.fchmod(descriptor, 0o4755)
+    os.close(descriptor)
+    os.close(here)
+    os.mkfifo(outputs / "pipe")
+    with socket.socket(socket.AF_UNIX) as door:
+        os.chdir(outputs)
+        door.bind("door")
+    tame(outputs)
+    assert strange(outputs) == [] and sum(1 for _ in outputs.rglob("s")) == 0
+
+
+def test_nothing_stays_of_an_ended_run_for_a_user_without_privileges(tmp_path: Path) -> None:
+    """Folders without permissions, as a sandbox can leave them, are opened for their removal."""
+    folder = tmp_path / "runs" / "R"
+    if os.geteuid() == 0:
+        os.chown(tmp_path, 65534, 65534)
+        for parent in list(tmp_path.parents)[:-1]:
+            parent.chmod(parent.stat().st_mode | 0o055)
+    child = os.fork()
+    if child == 0:
+        status = 1
+        try:
+            if os.geteuid() == 0:
+                os.setgroups([])
+                os.setgid(65534)
+                os.setuid(65534)
+            for name in ("in", "out", "work", "checks"):
+                (folder / name / "closed" / "inner").mkdir(parents=True)
+                (folder / name / "closed").chmod(0)
+                (folder / name).chmod(0o500)
+            tame(folder / "out")
+            assert (folder / "out" / "closed" / "inner").is_dir()
+            (folder / "out" / "closed").chmod(0)
+            ProcessLauncher(Config(data=tmp_path)).discard("R")
+            status = 0
+        finally:
+            os._exit(status)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0 and os.listdir(folder) == []
+
+
+def test_the_folder_of_a_run_is_closed_for_others(config: Config) -> None:
+    before = os.umask(0)
+    try:
+        launcher = ProcessLauncher(config)
+        launcher.prepare_result(Bench("fake", config.data).job("true"), Result("R", "ok", 0))
+    finally:
+        os.umask(before)
+    (folder,) = (config.data / "runs").iterdir()
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
