@@ -38,33 +38,36 @@ def remove(folder: Path) -> None:
 
 
 def tame(folder: Path) -> None:
-    """Leaves in a folder whose sandbox is dead only folders, files and symbolic links of this folder's owner, without special bits and only
-    for the owner. What cannot be made so is removed."""
+    """Gives all in a folder whose sandbox is dead to this folder's owner alone, without special bits. A file for which that is not possible is
+    replaced by an empty one, so that nobody takes it for absent; a folder is removed."""
     of, pending = os.lstat(folder), [str(folder)]
     while pending:
         os.chmod(pending[-1], 0o700)
         with os.scandir(pending.pop()) as entries:
             for entry in list(entries):
+                is_folder = entry.is_dir(follow_symlinks=False)
                 if not _made_plain(entry, of):
                     remove(Path(entry.path))
-                elif entry.is_dir(follow_symlinks=False):
+                    if not is_folder:
+                        os.close(os.open(entry.path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600))
+                elif is_folder:
                     pending.append(entry.path)
 
 
 def _made_plain(entry: os.DirEntry[str], of: os.stat_result) -> bool:
-    """False if it has to be removed: a socket, pipe or device, a foreign file, a further name of a file with special bits, a path too long."""
+    """False if it cannot be made plain: a foreign file, a further name of a file with special bits, a path that is too long."""
     try:
         status = entry.stat(follow_symlinks=False)
-        kind, special = stat.S_IFMT(status.st_mode), status.st_mode & (stat.S_ISUID | stat.S_ISGID | stat.S_ISVTX)
+        special = status.st_mode & (stat.S_ISUID | stat.S_ISGID | stat.S_ISVTX)
         strange = (status.st_uid, status.st_gid) != (of.st_uid, of.st_gid)
-        if kind not in (stat.S_IFREG, stat.S_IFDIR, stat.S_IFLNK):
+        if stat.S_ISDIR(status.st_mode) and len(entry.path) > LONGEST_PATH:
             return False
-        if kind == stat.S_IFREG and status.st_nlink > 1:  # the other name may be a file of the host
+        if not stat.S_ISDIR(status.st_mode) and status.st_nlink > 1:  # the other name may be a file of the host
             return not (special or strange)
         if strange:
             os.chown(entry.path, of.st_uid, of.st_gid, follow_symlinks=False)
-        if kind == stat.S_IFREG:
+        if not stat.S_ISDIR(status.st_mode) and not stat.S_ISLNK(status.st_mode):
             os.chmod(entry.path, 0o600)
     except OSError:  # the caller removes it, however deep it is
         return False
-    return kind != stat.S_IFDIR or len(entry.path) < LONGEST_PATH
+    return True

