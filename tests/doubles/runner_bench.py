@@ -1,11 +1,12 @@
 """A repository with an integration branch, and the real runner over it."""
 import os
 import subprocess
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from conftest import HANG, git
+from conftest import HANG, git, require
 
 from engine.config import ROOT
 from engine.git.repository import Repository
@@ -78,3 +79,14 @@ class Bench:
 
 def log_of(folder: Path) -> str:
     return (folder / "log").read_text(errors="replace")
+
+
+def bench_of(runtime: str, folder: Path) -> Iterator[Bench]:
+    """For a fixture: a prepared bench, whose runners are ended after the test."""
+    if runtime == "bubblewrap":
+        require("bwrap")
+    bench = Bench(runtime, folder).prepared()
+    yield bench
+    for runner in bench.runs:
+        runner.kill()
+        runner.wait()

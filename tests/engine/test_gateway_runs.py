@@ -12,7 +12,7 @@ from gateway_client import CLIENT
 from gateway_side import KEY
 from model_upstream import Handler, chat, served
 from real_engine import completed, running
-from runner_bench import Bench, log_of
+from runner_bench import Bench, bench_of, log_of
 
 from engine.config import ROOT, Config
 from engine.host.processes import RUN_VARIABLE, take_lock
@@ -25,13 +25,7 @@ from engine.tickets import usage
 
 @pytest.fixture(params=["bubblewrap", "process"])
 def bench(request: pytest.FixtureRequest, tmp_path: Path) -> Any:
-    if request.param == "bubblewrap":
-        require("bwrap")
-    bench = Bench(request.param, tmp_path).prepared()
-    yield bench
-    for runner in bench.runs:
-        runner.kill()
-        runner.wait()
+    yield from bench_of(request.param, tmp_path)
 
 
 @pytest.fixture

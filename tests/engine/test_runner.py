@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import GIT_ENV, HANG, git, require, until, within
-from runner_bench import BRANCH, INTEGRATION, Bench, log_of
+from conftest import GIT_ENV, HANG, git, until, within
+from runner_bench import BRANCH, INTEGRATION, Bench, bench_of, log_of
 from sandbox_bench import sleeping
 
 from engine.config import ROOT
@@ -23,13 +23,7 @@ from engine.run.runner import command
 
 @pytest.fixture(params=["bubblewrap", "process"])
 def bench(request: pytest.FixtureRequest, tmp_path: Path) -> Any:
-    if request.param == "bubblewrap":
-        require("bwrap")
-    bench = Bench(request.param, tmp_path).prepared()
-    yield bench
-    for runner in bench.runs:
-        runner.kill()
-        runner.wait()
+    yield from bench_of(request.param, tmp_path)
 
 
 @pytest.fixture

@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import build, require, until
+from conftest import build, until
 from gateway_client import CLIENT
 from gateway_side import KEY
 from model_upstream import served
 from real_engine import completed, feature, running
-from runner_bench import Bench, log_of
+from runner_bench import Bench, bench_of, log_of
 
 from engine.config import ROOT, Config
 from engine.errors import Refused
@@ -134,13 +134,7 @@ def test_a_recorded_run_of_the_version_before_is_read_as_it_was() -> None:
 
 @pytest.fixture(params=["bubblewrap", "process"])
 def bench(request: pytest.FixtureRequest, tmp_path: Path) -> Any:
-    if request.param == "bubblewrap":
-        require("bwrap")
-    bench = Bench(request.param, tmp_path).prepared()
-    yield bench
-    for each in bench.runs:
-        each.kill()
-        each.wait()
+    yield from bench_of(request.param, tmp_path)
 
 
 @pytest.mark.parametrize("with_gateway", [False, True])
