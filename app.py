@@ -11,7 +11,7 @@ import threading
 from types import FrameType
 
 from flask import Flask
-from werkzeug.serving import is_running_from_reloader, make_server, run_simple
+from werkzeug.serving import is_running_from_reloader, run_simple
 
 from engine import VERSION
 from engine.config import ROOT, Config, unknown_settings
@@ -26,6 +26,7 @@ from engine.store.journal import Changes
 from hitl.api import api
 from hitl.pages import pages
 from hitl.pages.errors import error_page
+from hitl.server.server import Server
 from hitl.web import answers, guard, live
 from hitl.web.context import Swarm
 
@@ -63,12 +64,17 @@ def start_engine(app: Flask, where: str | None = None) -> bool:
     return here
 
 
+def http_server(app: Flask, listener: socket.socket) -> Server:
+    """The server of the application, on a listener that is open already; serve_forever() serves. Who may connect is said here."""
+    return Server(app, listener)
+
+
 def serve(app: Flask) -> None:
     """Serves until SIGTERM or SIGINT. Runs continue without the server, and the next start adopts them. A second signal stops at once."""
     swarm: Swarm = app.extensions["swarm"]
     config = swarm.config
     listener = _listen(config)
-    server = make_server(config.host, listener.getsockname()[1], app, threaded=True, fd=listener.fileno())
+    server = http_server(app, listener)
 
     def stop(number: int, frame: FrameType | None) -> None:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)

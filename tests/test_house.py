@@ -34,6 +34,7 @@ PACKAGES: dict[str, tuple[str, str]] = {
     "engine.commands": ("Commands for people: run-ticket, drain, backup.", "loop tickets store git runtimes host"),
     "hitl": ("The human's side of the product: the step from a card to its tickets, and the demo.", "session card web"),
     "hitl.web": ("The parts that every request and every shown text goes through.", ""),
+    "hitl.server": ("The HTTP server: one process that stays within its limits, however many connections come.", ""),
     "hitl.card": ("The spec card as data: no database, no Flask.", "web"),
     "hitl.session": ("A session's rows: the card, its versions and the questions.", "card web"),
     "hitl.changes": ("The changes of a ticket, and their review.", "session card web"),

@@ -1,5 +1,6 @@
 """The whole application over a temporary database, for tests of what it answers. No engine runs."""
 import json
+import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,9 +12,8 @@ from conftest import HANG
 from flask import Flask
 from flask.testing import FlaskClient
 from simple_websocket import Client
-from werkzeug.serving import make_server
 
-from app import create_app
+from app import create_app, http_server
 from engine.config import Config
 
 CARD = {"name": "Test", "features": [{"title": "F1", "description": "Feature 1"}, {"title": "F2", "depends_on": ["F1"]}], "checks": ["true"]}
@@ -41,16 +41,18 @@ def websocket(url: str, headers: dict[str, str] | None = None) -> Client:
 
 @contextmanager
 def served(app: Flask) -> Iterator[int]:
-    """A real server on a port of its own, with a thread for each request -> the port."""
-    server = make_server("127.0.0.1", 0, app, threaded=True)
+    """The product's own server on a port of its own -> the port."""
+    listener = socket.create_server(("127.0.0.1", 0), backlog=128)
+    server = http_server(app, listener)
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
     try:
-        yield server.server_port
+        yield int(listener.getsockname()[1])
     finally:
         server.shutdown()
         thread.join(HANG)
         server.server_close()
+        listener.close()
 
 
 def ask(port: int, method: str, path: str, body: Any = None, headers: dict[str, str] | None = None,
