@@ -1,4 +1,5 @@
-"""Small files. They are written whole or not at all. Files that a sandbox wrote are read with a size limit."""
+"""Small files, which are written whole or not at all; files that a sandbox wrote, which are read with a size limit; and the room on a disk."""
+import errno
 import json
 import os
 import stat
@@ -8,6 +9,19 @@ from engine.errors import Permanent
 from engine.text import cleaned
 
 SMALL = 1 << 20  # bytes; the size limit for a small file that a sandbox wrote
+LEAST_FREE = 256_000  # bytes; with less free, nothing new starts, because live runs need the rest for their results
+DISK_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO}  # of a disk, whoever uses it
+
+
+def shortage(folder: Path) -> str | None:
+    """A sentence if the disk of this folder is full, otherwise None. Raises OSError if the folder cannot be read."""
+    status = os.statvfs(folder)
+    free = status.f_bavail * status.f_frsize
+    if free < LEAST_FREE:
+        return f"The disk is full: {free // 1000} kB are free on {folder}. Free some space; the engine then continues by itself."
+    if status.f_files and not status.f_favail:
+        return f"The disk is full: {folder} has no room for more files. Remove some; the engine then continues by itself."
+    return None
 
 
 def write_json(path: Path, value: object) -> None:
@@ -38,10 +52,13 @@ def fsync_folder(path: Path) -> None:
 
 
 def open_foreign(path: Path, limit: int) -> int:
-    """Opens a file that a sandbox wrote -> its descriptor. Raises Permanent unless it is a regular file, one link, at most `limit` bytes."""
+    """Opens a file that a sandbox wrote -> its descriptor. Raises Permanent unless it is a regular file, one link, at most `limit` bytes;
+    OSError for trouble of the disk."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:
+        if error.errno in DISK_ERRORS:
+            raise
         raise Permanent(f"The run left no {path.name} that can be read: {error.strerror}.") from error
     status = os.fstat(descriptor)
     if not stat.S_ISREG(status.st_mode) or status.st_nlink != 1 or status.st_size > limit:

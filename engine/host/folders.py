@@ -1,9 +1,11 @@
-"""Measures and removes folders that a sandbox writes to. Links are not followed."""
+"""Measures, tames and removes folders that a sandbox writes to. Links are not followed."""
 import errno
 import os
 import stat
 import subprocess
 from pathlib import Path
+
+LONGEST_PATH = 3500  # characters; the kernel takes 4095, and a name has up to 255
 
 
 def measure(folder: Path, most_files: int, most_bytes: int) -> tuple[int, int]:
@@ -33,3 +35,42 @@ def remove(folder: Path) -> None:
     if os.path.lexists(folder) and subprocess.run(delete, stderr=subprocess.DEVNULL).returncode:
         subprocess.run(["chmod", "-R", "u+rwX", "--", str(folder)], stderr=subprocess.DEVNULL)
         subprocess.run(delete)
+
+
+def tame(folder: Path) -> None:
+    """Gives all in a folder whose sandbox is dead to this folder's owner alone, without special bits. A file for which that is not possible is
+    replaced by an empty one, so that nobody takes it for absent; a folder is removed. If the folder itself is gone, an empty one takes its place."""
+    if folder.is_symlink() or not folder.is_dir():
+        remove(folder)
+        folder.mkdir(mode=0o700)
+    of, pending = os.lstat(folder), [str(folder)]
+    while pending:
+        os.chmod(pending[-1], 0o700)
+        with os.scandir(pending.pop()) as entries:
+            for entry in list(entries):
+                is_folder = entry.is_dir(follow_symlinks=False)
+                if not _made_plain(entry, of):
+                    remove(Path(entry.path))
+                    if not is_folder:
+                        os.close(os.open(entry.path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600))
+                elif is_folder:
+                    pending.append(entry.path)
+
+
+def _made_plain(entry: os.DirEntry[str], of: os.stat_result) -> bool:
+    """False if it cannot be made plain: a foreign file, a further name of a file with special bits, a path that is too long."""
+    try:
+        status = entry.stat(follow_symlinks=False)
+        special = status.st_mode & (stat.S_ISUID | stat.S_ISGID | stat.S_ISVTX)
+        strange = (status.st_uid, status.st_gid) != (of.st_uid, of.st_gid)
+        if stat.S_ISDIR(status.st_mode) and len(entry.path) > LONGEST_PATH:
+            return False
+        if not stat.S_ISDIR(status.st_mode) and status.st_nlink > 1:  # the other name may be a file of the host
+            return not (special or strange)
+        if strange:
+            os.chown(entry.path, of.st_uid, of.st_gid, follow_symlinks=False)
+        if not stat.S_ISDIR(status.st_mode) and not stat.S_ISLNK(status.st_mode):
+            os.chmod(entry.path, 0o600)
+    except OSError:  # the caller removes it, however deep it is
+        return False
+    return True

@@ -13,6 +13,7 @@ from engine.config import ROOT, Config
 from engine.crash import inherited, point
 from engine.errors import RunFailure
 from engine.host import children, processes
+from engine.host.folders import remove
 from engine.job import access
 from engine.jobs import FORMAT, Job, Result, format_of
 from engine.run import runner
@@ -74,7 +75,7 @@ class ProcessLauncher:
     def launch(self, job: Job) -> None:
         """Raises OSError when the folder or the process cannot be created."""
         folder = self.folder(job.run)
-        folder.mkdir(parents=True)
+        folder.mkdir(mode=0o700, parents=True)  # until a sandbox has ended, its outputs may be of any kind: others keep out
         job.write(folder)
         point("after-folder")
         lock = processes.take_lock(folder / "lock")
@@ -97,7 +98,7 @@ class ProcessLauncher:
 
     def prepare_result(self, job: Job, result: Result) -> None:
         folder = self.folder(job.run)
-        folder.mkdir(parents=True)
+        folder.mkdir(mode=0o700, parents=True)
         job.write(folder)
         result.write(folder)
 
@@ -153,6 +154,9 @@ class ProcessLauncher:
 
     def discard(self, run_id: str) -> None:
         for name in TEMPORARY:
-            shutil.rmtree(self.folder(run_id) / name, ignore_errors=True)
+            left = self.folder(run_id) / name
+            shutil.rmtree(left, ignore_errors=True)
+            if os.path.lexists(left):  # folders without permissions, or too deep
+                remove(left)
         for path in self.folder(run_id).glob("*.tmp"):
             path.unlink(missing_ok=True)

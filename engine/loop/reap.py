@@ -12,6 +12,7 @@ from engine.git.branches import Branches
 from engine.log import event
 from engine.loop.launch import TEMPORARY, Launcher, Look
 from engine.run.output import backstop
+from engine.store import disk
 from engine.store.db import Database
 from engine.tickets import claims, usage
 from engine.tickets.rows import Outcome, RunRow, Status, TicketRow
@@ -103,7 +104,9 @@ class Reaper:
     def _fail(self, run: LiveRun, reason: str) -> None:
         self.launcher.stop(run["id"])
         ticket = self.db.the("select * from tickets where id = ?", (run["ticket_id"],), TicketRow)
-        record_failure(self.db, self.config, run, ticket, Transient(reason, detail=self.launcher.last_words(run["id"])))
+        words = self.launcher.last_words(run["id"])
+        short = disk.trouble(self.config.database) or ("It had no space left on device." if disk.is_at_fault(words or "") else None)
+        record_failure(self.db, self.config, run, ticket, Transient(f"{reason} {short}" if short else reason, detail=words))
         usage.book(self.db, self.config.data, run)
         self.launcher.discard(run["id"])
 

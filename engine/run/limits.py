@@ -4,11 +4,18 @@ import time
 from pathlib import Path
 
 from engine.errors import AgentFailed
+from engine.files import shortage
 from engine.host import cgroups
 from engine.host.folders import measure
 from engine.host.proc import Usage, descendants, proportional, usage
 from engine.jobs import OUT_BYTES, OUT_FILES, Limits
 from engine.runtimes.base import TOO_MUCH, Handle, Runtime
+
+
+class OverLimit(AgentFailed):
+    """The run itself used too much, whatever else was short meanwhile."""
+
+    code = "over_limit"
 
 
 class LimitWatch:
@@ -17,9 +24,11 @@ class LimitWatch:
     def __init__(self, runtime: Runtime, handle: Handle, outputs: Path, limits: Limits, groups: list[Path]) -> None:
         self.runtime, self.handle, self.outputs, self.limits, self.groups = runtime, handle, outputs, limits, groups
         self._next_full = 0.0
+        self.disk: str | None = None  # a sentence, once the host's disk under the run was full
 
     def look(self) -> None:
-        """Raises AgentFailed, which names the exceeded limit."""
+        """Raises OverLimit, which names the exceeded limit."""
+        self.look_at_disk()
         self._look_at_kernel()
         self._look_at_processes()
         look_at(self.outputs)
@@ -33,6 +42,10 @@ class LimitWatch:
         self._look_at_kernel()
         look_at(self.outputs)
         self._look_for_room()
+
+    def look_at_disk(self) -> None:
+        """Notes whether the host's disk is full. That is not the run's fault; what comes of it decides (engine/run/runner.py)."""
+        self.disk = self.disk or shortage(self.outputs.parent)  # the outputs themselves may be gone
 
     def _look_at_kernel(self) -> None:
         passed = cgroups.hits(self.groups)
@@ -60,13 +73,13 @@ class LimitWatch:
     def _look_for_room(self) -> None:
         sentence = self.runtime.full(self.handle)
         if sentence:
-            raise AgentFailed(sentence)
+            raise OverLimit(sentence)
 
-    def _too_many_processes(self) -> AgentFailed:
-        return AgentFailed(f"The run had more than {self.limits.processes} processes, so it was stopped.")
+    def _too_many_processes(self) -> OverLimit:
+        return OverLimit(f"The run had more than {self.limits.processes} processes, so it was stopped.")
 
-    def _too_much_memory(self) -> AgentFailed:
-        return AgentFailed(f"The run used more than {self.limits.memory_mb} MB of memory, so it was stopped.")
+    def _too_much_memory(self) -> OverLimit:
+        return OverLimit(f"The run used more than {self.limits.memory_mb} MB of memory, so it was stopped.")
 
 
 def _share(pid: int) -> int:
@@ -79,7 +92,7 @@ def _share(pid: int) -> int:
 
 
 def look_at(outputs: Path) -> None:
-    """Raises AgentFailed when a sandbox has put too much into its outputs."""
+    """Raises OverLimit when a sandbox has put too much into its outputs."""
     count, size = measure(outputs, OUT_FILES, OUT_BYTES)
     if count > OUT_FILES or size > OUT_BYTES:
-        raise AgentFailed(TOO_MUCH)
+        raise OverLimit(TOO_MUCH)

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from engine.errors import AgentFailed
 from engine.host.processes import open_pidfd
 from engine.jobs import TIMES
-from engine.run.limits import LimitWatch
+from engine.run.limits import LimitWatch, OverLimit
 from engine.text import from_outside
 
 LOOK_SECONDS = 0.5          # between two checks of what the sandbox uses, and of one whose end cannot be waited for
@@ -61,14 +61,14 @@ class Log:
         self.write(held)
 
     def write(self, data: bytes) -> None:
-        """Raises AgentFailed when the log is full; the part that fitted is written."""
+        """Raises OverLimit when the log is full; the part that fitted is written."""
         kept = data[: self._room]
         self._room -= len(kept)
         self._count(kept)
         while kept:
             kept = kept[os.write(self._descriptor, kept):]
         if self._room == 0:
-            raise AgentFailed(f"The run wrote more than {self._megabytes} MB of log, so it was stopped.")
+            raise OverLimit(f"The run wrote more than {self._megabytes} MB of log, so it was stopped.")
 
     def _count(self, data: bytes) -> None:
         text = self._begun + data

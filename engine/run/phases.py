@@ -16,7 +16,9 @@ from engine.files import write_json
 from engine.git import ignored
 from engine.git.branch_names import kept_folder
 from engine.git.repository import Repository
+from engine.host.folders import remove
 from engine.jobs import Criterion, Job, Limits
+from engine.run.limits import OverLimit
 from engine.run.output import PHASE, Output, OverTime
 from engine.run.outputs import read_report
 from engine.run.sandbox import Run, run_sandbox
@@ -75,7 +77,7 @@ def _judge(code: int, output: Output, limits: Limits, why: str | None, uncommitt
     if code != 0 and not output.reached:
         raise Transient(f"The work tree could not be made{last}")
     if code in (128 + signal.SIGXFSZ, -signal.SIGXFSZ):
-        raise AgentFailed(f"The run wrote a file of more than {limits.work_mb} MB, so it was stopped.")
+        raise OverLimit(f"The run wrote a file of more than {limits.work_mb} MB, so it was stopped.")
     if code == HOOK_FAILED:
         raise AgentFailed(f"WORKFLOW.md of the repository has a hook that failed{last}")
     if code and not (code == NOT_COMMITTED and uncommitted):
@@ -151,6 +153,8 @@ def _check(run: Run, inputs: Path, number: int, criterion: Criterion) -> tuple[d
         code = run_sandbox(run, "check.sh", inputs, folder, {"SWARM_CHECK": str(number)}, output, run.bounds(seconds))
     except OverTime as error:
         late = error.sentence
+    finally:
+        remove(folder)  # nothing that a check leaves is needed
     if code and not output.reached:
         if code == UNUSABLE_BUNDLE:
             raise AgentFailed(f"The agent's work cannot be used: {output.last_line()}")

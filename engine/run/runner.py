@@ -13,10 +13,13 @@ from pathlib import Path
 from types import FrameType
 
 from engine.crash import point
-from engine.errors import AgentFailed, Permanent, ProviderRefused, RateLimited, RunFailure, SwarmError
+from engine.errors import AgentFailed, Permanent, ProviderRefused, RateLimited, RunFailure, SwarmError, Transient
+from engine.files import DISK_ERRORS
 from engine.git.repository import Repository
+from engine.host.folders import remove
 from engine.host.processes import sweep
 from engine.jobs import Job, Result
+from engine.run.limits import OverLimit
 from engine.run.output import Log, OverTime, Stalled
 from engine.run.outputs import give_bundle, read_question, take_bundle
 from engine.run.phases import bundle_in, check_all, to_check, work
@@ -59,6 +62,7 @@ def main(path: str) -> None:
     except Stopped:
         _fail(result, "transient", "The run was stopped before it was done.")
     except RunFailure as failure:
+        failure = _not_the_disks(run, failure)
         _fail(result, _kind(failure), failure.sentence)
         result.wait = float(str(failure.extra.get("wait", 0.0)))
     except Exception as error:  # the outer edge of this process: a run must not end without a reason
@@ -72,7 +76,7 @@ def main(path: str) -> None:
     if run and run.service:
         result.usage = run.service.usage()
     point("before-result")
-    result.write(folder)
+    _leave(result, folder)
     point("after-result")
 
 
@@ -140,6 +144,8 @@ def feature(run: Run) -> None:
         trouble = _trouble(run, failure)
         if failure or (trouble and not (run.result.tip and to_check(run.job))):
             raise trouble or failure or AgentFailed()  # without a check, nothing would show that half of the work is missing
+        if run.disk and (run.tree_on_disk or not run.result.tip):
+            raise Transient(f"{run.disk} Some of the agent's work may be missing.")
         point("before-checks")
         try:
             check_all(run)
@@ -181,6 +187,28 @@ def _kind(failure: RunFailure) -> str:
 
 def _fail(result: Result, failure: str, reason: str) -> None:
     result.outcome, result.failure, result.reason = "failed", failure, reason
+
+
+def _not_the_disks(run: Run | None, failure: RunFailure) -> RunFailure:
+    """The failure; Transient instead of one of the agent if the host's disk was full meanwhile and no limit of the run was exceeded."""
+    if run and run.disk and isinstance(failure, AgentFailed) and not isinstance(failure, OverLimit):
+        return Transient(f"{run.disk} {failure.sentence}")
+    return failure
+
+
+def _leave(result: Result, folder: Path) -> None:
+    """Writes result.json. On a full disk it makes room by what is needed no more; then by the outputs, so that the run failed for that reason."""
+    for names in ((), ("work", "in", "checks"), ("out",)):
+        for name in names:
+            remove(folder / name)
+        if "out" in names:
+            result = Result(result.run, "failed", result.at, failure="transient", reason="No space left on device for the result of the run.",
+                            usage=result.usage)
+        try:
+            return result.write(folder)
+        except OSError as error:
+            if error.errno not in DISK_ERRORS or "out" in names:
+                raise
 
 
 def _described(error: Exception) -> str:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from engine.errors import AgentFailed, ProviderRefused, Transient
 from engine.host import cgroups
-from engine.host.folders import remove
+from engine.host.folders import remove, tame
 from engine.jobs import Job, Limits, Result
 from engine.run.limits import LimitWatch, look_at
 from engine.run.output import Bounds, Log, Output, drain, watch
@@ -35,6 +35,8 @@ class Run:
         self.service: Service | None = None
         self.began = time.monotonic()
         self.troubled: float | None = None  # time since which the model's provider returns only errors
+        self.disk: str | None = None  # a sentence, once the host's disk under the run was full while a sandbox lived
+        self.tree_on_disk = False     # the work tree was on that disk
 
     def timed(self, phase: str, since: float) -> None:
         """Adds the milliseconds since `since` (monotonic) to a phase of the result."""
@@ -82,8 +84,8 @@ def run_sandbox(run: Run, script: str, inputs: Path, outputs: Path, environment:
                 agent: bool = False) -> int:
     """Runs inputs/<script> in a fresh sandbox. -> its exit code. agent: True if it may use the run's models.
 
-    No process of the sandbox lives when this returns or raises: AgentFailed for a limit (OverTime for the clock),
-    Transient when the sandbox could not start."""
+    No process of the sandbox lives, and its outputs belong to this user alone, when this returns or raises: AgentFailed for a limit (OverTime
+    for the clock), Transient when the sandbox could not start."""
     outputs.mkdir(parents=True, exist_ok=True)
     lock, work = _take_lock(run.folder / "sandbox.lock"), run.folder / "work"
     pipe, end = os.pipe2(os.O_CLOEXEC)
@@ -101,13 +103,7 @@ def run_sandbox(run: Run, script: str, inputs: Path, outputs: Path, environment:
             os.close(end)
             os.close(lock)  # from now on only the sandbox holds it
         output.last = time.monotonic()
-        try:
-            code = watch(LimitWatch(run.runtime, run.handle, outputs, run.job.limits, groups), pipe, output, bounds)
-        finally:
-            run.stop()
-        drain(pipe, output, REST_BYTES)
-        look_at(outputs)
-        return code
+        return _watched(run, LimitWatch(run.runtime, run.handle, outputs, run.job.limits, groups), pipe, output, bounds)
     except Transient:
         drain(pipe, output, REST_BYTES)  # it may say why the sandbox did not start
         raise
@@ -117,7 +113,21 @@ def run_sandbox(run: Run, script: str, inputs: Path, outputs: Path, environment:
         os.close(pipe)
         cgroups.sweep(run.job.run)
         remove(work)
+        tame(outputs)
         run.log.rest()  # last, because it may also raise that the log is too long
+
+
+def _watched(run: Run, limits: LimitWatch, pipe: int, output: Output, bounds: Bounds) -> int:
+    """Watches the live sandbox to its end, whoever brings it about. -> its exit code"""
+    try:
+        code = watch(limits, pipe, output, bounds)
+    finally:
+        run.stop()
+        limits.look_at_disk()
+        run.disk, run.tree_on_disk = run.disk or limits.disk, (run.folder / "work").exists()
+    drain(pipe, output, REST_BYTES)
+    look_at(limits.outputs)
+    return code
 
 
 def _outer(job: Job) -> Limits:

@@ -1,31 +1,32 @@
-"""The disk of the data folder: whether it has enough room, and whether it caused a failure."""
-import errno
-import os
+"""The disks of the data folder: whether they have enough room, and whether one caused a failure."""
 import re
 from pathlib import Path
 
+from engine.files import DISK_ERRORS, shortage
 from engine.store.place import unwritable
 
-LEAST_FREE = 256_000  # bytes; with less free, nothing new starts, because live runs need the rest for their results
-_SPACE = re.compile(r"no space left on device|disk quota exceeded|the disk is full|database or disk is full", re.I)
-_ERRNOS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO}
+_SPACE = re.compile(r"no space left on device|disk quota exceeded|the disk is full|database or disk is full|read-only file system|input/output error", re.I)
 
 
 def trouble(database: Path) -> str | None:
-    """A sentence if nothing new should start, because the folder of the database cannot take it, otherwise None."""
+    """A sentence if nothing new should start, because the folder of the database or of the runs cannot take it, otherwise None."""
     data = database.parent
     try:
-        status = os.statvfs(data)
+        return shortage(data) or _of_runs(data / "runs") or unwritable(database)
     except OSError as error:
         return f"The data folder {data} cannot be read: {error.strerror}. Check the folder and its disk."
-    free = status.f_bavail * status.f_frsize
-    if free < LEAST_FREE:
-        return f"The disk is full: {free // 1000} kB are free on {data}. Free some space; the engine then continues by itself."
-    return unwritable(database)
+
+
+def _of_runs(folder: Path) -> str | None:
+    """The same for the folder of the runs, which may be on a disk of its own."""
+    try:
+        return shortage(folder)
+    except FileNotFoundError:  # no run yet
+        return None
 
 
 def is_at_fault(what: BaseException | str) -> bool:
-    """True if the disk caused this failure, so it is no ticket's fault."""
-    if isinstance(what, OSError) and what.errno in _ERRNOS:
+    """True if a disk caused this failure, so it is no ticket's fault."""
+    if isinstance(what, OSError) and what.errno in DISK_ERRORS:
         return True
     return _SPACE.search(str(what)) is not None

@@ -37,7 +37,7 @@ note() {
 
 # The attempt has failed. What can be saved is saved all the same.
 fail() {
-    printf 'failed %s\n' "$1" >> "$report"
+    printf 'failed %s\n' "$1" >> "$report" || : > "$own/unreported"
     printf '%s\n' "$1" >&2
 }
 
@@ -98,11 +98,20 @@ listed() {
 bundle() {
     if [ -n "$delivered" ] && [ "$(git rev-parse "$delivered^{tree}")" != "$(git rev-parse "$base^{tree}")" ]; then
         git update-ref refs/heads/swarm-out "$delivered" || stop "git could not name the work."
-        git bundle create -q "$SWARM_OUT/out.bundle" "$base..refs/heads/swarm-out" 2> "$own/errors" || stop "$(complaint "$own/errors")"
+        write_bundle out "$base..refs/heads/swarm-out"
     fi
     [ -s "$own/kept" ] || return 0
     # shellcheck disable=SC2046
-    git bundle create -q "$SWARM_OUT/kept.bundle" $(cat "$own/kept") "^$base" 2> "$own/errors" || stop "$(complaint "$own/errors")"
+    write_bundle kept $(cat "$own/kept") "^$base"
+}
+
+# Writes <first argument>.bundle of the others. What was written until the outputs' disk was full stays: the runner sees from outside that it is full.
+write_bundle() {
+    part="$SWARM_OUT/$1.part" whole="$SWARM_OUT/$1.bundle"
+    shift
+    rm -rf "$part" "$whole"  # what the agent put there: a pipe would be written to for ever, a folder would take the bundle in
+    git bundle create -q - "$@" > "$part" 2> "$own/errors" || stop "$(complaint "$own/errors")"
+    mv "$part" "$whole" 2> "$own/errors" || stop "$(complaint "$own/errors")"
 }
 
 rm -rf "$own" "$report"
@@ -122,4 +131,4 @@ if [ -n "$delivered" ]; then
 fi
 bundle
 name_ignored
-! grep -q '^failed ' "$report" 2> /dev/null || exit 113
+! { [ -e "$own/unreported" ] || grep -q '^failed ' "$report" 2> /dev/null; } || exit 113
