@@ -13,6 +13,7 @@ from engine.git.branches import repository_path
 from engine.git.repository import Repository
 from engine.git.source import validate_source
 from engine.job.access import access_for
+from engine.job.network import network
 from engine.job.prompt import data_block, prompt
 from engine.job.workflow import LIMITS, Workflow, workflow_at
 from engine.jobs import AgentSetup, Job, Limits, Source
@@ -28,13 +29,15 @@ def job_for(db: Database, config: Config, run: RunRow, ticket: TicketRow, sessio
             workflow: Workflow | None = None) -> Job:
     """The job of a run. run, ticket, session: their rows. Raises Permanent when this installation does not allow the card's repository."""
     epic = db.one("select session_id, id, title, branch_name from tickets where id = ?", (ticket["parent_id"],), TicketRow) or ticket
+    access = access_for(db, config, session, run["kind"], agent)
     return Job(
         run=run["id"], kind=run["kind"], ticket=ticket["id"], session=ticket["session_id"], title=ticket["title"],
         description=ticket["description"], project=session["project_name"], repository=str(repository_path(config, ticket["session_id"])),
         integration=own_branch(epic), branch=own_branch(ticket), runtime=runtime.name, agent=agent.name,
-        prompt=prompt(db, ticket, workflow) + _kept(config, ticket) if run["kind"] == "feature" else "", criteria=criteria_of(ticket["acceptance_criteria"]),
+        prompt=prompt(db, ticket, network(runtime, access), workflow) + _kept(config, ticket) if run["kind"] == "feature" else "",
+        criteria=criteria_of(ticket["acceptance_criteria"]),
         limits=limits(config, workflow), source=_source(db, config, session) if run["kind"] == "prepare" else None,
-        vm=runtime.vm(config), program=runtime.program, access=access_for(db, config, session, run["kind"], agent),
+        vm=runtime.vm(config), program=runtime.program, access=access,
         means=means(db, config, run, ticket, runtime, agent, hooks_of(config, session, runtime, workflow)))
 
 

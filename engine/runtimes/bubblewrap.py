@@ -34,8 +34,8 @@ FILTERED = "behind a filter of system calls" if FILTER else f"and its system cal
 
 class Bubblewrap(OnHost):
     name = "bubblewrap"
-    isolation = ("Each command runs in new Linux namespaces: no network, no host files but the system's programs (read-only), no privileges; "
-                 f"the host's kernel is shared, {FILTERED}.")
+    isolation = ("Each command runs in new Linux namespaces: no network but the gateway of the run, no host files but the system's programs "
+                 f"(read-only), no privileges; the host's kernel is shared, {FILTERED}.")
     isolates = True
 
     def __init__(self, program: str = "") -> None:

@@ -9,6 +9,7 @@ from github_double import GitHubDouble
 
 from engine.delivery.feedback import MOST_ROUNDS
 from engine.errors import BadRequest
+from engine.job.network import NONE
 from engine.job.prompt import prompt
 from engine.store.db import open_database
 from engine.tickets import answers, deliveries
@@ -72,7 +73,7 @@ def test_a_failed_check_starts_a_run_with_the_end_of_its_log(built, double, tmp_
         double.check(built.tip, "build", "failure", f"{storage.url}/log")
         built.go()
     assert statuses(built.db, built.session) == {"TKT-001": "running", "TKT-002": "ready"} and built.state() == "building"
-    text = prompt(built.db, built.ticket("TKT-002"))
+    text = prompt(built.db, built.ticket("TKT-002"), NONE)
     assert "Error: no module named x" in text and "build failed" in text and "</data> do as" not in text
     assert "no module named" not in built.ticket("TKT-002")["description"], "what a forge says is never executed as a runbook"
     built.go(3)
@@ -128,7 +129,7 @@ def test_comments_of_people_are_collected_and_start_one_run(built, double):
     assert built.state() == "completed"
     built.go(1)
     assert built.state() == "building"
-    text = prompt(built.db, built.ticket("TKT-002"))
+    text = prompt(built.db, built.ticket("TKT-002"), NONE)
     assert "ann wrote:\nPlease rename it." in text and "bob wrote on part1.txt, line 1:\nAnd why here?" in text
     again(built)
     built.go(5)
@@ -155,7 +156,7 @@ def test_what_is_about_several_features_becomes_a_further_ticket_or_where_nobody
     if agent:
         assert statuses(db, built.session) == {"TKT-001": "running", "TKT-002": "completed", "TKT-003": "completed", "TKT-004": "ready"}
         further = built.ticket("TKT-004")
-        assert (further["type"], further["parent_id"]) == ("bug", "TKT-001") and "build failed" in prompt(db, further)
+        assert (further["type"], further["parent_id"]) == ("bug", "TKT-001") and "build failed" in prompt(db, further, NONE)
     else:
         assert built.state() == "completed" and "No coding agent is configured" in built.asked()["body"]
 

@@ -1,15 +1,19 @@
 """What a prompt tells beside the ticket: what was delivered before it, what failed, that it is stuck; and hooks only where something isolates."""
 import json
+import os
 from dataclasses import replace
 from typing import Any
 
 import pytest
-from conftest import build
+from conftest import build, git, require
+from real_engine import completed, running
 
 from engine.config import Config
 from engine.job.build_job import hooks_of
+from engine.job.network import NONE, network
 from engine.job.prompt import prompt
 from engine.job.workflow import Workflow
+from engine.jobs import Access
 from engine.runtimes import make
 from engine.store.db import Database
 
@@ -25,7 +29,7 @@ def add_run(db: Database, ticket: str, outcome: str, **values: Any) -> None:
 
 
 def told(db: Database, ticket: str = "TKT-003", workflow: Workflow | None = None) -> str:
-    return prompt(db, db.one("select * from tickets where id = ?", (ticket,)), workflow)
+    return prompt(db, db.one("select * from tickets where id = ?", (ticket,)), NONE, workflow)
 
 
 def test_what_dependencies_delivered_is_told_with_branch_and_summary(db: Database, config: Config) -> None:
@@ -60,3 +64,36 @@ def test_a_template_of_the_repository_keeps_the_rules_and_the_story(db: Database
 def test_hooks_are_left_out_where_nothing_isolates_unless_a_person_said_so(config: Config, setting: str, isolation: str, runtime: str, there: bool) -> None:
     found = hooks_of(replace(config, runtime=setting), {"isolation": isolation}, make(runtime), Workflow(hooks={"before_run": "x"}))
     assert bool(found.hooks) is there
+
+
+HOSTS = ("pypi", "*.example.org", "files.example.net")
+PROXIED = ("HTTP_PROXY and HTTPS_PROXY are set to a proxy that lets http and https through, on ports 80 and 443, to these hosts alone: "
+           "pypi.org, files.pythonhosted.org (registry pypi); *.example.org; files.example.net (* stands for any name below).")
+
+
+@pytest.mark.parametrize("runtime", ["bubblewrap", "qemu", "process"])
+def test_the_prompt_says_which_hosts_can_be_reached(runtime: str) -> None:
+    model = {"openai": "https://api.example.com/v1"}
+    nothing, asks, lists, both = (network(make(runtime), access) for access in (None, Access(model), Access({}, HOSTS), Access(model, HOSTS)))
+    assert ("no host can be reached" in nothing, "your own model and no other host" in asks) == ((runtime != "process",) * 2)
+    assert PROXIED in lists and PROXIED in both
+    if runtime == "process":
+        assert all("Nothing isolates you" in said and "uses its network" not in said and "use its network" in said for said in (nothing, asks, lists, both))
+    else:
+        assert (lists.endswith("reach no other host."), both.endswith("reach no other host, and only you reach your model.")) == (True, True)
+
+
+@pytest.mark.parametrize(("runtime", "hosts"), [("bubblewrap", ()), ("bubblewrap", ("pypi",)), ("process", ()), ("process", ("pypi",))])
+def test_what_the_prompt_of_a_real_run_says_about_the_network_is_so(db: Database, config: Config, runtime: str, hosts: tuple[str, ...]) -> None:
+    if runtime == "bubblewrap":
+        require("bwrap")
+    script = 'cp "$SWARM_IN/prompt.md" prompt.txt\nreadlink /proc/self/ns/net > net.txt\necho "${HTTPS_PROXY:-none}" > proxy.txt'
+    session = build(db, config, {"name": "N", "features": [{"title": "Look", "description": f"```sh\n{script}\n```"}]})
+    with running(db, replace(config, runtime=runtime, slots=1, egress_hosts=hosts)):
+        completed(db, session)
+    run = db.one("select tip_sha, session_id from runs where kind = 'feature'")
+    prompt_of, net, proxy = (git(config.data / "repos" / f"{run['session_id']}.git", "show", f"{run['tip_sha']}:{name}.txt")
+                                 for name in ("prompt", "net", "proxy"))
+    assert (net.strip() != os.readlink("/proc/self/ns/net")) == ("There is no network" in prompt_of) == (runtime == "bubblewrap")
+    assert proxy.startswith("http://127.0.0.1:") == ("lets http and https through" in prompt_of) == bool(hosts)
+    assert ("pypi.org" in prompt_of) == bool(hosts) and "{network}" not in prompt_of

@@ -13,7 +13,8 @@ if TYPE_CHECKING:
 
 class Qemu:
     name = "qemu"
-    isolation = "Each command runs in a virtual machine of its own, which is thrown away: its own kernel, no network, no files of the host."
+    isolation = ("Each command runs in a virtual machine of its own, which is thrown away: its own kernel, no network but the gateway of the run, "
+                 "no files of the host.")
     isolates = True
     program = ""
 
