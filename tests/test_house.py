@@ -55,6 +55,7 @@ NAMED = {
     "qemu": {"engine.image"}, "bubblewrap": {"engine.image"},  # the image is qemu's, and is built in a sandbox
     "gemini": {"engine.gateway", "engine.config"},  # a kind of model API, too
     "fake": {"engine.loop.fakes"},  # whose runs are the fake runtime's
+    "custom": {"engine.forge.words"},  # a code of GitHub's, for an error whose message has the words
 }
 # {module: {what it imports inside a function: why}}
 LATE = {

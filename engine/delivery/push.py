@@ -82,6 +82,7 @@ _REFUSALS = (
      "The token may not change workflow files. Give it the permission workflows, or remove the change."),
     (r"GH00[16]|GH013|protected branch|not allowed to push code|rule violations|GL-PROTECTED|You are not allowed to .*protected", False,
      "The remote repository protects {branch}. Exclude swarm/ from that rule, or let the token's owner push there."),
+    (r"rate[- ]limit|returned error: 429|HTTP 429", True, "The remote repository limits requests for a while."),
     (r"quota exceeded|disk quota|no space left", True, "The remote repository has no room left."),
     (r"exceeds (GitHub's )?(file size|maximum|the)|exceeds maximum allowed|pack exceeds|too large|returned error: 413|HTTP 413|over the .*limit", False,
      "The remote repository does not accept a push of this size."),

@@ -11,7 +11,7 @@ from github.Requester import HTTPRequestsConnectionClass, HTTPSRequestsConnectio
 from engine.errors import Permanent, TokenRefused
 from engine.forge import logs, wire
 from engine.forge.base import MARK, Failed, PullRequest, Remark, State, clean, named, origin_of, page, whole
-from engine.text import one_line
+from engine.forge.words import words
 
 MOST = 200                   # checks, comments and reviews of a change that are looked at
 TRUSTED = ("OWNER", "MEMBER", "COLLABORATOR")  # on a public repository anybody may comment; these may also write to it
@@ -155,16 +155,11 @@ def _speaking() -> Iterator[None]:
     try:
         yield
     except GithubException as error:
+        said = words(error.data) or "no reason was given"
         if error.status == 422:
-            raise Unprocessable(f"GitHub rejected this: {_told(error)}") from error
+            raise Unprocessable(f"GitHub rejected this: {said}") from error
         if error.status == 404:
             raise Permanent("GitHub does not know this repository or pull request, or the token may not see it (404).") from error
-        raise Permanent(f"GitHub refused ({error.status}): {_told(error)}") from error
+        raise Permanent(f"GitHub refused ({error.status}): {said}") from error
     except (BadAttributeException, RuntimeError, AssertionError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise Permanent(f"GitHub's answer is not understood ({type(error).__name__}).") from error
-
-
-def _told(error: GithubException) -> str:
-    data = error.data if isinstance(error.data, dict) else {}
-    details = [each.get("message", "") if isinstance(each, dict) else each for each in data.get("errors", []) or [] if isinstance(each, dict | str)]
-    return one_line(clean(" ".join(str(part) for part in (data.get("message", ""), *details) if part), 300)) or "no reason was given"

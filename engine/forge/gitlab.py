@@ -10,7 +10,7 @@ from gitlab.exceptions import GitlabError
 from engine.errors import Permanent
 from engine.forge import logs, wire
 from engine.forge.base import MARK, Failed, PullRequest, Remark, State, clean, named, page, whole
-from engine.text import one_line
+from engine.forge.words import words
 
 MOST = 200
 DRAFT = "Draft: "
@@ -126,7 +126,7 @@ def _speaking() -> Iterator[None]:
     try:
         yield
     except GitlabError as error:
-        said = one_line(clean(str(error.error_message), 300))
+        said = words({"message": error.error_message}) or "no reason was given"
         if error.response_code == 404:
             raise Permanent("GitLab does not know this project or merge request, or the token may not see it (404).") from error
         if error.response_code in (400, 409, 422):

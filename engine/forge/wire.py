@@ -2,20 +2,25 @@
 
 The token is in a header of each request, so a request to any other origin is never sent, wherever a redirect or a link in an answer leads."""
 import json
+import re
 import time
 from collections.abc import Mapping
+from email.utils import parsedate_to_datetime
 from typing import Any
 
 import requests
 from requests.adapters import HTTPAdapter
 
 from engine.errors import Permanent, RateLimited, TokenRefused, Transient
-from engine.forge.base import clean, origin_of
+from engine.forge.base import origin_of
+from engine.forge.words import words
 from engine.text import json_from_outside
 
 MOST_BYTES = 10_000_000
 SECONDS = 30.0
 LONGEST_WAIT = 3600.0
+USUAL_WAIT = 60.0   # where a limit does not say how long; GitHub asks for at least a minute then
+_LIMITS = re.compile(r"(secondary )?rate[- ]limit|abuse detection", re.I)  # GitHub's words for a limit that has no header
 
 
 class OneOrigin(HTTPAdapter):
@@ -62,15 +67,18 @@ class OneOrigin(HTTPAdapter):
             raise Permanent(f"The forge at {self.origin} answered with JSON that cannot be read: {error}.") from error
 
     def _judge(self, response: requests.Response) -> None:
-        status, said = response.status_code, _message(response)
+        status, answer = response.status_code, _json(response)
+        words_of = words(answer, 200) if status >= 400 else ""
+        said = f": {words_of}" if words_of else ""
         location = response.headers.get("Location", "")
         if status in (301, 302, 303, 307, 308) and "://" in location and origin_of(location) != self.origin and not (response.url or "").endswith("/logs"):
             raise Permanent(f"The forge redirects from {self.origin} to another address. Nothing was sent there. Set SWARM_FORGE_URL to its new address.")
         if status == 401:
             raise TokenRefused(f"The forge at {self.origin} does not accept SWARM_FORGE_TOKEN (401){said}. It may have expired; set another.")
         wait = _wait(response.headers)
-        if status == 429 or (status == 403 and wait is not None):
-            raise RateLimited(f"The forge at {self.origin} limits requests for a while ({status}){said}.", wait=min(wait or 60.0, LONGEST_WAIT))
+        if status == 429 or (status == 403 and (wait is not None or _LIMITS.search(words_of))) or (status == 200 and _is_limit(answer)):
+            raise RateLimited(f"The forge at {self.origin} limits requests for a while ({status}){said}.",
+                              wait=min(USUAL_WAIT if wait is None else wait, LONGEST_WAIT))
         if status == 403:
             raise Permanent(f"The token may not do this on the forge (403){said}.")
         if status >= 500:
@@ -100,17 +108,25 @@ def _wait(headers: Mapping[str, str]) -> float | None:
     if after.isdigit():
         return float(after)
     if after:
-        return 60.0
+        try:
+            return max(1.0, parsedate_to_datetime(after).timestamp() - time.time())
+        except ValueError:
+            return USUAL_WAIT
     for name, rest in (("X-RateLimit-Reset", "X-RateLimit-Remaining"), ("RateLimit-Reset", "RateLimit-Remaining")):
         if headers.get(rest) == "0" and headers.get(name, "").isdigit():
             return max(1.0, float(headers[name]) - time.time())
     return None
 
 
-def _message(response: requests.Response) -> str:
+def _json(response: requests.Response) -> Any:
+    """The answer as JSON; None if it is none."""
     try:
-        found = response.json()
+        return response.json()
     except ValueError:
-        return ""
-    text = found.get("message") or found.get("error") if isinstance(found, dict) else None
-    return f": {' '.join(clean(text, 200).split())}" if isinstance(text, str) and text else ""
+        return None
+
+
+def _is_limit(answer: Any) -> bool:
+    """True for an answer of GraphQL, which has the status 200 even where requests are limited."""
+    errors = answer.get("errors") if isinstance(answer, dict) and not answer.get("data") else None
+    return isinstance(errors, list) and any(isinstance(each, dict) and (each.get("type") == "RATE_LIMITED" or _LIMITS.search(words(each))) for each in errors)
