@@ -26,21 +26,26 @@ from engine.store.journal import Changes
 from hitl.api import api
 from hitl.pages import pages
 from hitl.pages.errors import error_page
+from hitl.server import peers
 from hitl.server.server import Server
 from hitl.web import answers, guard, live
 from hitl.web.context import Swarm
 
 
-def create_app(config: Config | None = None) -> Flask:
-    """The web application with the database of the config (default: from the environment). Raises Refused."""
+def create_app(config: Config | None = None, testing: bool = False) -> Flask:
+    """The web application with the database of the config (default: from the environment). Raises Refused.
+
+    testing: it also answers Flask's test client, whose requests come by no connection."""
     config = config or Config.from_env()
     app = Flask("hitl", root_path=str(ROOT / "hitl"))
+    app.testing = testing
     db = open_database(config.database, config.synchronous)
     changes = Changes()
     db.subscribe(changes.ring)
     app.extensions["swarm"] = Swarm(config, db, changes, EngineSlot(config, lambda: SwarmEngine(db, config)))
     app.extensions["error_page"] = error_page
     answers.install(app)
+    app.extensions["peers"] = peers.install(app, config.local_users)
     guard.install(app)
     app.register_blueprint(api)
     app.register_blueprint(pages)
@@ -66,7 +71,7 @@ def start_engine(app: Flask, where: str | None = None) -> bool:
 
 def http_server(app: Flask, listener: socket.socket) -> Server:
     """The server of the application, on a listener that is open already; serve_forever() serves. Who may connect is said here."""
-    return Server(app, listener)
+    return Server(app, listener, app.extensions["peers"].admit)
 
 
 def serve(app: Flask) -> None:
@@ -105,7 +110,7 @@ def _begin(app: Flask, port: int) -> None:
     config = swarm.config
     url = f"http://{f'[{config.host}]' if ':' in config.host else config.host}:{port}"
     start_engine(app, url)
-    print(f"HITL Swarm {VERSION}: {url}  (data in {config.data}; stop with Ctrl-C)", flush=True)
+    print(f"HITL Swarm {VERSION}: {url}  (data in {config.data}; stop with Ctrl-C)\n{app.extensions['peers'].described()}", flush=True)
 
 
 def _listen(config: Config) -> socket.socket:

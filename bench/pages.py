@@ -12,7 +12,7 @@ from engine.config import Config
 
 def measure(size: Size, folder: Path) -> Iterator[Row]:
     config = Config(data=folder / "pages", runtime="fake")
-    app = create_app(config)
+    app = create_app(config, testing=True)
     db = app.extensions["swarm"].db
     session = begin(db, config, size.board)
     client = app.test_client()

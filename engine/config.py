@@ -25,6 +25,8 @@ class Config:
     host: str = _setting("127.0.0.1", values.loopback, "Address to listen on; only loopback addresses")
     port: int = _setting(8080, values.whole(0, 65535), "Port to listen on; 0: any free port")
     allowed_hosts: tuple[str, ...] = _setting((), values.names, "More Host names that the server answers to, separated by commas")
+    local_users: tuple[str, ...] = _setting((), values.users, "Users of this machine whose requests are answered beside the server's own user and root:"
+                                            " uids or names, separated by commas; *: every user")
     data: Path = _setting(ROOT / "data", values.folder, "Folder that holds swarm.db, repos/, runs/ and images/")
     runtime: str = _setting("auto", values.registered("engine.runtimes.RUNTIMES"),
                             "Sandbox that runs a ticket; auto: the best one that works")

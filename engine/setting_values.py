@@ -2,6 +2,7 @@
 import importlib
 import ipaddress
 import os
+import pwd
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -84,6 +85,23 @@ def names(text: str) -> tuple[str, ...]:
 
 def exact_names(text: str) -> tuple[str, ...]:
     return tuple(part.strip() for part in text.split(",") if part.strip())
+
+
+def users(text: str) -> tuple[str, ...]:
+    """Users of this machine, as given: by uid or by name; or * for all."""
+    given = exact_names(text)
+    for user in given:
+        if not (user == "*" or (user.isascii() and user.isdigit() and int(user) < 2**32 - 1) or _is_user(user)):
+            raise ValueError(f"uids or names of users of this machine, separated by commas, or * for every user; {user!r} is none")
+    return given
+
+
+def _is_user(user: str) -> bool:
+    try:
+        pwd.getpwnam(user)
+    except KeyError:
+        return False
+    return True
 
 
 def loopback(text: str) -> str:

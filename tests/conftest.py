@@ -96,7 +96,7 @@ def config(tmp_path: Path) -> Config:
 @pytest.fixture
 def app(config: Config) -> Iterator[Flask]:
     """The whole application, without its engine."""
-    app = create_app(config)
+    app = create_app(config, testing=True)
     yield app
     app.extensions["swarm"].db.close()
 

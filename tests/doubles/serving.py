@@ -20,7 +20,7 @@ CARD = {"name": "Test", "features": [{"title": "F1", "description": "Feature 1"}
 
 
 def application(config: Config) -> Flask:
-    return create_app(config)
+    return create_app(config, testing=True)
 
 
 def session(client: FlaskClient, card: Any = CARD, approved: bool = False) -> dict[str, Any]:

@@ -40,7 +40,7 @@ def test_a_dead_thread_is_started_again_and_the_build_completes(db: Database, co
 
 
 def test_health_is_503_when_ticks_have_stopped(tmp_path: Path) -> None:
-    app = create_app(Config(data=tmp_path, runtime="fake"))
+    app = create_app(Config(data=tmp_path, runtime="fake"), testing=True)
     swarm, branches = app.extensions["swarm"], FakeBranches()
     client = app.test_client()
     assert client.get("/api/health").json["engine"] == "off"

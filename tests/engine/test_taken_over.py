@@ -107,7 +107,7 @@ def test_what_begins_in_this_program_is_claimed_whatever_its_tenant(config: Conf
 def test_health_the_api_the_page_and_the_start_say_who_waits(
         config: Config, capsys: pytest.CaptureFixture[str], sessions: list[tuple[str, int]], sentence: str) -> None:
     old(config, [(f"{tenant}{n}", tenant, "building") for tenant, count in sessions for n in range(count)]).close()
-    app = create_app(config)
+    app = create_app(config, testing=True)
     started(app)
     client = app.test_client()
     assert client.get("/api/health").json["waiting"] == client.get("/api/engine").json["waiting"] == sentence
@@ -124,7 +124,7 @@ def started(app: Flask) -> None:
 
 
 def test_nobody_is_told_anything_where_nothing_waits(config: Config, capsys: pytest.CaptureFixture[str]) -> None:
-    app = create_app(config)
+    app = create_app(config, testing=True)
     started(app)
     assert app.test_client().get("/api/health").json["waiting"] is None and "SWARM_TENANTS=" not in capsys.readouterr().err
     app.extensions["swarm"].db.close()

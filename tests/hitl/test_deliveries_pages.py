@@ -76,7 +76,7 @@ def test_a_signed_call_has_the_pull_request_looked_at_now(client, db, built):
 
 
 def test_without_a_secret_there_is_no_webhook(config, tmp_path):
-    app = create_app(Config(data=tmp_path / "other", runtime="fake"))
+    app = create_app(Config(data=tmp_path / "other", runtime="fake"), testing=True)
     body = {"repository": {"full_name": "a/b"}}
     assert call(app.test_client(), body, **signed(body, "")).status_code == 404
     app.extensions["swarm"].db.close()

@@ -146,7 +146,7 @@ def asking(config):
     """A client of an application whose model refuses the key."""
     with model_server() as server:
         server.steps = [fails(401)]
-        app = create_app(replace(config, model_url=server.url, model="small", model_key="k", model_seconds=5.0))
+        app = create_app(replace(config, model_url=server.url, model="small", model_key="k", model_seconds=5.0), testing=True)
         yield app.test_client()
         app.extensions["swarm"].db.close()
 
