@@ -20,7 +20,8 @@ class Proof(NamedTuple):
     waived, otherwise ''. run: the id of the run that counts for its ticket, None before there is one.
 
     state: passed or failed: the result of its command; waiting: the run that counts has not run this command; waived: by hand, whatever a run
-    says; unchecked: there is no command. exit, seconds, output: of the command in that run; exit: only if it failed."""
+    says; unchecked: there is no command. exit, seconds, output: of the command in that run; exit: only if it failed. former: the number of
+    that run if a later run has begun and has not checked anything yet, so that the result is about earlier work; otherwise 0."""
 
     number: int
     text: str
@@ -31,11 +32,18 @@ class Proof(NamedTuple):
     exit: int | None
     seconds: float | None
     output: str
+    former: int
 
 
 class _Checked(TicketRow):
     run: str | None
     checks: str | None
+    former: int | None
+
+
+# A later run of the ticket t than r took its work up again. A run that never started, or only merged or reviewed what r had checked, did not.
+_TAKEN_UP = ("exists (select 1 from runs n where n.ticket_id = t.id and n.seq > r.seq and n.kind <> 'recheck'"
+             " and coalesce(n.outcome, '') not in ('void', 'merged', 'no_change', 'in_review', 'integrated'))")
 
 
 def of_ticket(db: Database, ticket_id: str) -> list[Proof]:
@@ -45,10 +53,10 @@ def of_ticket(db: Database, ticket_id: str) -> list[Proof]:
 
 def of_tickets(db: Database, where: str, parameters: Mapping[str, Any]) -> dict[str, list[Proof]]:
     """{ticket id: its proofs}, oldest first, for tickets t that match `where` (with named parameters) and have criteria."""
-    rows = db.all("select t.id, t.acceptance_criteria, r.id as run, r.checks from tickets t left join runs r on r.seq ="
-                  " (select max(seq) from runs where ticket_id = t.id and checks <> '[]' and kind <> 'recheck')"
+    rows = db.all(f"select t.id, t.acceptance_criteria, r.id as run, r.checks, iif(t.status <> 'completed' and {_TAKEN_UP}, r.run_no, 0) as former"
+                  " from tickets t left join runs r on r.seq = (select max(seq) from runs where ticket_id = t.id and checks <> '[]' and kind <> 'recheck')"
                   f" where t.acceptance_criteria <> '[]' and ({where}) order by t.seq", dict(parameters), _Checked)
-    found = {row["id"]: _proofs(row["acceptance_criteria"], row["run"], row["checks"]) for row in rows}
+    found = {row["id"]: _proofs(row["acceptance_criteria"], row["run"], row["checks"], row["former"] or 0) for row in rows}
     return {ticket_id: proofs for ticket_id, proofs in found.items() if proofs}
 
 
@@ -58,13 +66,14 @@ def unchecked(db: Database, session_id: str) -> int:
     return sum(_state(criterion, None) == "unchecked" for row in rows for criterion in criteria_of(row[0]))
 
 
-def _proofs(criteria: str, run: str | None, checks: str | None) -> list[Proof]:
+def _proofs(criteria: str, run: str | None, checks: str | None, former: int) -> list[Proof]:
     results = {(str(check.get("text")), str(check.get("command"))): check for check in _checks(checks)}
     found = []
     for number, criterion in enumerate(criteria_of(criteria), 1):
         check = results.get((criterion.text, criterion.check)) if criterion.check else None
         state, (code, seconds, output) = _state(criterion, check), _said(check or {})
-        found.append(Proof(number, criterion.text, criterion.check, state, criterion.waived, run, code if state == "failed" else None, seconds, output))
+        found.append(Proof(number, criterion.text, criterion.check, state, criterion.waived, run, code if state == "failed" else None, seconds, output,
+                           former if state in ("passed", "failed") else 0))
     return found
 
 

@@ -96,7 +96,7 @@ def page(ticket_id: str, query: DiffQuery, error: SwarmError | None = None, kept
     change = read_change(ticket_id, query)
     asked, begun = ticket.request_of(of_ticket), _begun(change, query)
     names = {file.name for file in change.files}
-    return render("changes/changes.html", "session", **ticket.head(of_ticket, runs[0] if runs else None), view="changes", error=as_problem(error),
+    return render("changes/changes.html", "session", **ticket.head(of_ticket, ticket.opened(of_ticket, runs)), view="changes", error=as_problem(error),
                   files=[shown_file(change, file, place, query, begun) for place, file in files_of_page(change, query)],
                   **list_of_files(change, query), kept=kept, begun=begun, runs_checks=next((run for run in runs if run["checks"]), None),
                   review=asked if asked and asked["kind"] == "review" else None,

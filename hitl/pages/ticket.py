@@ -25,11 +25,12 @@ from hitl.web.numbers import whole_number
 
 routes = Blueprint("ticket", __name__)
 EDITABLE = ("pending", "blocked", "ready", "needs_input", "failed")
+WORKED = ("merged", "in_review", "no_change", "integrated")  # outcomes of runs whose work counts
 
 
 @routes.get("/tickets/<ticket_id>")
 def ticket(ticket_id: str) -> str:
-    """?run=<id>: the run to show, by default the newest. ?asked=<n>&only=refused: the start and the kind of the gateway requests to show."""
+    """?run=<id>: the run to show, by default the one of opened(). ?asked=<n>&only=refused: the start and the kind of the gateway requests to show."""
     return page(ticket_id)
 
 
@@ -67,10 +68,11 @@ def page(ticket_id: str, error: SwarmError | None = None, message: str = "", edi
     journal_end()
     ticket, runs = ticket_of(ticket_id), runs_of(ticket_id)
     wanted = request.args.get("run")
-    run = run_of(swarm().db, tenant(), ticket_id, wanted) if wanted else (runs[0] if runs else None)
+    run = run_of(swarm().db, tenant(), ticket_id, wanted) if wanted else opened(ticket, runs)
     proofs = evidence.of_ticket(swarm().db, ticket_id)
     return render("ticket/ticket.html", "session", **head(ticket, run), view="run", runs=runs, error=as_problem(error), request_open=request_of(ticket),
-                  log=ticket_log.piece(run) if run else None, evidence=[as_shown(proof) for proof in proofs], evidence_text=brief(proofs), waits=_waits(ticket),
+                  log=ticket_log.piece(run) if run else None, evidence=[as_shown(proof) for proof in proofs], evidence_text=brief(proofs),
+                  former=max((proof.former for proof in proofs), default=0), waits=_waits(ticket),
                   max_attempts=swarm().config.max_attempts, facts=_details(ticket, run), message=message, edited=edited,
                   stoppable=ticket["type"] != "epic" and ticket["status"] in HELD, used=_used(ticket, run),
                   late=sum(steer["late"] for steer in ticket["steers"]), asked=_asked_of_gateway(run) if run else None,
@@ -86,6 +88,14 @@ def runs_of(ticket_id: str) -> list[dict[str, Any]]:
     """Newest first, each with `shown` (its outcome, or its state), `length` and `used` in words."""
     return [{**run, "shown": str(run["outcome"] or run["state"]), "length": _length(run), "used": used.brief(run["usage"])}
             for run in runs_view(swarm().db, tenant(), ticket_id)]
+
+
+def opened(ticket: dict[str, Any], runs: list[dict[str, Any]]) -> dict[str, Any] | None:
+    """The run that a ticket's page shows: the newest, but for a ticket that is done the newest run that did the work. A run that only merged
+    an approved commit, or a recheck of other tickets, has nothing to show."""
+    did = (run for run in runs if run["outcome"] in WORKED and run["phases"])
+    newest = runs[0] if runs else None
+    return next(did, newest) if ticket["status"] == "completed" else newest
 
 
 def _length(run: dict[str, Any]) -> str:

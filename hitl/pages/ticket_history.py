@@ -4,7 +4,7 @@ from typing import Any
 from flask import Blueprint
 
 from hitl.pages.frame import journal_end, render
-from hitl.pages.ticket import head, runs_of, ticket_of
+from hitl.pages.ticket import head, opened, runs_of, ticket_of
 from hitl.web.filters import oneline, word
 
 routes = Blueprint("ticket_history", __name__)
@@ -14,7 +14,7 @@ routes = Blueprint("ticket_history", __name__)
 def history(ticket_id: str) -> str:
     journal_end()
     ticket, runs = ticket_of(ticket_id), runs_of(ticket_id)
-    return render("ticket/history.html", "session", **head(ticket, runs[0] if runs else None), view="history", runs=runs,
+    return render("ticket/history.html", "session", **head(ticket, opened(ticket, runs)), view="history", runs=runs,
                   events=_story(ticket, runs), error=None)
 
 

@@ -12,13 +12,13 @@ from hitl.session import sessions
 from hitl.web.filters import number
 
 STATES = ("passed", "failed", "waiting", "waived", "unchecked")
-_OF_CRITERION = ("number", "text", "command", "state", "exit", "seconds", "waived")
+_OF_CRITERION = ("number", "text", "command", "state", "exit", "seconds", "waived", "former")
 PAGE = 100  # tickets in one answer
 
 
 def evidence_view(db: Database, tenant: str, session_id: str, after: int = 0, limit: int = PAGE) -> dict[str, Any]:
     """{"counts": {state: criteria of the whole session}, "tickets": [{seq, ticket, type, title, status, run, criteria: [{number, text, command, state,
-    exit, seconds, waived}]}], "next": the cursor for `after`, or None}. It has at most `limit` tickets with criteria; the epic with its checks on
+    exit, seconds, waived, former}]}], "next": the cursor for `after`, or None}. It has at most `limit` tickets with criteria; the epic with its checks on
     the whole is first. Dropped tickets are left out. ticket_view has the output of a check. Raises NotFound.
 
     state: as in engine/tickets/evidence.py."""

@@ -121,7 +121,8 @@ def _ticket(ticket: TicketRow, spent: dict[str, Any] | None, runs: list[RunRow],
 def _criterion(proof: Proof) -> str:
     """A criterion with its latest state."""
     command, why = f" (`{_code(proof.command)}`)" if proof.command else "", f", because: {_line(proof.waived)}" if proof.waived else ""
-    return f"- {word(proof.state).capitalize()}: {_line(proof.text)}{command}{why}"
+    former = f"\n  - in run {proof.former}, not checked again yet" if proof.former else ""
+    return f"- {word(proof.state).capitalize()}: {_line(proof.text)}{command}{why}{former}"
 
 
 def _check(check: dict[str, Any]) -> str:

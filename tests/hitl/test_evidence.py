@@ -33,7 +33,7 @@ def test_each_criterion_stands_with_its_proof_and_all_are_counted(client: FlaskC
     assert [(each["ticket"], each["run"], [item["state"] for item in each["criteria"]]) for each in found["tickets"]] == [
         ("TKT-001", None, ["waiting"]), ("TKT-002", "run-1", ["passed", "failed", "unchecked"]), ("TKT-003", None, ["waiting", "unchecked"])]
     assert found["tickets"][1]["criteria"][1] == {"number": 2, "text": "breaks", "command": "test 2", "state": "failed", "exit": 3, "seconds": 0.5,
-                                                  "waived": ""}
+                                                  "waived": "", "former": 1}
     seen(client, f"/sessions/{session}/evidence")
     page = client.get(f"/sessions/{session}/evidence").text
     for part in ("1 of 4 checks passed", "1 failed", "2 not checked by a command", "counts &lt;b&gt;", "test 2", "Checks on the whole", "exit 3"):
@@ -69,3 +69,16 @@ def test_before_the_build_there_is_no_evidence(client: FlaskClient) -> None:
     assert client.get(f"/sessions/{made}/evidence").status_code == 302
     assert client.get(f"/api/hitl/{made}/evidence").json == {
         "counts": {"passed": 0, "failed": 0, "waiting": 0, "waived": 0, "unchecked": 0}, "tickets": [], "next": None}
+
+
+def test_a_red_of_an_earlier_run_is_marked_as_that_run_s_until_the_present_one_has_checked(client: FlaskClient, db: Database, session: str) -> None:
+    page, whole = client.get("/tickets/TKT-002").text, client.get(f"/sessions/{session}/evidence").text
+    red = page[page.index('id="evidence-2"'):page.index("broken")]
+    assert "failed, exit 3 in run 1,<br>not checked again yet" in red and " open>" not in red and "is-former" in red and "is-failed" not in red
+    assert "run 1: 1 of 2 passed" in page and "failed</a>, exit 3 in run 1,<br>not checked again yet" in whole
+    assert "- Failed: breaks (`test 2`)\n  - in run 1, not checked again yet\n" in client.get(f"/sessions/{session}/notes.md").text
+    db.execute("update runs set checks = (select checks from runs where id = 'run-1') where id = 'run-2'")
+    page = client.get("/tickets/TKT-002").text
+    assert "in run 1" not in page and '<details id="evidence-2" open>' in page
+    db.execute("update runs set outcome = 'merged', checks = '[]' where id = 'run-2'")  # it only merged what run 1 had checked
+    assert "in run 1" not in client.get("/tickets/TKT-002").text

@@ -99,7 +99,7 @@ SCHEMAS: dict[str, Any] = {
                       tickets=listed(shape(
         seq=INTEGER, ticket=TEXT, type=TEXT, title=TEXT, status=one_of(*TICKET_STATES), run=maybe(TEXT), criteria=listed(shape(
             number=INTEGER, text=TEXT, command=TEXT, state=one_of("passed", "failed", "waiting", "waived", "unchecked"), exit=maybe(INTEGER),
-            seconds=maybe(_NUMBER), waived=TEXT))))),
+            seconds=maybe(_NUMBER), waived=TEXT, former=INTEGER))))),
     "Asked": {**shape(
         run=maybe(TEXT), next={**maybe(INTEGER), "description": "The value for after"}, total=INTEGER, refused=INTEGER, recorded=INTEGER,
         requests=listed(shape(number=INTEGER, at=TEXT, side=TEXT, method=TEXT, host=TEXT, path=TEXT, allowed=BOOLEAN, why=TEXT, status=INTEGER,
