@@ -29,10 +29,11 @@ def next_piece(ticket_id: str) -> str:
 
 @routes.get("/tickets/<ticket_id>/log.txt")
 def raw(ticket_id: str) -> Response:
-    """The whole log of a run, unchanged. A browser shows it as plain text."""
-    path = swarm().config.data / "runs" / _run(ticket_id)["id"] / "log"
+    """The whole log of a run, unchanged; empty while an active run has not written anything. A browser shows it as plain text."""
+    run = _run(ticket_id)
+    path = swarm().config.data / "runs" / run["id"] / "log"
     if not path.is_file():
-        abort(404)
+        return Response(b"", content_type="text/plain; charset=utf-8") if run["ended_at"] is None else abort(404)
     return send_file(path, "text/plain; charset=utf-8", max_age=0)
 
 

@@ -74,3 +74,36 @@ def test_each_step_says_how_long_it_took(client, db):
     text = re.sub(r"\s+", " ", seen(client, "/tickets/TKT-002").text)
     for part in ("Start 1.5 s · 1 line", "Check out the branch 0.2 s · 1 line", "Agent: runbook 11 s · 1 line", "Commit the work 0.2 s · no output"):
         assert part in text, part
+
+
+def test_a_log_that_was_opened_before_its_first_byte_can_be_followed_searched_and_had_raw(client, db, app):
+    build(client)
+    run = live_run(db, "TKT-002")
+    log = app.extensions["swarm"].config.data / "runs" / run / "log"
+    for _ in range(2):  # an empty log, then none
+        page = seen(client, "/tickets/TKT-002")
+        assert "No output yet." in page.text and any(each.get("id") == "follow" for each in page.all("button"))
+        assert any(each.get("id") == "log-search" for each in page.all("input")) and {"class": "btn", "href": f"/tickets/TKT-002/log.txt?run={run}"} in page.all("a")
+        with client.get(f"/tickets/TKT-002/log.txt?run={run}") as answer:
+            assert (answer.status_code, answer.data, answer.mimetype) == (200, b"", "text/plain")
+        log.unlink(missing_ok=True)
+    db.execute("update runs set state = 'ended', outcome = 'failed', ended_at = '2026-01-01T00:00:00.000Z' where id = ?", (run,))
+    page = seen(client, "/tickets/TKT-002?run=" + run)
+    assert "This run wrote no log." in page.text and not any(each.get("id") in ("follow", "log-search") for each in page.all("button") + page.all("input"))
+    assert client.get(f"/tickets/TKT-002/log.txt?run={run}").status_code == 404
+
+
+def test_a_merged_ticket_opens_on_the_run_that_did_the_work(client, db):
+    build(client)
+    kept = "insert into runs (id, ticket_id, session_id, kind, state, claim_token, claimed_by, run_no, outcome, ended_at, phases)" \
+           " select ?, id, session_id, ?, 'ended', 't', 'e', ?, ?, '2026-01-01T00:00:00.000Z', ? from tickets where id = ?"
+    for name, ticket, kind, number, outcome, phases in (
+            ("f1", "TKT-002", "feature", 1, "failed", {"agent": 9.0}), ("f2", "TKT-002", "feature", 2, "in_review", {"agent": 5.0}),
+            ("f3", "TKT-002", "feature", 3, "merged", {}), ("e1", "TKT-001", "integrate", 1, "integrated", {"check": 1.0}),
+            ("e2", "TKT-001", "recheck", 2, "stale", {"check": 1.0})):
+        db.execute(kept, (name, kind, number, outcome, json.dumps(phases), ticket))
+    assert "Run 3" in re.findall(r'<nav class="tabs".*?</nav>', client.get("/tickets/TKT-002").text)[0], "it is not done yet"
+    db.execute("update tickets set status = 'completed'")
+    for ticket, number, path in (("TKT-002", 2, ""), ("TKT-002", 2, "/history"), ("TKT-001", 1, "")):
+        assert f">Run {number}</a>" in re.findall(r'<nav class="tabs".*?</nav>', client.get(f"/tickets/{ticket}{path}").text)[0]
+    assert 'id="log-f3"' in client.get("/tickets/TKT-002?run=f3").text

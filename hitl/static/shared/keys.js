@@ -1,4 +1,19 @@
 // Keyboard shortcuts from the table in keys.json, which /help/keys also shows. They are off while you type, and if you turned them off.
+// Ctrl+Enter (or ⌘+Enter) in a text sends its form, with shortcuts on or off.
+(() => {
+  "use strict";
+  const sends = "button:not([type=button], [name=more], [disabled])";  // a button "more" only asks for another row
+  document.addEventListener("keydown", event => {
+    const form = event.target.closest?.("form");
+    if (event.key !== "Enter" || !(event.ctrlKey || event.metaKey) || !form || !event.target.matches("textarea, input")) return;
+    event.preventDefault();
+    const fold = event.target.closest("details");
+    const button = (form.contains(fold) ? fold.querySelector(sends) : null) ?? form.querySelector(sends);
+    if (button && !form.querySelector("[aria-busy]")) form.requestSubmit(button);
+  });
+  if (/Mac|iP(hone|ad)/.test(navigator.platform)) for (const hint of document.querySelectorAll("kbd[data-send]")) hint.textContent = "⌘⏎";
+})();
+
 (async () => {
   "use strict";
   if (document.documentElement.dataset.shortcuts === "off") return;
@@ -43,15 +58,6 @@
   }
 
   document.addEventListener("keydown", event => {
-    if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) {
-      const form = event.target.closest?.("form");
-      if (form && typing(event.target)) {
-        event.preventDefault();
-        const own = event.target.closest("details, fieldset, form").querySelector("button:not([type=button], [disabled])");
-        form.requestSubmit(own && own.form === form ? own : undefined);
-      }
-      return;
-    }
     if (event.ctrlKey || event.metaKey || event.altKey || event.defaultPrevented || typing(event.target)) return;
     const pressed = first ? `${first} ${event.key}` : event.key;
     clearTimeout(timer);
