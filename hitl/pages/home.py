@@ -115,7 +115,7 @@ def _sessions(only: str, after: int | None) -> tuple[list[dict[str, Any]], int |
 
 def _row(session: dict[str, Any]) -> dict[str, Any]:
     by_status: dict[str, int] = dict(session["tickets"]["by_status"])
-    bar, total, counts_text = counts(by_status, "ticket")
+    bar, total, counts_text = counts(by_status)
     text = {"draft": "an idea, no card yet", "clarifying": "questions to answer", "review": "a card to approve", "approved": "ready to start",
             "cancelled": "nothing was built"}.get(session["state"], "")
     shown = "paused" if session["paused"] and session["state"] == "building" else session["state"]

@@ -15,6 +15,7 @@ from hitl.session import sessions
 from hitl.ticket_generator import start_build
 from hitl.views import evidence, graph
 from hitl.views import usage as used
+from hitl.views.deliveries import delivery_of
 from hitl.views.preview import preview
 from hitl.web.context import swarm, tenant
 from hitl.web.forms import attempt, typed_text
@@ -118,6 +119,6 @@ def _result(session: dict[str, Any]) -> dict[str, Any] | None:
     if repository is None or not repository["branch"] or not session["tickets"]["by_status"].get("completed"):
         return None
     gone = repository["gone"]
-    return {"branch": repository["branch"], "pr_url": session["pr_url"], "gone": gone,
+    return {"branch": repository["branch"], "pr_url": session["pr_url"], "gone": gone, "delivery": delivery_of(swarm().db, swarm().config, session["epic_id"]),
             "clone": None if gone else f"{repository['clone']} --branch {repository['branch']}",
             "archive": None if gone else f"/api/hitl/{session['id']}/archive.zip"}

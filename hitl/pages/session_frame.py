@@ -62,9 +62,10 @@ def _progress(board: dict[str, Any]) -> dict[str, Any]:
     bar, total, counts_text = counts(board["counts"])
     cards = columns(board["columns"], swarm().config.max_attempts)
     mine = sum(len(column["tickets"]) for column in cards if column["mine"] or column["key"] == "in_review")
-    return {"counts": bar, "total": total, "counts_text": counts_text, "done": board["counts"].get("completed", 0), "epic": board["epic"],
+    return {"counts": bar, "total": total, "counts_text": counts_text, "done": board["done"],
+            "cancelled": board["counts"].get("cancelled", 0), "epic": board["epic"],
             "running": sum(board["counts"].get(status, 0) for status in RUNNING), "branch": board["branch"], "needs": mine,
-            "started_at": board["epic"]["created_at"], "columns": cards}
+            "started_at": board["epic"]["created_at"], "columns": [column for column in cards if column["tickets"] or column["key"] != "cancelled"]}
 
 
 def mark(session: dict[str, Any]) -> str:

@@ -14,7 +14,7 @@ from hitl.pages import frame, inbox, ticket_log
 from hitl.pages.frame import as_problem, journal_end, render
 from hitl.views import gateway_requests
 from hitl.views import usage as used
-from hitl.views.deliveries import delivery_line
+from hitl.views.deliveries import delivery_of
 from hitl.views.evidence import as_shown, brief
 from hitl.views.ticket import run_of, runs_view, ticket_view
 from hitl.web.context import swarm, tenant
@@ -143,11 +143,12 @@ def _details(ticket: dict[str, Any], run: dict[str, Any] | None) -> list[tuple[s
         shown.append(("Branch", ticket["branch_name"], "mono"))
     if ticket["merged_sha"]:
         shown.append(("Merged as", ticket["merged_sha"][:12], "mono"))
-    delivered = delivery_line(swarm().db, ticket["id"])
-    if delivered:
-        shown.append(("Delivery", delivered, "mono"))
+    delivery = delivery_of(swarm().db, swarm().config, ticket["id"])
+    if delivery:
+        shown.append(("Delivery", delivery, "delivery"))
     if ticket["pr_url"]:
-        shown.append(("Pull request", ticket["pr_url"], "link" if weblink(ticket["pr_url"], swarm().config.repository_url) else "mono"))
+        at_forge = weblink(ticket["pr_url"], swarm().config.repository_url) or (delivery and delivery["pr_url"] == ticket["pr_url"])
+        shown.append(("Pull request", ticket["pr_url"], "link" if at_forge else "mono"))
     if ticket["parent_id"]:
         shown.append(("Epic", [ticket["parent_id"]], "tickets"))
     if ticket["depends_on"]:

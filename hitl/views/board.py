@@ -14,13 +14,15 @@ COLUMNS = (  # key, title, who acts next, statuses
     ("running", "Running", "agent", HELD),
     ("needs_you", "Needs you", "you", ("needs_input", "failed")),
     ("in_review", "In review", "you", ("in_review",)),
-    ("done", "Done", "", ("completed", "cancelled")),
+    ("done", "Done", "", ("completed",)),
+    ("cancelled", "Cancelled", "", ("cancelled",)),
 )
 _OF = {status: key for key, _, _, statuses in COLUMNS for status in statuses}
 MOST = 60  # cards of a column that are shown at first
 QUEUED, RUNNING = ("pending", "blocked", "ready"), HELD
-_BAR = (("completed",), ("in_review",), RUNNING, ("needs_input",), ("failed",))  # the order of the progress bar
-_WORDS = {"completed": "done", "in_review": "in review", "claimed": "running", "needs_input": "question", "failed": "failed"}
+_BAR = (("completed",), ("in_review",), RUNNING, ("needs_input",), ("failed",), ("cancelled",))  # the order of the progress bar
+_WORDS = {"completed": "done", "in_review": "in review", "claimed": "running", "needs_input": "question", "failed": "failed",
+          "cancelled": "cancelled"}
 
 
 class _Card(TicketRow):
@@ -39,7 +41,7 @@ class _Card(TicketRow):
 
 def board_view(db: Database, tenant: str, session_id: str) -> dict[str, Any]:
     """{"session_id", "epic": a card or None, "columns": [{key, title, who, mine, tickets: [cards]}], "counts": {status: features},
-    "total": features, "done": features that are closed, "branch"}. Two queries, whatever the number of tickets. Raises NotFound.
+    "total": features, "done": completed features, "branch"}. Two queries, whatever the number of tickets. Raises NotFound.
 
     A card has the parts of a ticket that the board shows: its columns, depends_on, waits_for (dependencies that are not merged yet), its
     latest run (run_id, run_state, run_kind, runtime, started_at, …) and request, the kind of its open request, or provider. The epic is in a column
@@ -66,7 +68,7 @@ def board_view(db: Database, tenant: str, session_id: str) -> dict[str, Any]:
         counts[card["status"]] = counts.get(card["status"], 0) + 1
     return {
         "session_id": session_id, "epic": epic, "branch": epic["branch_name"] if epic else None, "counts": counts, "total": len(features),
-        "done": counts.get("completed", 0) + counts.get("cancelled", 0),
+        "done": counts.get("completed", 0),
         "columns": [{"key": key, "title": title, "who": who, "mine": key == "needs_you",
                      "tickets": [card for card in shown if _OF[card["status"]] == key]} for key, title, who, _ in COLUMNS],
     }
@@ -82,13 +84,13 @@ def _cards(rows: list[_Card], edges: list[tuple[Any, ...]]) -> list[dict[str, An
     return list(cards.values())
 
 
-def counts(tickets: dict[str, int], what: str = "feature") -> tuple[list[tuple[str, int]], int, str]:
-    """From {status: how many}: (parts of the bar, their total, a summary in words). Cancelled tickets do not count."""
-    total = sum(count for status, count in tickets.items() if status != "cancelled")
-    bar = [(states[0], sum(tickets.get(status, 0) for status in states)) for states in _BAR]
-    waiting = sum(tickets.get(status, 0) for status in QUEUED)
+def counts(features: dict[str, int]) -> tuple[list[tuple[str, int]], int, str]:
+    """From {status: how many}: (parts of the bar, the number of features, a summary in words). A cancelled feature is not done."""
+    total = sum(features.values())
+    bar = [(states[0], sum(features.get(status, 0) for status in states)) for states in _BAR]
+    waiting = sum(features.get(status, 0) for status in QUEUED)
     said = [f"{count} {_WORDS[state]}" for state, count in bar[1:] if count] + ([f"{waiting} queued"] if waiting else [])
-    return bar, total, f"{bar[0][1]} of {number(total, what)} done" + "".join(", " + part for part in said)
+    return bar, total, f"{bar[0][1]} of {number(total, 'feature')} done" + "".join(", " + part for part in said)
 
 
 def columns(found: list[dict[str, Any]], max_attempts: int) -> list[dict[str, Any]]:
@@ -118,6 +120,6 @@ def card(ticket: dict[str, Any], max_attempts: int) -> dict[str, Any]:
     elif status == "needs_input" and ticket.get("request") in ("isolation", "budget", "provider"):
         shown = ticket["request"]
     elif status == "completed":
-        shown_text = "Merged" if ticket["type"] != "epic" else "Done"
+        shown_text = "Merged" if ticket["type"] != "epic" and ticket["merged_sha"] else "Done"
     return {**ticket, "facts": [fact for fact in facts if fact], "shown": shown, "shown_text": shown_text, "since": since,
             "mine": status in ("needs_input", "failed"), "last": ticket.get("last_line") if shown in RUNNING else ""}

@@ -13,6 +13,8 @@ from engine.tickets.session_rows import AmendmentRow, MessageRow, QuestionRow, S
 from hitl.card.coverage import LABELS
 from hitl.session import questions, sessions
 from hitl.views import usage as used
+from hitl.views.board import counts
+from hitl.views.deliveries import delivery_lines
 from hitl.web.filters import word
 
 
@@ -20,7 +22,8 @@ def notes_markdown(db: Database, tenant: str, session_id: str) -> str:
     """The idea, the questions with answers and assumptions, the card versions, the approval and the amendments, then each ticket with its runs,
     checks, branch and durations. Raises NotFound."""
     session = sessions.get(db, tenant, session_id)
-    parts = [f"# {_line(session['project_name'])}", *_head(session, usage.of_session(db, session_id)), *_said(db, session_id),
+    features = db.pairs("select status, count(*) from tickets where session_id = ? and type <> 'epic' group by status", (session_id,))
+    parts = [f"# {_line(session['project_name'])}", *_head(session, usage.of_session(db, session_id), features), *_said(db, session_id),
              *_asked(db, session_id), *_card(db, session), *_amendments(db, session_id)]
     tickets = db.all("select * from tickets where session_id = ? order by seq", (session_id,), TicketRow)
     runs: dict[str, list[RunRow]] = {}
@@ -31,17 +34,20 @@ def notes_markdown(db: Database, tenant: str, session_id: str) -> str:
     steered = {row[0] for row in db.all("select s.ticket_id from ticket_steers s join tickets t on t.id = s.ticket_id where t.session_id = ?",
                                         (session_id,))}
     spent, proofs = usage.of_tickets(db, session_id), evidence.of_tickets(db, "t.session_id = :session", {"session": session_id})
+    delivered = delivery_lines(db, session_id)
     for ticket in tickets:
         told = actions.steers(db, ticket["id"]) if ticket["id"] in steered else []
-        parts.append(_ticket(ticket, spent.get(ticket["id"]), runs.get(ticket["id"], []), proofs.get(ticket["id"], []), told))
+        parts.append(_ticket(ticket, spent.get(ticket["id"]), runs.get(ticket["id"], []), proofs.get(ticket["id"], []), told,
+                             delivered.get(ticket["id"], "")))
     parts += _requests(db, session_id)
     return "\n\n".join(parts) + "\n"
 
 
-def _head(session: SessionRow, spent: dict[str, Any]) -> list[str]:
+def _head(session: SessionRow, spent: dict[str, Any], features: dict[str, int]) -> list[str]:
     state = session["state"] + (", paused" if session["paused"] else "") + (f": {_line(session['reason'])}" if session["reason"] else "")
     facts = [f"- Session: `{session['id']}`", f"- State: {state}", f"- Started: {_time(session['created_at'])}",
-             f"- Last change: {_time(session['updated_at'])}", *([f"- Used: {_line(used.line(spent))}"] if spent["requests"] else [])]
+             f"- Last change: {_time(session['updated_at'])}", *([f"- Progress: {counts(features)[2]}"] if features else []),
+             *([f"- Used: {_line(used.line(spent))}"] if spent["requests"] else [])]
     quoted = _quoted(session["description"])
     return [quoted, "\n".join(facts)] if quoted else ["\n".join(facts)]
 
@@ -95,11 +101,13 @@ def _card(db: Database, session: SessionRow) -> list[str]:
 
 
 def _ticket(ticket: TicketRow, spent: dict[str, Any] | None, runs: list[RunRow], proofs: list[Proof],
-            steers: list[dict[str, Any]]) -> str:
+            steers: list[dict[str, Any]], delivered: str) -> str:
     lines = [f"### {ticket['id']} {_line(ticket['title'])}", "", f"- {ticket['type'].capitalize()}, {ticket['status'].replace('_', ' ')}"
              + (f": {_line(ticket['reason'])}" if ticket["reason"] else "")]
     if ticket["branch_name"]:
         lines.append(f"- Branch: `{ticket['branch_name']}`" + (f", merged as `{ticket['merged_sha'][:12]}`" if ticket["merged_sha"] else ""))
+    if delivered:
+        lines.append(f"- Delivery: {_line(delivered)}")
     if ticket["pr_url"]:
         lines.append(f"- Pull request: <{_line(ticket['pr_url'])}>")
     if spent and spent["requests"]:

@@ -31,39 +31,68 @@ def _card(text: str) -> tuple[Any, str | None, list[dict[str, str]]]:
     return card, strict_json.sha256(card), warnings_of(card) if isinstance(card, dict) else []
 
 
-def _progress(row: SessionRow, counts: dict[str, int]) -> int:
-    """The progress from 0 to 100: up to 90 before the build, then by the number of closed tickets."""
+class _Count(TicketRow):
+    count: int
+
+
+def _counted(db: Database, sessions_json: str) -> dict[str, list[_Count]]:
+    """{session id: how many of its tickets have each type and status}."""
+    found: dict[str, list[_Count]] = {}
+    for row in db.all("select session_id, type, status, count(*) as count from tickets where session_id in (select value from json_each(?))"
+                      " group by session_id, type, status order by status", (sessions_json,), _Count):
+        found.setdefault(row["session_id"], []).append(row)
+    return found
+
+
+def _features(counted: list[_Count]) -> dict[str, int]:
+    """{status: how many features}: the epic is no feature."""
+    found: dict[str, int] = {}
+    for row in counted:
+        if row["type"] != "epic":
+            found[row["status"]] = found.get(row["status"], 0) + row["count"]
+    return found
+
+
+def progress_of(db: Database, session_id: str) -> int | None:
+    """The progress of a session, as in session_view; None if there is no such session."""
+    row = db.one("select * from hitl_sessions where id = ?", (session_id,), SessionRow)
+    return _progress(row, _counted(db, json.dumps([session_id])).get(session_id, [])) if row else None
+
+
+def _progress(row: SessionRow, counted: list[_Count]) -> int:
+    """The progress from 0 to 100: up to 90 before the build, then by the number of closed tickets, the epic among them."""
     if row["state"] == "completed":
         return 100
     if row["state"] in ON_THE_WAY:
         return ON_THE_WAY[row["state"]]
-    total = sum(counts.values())
+    total = sum(each["count"] for each in counted)
     if total:
-        return 90 + 9 * (counts.get("completed", 0) + counts.get("cancelled", 0)) // total
+        return 90 + 9 * sum(each["count"] for each in counted if each["status"] in ("completed", "cancelled")) // total
     return 90 if row["approved_at"] or row["state"] != "cancelled" else 60 if row["spec_version"] else 10
 
 
-def _summary(row: SessionRow, counts: dict[str, int], open_requests: int) -> dict[str, Any]:
+def _summary(row: SessionRow, counted: list[_Count], open_requests: int) -> dict[str, Any]:
+    """`tickets` counts the features, as the board does."""
+    features = _features(counted)
     return {
         "id": row["id"], "project_name": row["project_name"], "description": row["description"], "state": row["state"], "paused": bool(row["paused"]),
-        "progress": _progress(row, counts), "tickets": {"total": sum(counts.values()), "by_status": counts}, "requests": open_requests,
+        "progress": _progress(row, counted), "tickets": {"total": sum(features.values()), "by_status": features}, "requests": open_requests,
         "reason": row["reason"], "created_at": row["created_at"], "updated_at": row["updated_at"],
     }
 
 
 def session_view(db: Database, config: Config, tenant: str, session_id: str) -> dict[str, Any]:
-    """One session with its card, the numbers of its tickets and its repository, if there is one. Raises NotFound.
+    """One session with its card, the numbers of its features and its repository, if there is one. Raises NotFound.
 
     spec_sha256 is the hash of the card as it is stored now. `repository` is {"clone", "branch", "gone"} after the build was prepared, None before.
     gone: a sentence if it was removed since."""
     row = sessions.get(db, tenant, session_id)
-    counts: dict[str, int] = dict(db.execute("select status, count(*) from tickets where session_id = ? group by status order by status",
-                                             (session_id,)).fetchall())
+    counted = _counted(db, json.dumps([session_id])).get(session_id, [])
     waiting = db.value("select count(*) from requests where session_id = ? and state = 'open'", (session_id,))
     card, sha256, warnings = _card(row["spec_card"]) if row["spec_card"] is not None else (None, None, [])
     epic = db.one("select id, branch_name, base_sha, pr_url from tickets where session_id = ? and type = 'epic' order by seq limit 1", (session_id,), TicketRow)
     return {
-        **_summary(row, counts, waiting), "spec_card": card, "spec_version": row["spec_version"], "spec_sha256": sha256,
+        **_summary(row, counted, waiting), "spec_card": card, "spec_version": row["spec_version"], "spec_sha256": sha256,
         "approved_sha256": row["approved_sha256"], "approved_at": row["approved_at"], "warnings": warnings, "isolation": row["isolation"],
         "given_repository": row["repository"], "review": sessions.review_of(row), "open_question": questions.open_number(db, session_id),
         "usage": used.of_session(db, config, row, card, epic is not None),
@@ -86,13 +115,10 @@ def session_list(db: Database, tenant: str, state: str | None = None, limit: int
                   " order by seq desc limit :limit", {"tenant": tenant, "state": state, "after": after, "limit": limit + 1}, SessionRow)
     more, rows = len(rows) > limit, rows[:limit]
     ids = json.dumps([row["id"] for row in rows])
-    counts: dict[str, dict[str, int]] = {}
-    for session_id, status, count in db.all("select session_id, status, count(*) from tickets where session_id in (select value from json_each(?))"
-                                            " group by session_id, status order by status", (ids,)):
-        counts.setdefault(session_id, {})[status] = count
+    counted = _counted(db, ids)
     waiting: dict[str, int] = dict(db.execute("select session_id, count(*) from requests where state = 'open' and session_id in"
                                               " (select value from json_each(?)) group by session_id", (ids,)).fetchall())
-    return {"sessions": [_summary(row, counts.get(row["id"], {}), waiting.get(row["id"], 0)) for row in rows],
+    return {"sessions": [_summary(row, counted.get(row["id"], []), waiting.get(row["id"], 0)) for row in rows],
             "next": rows[-1]["seq"] if more else None}
 
 

@@ -60,7 +60,7 @@ def test_the_way_from_idea_to_build(client):
     assert start.json["ticket_ids"] == [start.json["epic_id"], "TKT-002", "TKT-003"] and start.json["success"] is True
     building = client.get(base).json
     assert (building["state"], building["progress"], building["epic_id"]) == ("building", 90, "TKT-001")
-    assert building["tickets"] == {"total": 3, "by_status": {"blocked": 2, "ready": 1}} and building["repository"] is None
+    assert building["tickets"] == {"total": 2, "by_status": {"blocked": 2}} and building["repository"] is None
 
 
 def test_a_card_may_be_put_in_an_envelope(client):
@@ -108,7 +108,7 @@ def test_pause_resume_and_cancel(client, db):
     cancelled = client.post(f"/api/hitl/{session_id}/cancel", json={"reason": "No longer wanted."}).json
     assert (cancelled["state"], cancelled["reason"]) == ("cancelled", "No longer wanted.")
     assert client.post(f"/api/hitl/{session_id}/cancel").json == cancelled
-    assert cancelled["tickets"]["by_status"] == {"cancelled": 3}
+    assert cancelled["tickets"]["by_status"] == {"cancelled": 2}
 
 
 def test_tickets_are_shown_without_the_claims_token(client, db):
@@ -144,7 +144,7 @@ def test_events_come_after_the_cursor(client):
 def test_the_board_has_a_column_for_each_who_acts_next(client, db):
     session_id = started(client)
     board = client.get(f"/api/hitl/{session_id}/board").json
-    assert [column["key"] for column in board["columns"]] == ["queued", "running", "needs_you", "in_review", "done"]
+    assert [column["key"] for column in board["columns"]] == ["queued", "running", "needs_you", "in_review", "done", "cancelled"]
     assert [card["id"] for card in board["columns"][0]["tickets"]] == ["TKT-002", "TKT-003"] and board["epic"]["id"] == "TKT-001"
     assert board["columns"][0]["tickets"][1]["waits_for"] == ["TKT-002"]
     db.execute("update tickets set status = 'failed' where id in ('TKT-001', 'TKT-002')")

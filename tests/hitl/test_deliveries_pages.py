@@ -2,6 +2,8 @@
 import hashlib
 import hmac
 import json
+import re
+from dataclasses import replace
 
 import pytest
 from conftest import git
@@ -31,7 +33,28 @@ def test_the_pages_say_where_the_branch_is(client, built):
     found = client.get(f"/api/hitl/{built.session}/deliveries").json["deliveries"]
     assert [(each["ticket_id"], each["state"], each["pushed_sha"]) for each in found] == [(built.epic, "done", built.tip)]
     assert client.get("/api/hitl/unknown/deliveries").status_code == 404
-    assert built.branch in client.get(f"/api/hitl/{built.session}/notes").text
+    assert f"- Delivery: {built.branch} pushed to {built.bare}" in client.get(f"/api/hitl/{built.session}/notes").text.replace("\\", "")
+
+
+@pytest.mark.parametrize(("repository", "forge", "project", "branch_url", "pr_url"), [
+    ("acme/shop", None, None, "https://github.com/acme/shop/tree/{}", "https://github.com/acme/shop/pull/7"),
+    ("git@github.com:acme/shop.git", "github", "acme/shop", "https://github.com/acme/shop/tree/{}", "https://github.com/acme/shop/pull/7"),
+    ("https://gitlab.com/acme/web/shop.git", "gitlab", "acme/web/shop", "https://gitlab.com/acme/web/shop/-/tree/{}",
+     "https://gitlab.com/acme/web/shop/-/merge_requests/7"),
+    ("https://git.example:8443/acme/shop", "gitlab", "acme/shop", "https://git.example:8443/acme/shop/-/tree/{}", "https://git.example:8443/acme/shop/-/merge_requests/7"),
+    ("https://plain.example/shop.git", None, None, "", "")])
+def test_what_was_delivered_is_a_link_to_the_branch_and_to_the_pull_request(app, client, db, built, repository, forge, project, branch_url, pr_url):
+    app.extensions["swarm"].config = replace(app.extensions["swarm"].config, forge_url="https://git.example:8443")
+    built.go()
+    db.execute("update deliveries set repository = ?, forge = ?, project = ?, pr_url = ?", (repository, forge, project, pr_url or "https://elsewhere.example/7"))
+    db.execute("update tickets set pr_url = ? where id = ?", (pr_url or "https://elsewhere.example/7", built.epic))
+    for path in (f"/sessions/{built.session}", f"/tickets/{built.epic}"):
+        page = client.get(path).text
+        links = re.findall(r'<a href="(https://[^"]+)"', page)
+        assert links == ([pr_url, branch_url.format(built.branch)] if branch_url and "session" in path else
+                         [branch_url.format(built.branch), pr_url] if branch_url else []), links
+        assert "https://elsewhere.example/7" in page or branch_url, "an address elsewhere is text"
+    assert "<dt>Delivered</dt>" in client.get(f"/sessions/{built.session}").text
 
 
 @pytest.mark.parametrize("page", ["/inbox", "/tickets/{epic}", "/sessions/{session}"])

@@ -1,5 +1,6 @@
 """Every page over a real database: what a person sees, whatever the state, and what hostile text does to it: nothing."""
 import json
+import re
 
 import pytest
 from paging import Page, build, checked, form, live_run, seen
@@ -129,3 +130,30 @@ def test_a_page_fetches_itself_anew_but_not_while_it_shows_an_error(client, db):
     assert (region["hx-get"], region["hx-select"]) == (path + "/graph", "#live") and "journal from:body" in region["hx-trigger"]
     refused = checked(client.post("/tickets/TKT-002/request-changes", data={"text": "what I typed"}))
     assert "hx-get" not in next(attrs for attrs in refused.all("div") if attrs.get("id") == "live")
+
+
+def test_every_place_counts_the_features_and_a_cancelled_one_is_not_done(client, db):
+    path = build(client, {"name": "Count", "features": [{"title": f"F{n}"} for n in range(1, 5)]})
+    db.execute("update tickets set base_sha = 'b', status = 'running' where type = 'epic'")
+    db.execute("update tickets set status = 'completed', merged_sha = 'm' where id = 'TKT-002'")
+    db.execute("update tickets set status = 'completed' where id = 'TKT-003'")
+    db.execute("update tickets set status = 'cancelled' where id = 'TKT-004'")
+    page = seen(client, path)
+    columns = dict(re.findall(r'<h2 id="column-(\w+)">.*?</h2><span class="muted">(\d+)</span>', client.get(path).text))
+    assert columns == {"queued": "1", "running": "0", "needs_you": "0", "in_review": "0", "done": "2", "cancelled": "1"}
+    assert "2 of 4 features done" in page.text and "1 cancelled" in page.text and page.title == "Count: building, 2 of 4 done · HITL Swarm"
+    cards = re.sub(r"<[^>]+>", " ", client.get(path).text)
+    assert re.search(r"F1\s+Merged", cards) and re.search(r"F2\s+Done", cards) and re.search(r"F3\s+Cancelled", cards)
+    assert "2 of 4" in seen(client, "/").text and 'aria-label="2 of 4 features done, 1 cancelled, 1 queued"' in client.get("/").text
+    assert "- Progress: 2 of 4 features done, 1 cancelled, 1 queued" in client.get(f"{path}/notes.md").text
+    whole, board = (client.get(f"/api/hitl/{path.split('/')[-1]}{part}").json for part in ("", "/board"))
+    assert whole["tickets"] == {"total": 4, "by_status": {"blocked": 1, "cancelled": 1, "completed": 2}} and (board["total"], board["done"]) == (4, 2)
+    assert client.get("/api/hitl").json["sessions"][0]["tickets"] == whole["tickets"]
+    db.execute("update tickets set status = 'completed' where id = 'TKT-004'")
+    assert 'id="column-cancelled"' not in client.get(path).text
+
+
+def test_the_inbox_counts_in_its_title(client):
+    assert seen(client, "/inbox").title == "Inbox · HITL Swarm"
+    client.post("/api/hitl", json={"project_name": "Waits"})
+    assert seen(client, "/inbox").title == "(1) Inbox · HITL Swarm"

@@ -12,7 +12,8 @@ _COUNTS = {"type": "object", "additionalProperties": INTEGER}
 _WAITING = {**maybe(TEXT), "description": "Builds of other tenants that wait until SWARM_TENANTS names them"}
 _SUMMARY = {
     "id": TEXT, "project_name": TEXT, "description": TEXT, "state": one_of(*SESSION_STATES), "paused": BOOLEAN,
-    "progress": {"type": "integer", "minimum": 0, "maximum": 100}, "tickets": shape(total=INTEGER, by_status=_COUNTS),
+    "progress": {"type": "integer", "minimum": 0, "maximum": 100},
+    "tickets": {**shape(total=INTEGER, by_status=_COUNTS), "description": "The features, counted by status; the epic is none"},
     "requests": {**INTEGER, "description": "How many wait for you"}, "reason": maybe(TEXT), "created_at": TIME, "updated_at": TIME,
 }
 _VERSION = {"version": INTEGER, "sha256": SHA256}
