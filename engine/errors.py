@@ -15,11 +15,13 @@
     ├── Refused                   this process does not start, or a command does nothing: wrong setting, unknown database
     └── RunFailure                a run ended without a result; the class says whether an attempt is used up
         ├── Transient             not the agent's fault: wait and try again, no attempt is used up
-        │   └── RateLimited       a model provider limits requests: wait as long as it says; after some hours someone is asked
+        │   ├── RateLimited       a model provider limits requests: wait as long as it says; after some hours someone is asked
+        │   └── Unreachable       the host of a repository does not answer: a few more tries, then someone is asked
         ├── ProviderRefused       the model's provider refuses until someone acts: quota, payment, key, model; no attempt is used up
         ├── AgentFailed           an attempt is used up; the next prompt says what failed
         ├── Permanent             a retry does not help: wrong repository, refused result
         │   ├── PolicyViolation   a result, or a change to push, breaks a rule; the sentence names the path
+        │   ├── Damaged           objects or refs of a repository are missing or broken; the sentence has git's own line
         │   └── TokenRefused      the forge does not accept the token: the operator must set another
         └── MergeConflict         the ticket is ready again, with the conflict in its prompt
 """
@@ -107,6 +109,12 @@ class RateLimited(Transient):
     code = "rate_limited"
 
 
+class Unreachable(Transient):
+    """The host of a repository does not answer, or not in time."""
+
+    code = "unreachable"
+
+
 class ProviderRefused(RunFailure):
     """The model's provider refuses until someone acts. The sentence names the provider, what it said and what to do."""
 
@@ -124,6 +132,12 @@ class Permanent(RunFailure):
 
 class PolicyViolation(Permanent):
     code = "policy"
+
+
+class Damaged(Permanent):
+    """Objects or refs of a repository are missing or broken. Another try reads the same."""
+
+    code = "damaged"
 
 
 class TokenRefused(Permanent):

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, NamedTuple, TypedDict, Unpack
 
-from engine.errors import Permanent, Transient
+from engine.errors import Permanent, Transient, Unreachable
 from engine.git.git_errors import NETWORK_COMMANDS, failure
 from engine.host.processes import RUN_VARIABLE
 
@@ -23,7 +23,7 @@ MISSING = "git was not found. Install git 2.38 or newer (for example: apt instal
 SETTINGS = ("core.hooksPath=/dev/null", "gc.auto=0", "maintenance.auto=false", "core.fsync=loose-object,reference,pack,pack-metadata",
             "protocol.allow=never", "http.lowSpeedLimit=1000", "http.lowSpeedTime=60")
 _OWN = {"GIT_CONFIG_NOSYSTEM": "1", "GIT_CONFIG_GLOBAL": "/dev/null", "GIT_ATTR_NOSYSTEM": "1", "GIT_TERMINAL_PROMPT": "0", "GIT_ALLOW_PROTOCOL": "",
-        "GIT_NO_REPLACE_OBJECTS": "1", "GIT_OPTIONAL_LOCKS": "0", "GIT_SSH_COMMAND": "ssh -oBatchMode=yes -oConnectTimeout=30",
+        "GIT_NO_REPLACE_OBJECTS": "1", "GIT_NO_LAZY_FETCH": "1", "GIT_OPTIONAL_LOCKS": "0", "GIT_SSH_COMMAND": "ssh -oBatchMode=yes -oConnectTimeout=30",
         "GIT_LITERAL_PATHSPECS": "1", "LC_ALL": "C", "HOME": "/nonexistent"}
 _NETWORK = ("SSH_AUTH_SOCK", "https_proxy", "HTTPS_PROXY", "http_proxy", "all_proxy", "ALL_PROXY", "no_proxy", "NO_PROXY",
             "SSL_CERT_FILE", "SSL_CERT_DIR")
@@ -142,7 +142,8 @@ def _end(child: subprocess.Popen[bytes]) -> None:
 
 
 def _late(command: str, timeout: float) -> Transient:
-    return Transient(f"git {command} was stopped because it took longer than {timeout:g} seconds. It will be tried again.")
+    kind = Unreachable if command in NETWORK_COMMANDS else Transient
+    return kind(f"git {command} was stopped because it took longer than {timeout:g} seconds. It will be tried again.")
 
 
 def git_version() -> tuple[int, ...]:

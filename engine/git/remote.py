@@ -3,9 +3,11 @@ import base64
 import os
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
+
+from engine.git.layout import layout_of
 
 
 @contextmanager
@@ -18,11 +20,16 @@ def reaching(url: str, protocols: tuple[str, ...]) -> Iterator[dict[str, str]]:
     if protocols != ("file",):
         yield env
         return
-    path = unquote(urlsplit(url).path) if url.startswith("file:") else url
+    path = local_path(url)
     with tempfile.TemporaryDirectory(prefix="swarm-git-") as folder:
         file = Path(folder, "config")
         file.write_text("[safe]\n" + "".join(f"\tdirectory = {place}\n" for place in _places(path)), encoding="utf-8", errors="surrogateescape")
         yield {**env, "GIT_CONFIG_GLOBAL": str(file)}
+
+
+def local_path(url: str) -> str:
+    """The path of a local repository, which may be given as a file: URL."""
+    return unquote(urlsplit(url).path) if url.startswith("file:") else url
 
 
 def login(url: str, token: str, user: str) -> dict[str, str]:
@@ -36,6 +43,9 @@ def login(url: str, token: str, user: str) -> dict[str, str]:
 
 
 def _places(path: str) -> list[str]:
-    """The names that git may use for the folder: as given and with links resolved, bare or with .git; quoted for a config file."""
+    """The names that git may use for the folder: as given and with links resolved, bare or with .git, and where a .git file leads; quoted for a config file."""
     found = {place + end for place in (path.rstrip("/"), os.path.realpath(path)) for end in ("", "/.git")}
+    with suppress(OSError):  # what may not be read has no further names; git then says so itself
+        layout = layout_of(Path(path))
+        found |= {str(folder) for folder in (layout.git_dir, layout.common)} if layout else set()
     return ['"' + place.replace("\\", "\\\\").replace('"', '\\"') + '"' for place in sorted(found)]

@@ -1,9 +1,11 @@
 """Checks the repository that a card names, and makes a URL for git."""
+import os
 import re
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from engine.errors import BadRequest
+from engine.git.layout import enclosing, layout_of, object_folders
 
 LONGEST = 1000  # characters
 _SHORT = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*/[A-Za-z0-9_.][A-Za-z0-9._-]*")
@@ -59,16 +61,40 @@ def _check_url(text: str, bad: BadRequest) -> str:
 
 
 def _local(text: str, roots: tuple[Path, ...], bad: BadRequest) -> str:
-    """The real path, which must be a repository under a root; links are resolved first."""
+    """The real path, which must be a repository under a root, with all its parts; links are resolved first. Only of places under a root this
+    says whether they exist."""
+    name = f"repository {text[:100]!r}"
     try:
-        path = Path(text).resolve(strict=True)
-        git_dir = (path / ".git").resolve() if (path / ".git").exists() else path
-        inside = [any(p.is_relative_to(root.resolve()) for root in roots) for p in (path, git_dir)]
-        usable = (git_dir / "HEAD").is_file() and (git_dir / "objects").is_dir()
-    except (OSError, RuntimeError):
+        path = Path(text).resolve()
+        if not _inside(path, roots):
+            raise bad
+        if not os.path.lexists(path):
+            raise BadRequest(f"{name} is not there: there is no such folder on this machine. Check the path, or put the repository back.")
+        layout = layout_of(path)
+        if layout is None:
+            raise BadRequest(_no_repository(name, path, roots))
+        for what, folder in (("keeps its files in", layout.git_dir), ("keeps its files in", layout.common),
+                             *(("uses objects from", folder) for folder in object_folders(layout))):
+            if not _inside(folder, roots):
+                raise BadRequest(f"{name} {what} {folder}, which is not below {' or '.join(map(str, roots))}. Name a repository that has all its "
+                                 "files there, or add that folder to SWARM_REPOSITORY_ROOTS.")
+    except PermissionError as error:
+        raise BadRequest(f"{name} cannot be read: {error.strerror} ({error.filename}). Give the user of this server access to it.") from None
+    except (OSError, RuntimeError, ValueError):
         raise bad from None
-    if not all(inside):
-        raise bad
-    if not usable:
-        raise BadRequest(f"repository {text[:100]!r} is not a git repository: it has no HEAD, and no .git folder with one.")
     return str(path)
+
+
+def _inside(path: Path, roots: tuple[Path, ...]) -> bool:
+    return any(path.is_relative_to(root.resolve()) for root in roots)
+
+
+def _no_repository(name: str, path: Path, roots: tuple[Path, ...]) -> str:
+    if not path.is_dir():
+        return f"{name} is a file, not the folder of a git repository."
+    above = enclosing(path)
+    if above and _inside(above, roots):
+        return f"{name} is a folder inside the repository {above}. Name that repository instead."
+    if (path / ".git").is_file():
+        return f"{name} is not a git repository any more: its .git file names a folder that is not there. Repair it with git worktree repair."
+    return f"{name} is not a git repository: it has no HEAD, and no .git folder with one."

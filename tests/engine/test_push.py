@@ -12,7 +12,7 @@ from conftest import git, require, until
 from forge_http import TOKEN, Server, head_of
 
 from engine.delivery.push import Remote, push
-from engine.errors import Permanent, TokenRefused, Transient
+from engine.errors import Permanent, TokenRefused, Transient, Unreachable
 from engine.git.repository import Repository
 
 BRANCH = "swarm/abc/tkt-001-x"
@@ -193,7 +193,7 @@ def test_a_wrong_token_is_told_from_missing_rights(bench, served):
 
 
 @pytest.mark.parametrize(("status", "kind", "sentence"), [
-    (404, Permanent, "not found"), (413, Permanent, "size"), (500, Transient, "500"), (503, Transient, "503"), (429, Transient, "429")])
+    (404, Permanent, "not found"), (413, Permanent, "size"), (500, Unreachable, "500"), (503, Unreachable, "503"), (429, Unreachable, "429")])
 def test_statuses_of_a_git_server(bench, served, status, kind, sentence):
     served.mood = lambda method, path: (status, {}, b"x")
     with pytest.raises(kind, match=sentence) as raised:
