@@ -60,11 +60,12 @@ class Criterion(NamedTuple):
 
 
 class Source(NamedTuple):
-    """Where the repository of an epic comes from. url None: a new, empty repository."""
+    """Where the repository of an epic comes from. url None: a new, empty repository. first_commit: someone wants one made there if it is empty."""
 
     url: str | None
     base_branch: str | None
     protocols: tuple[str, ...]
+    first_commit: bool = False
 
 
 class Budget(NamedTuple):
@@ -156,7 +157,7 @@ class Job(NamedTuple):
                            for name in ("waiting", "landed"))
         return cls(vm=VmSpec(**vm) if vm else None, means=AgentSetup(**values.pop("means", {})), limits=Limits(**values.pop("limits")),
                    criteria=_criteria(values.pop("criteria")), waiting=waiting, landed=landed,
-                   source=Source(source["url"], source["base_branch"], tuple(source["protocols"])) if source else None,
+                   source=Source(source["url"], source["base_branch"], tuple(source["protocols"]), source.get("first_commit", False)) if source else None,
                    access=Access(hosts=tuple(access.pop("hosts")), budget=Budget(**access.pop("budget")), **access) if access else None, **values)
 
 
@@ -188,7 +189,7 @@ class Result:
 
     outcome: 'ok' (out/out.bundle has base..tip), 'no_change', 'needs_input' (request is set; with a bundle if work was
     done), 'over_budget' (reason is set; with a bundle if work was done), 'failed' (failure says 'transient',
-    'rate_limited', 'provider', 'agent' or 'permanent'). checks: [{text, command, exit, seconds, output, passed}].
+    'rate_limited', 'unreachable', 'provider', 'agent' or 'permanent'). checks: [{text, command, exit, seconds, output, passed}].
     at: date of the merge commit, in seconds since the epoch; so a repeated merge makes the same commit."""
 
     def __init__(self, run: str, outcome: str, at: int, **known: Any) -> None:

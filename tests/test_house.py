@@ -61,7 +61,7 @@ NAMED = {
 LATE = {
     "engine.git.call": {"tempfile": "a run's own process needs none before its agent starts"},
     "engine.git.repository": {"tempfile": "the same", "shutil": "the same", "engine.git.remote": "only a prepare run reaches out"},
-    "engine.run.runner": {"engine.gateway.serving": "most runs need no gateway", "engine.git.remote": "only a prepare run reaches out",
+    "engine.run.runner": {"engine.gateway.serving": "most runs need no gateway", "engine.run.prepare": "only a prepare run reaches out",
                           "engine.run.recheck": "it needs more than all the others"},
     "engine.host.keyring": {"ctypes": "it takes as long to load as everything else in a run's own process"},
     "engine.runtimes.bubblewrap": {"tempfile": "a run's own process never probes"},

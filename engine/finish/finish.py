@@ -10,7 +10,7 @@ from dataclasses import replace
 from engine.agents import why_unbuilt
 from engine.config import Config
 from engine.crash import point
-from engine.errors import AgentFailed, Permanent, ProviderRefused, RateLimited, RunFailure, Transient
+from engine.errors import AgentFailed, Permanent, ProviderRefused, RateLimited, RunFailure, Transient, Unreachable
 from engine.finish import landing, waiting
 from engine.finish.outcomes import failed, record
 from engine.git.branch_names import own_branch
@@ -23,7 +23,8 @@ from engine.tickets import claims, deliveries, requests, same_question
 from engine.tickets.approved_card import repository_of
 from engine.tickets.rows import RunRow, TicketRow
 
-FAILURES = {"transient": Transient, "rate_limited": RateLimited, "provider": ProviderRefused, "agent": AgentFailed, "permanent": Permanent}
+FAILURES = {"transient": Transient, "rate_limited": RateLimited, "unreachable": Unreachable,
+            "provider": ProviderRefused, "agent": AgentFailed, "permanent": Permanent}
 
 
 def finish(db: Database, config: Config, branches: Branches, run: RunRow, result: Result) -> None:
@@ -43,8 +44,7 @@ def finish(db: Database, config: Config, branches: Branches, run: RunRow, result
 
 def _succeed(db: Database, config: Config, branches: Branches, run: RunRow, ticket: TicketRow, result: Result) -> None:
     if run["kind"] == "prepare":
-        record(db, run, "prepared", "running", None, result, base_sha=result.base, branch_name=own_branch(ticket),
-                failures=0, transients=0)
+        _prepared(db, run, ticket, result)
     elif run["kind"] == "integrate":
         _integrated(db, run, ticket, result)
     elif run["kind"] == "recheck":
@@ -60,6 +60,18 @@ def _succeed(db: Database, config: Config, branches: Branches, run: RunRow, tick
         record(db, run, "no_change", "completed", "No change was needed.", result)
     else:
         _deliver(db, branches, run, ticket, result)
+
+
+def _prepared(db: Database, run: RunRow, ticket: TicketRow, result: Result) -> None:
+    """The repository is there, with the integration branch. Or it is empty, and someone decides whether it gets a first commit."""
+    with db.transaction():
+        if result.outcome == "needs_input":
+            body = str((result.request or {}).get("question", ""))
+            row = record(db, run, "needs_input", "needs_input", body, result, transients=0, not_before=None)
+            if row:
+                requests.open_repository(db, row, run["id"], body, [requests.FIRST_COMMIT, requests.TRY_AGAIN, requests.STOP])
+        elif record(db, run, "prepared", "running", None, result, base_sha=result.base, branch_name=own_branch(ticket), failures=0, transients=0):
+            requests.withdraw(db, ticket["id"])
 
 
 def _integrated(db: Database, run: RunRow, ticket: TicketRow, result: Result) -> None:

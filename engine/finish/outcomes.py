@@ -6,7 +6,7 @@ from typing import Any
 
 from engine.config import Config
 from engine.crash import point
-from engine.errors import MergeConflict, Permanent, ProviderRefused, RateLimited, RunFailure, Transient
+from engine.errors import MergeConflict, Permanent, ProviderRefused, RateLimited, RunFailure, Transient, Unreachable
 from engine.jobs import Result
 from engine.log import event
 from engine.store import disk
@@ -20,6 +20,7 @@ MAX_TRANSIENTS = 10  # in a row; after that they count as a failed attempt
 # Seconds that a ticket waits for a busy provider before someone is asked. Longer than the windows of an hour and of five hours by which providers
 # limit requests, and than nearly all of their outages; short enough that a build of the morning asks on the same day.
 PATIENCE = 6 * 3600.0
+MOST_REACHED, LONGEST_PAUSE = 4, 60.0  # tries to reach a repository before its ticket only waits for an answer, and seconds between them: some minutes
 
 
 def record(db: Database, run: RunRow, outcome: Outcome, status: Status, reason: str | None, result: Result | None, **columns: Any) -> TicketRow | None:
@@ -35,6 +36,9 @@ def failed(db: Database, config: Config, run: RunRow, ticket: TicketRow, failure
     """Records a failure of a run: its ticket retries after a pause, or waits for a decision. run, ticket: their rows."""
     if isinstance(failure, ProviderRefused):
         _wait_for_provider(db, run, failure.sentence, result)
+        return
+    if isinstance(failure, Unreachable) and run["kind"] == "prepare":
+        _wait_for_repository(db, config, run, ticket, failure.sentence, result)
         return
     reason, retry = failure.sentence, True
     columns: dict[str, int | str | None]
@@ -62,8 +66,22 @@ def failed(db: Database, config: Config, run: RunRow, ticket: TicketRow, failure
     with db.transaction():
         row = record(db, run, failure.outcome, "ready" if retry else "failed", reason, result,
                       detail=str(failure.extra["detail"]) if "detail" in failure.extra else None, **columns)
+        if row and run["kind"] == "prepare" and not isinstance(failure, Transient):
+            requests.withdraw(db, ticket["id"])  # what was asked before is not the trouble now
         if row and not retry:
             requests.open_failed(db, row, run["id"], reason)
+
+
+def _wait_for_repository(db: Database, config: Config, run: RunRow, ticket: TicketRow, reason: str, result: Result | None) -> None:
+    """Asks at once, because most often only someone can help, and meanwhile tries a few more times, because some outages pass. Uses up no attempt."""
+    tries = ticket["transients"] + 1
+    last, pause = tries >= MOST_REACHED, min(delay(tries, config.backoff_seconds), LONGEST_PAUSE)
+    more = f"It was tried {tries} times and is not tried again without you." if last else f"Try {tries} of {MOST_REACHED}: it is tried again by itself."
+    with db.transaction():
+        row = record(db, run, "transient", "needs_input" if last else "ready", f"{reason} {more}", result, transients=0 if last else tries,
+                     not_before=None if last else utc(after=pause))
+        if row:
+            requests.open_repository(db, row, run["id"], f"{reason} {more}", [requests.TRY_AGAIN, requests.STOP])
 
 
 def _waits_since(db: Database, ticket: TicketRow) -> str | None:

@@ -79,13 +79,17 @@ class Repository:
         there = self.head("refs/heads/main")
         if there:
             return there
+        first = self.first_commit(name, when)
+        self.set_branch("main", first)
+        return first
+
+    def first_commit(self, name: str, when: int) -> str:
+        """Makes a commit with a .gitignore and a README.md with the heading `name`, on no branch. -> sha"""
         text = f"# {printable(name)}\n".encode("utf-8", "backslashreplace")
         entries = [b"100644 blob %s\t%s\n" % (self.git("hash-object", "-w", "-t", "blob", "--stdin", stdin=content).strip(), path)
                    for path, content in ((b".gitignore", TEXT.encode()), (b"README.md", text))]
         tree = self.git("mktree", stdin=b"".join(entries)).decode().strip()
-        first = self.commit(tree, (), "Initial commit", when)
-        self.set_branch("main", first)
-        return first
+        return self.commit(tree, (), "Initial commit", when)
 
     def commit(self, tree: str, parents: Sequence[str], message: str, when: int) -> str:
         """Makes a commit by HITL Swarm; the same inputs make the same object. -> sha"""
@@ -96,24 +100,14 @@ class Repository:
 
     def fetch(self, url: str, protocols: tuple[str, ...], login: Mapping[str, str] = NOTHING) -> None:
         """Fetches the heads of the repository at `url` to refs/remotes/origin/*; heads that are gone there are removed here. Tags are not fetched.
+        A shallow repository can be fetched; then this one is shallow, too.
         login: more environment, from engine.git.remote.login."""
         from engine.git.remote import reaching
 
         with reaching(url, protocols) as env:
             self.git("fetch", "--quiet", "--prune", "--no-tags", "--no-write-fetch-head", "--no-auto-maintenance", "--no-recurse-submodules",
-                     "--", url, "+refs/heads/*:refs/remotes/origin/*", env={**env, **login}, timeout=FETCH_SECONDS)
+                     "--update-shallow", "--", url, "+refs/heads/*:refs/remotes/origin/*", env={**env, **login}, timeout=FETCH_SECONDS)
         self.git("pack-refs", "--all")  # thousands of loose refs would make later reads slow
-
-    def default_branch(self, url: str, protocols: tuple[str, ...], login: Mapping[str, str] = NOTHING) -> str | None:
-        """The branch that HEAD names at `url`, or None (detached, or an empty repository)."""
-        from engine.git.remote import reaching
-
-        with reaching(url, protocols) as env:
-            out = self.git("ls-remote", "--symref", "--", url, "HEAD", env={**env, **login})
-        for line in out.decode("utf-8", "surrogateescape").splitlines():
-            if line.startswith("ref: refs/heads/") and line.endswith("\tHEAD"):
-                return line.removeprefix("ref: refs/heads/").removesuffix("\tHEAD")
-        return None
 
     def head(self, ref: str, env: Mapping[str, str] = NOTHING) -> str | None:
         """The commit of `ref` (a full ref name or a sha), or None."""

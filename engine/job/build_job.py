@@ -20,6 +20,7 @@ from engine.jobs import AgentSetup, Job, Limits, Source
 from engine.runtimes.base import Runtime
 from engine.store.db import Database
 from engine.text import stored
+from engine.tickets import requests
 from engine.tickets.approved_card import approved_card, repository_of
 from engine.tickets.rows import RunRow, TicketRow
 from engine.tickets.session_rows import SessionRow
@@ -36,7 +37,7 @@ def job_for(db: Database, config: Config, run: RunRow, ticket: TicketRow, sessio
         integration=own_branch(epic), branch=own_branch(ticket), runtime=runtime.name, agent=agent.name,
         prompt=prompt(db, ticket, network(runtime, access), workflow) + _kept(config, ticket) if run["kind"] == "feature" else "",
         criteria=criteria_of(ticket["acceptance_criteria"]),
-        limits=limits(config, workflow), source=_source(db, config, session) if run["kind"] == "prepare" else None,
+        limits=limits(config, workflow), source=_source(db, config, session, ticket["id"]) if run["kind"] == "prepare" else None,
         vm=runtime.vm(config), program=runtime.program, access=access,
         means=means(db, config, run, ticket, runtime, agent, hooks_of(config, session, runtime, workflow)))
 
@@ -88,7 +89,7 @@ def limits(config: Config, workflow: Workflow | None = None) -> Limits:
     return Limits(run, stall, check, config.log_mb, config.work_mb, config.memory_mb, config.processes)
 
 
-def _source(db: Database, config: Config, session: SessionRow) -> Source:
+def _source(db: Database, config: Config, session: SessionRow, epic_id: str) -> Source:
     """The repository of the card or of the session; without one, a new repository."""
     repository = repository_of(db, session["id"])
     if not repository:
@@ -97,7 +98,7 @@ def _source(db: Database, config: Config, session: SessionRow) -> Source:
         url, protocols = validate_source(repository, config.repository_roots, config.repository_url, config.repository_protocols)
     except BadRequest as error:
         raise Permanent(error.sentence) from error
-    return Source(url, approved_card(db, session["id"]).get("base_branch"), protocols)
+    return Source(url, approved_card(db, session["id"]).get("base_branch"), protocols, requests.may_make_first_commit(db, epic_id))
 
 
 def needs_isolation(kind: str, ticket: TicketRow, agent: Agent) -> bool:

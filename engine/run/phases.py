@@ -49,7 +49,7 @@ def work(run: Run) -> None:
     for name, text in job.means.hooks.items():
         _write(inputs / f"hook-{name}", text)
     session.give(run.folder, job, inputs)
-    _copy_scripts(inputs, "work.sh", *COMMIT, "bin/swarm-ask")
+    _copy_scripts(inputs, "work.sh", "clone.sh", *COMMIT, "bin/swarm-ask")
     _copy_relay(run, inputs)
     if to_check(job):
         _give_check_scripts(run)  # now, because the program may be updated while the agent works
@@ -91,9 +91,12 @@ def _judge(code: int, output: Output, limits: Limits, why: str | None, uncommitt
 
 
 def bundle_in(job: Job, target: Path, further: list[str]) -> str:
-    """Writes the integration branch and further refs as a bundle for a sandbox. -> the branch's head in the bundle"""
+    """Writes the integration branch and further refs as a bundle for a sandbox, and beside it the file `shallow` if the repository's history ends
+    early. -> the branch's head in the bundle"""
     repository, integration = Repository(Path(job.repository)), f"refs/heads/{job.integration}"
     target.parent.mkdir(parents=True, exist_ok=True)
+    if (repository.path / "shallow").exists():
+        shutil.copyfile(repository.path / "shallow", target.with_name("shallow"))
     try:
         return repository.bundle(target, [integration, *further])[integration]
     except Permanent:
@@ -117,7 +120,9 @@ def check_all(run: Run) -> None:
     since, reasons = time.monotonic(), []
     inputs = _give_check_scripts(run)
     if not (inputs / "in.bundle").exists():
-        os.link(run.folder / "in" / "in.bundle", inputs / "in.bundle")
+        for name in ("in.bundle", "shallow"):
+            if (run.folder / "in" / name).exists():
+                os.link(run.folder / "in" / name, inputs / name)
     _write_values(inputs / "job", integration=run.job.integration, tip=run.result.tip or run.result.base or "")
     for number, criterion in enumerate(todo, 1):
         check, reason = _check(run, inputs, number, criterion)
@@ -140,7 +145,7 @@ def _give_check_scripts(run: Run) -> Path:
     if not (inputs / "check.sh").exists():
         inputs.mkdir(parents=True, exist_ok=True)
         _copy_relay(run, inputs)
-        _copy_scripts(inputs, "check.sh")
+        _copy_scripts(inputs, "check.sh", "clone.sh")
     return inputs
 
 

@@ -13,9 +13,8 @@ from pathlib import Path
 from types import FrameType
 
 from engine.crash import point
-from engine.errors import AgentFailed, Permanent, ProviderRefused, RateLimited, RunFailure, SwarmError, Transient
+from engine.errors import AgentFailed, Permanent, ProviderRefused, RateLimited, RunFailure, SwarmError, Transient, Unreachable
 from engine.files import DISK_ERRORS
-from engine.git.repository import Repository
 from engine.host.folders import remove
 from engine.host.processes import sweep
 from engine.jobs import Job, Result
@@ -29,7 +28,6 @@ from engine.runtimes.base import start_time
 
 # Imports make no garbage, and looking for it would take a tenth of the start-up.
 BOOTSTRAP = "import gc, sys; gc.disable(); sys.path.insert(0, sys.argv.pop(1)); from engine.run.runner import main; gc.enable(); main(sys.argv[1])"
-NAMED_BRANCHES = 10
 
 
 class Stopped(BaseException):
@@ -81,46 +79,9 @@ def main(path: str) -> None:
 
 
 def prepare(run: Run) -> None:
-    """Creates the repository and its integration branch. May be repeated: existing ones stay."""
-    job, since = run.job, time.monotonic()
-    repository = Repository(Path(job.repository))
-    with repository.locked():
-        repository.create()
-        if job.source is None or job.source.url is None:
-            base = repository.start_fresh(job.project, int((run.folder / "job.json").stat().st_mtime))
-        else:
-            base = _fetched_base(repository, job.source.url, job.source.base_branch, job.source.protocols, _login(job.source.url))
-        existing = repository.head(f"refs/heads/{job.integration}")
-        if existing is None:
-            repository.set_branch(job.integration, base)
-        repository.git("symbolic-ref", "HEAD", f"refs/heads/{job.integration}")  # so that a plain clone has the result
-    run.result.base, run.result.outcome = existing or base, "ok"
-    run.timed("prepare", since)
+    from engine.run.prepare import prepare  # only here, because only this run reaches out to a repository elsewhere
 
-
-def _login(url: str) -> dict[str, str]:
-    """Reads the forge's token from standard input, as {"token", "user"}, if there is one for this URL."""
-    from engine.git.remote import login  # only here, because only a prepare run uses a remote
-
-    try:
-        given = json.loads(sys.stdin.buffer.read() or b"{}")
-    except (OSError, ValueError, AttributeError):  # no token was given
-        return {}
-    return login(url, given.get("token", ""), given.get("user", ""))
-
-
-def _fetched_base(repository: Repository, url: str, branch: str | None, protocols: tuple[str, ...], login: dict[str, str]) -> str:
-    repository.fetch(url, protocols, login)
-    name = branch or repository.default_branch(url, protocols, login)
-    base = repository.head(f"refs/remotes/origin/{name}") if name else None
-    if base:
-        return base
-    listed = repository.git("for-each-ref", "--format=%(refname:lstrip=3)", f"--count={NAMED_BRANCHES + 1}", "refs/remotes/origin/")
-    names = listed.decode("utf-8", "replace").split()
-    if not names:
-        raise Permanent("The repository is empty. Make a first commit there, or remove the repository from the card.")
-    wrong = f"The repository has no branch {name}." if name else "The repository names no default branch. Set base_branch."
-    raise Permanent(f"{wrong} It has: {', '.join(names[:NAMED_BRANCHES])}{' and more' if len(names) > NAMED_BRANCHES else ''}.")
+    prepare(run)
 
 
 def feature(run: Run) -> None:
@@ -181,7 +142,7 @@ KINDS = {"prepare": prepare, "feature": feature, "recheck": recheck, "integrate"
 
 
 def _kind(failure: RunFailure) -> str:
-    kinds = {Permanent: "permanent", AgentFailed: "agent", RateLimited: "rate_limited", ProviderRefused: "provider"}
+    kinds = {Permanent: "permanent", AgentFailed: "agent", RateLimited: "rate_limited", Unreachable: "unreachable", ProviderRefused: "provider"}
     return next((kind for error, kind in kinds.items() if isinstance(failure, error)), "transient")
 
 

@@ -47,9 +47,32 @@ def answer_request(db: Database, tenant: str, seq: int, text: str, by: str = "yo
             _answer_budget(db, row, text)
         elif row["kind"] == "delivery":
             delivery_answers.answer(db, row, text)
+        elif _is_of_epic(db, row):
+            _answer_repository(db, row, text)
         requests.close_question(db, row, text, by)
         if row["kind"] == "question":
             same_question.answer_alike(db, row, text)
+
+
+def _is_of_epic(db: Database, row: RequestRow) -> bool:
+    return db.value("select 1 from tickets where id = ? and type = 'epic'", (row["ticket_id"],)) is not None
+
+
+def _answer_repository(db: Database, row: RequestRow, text: str) -> None:
+    """A question of an epic: see requests.open_repository()."""
+    _check_offered(row, text)
+    if text == requests.STOP:
+        change(db, "failed", "id = :id and base_sha is null", {"id": row["ticket_id"]}, reason="The repository could not be used, and the answer was to stop.")
+    else:  # it may be waiting for its next try by itself
+        db.execute("update tickets set not_before = null, transients = 0 where id = ? and status in ('ready', 'blocked')", (row["ticket_id"],))
+
+
+def _check_offered(row: RequestRow, text: str) -> list[str]:
+    """-> the options. Raises BadRequest for any other answer."""
+    options = stored(row["options"], [])
+    if text not in options:
+        raise BadRequest(f"The answer must be one of: {', '.join(map(repr, options))}.")
+    return list(options)
 
 
 def _answer_isolation(db: Database, row: RequestRow, text: str) -> None:
@@ -62,9 +85,7 @@ def _answer_isolation(db: Database, row: RequestRow, text: str) -> None:
 
 def _answer_budget(db: Database, row: RequestRow, text: str) -> None:
     """The session's own budget, or its provider (see requests.open_provider)."""
-    options = stored(row["options"], [])
-    if text not in options:
-        raise BadRequest(f"The answer must be one of: {', '.join(map(repr, options))}.")
+    options = _check_offered(row, text)
     if text == requests.STOP:
         cause = "The model's provider refused" if requests.is_of_provider("budget", options) else "The budget is used up"
         change(db, "failed", _WAITING, {"session": row["session_id"]}, reason=f"{cause}, and the answer was to stop.")

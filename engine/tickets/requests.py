@@ -11,12 +11,33 @@ TRY_AGAIN = "Try again"
 WAIVE = "Run this session without isolation"
 RAISE = "Raise the budget"
 STOP = "Stop"
+FIRST_COMMIT = "Make a first commit there"
 BUDGET_OPTIONS, PROVIDER_OPTIONS = [RAISE, STOP], [TRY_AGAIN, STOP]
 
 
 def open_question(db: Database, ticket: TicketRow, run_id: str, question: str, options: list[str]) -> None:
     """A question of a run. The ticket waits in needs_input."""
     _open(db, ticket, run_id, "question", question, options)
+
+
+def open_repository(db: Database, epic: TicketRow, run_id: str, body: str, options: list[str]) -> None:
+    """The repository that a build is for is empty, or cannot be reached. This is a question of the epic, which has no other questions; an open one
+    gets the new words. It stays open while the engine tries again by itself."""
+    if db.execute("update requests set body = ?, options = ?, run_id = ? where ticket_id = ? and kind = 'question' and state = 'open'",
+                  (body, _as_text(options), run_id, epic["id"])).rowcount == 0:
+        _open(db, epic, run_id, "question", body, options)
+
+
+def allow_first_commit(db: Database, epic: TicketRow) -> None:
+    """Records before the build that an empty repository may get a first commit."""
+    _open(db, epic, None, "question", "If the repository is empty, HITL Swarm needs a first commit in it.", [FIRST_COMMIT, STOP])
+    db.execute(f"update requests set state = 'answered', answer = ?, answered_by = 'you', answered_at = {NOW} where ticket_id = ? and state = 'open'",
+               (FIRST_COMMIT, epic["id"]))
+
+
+def may_make_first_commit(db: Database, epic_id: str) -> bool:
+    return db.value("select 1 from requests where ticket_id = ? and kind = 'question' and state = 'answered' and answer = ? limit 1",
+                    (epic_id, FIRST_COMMIT)) is not None
 
 
 def open_failed(db: Database, ticket: TicketRow, run_id: str | None, reason: str) -> None:
@@ -92,11 +113,12 @@ def withdraw(db: Database, ticket_id: str) -> None:
 
 
 def withdraw_idle(db: Database) -> None:
-    """Withdraws the open requests of tickets whose status was changed by hand."""
+    """Withdraws the open requests of tickets whose status was changed by hand. A question of an epic stays until its repository is there."""
     db.execute(f"update requests set state = 'withdrawn', answered_at = {NOW} where state = 'open'"
                " and kind not in ('isolation', 'budget', 'delivery') and exists"
                " (select 1 from tickets t where t.id = requests.ticket_id and t.status <>"
-               " case requests.kind when 'question' then 'needs_input' when 'review' then 'in_review' else 'failed' end)")
+               " case requests.kind when 'question' then 'needs_input' when 'review' then 'in_review' else 'failed' end"
+               " and not (requests.kind = 'question' and t.type = 'epic' and t.status in ('blocked', 'ready', 'claimed', 'running') and t.base_sha is null))")
 
 
 def close_question(db: Database, row: RequestRow, text: str, by: str) -> None:

@@ -48,7 +48,8 @@ def assume_overdue(db: Database, seconds: float) -> None:
     that asks without end."""
     if not seconds:
         return
-    overdue = db.all("select * from requests where state = 'open' and kind = 'question' and options <> '[]' and created_at < ?",
+    overdue = db.all("select * from requests where state = 'open' and kind = 'question' and options <> '[]' and created_at < ?"
+                     " and ticket_id not in (select id from tickets where type = 'epic')",  # nothing is assumed about somebody's repository
                      (utc(after=-seconds),), RequestRow)
     for row in overdue:
         with db.transaction():

@@ -70,13 +70,14 @@ def test_a_branch_of_an_existing_repository_is_built_upon_and_its_own_history_is
 
 
 def test_a_repository_that_cannot_be_had_fails_the_build_with_a_clear_reason(db: Database, real: Config, tmp_path: Path) -> None:
-    git(tmp_path, "init", "-q", "--bare", "empty")
+    git(tmp_path, "init", "-q", "-b", "main", "one")
+    git(tmp_path / "one", "commit", "-q", "--allow-empty", "-m", "x")
     real = dataclasses.replace(real, repository_roots=(tmp_path,))
-    session = build(db, real, {"name": "None", "repository": str(tmp_path / "empty"), "features": [{"title": "F"}]})
+    session = build(db, real, {"name": "None", "repository": str(tmp_path / "one"), "base_branch": "gone", "features": [{"title": "F"}]})
     with running(db, real):
         until(lambda: state(db, session) == "failed")
     assert db.value("select kind from requests where ticket_id = 'TKT-001' and state = 'open'") == "failed"
-    assert "The repository is empty" in db.value("select reason from runs")
+    assert "The branch gone is not there. It has: main." in db.value("select reason from runs")
 
 
 HOSTILE = {

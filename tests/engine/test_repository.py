@@ -16,6 +16,7 @@ from engine.config import ROOT
 from engine.errors import Permanent, Transient
 from engine.git import call as engine_git
 from engine.git.git_errors import clean, failure
+from engine.git.look import look
 from engine.git.repository import Repository
 from engine.host.processes import is_held
 
@@ -44,7 +45,7 @@ def test_an_existing_repository_is_fetched_and_its_history_is_untouched(tmp_path
     git(source, "branch", "-q", "-D", "old")
     repository.fetch(str(source), FILE)
     assert repository.head("refs/remotes/origin/old") is None
-    assert repository.default_branch(str(source), FILE) == "main"
+    assert look(str(source), FILE).branch == "main"
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a repository to another user")
@@ -56,7 +57,7 @@ def test_a_repository_of_another_owner_can_be_fetched(tmp_path: Path) -> None:
     with pytest.raises(Permanent, match="dubious ownership"):
         repository.git("fetch", "--", str(source), "+refs/heads/*:refs/remotes/origin/*", env={"GIT_ALLOW_PROTOCOL": "file"})
     repository.fetch(str(source), FILE)
-    assert repository.default_branch(str(source), FILE) == "main"
+    assert look(str(source), FILE).branch == "main"
     assert repository.head("refs/remotes/origin/main")
 
 
@@ -128,6 +129,7 @@ HOLDER = """
 import os, sys
 sys.path.insert(0, sys.argv[1])
 from pathlib import Path
+from engine.git.look import look
 from engine.git.repository import Repository
 repository = Repository(Path(sys.argv[2]))
 with repository.locked():

@@ -3,9 +3,10 @@
 
 . "$SWARM_IN/job"  # integration, tip
 repo="$SWARM_WORK/repo"
+. "$SWARM_IN/clone.sh"
 [ -z "${SWARM_GATEWAY:-}" ] || . "$SWARM_IN/gateway.sh"
 
-git clone -q --no-tags -b "$integration" "$SWARM_IN/in.bundle" "$repo" || exit 112
+clone || exit 112
 cd "$repo" || exit 112
 if [ -e "$SWARM_IN/out.bundle" ]; then
     git fetch -q --no-tags "$SWARM_IN/out.bundle" refs/heads/swarm-out || exit 113

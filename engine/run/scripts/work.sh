@@ -10,6 +10,7 @@ export PATH SWARM_PROMPT RESUME
 # Some agents run commands in a login shell, for which the system sets PATH again.
 [ -e "$HOME/.profile" ] || echo "PATH=\"$SWARM_IN/bin:\$PATH\"" > "$HOME/.profile"
 repo="$SWARM_WORK/repo"
+. "$SWARM_IN/clone.sh"
 . "$SWARM_IN/work-tree.sh"
 [ -z "${SWARM_GATEWAY:-}" ] || . "$SWARM_IN/gateway.sh"
 
@@ -21,7 +22,7 @@ hook() {
 }
 
 echo "::phase clone"
-git clone -q --no-tags -b "$integration" "$SWARM_IN/in.bundle" "$repo" || exit 112
+clone || exit 112
 cd "$repo" || exit 112
 [ -z "$kept" ] || git fetch -q --no-tags "$SWARM_IN/in.bundle" "refs/swarm/kept/$branch/*:refs/remotes/swarm-kept/*" || exit 112
 if [ -n "$resume" ]; then

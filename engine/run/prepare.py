@@ -1,0 +1,75 @@
+"""A prepare run: the repository of a build, and its integration branch."""
+import json
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+from engine.errors import Damaged, Permanent, RunFailure, Transient, Unreachable
+from engine.git.first_commit import push_first_commit
+from engine.git.look import Look, look
+from engine.git.remote import login
+from engine.git.repository import Repository
+from engine.jobs import Source
+from engine.run.sandbox import Run
+
+REACH_SECONDS = 60.0  # for the first answer of a host; the fetch itself may take longer
+
+
+def prepare(run: Run) -> None:
+    """Creates the repository and its integration branch. May be repeated: existing ones stay. An empty repository becomes a question."""
+    job, since = run.job, time.monotonic()
+    repository, when = Repository(Path(job.repository)), int((run.folder / "job.json").stat().st_mtime)
+    with repository.locked():
+        repository.create()
+        base = repository.head(f"refs/heads/{job.integration}")
+        if base is None:
+            if job.source is None or job.source.url is None:
+                base = repository.start_fresh(job.project, when)
+            else:
+                base = _fetched_base(run, repository, job.source.url, job.source, when)
+            if base is None:
+                return
+            repository.set_branch(job.integration, base)
+        repository.git("symbolic-ref", "HEAD", f"refs/heads/{job.integration}")  # so that a plain clone has the result
+    run.result.base, run.result.outcome = base, "ok"
+    run.timed("prepare", since)
+
+
+def _fetched_base(run: Run, repository: Repository, url: str, source: Source, when: int) -> str | None:
+    """Fetches the repository. -> the commit to build on, or None if it is empty and a question was asked"""
+    keys = _login(url)
+    seen = look(url, source.protocols, source.base_branch, keys, REACH_SECONDS)
+    if seen.state == "empty":
+        if not source.first_commit:
+            run.result.outcome, run.result.request = "needs_input", {"question": seen.sentence, "options": []}
+            return None
+        seen = seen._replace(branch=seen.branch or "main")
+        push_first_commit(repository, url, source.protocols, str(seen.branch), run.job.project, when, keys)
+    elif seen.state != "usable":
+        raise _trouble(seen)
+    try:
+        repository.fetch(url, source.protocols, keys)
+    except Permanent as error:
+        if seen.partial:
+            raise Permanent(f"{url} is a partial clone, and objects that the build needs are only at its own remote. Name that remote instead, or run "
+                            f"git fetch --refetch --no-filter there. ({error.sentence.rstrip('.')})") from error
+        raise
+    base = repository.head(f"refs/remotes/origin/{seen.branch}")
+    if base is None:
+        raise Transient(f"The branch {seen.branch} of {url} was removed while it was fetched. It will be tried again.")
+    return base
+
+
+def _trouble(seen: Look) -> RunFailure:
+    kinds: dict[str, type[RunFailure]] = {"unreachable": Unreachable, "damaged": Damaged}
+    return kinds.get(seen.state, Permanent)(seen.sentence)
+
+
+def _login(url: str) -> Mapping[str, str]:
+    """Reads the forge's token from standard input, as {"token", "user"}, if there is one for this URL."""
+    try:
+        given = json.loads(sys.stdin.buffer.read() or b"{}")
+    except (OSError, ValueError, AttributeError):  # no token was given
+        return {}
+    return login(url, given.get("token", ""), given.get("user", ""))
