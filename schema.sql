@@ -17,6 +17,76 @@ create table engine_state (
 ) strict;
 insert into engine_state (id) values (1);
 
+-- A repository that sessions build in. The first session that names it makes the row.
+create table repositories (
+  seq            integer primary key,
+  id             text not null unique default (lower(hex(randomblob(8)))),
+  tenant_id      text not null default 'default',
+  source         text not null,                           -- the URL or path that git gets, with a lower-case host, without .git and without a login
+  name           text not null,                           -- as people write it: owner/repo, or the source
+  default_branch text,
+  state          text not null default 'unknown' check (state in ('unknown', 'reachable', 'unreachable')),
+  reason         text,                                    -- what the last look found, one sentence
+  settings       text not null default '{}',              -- JSON object: author, sign_off, max_parallel, limits, hooks, without (no environment wanted)
+  looked_at      text,
+  created_at     text not null default (strftime('%Y-%m-%dT%H:%M:%fZ', 'now')),
+  updated_at     text not null default (strftime('%Y-%m-%dT%H:%M:%fZ', 'now')),
+  unique (tenant_id, source)
+) strict;
+
+-- What the environment of a repository is made of, as a person wrote it or as it was found. Only an approved text ever runs, by its hash.
+create table environment_versions (
+  seq           integer primary key,
+  tenant_id     text not null default 'default',
+  repository_id text not null references repositories (id),
+  steps         text not null,                            -- canonical JSON object: setup, update, inputs, hosts, env, services, secrets, days
+  sha256        text not null,                            -- of steps: what is approved
+  source        text not null check (source in ('page', 'workflow', 'detected')),
+  found         text not null default '[]',               -- JSON array of {file, used, why}
+  state         text not null default 'proposed' check (state in ('proposed', 'approved', 'replaced')),
+  approved_by   text,
+  approved_at   text,
+  created_at    text not null default (strftime('%Y-%m-%dT%H:%M:%fZ', 'now'))
+) strict;
+create index environment_versions_by_repository on environment_versions (repository_id, seq);
+
+-- A snapshot under data/environments/<key>: the ground that sandboxes stand on, or the attempt to make it.
+create table environments (
+  seq           integer primary key,
+  tenant_id     text not null default 'default',
+  repository_id text not null references repositories (id),
+  key           text not null,                            -- sha256 of all that it is made of
+  sha256        text not null,                            -- of the approved steps
+  ticket_id     text references tickets (id),             -- null: made of the remote's branch; else of a ticket's commit, and found by it alone
+  commit_sha    text not null,                            -- the commit whose tree it was made in
+  state         text not null default 'building' check (state in ('building', 'ready', 'failed', 'removed')),
+  reason        text,                                     -- one sentence for a person
+  seconds       real,
+  bytes         integer,
+  built_at      text,
+  used_at       text,
+  run_id        text,
+  created_at    text not null default (strftime('%Y-%m-%dT%H:%M:%fZ', 'now')),
+  unique (tenant_id, repository_id, key)
+) strict;
+
+-- What a check said on the base, before any work.
+create table baselines (
+  seq             integer primary key,
+  tenant_id       text not null default 'default',
+  repository_id   text not null references repositories (id),
+  base_sha        text not null,
+  environment_key text not null,                          -- '': without an environment
+  command         text not null,
+  result          text not null check (result in ('red', 'green', 'cannot_run', 'flaky')),
+  exit            integer,                                -- null: it took too long
+  output          text not null default '',               -- its last part
+  seconds         real not null default 0,
+  run_id          text,
+  created_at      text not null default (strftime('%Y-%m-%dT%H:%M:%fZ', 'now')),
+  unique (repository_id, base_sha, environment_key, command)
+) strict;
+
 create table hitl_sessions (
   seq             integer primary key,
   id              text not null unique,
@@ -37,7 +107,8 @@ create table hitl_sessions (
   budget_raises   integer not null default 0,             -- how often a person has raised the budget: each time by as much as the settings say
   reason          text,                                   -- why it failed or was cancelled, one sentence
   created_at      text not null default (strftime('%Y-%m-%dT%H:%M:%fZ', 'now')),
-  updated_at      text not null default (strftime('%Y-%m-%dT%H:%M:%fZ', 'now'))
+  updated_at      text not null default (strftime('%Y-%m-%dT%H:%M:%fZ', 'now')),
+  repository_id   text references repositories (id)       -- of `repository`, or of the card's; null: a repository of its own
 ) strict;
 create index sessions_by_tenant on hitl_sessions (tenant_id, seq);
 create index sessions_building on hitl_sessions (seq) where state = 'building';
@@ -136,11 +207,13 @@ create table tickets (
   merged_sha          text,                               -- the commit that was merged
   reason              text,                               -- why it is where it is, one sentence
   created_at          text not null default (strftime('%Y-%m-%dT%H:%M:%fZ', 'now')),
-  updated_at          text not null default (strftime('%Y-%m-%dT%H:%M:%fZ', 'now'))
+  updated_at          text not null default (strftime('%Y-%m-%dT%H:%M:%fZ', 'now')),
+  waits_for           text check (waits_for in ('environment', 'baseline'))  -- an epic's: its features wait for this; null: for nothing
 ) strict;
 create index tickets_ready on tickets (tenant_id, priority desc, seq) where status = 'ready';
 create index tickets_undone on tickets (status, parent_id) where status not in ('completed', 'cancelled');
 create index tickets_by_session on tickets (session_id, seq);
+create index epics_waiting on tickets (session_id) where waits_for is not null;
 create index tickets_with_criteria on tickets (session_id, seq) where acceptance_criteria <> '[]';
 
 create table ticket_dependencies (
@@ -151,19 +224,20 @@ create table ticket_dependencies (
 ) strict, without rowid;
 create index dependents on ticket_dependencies (depends_on);
 
--- One attempt at a ticket. Its folder is data/runs/<id> and is never used twice.
+-- One attempt at what its owner needs: at a ticket, mostly. Its folder is data/runs/<id> and is never used twice.
 create table runs (
   seq           integer primary key,
   id            text not null unique,
-  ticket_id     text not null references tickets (id),
-  session_id    text not null,
+  ticket_id     text references tickets (id),             -- null: its owner is no ticket
+  session_id    text,                                     -- of its ticket, or its owner; null: it belongs to no session
   tenant_id     text not null default 'default',
-  kind          text not null check (kind in ('prepare', 'feature', 'recheck', 'integrate', 'deliver')),
+  kind          text not null check (kind in ('prepare', 'feature', 'recheck', 'integrate', 'deliver', 'resolve', 'plan', 'baseline', 'setup',
+                                              'install', 'hello')),
   state         text not null default 'intended' check (state = 'intended' or state = 'running' or state = 'queued' or
-                                                        state = 'merging' or state = 'ended'),
-  claim_token   text not null,
+                                                        state = 'merging' or state = 'ended' or state = 'wanted'),
+  claim_token   text not null,                            -- '' while it is wanted: it has no process before an engine claims it
   claimed_by    text not null,
-  run_no        integer not null,
+  run_no        integer not null,                         -- counts the runs of its owner
   runtime       text,
   agent         text,
   base_sha      text,
@@ -173,7 +247,8 @@ create table runs (
   outcome       text check (outcome = 'prepared' or outcome = 'merged' or outcome = 'no_change' or outcome = 'integrated' or
                             outcome = 'delivered' or outcome = 'needs_input' or outcome = 'in_review' or
                             outcome = 'conflict' or outcome = 'failed' or outcome = 'transient' or outcome = 'lost' or
-                            outcome = 'void' or outcome = 'over_budget' or outcome = 'cancelled' or outcome = 'stale'),
+                            outcome = 'void' or outcome = 'over_budget' or outcome = 'cancelled' or outcome = 'stale' or
+                            outcome = 'brief' or outcome = 'done'),
   reason        text,                                     -- one sentence for a person
   detail        text,                                     -- what the next prompt needs beside it: the conflict, the tail of the log
   checks        text,                                     -- JSON array, written by the runner
@@ -184,32 +259,52 @@ create table runs (
   created_at    text not null default (strftime('%Y-%m-%dT%H:%M:%fZ', 'now')),
   started_at    text,
   ended_at      text,
+  owner_kind    text not null default 'ticket' check (owner_kind in ('ticket', 'session', 'repository', 'installation')),
+  owner         text,                                     -- null: the ticket; of an installation: its tenant
+  owner_id      text not null generated always as (coalesce(ticket_id, owner)) virtual,
+  task          text,                                     -- JSON object: what a run without a ticket has to do; null for a ticket's run
+  cancelled     integer not null default 0 check (cancelled in (0, 1)),  -- a run without a ticket that someone stopped
+  environment   text,                                     -- key of the environment that its sandboxes stood on; null: none
   check ((ended_at is null) = (state <> 'ended')),
-  check ((outcome is null) = (state <> 'ended'))
+  check ((outcome is null) = (state <> 'ended')),
+  check ((owner_kind = 'ticket') = (ticket_id is not null)),
+  check ((owner is null) = (ticket_id is not null)),
+  check (owner_kind <> 'session' or session_id = owner)
 ) strict;
 create unique index one_live_run on runs (ticket_id) where ended_at is null;
 create index runs_by_ticket on runs (ticket_id, seq);
 create index runs_used on runs (session_id) where usage is not null;
+create unique index one_live_run_of_owner on runs (owner_kind, owner, kind) where ticket_id is null and ended_at is null;
+create index runs_by_owner on runs (owner_kind, owner, seq) where ticket_id is null;
+create index runs_wanted on runs (seq) where state = 'wanted';
 
 -- What waits for a person.
 create table requests (
   seq         integer primary key,
   tenant_id   text not null,
-  session_id  text not null references hitl_sessions (id),
+  session_id  text references hitl_sessions (id),         -- null: it belongs to no session
   ticket_id   text references tickets (id),
   run_id      text,
-  kind        text not null check (kind in ('question', 'isolation', 'budget', 'review', 'failed', 'delivery')),
+  kind        text not null check (kind in ('question', 'isolation', 'budget', 'review', 'failed', 'delivery', 'environment', 'baseline', 'base',
+                                            'permission')),
   body        text not null,
   options     text not null default '[]',                 -- JSON array of strings, the recommended one first
   state       text not null default 'open' check (state in ('open', 'answered', 'withdrawn')),
   answer      text,
   answered_by text,
   answered_at text,
-  created_at  text not null default (strftime('%Y-%m-%dT%H:%M:%fZ', 'now'))
+  created_at  text not null default (strftime('%Y-%m-%dT%H:%M:%fZ', 'now')),
+  owner_kind  text not null default 'ticket' check (owner_kind in ('ticket', 'session', 'repository', 'installation')),
+  owner       text,                                       -- null: the ticket
+  owner_id    text not null generated always as (coalesce(ticket_id, owner)) virtual,
+  check ((owner_kind = 'ticket') = (ticket_id is not null)),
+  check ((owner is null) = (ticket_id is not null)),
+  check (owner_kind <> 'session' or session_id = owner)
 ) strict;
 create index requests_open on requests (tenant_id, seq) where state = 'open';
 create index requests_by_ticket on requests (ticket_id, seq);
 create index requests_by_session on requests (session_id, seq);
+create index requests_by_owner on requests (owner_kind, owner, seq) where owner_kind <> 'ticket';
 
 -- What a person says of single lines of a change, and which of its files they have seen: of the commit that they looked at.
 create table review_comments (
@@ -343,6 +438,9 @@ end;
 create trigger ticket_moved after update of status on tickets when new.status <> old.status begin
   insert into events (kind, tenant_id, session_id, ticket_id, from_state, to_state)
   values ('ticket', new.tenant_id, new.session_id, new.id, old.status, new.status);
+end;
+create trigger run_wanted after insert on runs when new.state = 'wanted' begin
+  insert into events (kind, tenant_id, session_id, run_id, to_state) values ('run', new.tenant_id, new.session_id, new.id, 'wanted');
 end;
 create trigger run_moved after update of state on runs when new.state <> old.state begin
   insert into events (kind, tenant_id, session_id, ticket_id, run_id, from_state, to_state)

@@ -25,12 +25,14 @@ PACKAGES: dict[str, tuple[str, str]] = {
     "engine.runtimes": ("The kinds of sandbox in which the commands of a run are executed.", "host gateway"),
     "engine.git": ("git on the host, only with bare repositories.", "host"),
     "engine.tickets": ("The rows of a build, and the allowed changes of their states.", "store"),
+    "engine.runs": ("Runs without a ticket: of a session, a repository or the installation.", "tickets store"),
+    "engine.repositories": ("The repositories that sessions build in: rows, settings and environments.", "tickets store git"),
     "engine.image": ("make vm-image: the image that virtual machines start from, made of Debian packages.", "runtimes host"),
     "engine.run": ("The runner's own process: it starts sandboxes and watches them.", "runtimes agents gateway git host"),
     "engine.job": ("Makes a job from rows: everything that a run needs to know.", "tickets store git agents runtimes gateway forge"),
     "engine.finish": ("From a result to a merge.", "tickets store git agents"),
     "engine.delivery": ("Delivers a finished build to its forge, and takes in the feedback.", "tickets store git agents forge"),
-    "engine.loop": ("The engine: it decides when each step happens.", "finish job run delivery tickets store git agents runtimes host"),
+    "engine.loop": ("The engine: it decides when each step happens.", "finish job run delivery runs repositories tickets store git agents runtimes host"),
     "engine.commands": ("Commands for people: run-ticket, drain, backup.", "loop tickets store git runtimes host"),
     "hitl": ("The human's side of the product: the step from a card to its tickets, and the demo.", "session card web"),
     "hitl.web": ("The parts that every request and every shown text goes through.", ""),
@@ -44,7 +46,7 @@ PACKAGES: dict[str, tuple[str, str]] = {
     "hitl.api": ("The JSON API under /api.", "views amend drafting changes hitl session card web"),
     "hitl.pages": ("The pages. Each module serves one page: it collects the values and renders them.", "views amend drafting changes hitl session card web"),
 }
-OF_ENGINE = "store tickets git"  # what hitl may ask of the engine, beside its words
+OF_ENGINE = "store tickets runs repositories git"  # what hitl may ask of the engine, beside its words
 # Of other rooms these alone. agents.log puts what an agent wrote into a run's log in words: what an event means only its agent knows.
 NAMES_OF_ENGINE = {"engine.loop.status", "engine.runtimes.described", "engine.agents.log", "engine.host.socket_owner"}
 WITHOUT_STORE = ("run", "runtimes", "agents", "gateway", "git", "host")  # they load neither sqlite3 nor flask: a run's own process is small

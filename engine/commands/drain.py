@@ -15,7 +15,7 @@ def drain(db: Database, poll: float = 0.5) -> int:
     """Pauses the engine and waits. -> number of runs that it waited for. Resume with POST /api/engine/resume or on the page /engine."""
     claims.set_paused(db, True, WHY)
     waited: set[str] = set()
-    while live := [row["id"] for row in db.all("select id from runs where ended_at is null and state <> 'queued'", (), RunRow)]:
+    while live := [row["id"] for row in db.all("select id from runs where ended_at is null and state not in ('queued', 'wanted')", (), RunRow)]:
         if set(live) - waited:
             print(f"Waiting for {', '.join(live)}", flush=True)
         waited |= set(live)

@@ -9,6 +9,7 @@ import sqlite3
 import threading
 import time
 import uuid
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
@@ -24,15 +25,16 @@ from engine.loop import prune, start_rechecks, taken_over
 from engine.loop.clock import Clock
 from engine.loop.dispatch import dispatch
 from engine.loop.launch import Launcher, ProcessLauncher
+from engine.loop.owned import LIVE_OWNED, OwnedRuns
 from engine.loop.owner_lock import OwnerLock, is_owned, sweep_owners
-from engine.loop.reap import LIVE, LiveRun, Reaper, Step
+from engine.loop.reap import LIVE, LiveRun, Reaper
 from engine.loop.waker import Waker
 from engine.runtimes import Choice, choose
 from engine.store import disk
 from engine.store.db import Database
-from engine.store.sqlite_errors import from_sqlite
+from engine.store.sqlite_errors import from_sqlite, is_of_storage
 from engine.tickets import claims, reconcile, same_question
-from engine.tickets.rows import RunRow
+from engine.tickets.rows import OwnedRunRow, RunRow
 from engine.times import utc
 
 MOST_TRIES = 10  # of a step that fails for no known reason, a second apart; then the run counts as failed
@@ -47,6 +49,7 @@ class SwarmEngine:
         self.id = uuid.uuid4().hex[:12]
         self.launcher = launcher or ProcessLauncher(config)
         self.reaper = Reaper(db, config, self.launcher, branches or GitBranches(config))
+        self.owned = OwnedRuns(db, config, self.launcher)
         self.choice = choice or choose(config.runtime, config.vm)
         self._may_choose = choice is None
         self.waker = Waker(db, self.launcher)
@@ -57,7 +60,7 @@ class SwarmEngine:
         self.started = time.monotonic()
         self.last_tick: float | None = None
         self.tick_seconds = 0.0
-        self._busy: dict[str, str] = {}                # run id -> session id, while a worker handles it
+        self._busy: dict[str, str] = {}                # run id -> its place, while a worker handles it
         self._failed: dict[str, int] = {}              # run id -> how often a step of it failed for no known reason
         self._first_seen: dict[str, float] = {}        # run id -> monotonic
         self._pruned = -prune.EVERY                    # monotonic; the first time is at the first tick
@@ -149,6 +152,7 @@ class SwarmEngine:
         if self._stopping.is_set() or self.trouble or claims.is_paused(self.db):
             return
         free = self.slots - self.busy_slots()
+        free -= len(self.owned.start(self.id, self.choice, free))
         claimed = claims.claim(self.db, self.id, free, now or self.clock.now())
         if not claimed:
             return
@@ -165,7 +169,7 @@ class SwarmEngine:
         try:
             dispatch(self.db, self.config, self.launcher, self.choice, run)
         except Exception as error:  # an edge of the loop: this run never started, and is counted as such; the others must not wait for it
-            if _is_of_storage(error):
+            if is_of_storage(error):
                 raise
             self._note(error, "dispatch", run=run["id"])
 
@@ -179,45 +183,46 @@ class SwarmEngine:
         return claims.busy_slots(self.db)
 
     def _reap(self) -> None:
-        live = self.db.all(LIVE + " order by r.seq", (), LiveRun)
-        ids = {run["id"] for run in live}
+        live, owned = self.db.all(LIVE + " order by r.seq", (), LiveRun), self.db.all(LIVE_OWNED, (), OwnedRunRow)
+        ids = {run["id"] for run in (*live, *owned)}
         self._first_seen = {run_id: seen for run_id, seen in self._first_seen.items() if run_id in ids}
         with self._together():
-            for run in live:
+            for run in (*live, *owned):
                 if run["id"] not in self._busy and (run["claimed_by"] == self.id or not is_owned(self.config, run["claimed_by"])):
-                    self._look_after(run)
+                    self._look_after(run, self.owned if run["owner_kind"] != "ticket" else self.reaper)
 
     def _together(self) -> AbstractContextManager[Any]:
         return self.db.transaction() if self.launcher.in_memory else nullcontext()
 
-    def _look_after(self, run: LiveRun) -> None:
+    def _look_after(self, run: RunRow | OwnedRunRow, steps: Any) -> None:
+        """steps: the Reaper or the OwnedRuns, whichever the row is of."""
         look = self.launcher.look(run["id"])
         if run["id"] not in self._first_seen:
             self._first_seen[run["id"]] = time.monotonic()
-            event("adopted", ticket=run["ticket_id"], run=run["id"], found=look.name.lower())
-        step = self.reaper.step(run, look, time.monotonic() - self._first_seen[run["id"]])
+            event("adopted", run=run["id"], found=look.name.lower())
+        step = steps.step(run, look, time.monotonic() - self._first_seen[run["id"]])
         if step and self._failed.get(run["id"], 0) >= MOST_TRIES and run["state"] != "merging":
-            step = self.reaper.give_up
-        if step == self.reaper.finish and run["session_id"] in self._busy.values():
+            step = steps.give_up
+        if step == self.reaper.finish and _place(run) in self._busy.values():
             return  # one per repository at a time
         if step:
             self._hand_over(run, step)
 
-    def _hand_over(self, run: LiveRun, step: Step) -> None:
+    def _hand_over(self, run: RunRow | OwnedRunRow, step: Callable[[Any], None]) -> None:
         """Gives a step to a worker; nothing else touches the run meanwhile. Inline runs, and an engine without its thread, do it at once."""
         if self._workers is None or self.launcher.inline:
             step(run)
             return
-        self._busy[run["id"]] = run["session_id"]
+        self._busy[run["id"]] = _place(run)
         self._workers.submit(self._work, run, step)
 
-    def _work(self, run: LiveRun, step: Step) -> None:
+    def _work(self, run: RunRow | OwnedRunRow, step: Callable[[Any], None]) -> None:
         try:
             step(run)
             self._failed.pop(run["id"], None)
         except Exception as error:  # the outer edge of a worker: the run stays as it is, and a later tick looks at it again
             self._note(error, step.__name__, run=run["id"])
-            if not (isinstance(error, Transient) or _is_of_storage(error)):  # those pass by themselves
+            if not (isinstance(error, Transient) or is_of_storage(error)):  # those pass by themselves
                 self._failed[run["id"]] = self._failed.get(run["id"], 0) + 1
             self._stopping.wait(1.0)
         finally:
@@ -240,5 +245,6 @@ class SwarmEngine:
         logging.getLogger("swarm").debug("traceback", exc_info=error)
 
 
-def _is_of_storage(error: Exception) -> bool:
-    return isinstance(error, sqlite3.OperationalError | Unavailable) or type(error) is sqlite3.DatabaseError or disk.is_at_fault(error)
+def _place(run: RunRow | OwnedRunRow) -> str:
+    """What is used by one worker at a time: the repository of a ticket's session, or the run's owner."""
+    return run["session_id"] or run["owner_id"]

@@ -4,7 +4,7 @@ import sqlite3
 from engine.config import ROOT
 
 APPLICATION_ID = 0x48495453  # "HITS", in the file's header: a database of HITL Swarm
-VERSION = 2                  # of schema.sql, in user_version; read engine/store/migrations.py before you change schema.sql
+VERSION = 3                  # of schema.sql, in user_version; read engine/store/migrations.py before you change schema.sql
 
 
 def schema_sql() -> str:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from engine.store.columns import table_columns
 
-_CREATE = re.compile(r"\s*create\s+table\s+(\w+)", re.I)
+_CREATE = re.compile(r"\s*create\s+table\s+\"?(\w+)", re.I)
 
 
 def rebuild(connection: sqlite3.Connection, create: str, values: Mapping[str, str]) -> None:

@@ -3,6 +3,7 @@ import sqlite3
 from pathlib import Path
 
 from engine.errors import SwarmError, Unavailable
+from engine.store import disk
 from engine.store.place import restore_words, unwritable
 
 
@@ -40,3 +41,8 @@ def _unavailable(code: str, sentence: str | None, retry_after: int = 30) -> Unav
     failure = Unavailable(sentence, retry_after=retry_after)
     failure.code = code
     return failure
+
+
+def is_of_storage(error: Exception) -> bool:
+    """True for what the database or the disk did, which passes or needs someone, and is no bug of what was being done."""
+    return isinstance(error, sqlite3.OperationalError | Unavailable) or type(error) is sqlite3.DatabaseError or disk.is_at_fault(error)

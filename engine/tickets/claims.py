@@ -194,7 +194,7 @@ def _said(result: Result | None) -> tuple[str | None, ...]:
 
 def busy_slots(db: Database) -> int:
     """Number of runs that have a process now; a run that waits for its merge has none."""
-    return int(db.value("select count(*) from runs where ended_at is null and state not in ('queued', 'merging')"))
+    return int(db.value("select count(*) from runs where ended_at is null and state not in ('queued', 'merging', 'wanted')"))
 
 
 def set_paused(db: Database, paused: bool, reason: str | None = None) -> None:

@@ -8,11 +8,13 @@ from typing import Literal, TypedDict
 
 TicketType = Literal["feature", "epic", "task", "bug"]
 Status = Literal["pending", "blocked", "ready", "claimed", "running", "needs_input", "in_review", "completed", "failed", "cancelled"]
-RunKind = Literal["prepare", "feature", "recheck", "integrate", "deliver"]
-RunState = Literal["intended", "running", "queued", "merging", "ended"]
+RunKind = Literal["prepare", "feature", "recheck", "integrate", "deliver", "resolve", "plan", "baseline", "setup", "install", "hello"]
+RunState = Literal["intended", "running", "queued", "merging", "ended", "wanted"]
 Outcome = Literal["prepared", "merged", "no_change", "integrated", "delivered", "needs_input", "in_review", "conflict", "failed",
-                  "transient", "lost", "void", "over_budget", "cancelled", "stale"]
-RequestKind = Literal["question", "isolation", "budget", "review", "failed", "delivery"]
+                  "transient", "lost", "void", "over_budget", "cancelled", "stale", "brief", "done"]
+EpicWaits = Literal["environment", "baseline"]
+OwnerKind = Literal["ticket", "session", "repository", "installation"]
+RequestKind = Literal["question", "isolation", "budget", "review", "failed", "delivery", "environment", "baseline", "base", "permission"]
 RequestState = Literal["open", "answered", "withdrawn"]
 Side = Literal["L", "R"]
 CommentState = Literal["draft", "sent"]
@@ -55,6 +57,7 @@ class TicketRow(TypedDict):
     reason: str | None
     created_at: str
     updated_at: str
+    waits_for: EpicWaits | None
 
 
 class DependencyRow(TypedDict):
@@ -62,11 +65,9 @@ class DependencyRow(TypedDict):
     depends_on: str
 
 
-class RunRow(TypedDict):
+class RunColumns(TypedDict):
     seq: int
     id: str
-    ticket_id: str
-    session_id: str
     tenant_id: str
     kind: RunKind
     state: RunState
@@ -90,12 +91,31 @@ class RunRow(TypedDict):
     created_at: str
     started_at: str | None
     ended_at: str | None
+    owner_kind: OwnerKind
+    owner: str | None
+    owner_id: str
+    task: str | None
+    cancelled: int
+    environment: str | None
 
 
-class RequestRow(TypedDict):
+class RunRow(RunColumns):
+    """A run of a ticket."""
+
+    ticket_id: str
+    session_id: str
+
+
+class OwnedRunRow(RunColumns):
+    """Any run; also one that belongs to a session, a repository or the installation."""
+
+    ticket_id: str | None
+    session_id: str | None
+
+
+class RequestColumns(TypedDict):
     seq: int
     tenant_id: str
-    session_id: str
     ticket_id: str | None
     run_id: str | None
     kind: RequestKind
@@ -106,6 +126,21 @@ class RequestRow(TypedDict):
     answered_by: str | None
     answered_at: str | None
     created_at: str
+    owner_kind: OwnerKind
+    owner: str | None
+    owner_id: str
+
+
+class RequestRow(RequestColumns):
+    """A request of a session."""
+
+    session_id: str
+
+
+class OwnedRequestRow(RequestColumns):
+    """Any request; also one that belongs to a repository or the installation."""
+
+    session_id: str | None
 
 
 class ReviewCommentRow(TypedDict):

@@ -40,6 +40,7 @@ class SessionRow(TypedDict):
     reason: str | None
     created_at: str
     updated_at: str
+    repository_id: str | None
 
 
 class SpecVersionRow(TypedDict):

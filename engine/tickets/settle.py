@@ -12,7 +12,7 @@ from engine.tickets.states import UNDONE, change
 # A ticket may be claimed when its session is building; a feature also needs a running epic and merged dependencies.
 FREE = ("exists (select 1 from hitl_sessions s where s.id = tickets.session_id and s.state = 'building' and not s.paused)"
         " and (tickets.parent_id is null or exists"
-        "      (select 1 from tickets e where e.id = tickets.parent_id and e.status = 'running' and e.base_sha is not null))"
+        "      (select 1 from tickets e where e.id = tickets.parent_id and e.status = 'running' and e.base_sha is not null and e.waits_for is null))"
         " and not exists (select 1 from ticket_dependencies d join tickets t on t.id = d.depends_on"
         "                 where d.ticket_id = tickets.id and t.status <> 'completed')")
 # The epic holds a claim for its recheck run while its features continue.
@@ -53,7 +53,7 @@ def promote(db: Database, epic: TicketRow) -> None:
            f" and not {RECHECKED} and exists (select 1 from tickets f where f.parent_id = :epic and f.{UNDONE})", parameters,
            claim_token=None, claimed_by=None, assigned_vm=None)  # the result of its integrate run would no longer be about the whole build
     change(db, "blocked", f"parent_id = :epic and {UNDONE} and (status = 'pending' or status = 'ready' and not exists"
-           " (select 1 from tickets e where e.id = :epic and e.base_sha is not null))", parameters)
+           " (select 1 from tickets e where e.id = :epic and e.base_sha is not null and e.waits_for is null))", parameters)
     change(db, "ready", f"parent_id = :epic and {UNDONE} and status = 'blocked' and {FREE}", parameters)
 
 
@@ -96,7 +96,7 @@ def _close(db: Database, session_id: str, epic: TicketRow, paused: bool) -> None
         if not _moves(db, epic["id"]):
             session_states.end(db, session_id, "failed", epic["reason"])
         return
-    if epic["status"] != "running" or epic["base_sha"] is None or epic["claim_token"] is not None or paused or _moves(db, epic["id"]):
+    if epic["status"] != "running" or epic["base_sha"] is None or epic["waits_for"] or epic["claim_token"] is not None or paused or _moves(db, epic["id"]):
         return
     if deliveries.is_pending(db, session_id):
         return  # the whole build was checked and is being delivered

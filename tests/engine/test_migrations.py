@@ -3,6 +3,7 @@ import fcntl
 import hashlib
 import json
 import os
+import re
 import shutil
 import sqlite3
 import subprocess
@@ -26,6 +27,7 @@ from engine.store.db import open_database
 SCHEMAS = {
     1: "a00521788998f5306bd188fe182aeec1dd3a5ffcd2c2c6539df0ad035b25738a",
     2: "ecd3a988a1b22409ae2f8b6c7245f8e8fe4e5dec2e03727ce8b7e98742ceb078",
+    3: "62c32f04db80347a3d7c7682cbb54129d750c79d169bf59471d4372857b78984",
 }
 RENAMED = {2: {"runs": {"machine": "vm"}}}  # {version: {table: {column before: column since}}}
 OLD = range(1, VERSION)
@@ -210,7 +212,7 @@ def test_a_foreign_database_is_not_restored(tmp_path: Path) -> None:
 
 def wider_requests(connection: sqlite3.Connection) -> str:
     sql: str = connection.execute("select sql from sqlite_schema where name = 'requests'").fetchone()[0]
-    return sql.replace("'delivery')", "'delivery', 'base')").replace("answer      text", "answer      text default 'none'")
+    return re.sub(r"'permission'\)", "'permission', 'other')", sql).replace("answer      text", "answer      text default 'none'")
 
 
 def test_a_check_is_widened_by_making_the_table_again_and_all_else_stays(tmp_path: Path, next_version: Any) -> None:
@@ -218,17 +220,17 @@ def test_a_check_is_widened_by_making_the_table_again_and_all_else_stays(tmp_pat
     connection = open_database(path).connect()
     before, made_of = rows(path), objects(connection)
     new = wider_requests(connection)
-    next_version(f"-- More kinds of requests.\n-- rebuild\n-- kind = iif(kind = 'budget', 'base', kind)\n{new};\n"
+    next_version(f"-- More kinds of requests.\n-- rebuild\n-- kind = iif(kind = 'budget', 'other', kind)\n{new};\n"
                  "create index requests_by_kind on requests (kind);\n")
     migrations.migrate(connection, VERSION)
     for row in before["requests"]:
-        row["kind"] = {"budget": "base"}.get(row["kind"], row["kind"])
+        row["kind"] = {"budget": "other"}.get(row["kind"], row["kind"])
     assert rows(path) == before
     assert {**made_of, ("table", "requests"): normalised(new), ("index", "requests_by_kind"): "create index requests_by_kind on requests(kind)"} \
         == objects(connection)
     connection.execute("pragma foreign_keys = on")
     with pytest.raises(sqlite3.IntegrityError, match="FOREIGN KEY"):
-        connection.execute("update requests set session_id = 'nobody'")
+        connection.execute("update requests set session_id = 'nobody' where owner_kind = 'ticket'")
     events = connection.execute("select count(*) from events").fetchone()[0]
     connection.execute("update requests set state = 'withdrawn' where state = 'open'")
     assert connection.execute("select count(*) from events").fetchone()[0] == events + 1, "its trigger is there again"

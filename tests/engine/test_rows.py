@@ -5,6 +5,7 @@ from typing import Literal, get_args, get_origin, get_type_hints
 
 import pytest
 
+from engine.repositories import rows as repository_rows
 from engine.store.columns import schema_sql
 from engine.tickets import rows, session_rows
 
@@ -19,13 +20,17 @@ TABLES = {
     "events": session_rows.EventRow,
     "tickets": rows.TicketRow,
     "ticket_dependencies": rows.DependencyRow,
-    "runs": rows.RunRow,
-    "requests": rows.RequestRow,
+    "runs": rows.OwnedRunRow,
+    "requests": rows.OwnedRequestRow,
     "review_comments": rows.ReviewCommentRow,
     "review_viewed": rows.ReviewViewedRow,
     "ticket_steers": rows.SteerRow,
     "deliveries": rows.DeliveryRow,
     "forge_facts": rows.ForgeFactRow,
+    "repositories": repository_rows.RepositoryRow,
+    "environment_versions": repository_rows.EnvironmentVersionRow,
+    "environments": repository_rows.EnvironmentRow,
+    "baselines": repository_rows.BaselineRow,
 }
 
 
@@ -46,12 +51,12 @@ def test_every_table_has_its_type(schema: sqlite3.Connection) -> None:
 
 @pytest.mark.parametrize("table", TABLES)
 def test_a_row_has_the_columns_of_its_table_with_their_types(schema: sqlite3.Connection, table: str) -> None:
-    columns = {name: (kind, bool(notnull or primary)) for _, name, kind, notnull, _, primary in schema.execute(f"pragma table_info({table})")}
+    columns = {name: (kind, bool(notnull or primary)) for _, name, kind, notnull, _, primary, _ in schema.execute(f"pragma table_xinfo({table})")}
     described = {}
     for name, hint in get_type_hints(TABLES[table]).items():
         options = [each for each in get_args(hint) if each is not type(None)] if type(None) in get_args(hint) else [hint]
         plain = str if get_origin(options[0]) is Literal else options[0]
-        described[name] = ({str: "TEXT", int: "INTEGER"}[plain], type(None) not in get_args(hint))
+        described[name] = ({str: "TEXT", int: "INTEGER", float: "REAL"}[plain], type(None) not in get_args(hint))
     assert described == columns
 
 

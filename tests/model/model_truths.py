@@ -86,7 +86,7 @@ class Truths:
         live = Counter(self.outside.runs[run_id].job.ticket for run_id in self.outside.alive())
         assert all(n == 1 for n in live.values()), f"two live runs of one ticket: {live}"
         assert sum(live.values()) <= self.config.slots, f"more than {self.config.slots} processes: {live}"
-        held = self.eye.value("select count(*) from runs where ended_at is null and state not in ('queued', 'merging')")
+        held = self.eye.value("select count(*) from runs where ended_at is null and state not in ('queued', 'merging', 'wanted')")
         assert held <= self.config.slots, f"{held} runs for {self.config.slots} slots"
         ids = [run["id"] for run in self.claimed]
         assert len(ids) == len(set(ids)), "a run id is used twice"
@@ -147,7 +147,7 @@ class Truths:
                             " when 'review' then 'in_review' else 'failed' end")
         assert not idle, f"a person is asked in vain: {[tuple(row) for row in idle]}"
         paused = self.eye.value("select paused from engine_state")
-        full = self.eye.value("select count(*) from runs where ended_at is null and state not in ('queued', 'merging')") >= self.config.slots
+        full = self.eye.value("select count(*) from runs where ended_at is null and state not in ('queued', 'merging', 'wanted')") >= self.config.slots
         living = {self.outside.runs[run_id].job.session for run_id in self.outside.alive()}
         for session in self.eye.all("select id, state, paused, reason from hitl_sessions order by seq"):
             tickets = self.eye.all("select id, type, status, parent_id from tickets where session_id = ? order by seq", (session["id"],))

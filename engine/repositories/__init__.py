@@ -1,0 +1,1 @@
+"""The repositories that sessions build in: rows, settings and environments."""

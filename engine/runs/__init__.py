@@ -1,0 +1,1 @@
+"""Runs without a ticket: of a session, a repository or the installation."""
