@@ -183,11 +183,11 @@ class SwarmEngine:
         return claims.busy_slots(self.db)
 
     def _reap(self) -> None:
-        live, owned = self.db.all(LIVE + " order by r.seq", (), LiveRun), self.db.all(LIVE_OWNED, (), OwnedRunRow)
-        ids = {run["id"] for run in (*live, *owned)}
+        live: list[RunRow | OwnedRunRow] = [*self.db.all(LIVE + " order by r.seq", (), LiveRun), *self.db.all(LIVE_OWNED, (), OwnedRunRow)]
+        ids = {run["id"] for run in live}
         self._first_seen = {run_id: seen for run_id, seen in self._first_seen.items() if run_id in ids}
         with self._together():
-            for run in (*live, *owned):
+            for run in live:
                 if run["id"] not in self._busy and (run["claimed_by"] == self.id or not is_owned(self.config, run["claimed_by"])):
                     self._look_after(run, self.owned if run["owner_kind"] != "ticket" else self.reaper)
 
