@@ -11,9 +11,10 @@ from flask import current_app, has_app_context
 from engine.config import Config
 from engine.errors import NotApproved, NotConfirmed, WrongState
 from engine.store.db import Database, open_database
-from engine.tickets import session_states
+from engine.tickets import requests, session_states
 from engine.tickets.new_tickets import NewTicket, create, depend
 from engine.tickets.session_rows import SessionRow
+from engine.tickets.states import get
 from engine.times import NOW
 from hitl.card import sample
 from hitl.card.spec_card import Checked, normalise, validate
@@ -50,7 +51,9 @@ def _generate(db: Database, config: Config, session_id: str, spec_card: dict[str
 
 def start_build(db: Database, config: Config, tenant: str, session_id: str, body: dict[str, Any]) -> dict[str, Any]:
     """Starts the build -> the answer of POST start-build. Raises, in this order: NotConfirmed, NotFound, NotApproved, InvalidCard, WrongState for
-    another hash."""
+    another hash.
+
+    body: {confirmed, spec_sha256, first_commit: true if an empty repository may get a first commit; otherwise the epic asks}."""
     if body.get("confirmed") is not True:
         raise NotConfirmed()
     before = _approved(db, tenant, session_id)
@@ -64,6 +67,8 @@ def start_build(db: Database, config: Config, tenant: str, session_id: str, body
             raise WrongState("The card was changed just before the build started. Load it again.", currentState=row["state"],
                              since=row["updated_at"])
         made = _build(db, row, checked, plan)
+        if body.get("first_commit") is True:
+            requests.allow_first_commit(db, get(db, tenant, made["epicId"]))
     count = made["count"]
     return {"success": True, "state": "building", "epic_id": made["epicId"], "ticket_ids": made["ticketIds"], "ticket_count": count,
             "message": f"Build started: {made['epicId']} and {count - 1} {'feature' if count == 2 else 'features'}."}

@@ -48,7 +48,8 @@ PACKAGES: dict[str, tuple[str, str]] = {
 }
 OF_ENGINE = "store tickets runs repositories git"  # what hitl may ask of the engine, beside its words
 # Of other rooms these alone. agents.log puts what an agent wrote into a run's log in words: what an event means only its agent knows.
-NAMES_OF_ENGINE = {"engine.loop.status", "engine.runtimes.described", "engine.agents.log", "engine.host.socket_owner"}
+# forge says whose token git needs for a look at a private repository.
+NAMES_OF_ENGINE = {"engine.forge", "engine.loop.status", "engine.runtimes.described", "engine.agents.log", "engine.host.socket_owner"}
 WITHOUT_STORE = ("run", "runtimes", "agents", "gateway", "git", "host")  # they load neither sqlite3 nor flask: a run's own process is small
 COMMANDS = {"hitl.demo": "engine.loop"}  # programs of their own, and what they may ask beside their room
 

@@ -12,12 +12,14 @@ from hitl.ticket_generator import start_build
 from hitl.views.board import board_view
 from hitl.views.news import events_view
 from hitl.views.notes import notes_markdown
+from hitl.views.repository import repository_view, warnings_of
 from hitl.views.session import session_list, session_view
 from hitl.views.ticket import tickets_view
 from hitl.web.context import swarm, tenant
 from hitl.web.guard import json_body, optional_json_body
 from hitl.web.input import PAGE, number
 
+LOOK_SECONDS = 0.5  # an answer waits at most this long for a look at a repository
 sessions_api = Blueprint("sessions_api", __name__)
 
 
@@ -56,7 +58,14 @@ def approve(session_id: str) -> Response:
 
 @sessions_api.post("/hitl/<session_id>/start-build")
 def start(session_id: str) -> Response:
-    return jsonify(start_build(swarm().db, swarm().config, tenant(), session_id, json_body()))
+    """The build's answer, with what is known of its repository. What must be done first, the epic asks."""
+    started = start_build(swarm().db, swarm().config, tenant(), session_id, json_body())
+    return jsonify({**started, "warnings": warnings_of(repository_view(swarm(), tenant(), session_id, LOOK_SECONDS))})
+
+
+@sessions_api.get("/hitl/<session_id>/repository")
+def repository(session_id: str) -> Response:
+    return jsonify(repository_view(swarm(), tenant(), session_id, LOOK_SECONDS))
 
 
 @sessions_api.post("/hitl/<session_id>/<any(reopen, pause, resume):what>")

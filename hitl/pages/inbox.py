@@ -56,7 +56,7 @@ def needs() -> list[dict[str, Any]]:
 
 def _of_request(asked: dict[str, Any]) -> dict[str, Any]:
     options = len(asked["options"])
-    text = number(options, "suggested answer") if asked["kind"] == "question" and options else ""
+    text = number(options, "suggested answer") if shown_kind(asked) == "question" and options else ""
     is_review = asked["kind"] == "review"
     href = f"/tickets/{asked['ticket_id']}{'/changes' if is_review else ''}" if asked["ticket_id"] else f"/sessions/{asked['session_id']}"
     return {"key": asked["seq"], "state": "in_review" if is_review else shown_kind(asked), "title": asked["title"] or asked["project_name"], "href": href,
@@ -65,7 +65,9 @@ def _of_request(asked: dict[str, Any]) -> dict[str, Any]:
 
 
 def shown_kind(asked: dict[str, Any]) -> str:
-    """The kind of a request for people: a provider's refusal is no used-up budget to them."""
+    """The kind of a request for people: a provider's refusal is no used-up budget to them, and an epic's question is about its repository."""
+    if asked["kind"] == "question" and asked["ticket_type"] == "epic":
+        return "repository"
     return "provider" if requests.is_of_provider(asked["kind"], asked["options"]) else str(asked["kind"])
 
 
@@ -89,5 +91,5 @@ def with_forms(asked: dict[str, Any]) -> dict[str, Any]:
 
 
 def requests_of(session_id: str, *kinds: str) -> list[dict[str, Any]]:
-    """The open requests of these kinds in a session, oldest first."""
-    return [with_forms(asked) for asked in requests_view(swarm().db, tenant(), session_id) if asked["kind"] in kinds]
+    """The open requests of these kinds (see shown_kind) in a session, oldest first."""
+    return [with_forms(asked) for asked in requests_view(swarm().db, tenant(), session_id) if shown_kind(asked) in kinds]

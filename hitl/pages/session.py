@@ -2,7 +2,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from flask import Blueprint, Response, make_response, request
+from flask import Blueprint, Response, make_response, render_template, request
 
 from engine.errors import SwarmError
 from engine.tickets.session_states import EDITABLE
@@ -17,11 +17,13 @@ from hitl.views import evidence, graph
 from hitl.views import usage as used
 from hitl.views.deliveries import delivery_of
 from hitl.views.preview import preview
+from hitl.views.repository import repository_view
 from hitl.web.context import swarm, tenant
 from hitl.web.forms import attempt, typed_text
 from hitl.web.input import number_or
 
 routes = Blueprint("session", __name__)
+LOOK_SECONDS = 0.2  # a page waits at most this long for a look at a repository
 
 
 @routes.get("/sessions/<session_id>")
@@ -38,14 +40,22 @@ def view_of_session(session_id: str, view: str) -> Response | str:
     return page(session_id, view)
 
 
+@routes.get("/sessions/<session_id>/look")
+def look(session_id: str) -> str:
+    """The part of the page about the repository, which asks for itself again while a look goes on."""
+    return render_template("session/look.html", look=repository_view(swarm(), tenant(), session_id, LOOK_SECONDS), base=f"/sessions/{session_id}",
+                           choose="choose" in request.args)
+
+
 @routes.post("/sessions/<session_id>/<any(approve, reopen, start, pause, resume, cancel):what>")
 def move(session_id: str, what: str) -> Response:
     db, config = swarm().db, swarm().config
     does: dict[str, Callable[[], Any]] = {
         "approve": lambda: sessions.approve(db, tenant(), session_id, typed_text("spec_sha256")),
         "reopen": lambda: sessions.reopen(db, tenant(), session_id),
-        "start": lambda: start_build(db, config, tenant(), session_id, {"confirmed": request.form.get("confirmed") == "true",
-                                                                     "spec_sha256": typed_text("spec_sha256") or None}),
+        "start": lambda: start_build(db, config, tenant(), session_id, {
+            "confirmed": request.form.get("confirmed") == "true", "spec_sha256": typed_text("spec_sha256") or None,
+            "first_commit": request.form.get("first_commit") == "true"}),
         "pause": lambda: sessions.pause(db, tenant(), session_id),
         "resume": lambda: sessions.resume(db, tenant(), session_id),
         "cancel": lambda: sessions.cancel(db, tenant(), session_id),
@@ -60,6 +70,8 @@ def page(session_id: str, view: str = "", error: SwarmError | None = None, kept:
         return _build(session_id, values)
     card, state = stored_card(session_id), values["session"]["state"]
     values |= _readable(card, values["session"])
+    if view == "":
+        values["look"] = repository_view(swarm(), tenant(), session_id, LOOK_SECONDS)
     if state in EDITABLE and view == "":
         return card_editor.page(card, kept, error, values)
     if state == "approved" and view == "":
@@ -93,7 +105,7 @@ def _build(session_id: str, values: dict[str, Any]) -> str:
             card["last"] = last_line(card["run_id"]) if card["shown"] == "running" and card["run_id"] else ""
         _prove(session_id, columns)
         values["result"] = _result(session)
-        values["isolation"] = inbox.requests_of(session_id, "isolation", "budget", "delivery")
+        values["isolation"] = inbox.requests_of(session_id, "isolation", "budget", "provider", "delivery", "repository")
         values["proposed"] = swarm().db.value("select 1 from amendments where session_id = ? and state = 'proposed'", (session_id,)) is not None
     if view == "graph":
         values["graph"] = graph.layout(sorted((card for card in cards if card["type"] != "epic"), key=lambda card: card["seq"]))

@@ -114,9 +114,9 @@ def head(ticket: dict[str, Any], run: dict[str, Any] | None) -> dict[str, Any]:
 
 def request_of(ticket: dict[str, Any]) -> dict[str, Any] | None:
     """The open request of this ticket. A request for isolation or budget counts for the whole session, so it may come from another ticket."""
-    asked = next((asked for asked in reversed(ticket["requests"]) if asked["state"] == "open"), None)
+    asked = next(({**asked, "ticket_type": ticket["type"]} for asked in reversed(ticket["requests"]) if asked["state"] == "open"), None)
     if asked is None and ticket["status"] == "needs_input":
-        asked = next(iter(inbox.requests_of(ticket["session_id"], "isolation", "budget")), None)
+        asked = next(iter(inbox.requests_of(ticket["session_id"], "isolation", "budget", "provider")), None)
     return inbox.with_forms(asked) if asked else None
 
 

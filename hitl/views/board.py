@@ -36,7 +36,7 @@ class _Card(TicketRow):
     outcome: Outcome | None
     started_at: str | None
     ended_at: str | None
-    request: RequestKind | Literal["provider"] | None
+    request: RequestKind | Literal["provider", "repository"] | None
 
 
 def board_view(db: Database, tenant: str, session_id: str) -> dict[str, Any]:
@@ -44,13 +44,14 @@ def board_view(db: Database, tenant: str, session_id: str) -> dict[str, Any]:
     "total": features, "done": completed features, "branch"}. Two queries, whatever the number of tickets. Raises NotFound.
 
     A card has the parts of a ticket that the board shows: its columns, depends_on, waits_for (dependencies that are not merged yet), its
-    latest run (run_id, run_state, run_kind, runtime, started_at, …) and request, the kind of its open request, or provider. The epic is in a column
-    only when it needs someone."""
+    latest run (run_id, run_state, run_kind, runtime, started_at, …) and request, the kind of its open request, or provider, or repository. The epic is
+    in a column only when it needs someone."""
     rows = db.all(
         "select t.id, t.seq, t.type, t.title, t.status, t.position, t.priority, t.agent, t.review, t.run_no, t.failures, t.branch_name, t.base_sha,"
         " t.pr_url, t.merged_sha, t.reason, t.not_before, t.created_at, t.updated_at, r.id as run_id, r.state as run_state,"
         " r.kind as run_kind, r.runtime, r.agent as run_agent, r.outcome, r.started_at, r.ended_at,"
-        " (select iif(q.kind = 'budget' and q.options = :refusal, 'provider', q.kind) from requests q where q.ticket_id = t.id and q.state = 'open'"
+        " (select iif(q.kind = 'budget' and q.options = :refusal, 'provider', iif(q.kind = 'question' and t.type = 'epic', 'repository', q.kind))"
+        " from requests q where q.ticket_id = t.id and q.state = 'open'"
         " order by q.seq desc limit 1) as request"
         " from tickets t left join runs r on r.seq = (select max(seq) from runs where ticket_id = t.id)"
         " where t.session_id = :session and t.tenant_id = :tenant order by t.seq",
@@ -117,7 +118,7 @@ def card(ticket: dict[str, Any], max_attempts: int) -> dict[str, Any]:
         shown, since = ticket["run_state"] if at_merge else status, since if at_merge else ticket.get("started_at") or since
     elif status == "failed":
         facts.append(f"attempt {ticket['failures']} of {max_attempts}" if ticket["failures"] else "")
-    elif status == "needs_input" and ticket.get("request") in ("isolation", "budget", "provider"):
+    elif status == "needs_input" and ticket.get("request") in ("isolation", "budget", "provider", "repository"):
         shown = ticket["request"]
     elif status == "completed":
         shown_text = "Merged" if ticket["type"] != "epic" and ticket["merged_sha"] else "Done"

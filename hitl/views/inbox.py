@@ -11,7 +11,8 @@ def requests_view(db: Database, tenant: str, session_id: str | None = None) -> l
     """The open requests, oldest first: of all sessions, or of one."""
     only = "" if session_id is None else " and q.session_id = :session"
     return [request_dict(row) for row in db.all(
-        "select q.*, s.project_name, t.title from requests q join hitl_sessions s on s.id = q.session_id left join tickets t on t.id = q.ticket_id"
+        "select q.*, s.project_name, t.title, t.type as ticket_type from requests q join hitl_sessions s on s.id = q.session_id"
+        " left join tickets t on t.id = q.ticket_id"
         f" where q.tenant_id = :tenant and q.state = 'open'{only} order by q.seq", {"tenant": tenant, "session": session_id}, RequestRow)]
 
 

@@ -1,5 +1,5 @@
 """The context of every request: the parts of the application, and the tenant whose data it may see."""
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from flask import current_app
 
@@ -7,6 +7,7 @@ from engine.config import Config
 from engine.loop.status import RunningEngine, Slot
 from engine.store.db import Database
 from engine.store.journal import Changes
+from hitl.web.looks import Looks
 
 
 @dataclass
@@ -17,6 +18,7 @@ class Swarm:
     db: Database
     changes: Changes
     slot: Slot
+    looks: Looks = field(default_factory=Looks)
 
     @property
     def engine(self) -> RunningEngine | None:

@@ -18,7 +18,7 @@ STATES = {
     "draft": ("needs-you", "Idea"), "clarifying": ("needs-you", "Questions"), "review": ("needs-you", "Spec"),
     "approved": ("needs-you", "Approved"), "building": ("running", "Building"), "paused": ("cancelled", "Paused"), "held": ("needs-you", "Blocked"),
     "question": ("needs-you", "Question"), "isolation": ("needs-you", "No isolation"), "budget": ("needs-you", "Budget used up"),
-    "provider": ("needs-you", "Provider refuses"),
+    "provider": ("needs-you", "Provider refuses"), "repository": ("needs-you", "Repository"),
     "delivery": ("needs-you", "Delivery"),
     "open": ("needs-you", "Open"),
     "answered": ("done", "Answered"), "withdrawn": ("cancelled", "Withdrawn"),

@@ -57,7 +57,13 @@ SCHEMAS: dict[str, Any] = {
         warnings=_WARNINGS, isolation=one_of("required", "waived"), given_repository=maybe(TEXT), review=REVIEW, epic_id=maybe(TEXT), pr_url=maybe(TEXT),
         open_question=maybe(INTEGER), usage=ref("SessionUsage"),
         repository=maybe(shape(clone=TEXT, branch=maybe(TEXT), gone={**maybe(TEXT), "description": "Why there is no result any more"}))),
-    "Started": shape(success={"const": True}, state={"const": "building"}, epic_id=TEXT, ticket_ids=listed(TEXT), ticket_count=INTEGER, message=TEXT),
+    "Started": shape(success={"const": True}, state={"const": "building"}, epic_id=TEXT, ticket_ids=listed(TEXT), ticket_count=INTEGER, message=TEXT,
+                     warnings={**_WARNINGS, "description": "What is known of the repository. What must be done first, the epic asks"}),
+    "Repository": shape(
+        repository=maybe(TEXT), base_branch=maybe(TEXT), sentence={**TEXT, "description": "Why a build cannot start, and what to do"}, notes=listed(TEXT),
+        state=one_of("new", "not_allowed", "looking", "usable", "empty", "no_branch", "not_there", "unreachable", "refused", "unsupported", "damaged"),
+        branch=maybe(TEXT), head=maybe(TEXT), branches=INTEGER, detached=BOOLEAN, shallow=BOOLEAN, partial=BOOLEAN, linked=BOOLEAN, format=maybe(TEXT),
+        bytes=maybe(INTEGER)),
     "Question": shape(
         number=INTEGER, topic=one_of(*LABELS), body=TEXT, options=listed(TEXT), recommended=maybe(TEXT),
         state=one_of("open", "answered", "assumed", "withdrawn"), answer=maybe(TEXT), answered_by=maybe(TEXT), answered_at=maybe(TIME),
