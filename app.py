@@ -17,6 +17,7 @@ from engine import VERSION
 from engine.config import ROOT, Config, unknown_settings
 from engine.errors import Refused
 from engine.git.call import check_git
+from engine.job import reader
 from engine.loop.loop import SwarmEngine
 from engine.loop.slot import EngineSlot
 from engine.runtimes import choose
@@ -63,9 +64,8 @@ def start_engine(app: Flask, where: str | None = None) -> bool:
         raise Refused(why_not)
     choose(swarm.config.runtime, swarm.config.vm)  # reports here, and not in a thread, that the requested runtime cannot run
     here = swarm.slot.start(where or f"{swarm.config.host}:{swarm.config.port}")
-    waits = held_back.waiting(swarm.db, swarm.config.tenants)
-    if waits:
-        print(f"HITL Swarm: {waits}", file=sys.stderr, flush=True)
+    for sentence in filter(None, (held_back.waiting(swarm.db, swarm.config.tenants), reader.missing())):
+        print(f"HITL Swarm: {sentence}", file=sys.stderr, flush=True)
     return here
 
 

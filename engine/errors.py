@@ -22,7 +22,8 @@
         ├── Permanent             a retry does not help: wrong repository, refused result
         │   ├── PolicyViolation   a result, or a change to push, breaks a rule; the sentence names the path
         │   ├── Damaged           objects or refs of a repository are missing or broken; the sentence has git's own line
-        │   └── TokenRefused      the forge does not accept the token: the operator must set another
+        │   ├── TokenRefused      the forge does not accept the token: the operator must set another
+        │   └── NotStarted        it was found before an agent started, so no attempt is used up: a WORKFLOW.md that cannot be read, an absent agent
         └── MergeConflict         the ticket is ready again, with the conflict in its prompt
 """
 from typing import Any, Literal
@@ -95,7 +96,7 @@ class Refused(SwarmError):
 
 class RunFailure(SwarmError):
     code = "run_failed"
-    outcome: Literal["failed", "transient", "conflict"] = "failed"  # of the run, as stored in its row
+    outcome: Literal["failed", "transient", "conflict", "void"] = "failed"  # of the run, as stored in its row
 
 
 class Transient(RunFailure):
@@ -142,6 +143,11 @@ class Damaged(Permanent):
 
 class TokenRefused(Permanent):
     code = "token_refused"
+
+
+class NotStarted(Permanent):
+    code = "not_started"
+    outcome = "void"
 
 
 class MergeConflict(RunFailure):

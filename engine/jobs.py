@@ -7,7 +7,7 @@ Named tuples and a plain class, no dataclasses: without dataclasses and their im
                          out/   the only writable path shared with the sandbox: out.bundle, request.json
 """
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from types import MappingProxyType
@@ -96,7 +96,7 @@ class Access(NamedTuple):
 class AgentSetup(NamedTuple):
     """Set-up of a run's agent. tools: the folder of installed agents on the host. model: '' for the agent's own choice.
     command: the operator's, for an agent that takes one. session: the agent's session to continue; home: the run whose session.tar has it. hooks: {name: shell
-    text} from the repository's WORKFLOW.md; hook_seconds: the time limit of each."""
+    text} from the repository's WORKFLOW.md; hook_seconds: the time limit of each. notes: sentences about that file, for the log."""
 
     tools: str = ""
     model: str = ""
@@ -105,6 +105,7 @@ class AgentSetup(NamedTuple):
     home: str = ""
     hooks: Mapping[str, str] = NOTHING
     hook_seconds: float = 60.0
+    notes: Sequence[str] = ()
 
 
 class TicketChange(NamedTuple):

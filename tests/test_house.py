@@ -64,6 +64,8 @@ NAMED = {
 LATE = {
     "engine.git.call": {"tempfile": "a run's own process needs none before its agent starts"},
     "engine.git.repository": {"tempfile": "the same", "shutil": "the same", "engine.git.remote": "only a prepare run reaches out"},
+    "engine.job.yaml_head": {"yaml": "of the extra default, only in the process that reads a WORKFLOW.md"},
+    "engine.job.liquid_template": {"liquid": "the same", "liquid.exceptions": "the same"},
     "engine.run.runner": {"engine.gateway.serving": "most runs need no gateway", "engine.run.prepare": "only a prepare run reaches out",
                           "engine.run.recheck": "it needs more than all the others"},
     "engine.host.keyring": {"ctypes": "it takes as long to load as everything else in a run's own process"},

@@ -6,7 +6,7 @@ from typing import Any
 
 from engine.config import Config
 from engine.crash import point
-from engine.errors import MergeConflict, Permanent, ProviderRefused, RateLimited, RunFailure, Transient, Unreachable
+from engine.errors import MergeConflict, NotStarted, Permanent, ProviderRefused, RateLimited, RunFailure, Transient, Unreachable
 from engine.jobs import Result
 from engine.log import event
 from engine.store import disk
@@ -60,7 +60,7 @@ def failed(db: Database, config: Config, run: RunRow, ticket: TicketRow, failure
     elif isinstance(failure, Transient) and ticket["transients"] < MAX_TRANSIENTS:
         columns = {"transients": ticket["transients"] + 1, "not_before": utc(after=delay(ticket["transients"] + 1, config.backoff_seconds))}
     else:
-        failures = ticket["failures"] + 1
+        failures = ticket["failures"] + (not isinstance(failure, NotStarted))
         columns = {"failures": failures, "transients": 0, "approved_tip": None, "not_before": utc(after=delay(failures, config.backoff_seconds))}
         retry = failures < config.max_attempts and not isinstance(failure, Permanent)
     with db.transaction():

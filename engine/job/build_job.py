@@ -13,9 +13,10 @@ from engine.git.branches import repository_path
 from engine.git.repository import Repository
 from engine.git.source import validate_source
 from engine.job.access import access_for
+from engine.job.front_matter import LIMITS
 from engine.job.network import network
 from engine.job.prompt import data_block, prompt
-from engine.job.workflow import LIMITS, Workflow, workflow_at
+from engine.job.workflow import Workflow, workflow_at
 from engine.jobs import AgentSetup, Job, Limits, Source
 from engine.runtimes.base import Runtime
 from engine.store.db import Database
@@ -31,6 +32,7 @@ def job_for(db: Database, config: Config, run: RunRow, ticket: TicketRow, sessio
     """The job of a run. run, ticket, session: their rows. Raises Permanent when this installation does not allow the card's repository."""
     epic = db.one("select session_id, id, title, branch_name from tickets where id = ?", (ticket["parent_id"],), TicketRow) or ticket
     access = access_for(db, config, session, run["kind"], agent)
+    hooks = hooks_of(config, session, runtime, workflow)
     return Job(
         run=run["id"], kind=run["kind"], ticket=ticket["id"], session=ticket["session_id"], title=ticket["title"],
         description=ticket["description"], project=session["project_name"], repository=str(repository_path(config, ticket["session_id"])),
@@ -39,7 +41,8 @@ def job_for(db: Database, config: Config, run: RunRow, ticket: TicketRow, sessio
         criteria=criteria_of(ticket["acceptance_criteria"]),
         limits=limits(config, workflow), source=_source(db, config, session, ticket["id"]) if run["kind"] == "prepare" else None,
         vm=runtime.vm(config), program=runtime.program, access=access,
-        means=means(db, config, run, ticket, runtime, agent, hooks_of(config, session, runtime, workflow)))
+        means=means(db, config, run, ticket, runtime, agent, hooks)._replace(
+            notes=workflow.notes(hooks_run=hooks is workflow) if workflow else ()))
 
 
 def _kept(config: Config, ticket: TicketRow) -> str:

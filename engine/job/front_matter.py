@@ -1,4 +1,5 @@
-"""A strict reader for the YAML at the start of a WORKFLOW.md. It knows only what is needed there; anything else is an error with its line number.
+"""Where the front matter of a WORKFLOW.md ends, and the small reader of its YAML, for an installation without PyYAML. It knows only what is needed
+there; anything else is an error with its line number.
 
 Maps by indentation, lists of scalars (`- one`, `[one, two]`), plain, 'single' and "double" quoted scalars, true, false, null, numbers, block
 text (`|`), comments. No anchors, tags, flow maps or several documents, because a foreign file needs only a small parser."""
@@ -9,21 +10,29 @@ from engine.errors import Permanent
 
 FENCE = "---"
 DEPTH, LINES = 8, 2000
+HOOKS = ("after_create", "before_run", "after_run", "before_remove")
+LIMITS = ("run_seconds", "stall_seconds", "check_seconds")
+USED = {"hooks": (*HOOKS, "timeout_ms"), "agent": ("name",), "limits": LIMITS}  # what is used of a front matter
 _KEY = re.compile(r"([A-Za-z_][A-Za-z0-9_.-]{0,99}):(?:\s+(.*))?$")
 _ESCAPES = {"n": "\n", "t": "\t", '"': '"', "\\": "\\", "/": "/"}
 
 
-def split(text: str) -> tuple[dict[str, Any], str]:
-    """(front matter, rest) of a document; ({}, whole text) if it has no front matter. Raises Permanent."""
+def cut(text: str) -> tuple[list[str], str, int]:
+    """(lines of the front matter, rest, number of the rest's first line) of a document; no lines if it has no front matter. Raises Permanent."""
     lines = text.lstrip("\ufeff").replace("\r\n", "\n").split("\n")
     if lines[0].rstrip() != FENCE:
-        return {}, text
+        return [], "\n".join(lines), 1
     end = next((number for number, line in enumerate(lines) if number and line.rstrip() == FENCE), None)
     if end is None:
-        raise Permanent(f"The front matter has no end. Add a line {FENCE} after it.")
+        raise Permanent(f"Line 1: the front matter has no end. Add a line {FENCE} after it.")
     if end > LINES:
-        raise Permanent(f"The front matter has more than {LINES} lines.")
-    return _Reader(lines[1:end]).all(), "\n".join(lines[end + 1:])
+        raise Permanent(f"Line {LINES + 1}: the front matter has more than {LINES} lines.")
+    return lines[1:end], "\n".join(lines[end + 1:]), end + 2
+
+
+def read(lines: list[str]) -> dict[str, Any]:
+    """The front matter, from its lines. Raises Permanent with the line of what is not understood."""
+    return _Reader(lines).all()
 
 
 class _Reader:
@@ -115,4 +124,4 @@ class _Reader:
         return re.sub(r"\\(.)", lambda found: _ESCAPES.get(found[1], found[0]), matched[1])
 
     def _wrong(self, what: str) -> Permanent:
-        return Permanent(f"Line {self.at + 2} of the front matter {what}.")
+        return Permanent(f"Line {self.at + 2} {what}.")

@@ -9,7 +9,7 @@ from engine.store.db import Database
 from engine.text import one_line, stored
 from engine.tickets import review_comments
 from engine.tickets.approved_card import approved_card
-from engine.tickets.rows import DependencyRow, ForgeFactRow, RequestRow, RunRow, SteerRow, TicketRow
+from engine.tickets.rows import ForgeFactRow, RequestRow, RunRow, SteerRow, TicketRow
 
 RULES = """\
 You work in a fresh clone of the repository, on your own branch.
@@ -30,7 +30,7 @@ def prompt(db: Database, ticket: TicketRow, network: str, workflow: Workflow | N
     parts = [f"# {ticket['id']}: {one_line(ticket['title'])}", RULES.replace("{network}", network)]
     criteria = [_criterion(each) for each in criteria_of(ticket["acceptance_criteria"])]
     if workflow and workflow.template:
-        parts.append(render(workflow.template, _variables(db, ticket, criteria)))
+        parts.append(render(workflow, _variables(db, ticket, criteria)))
     else:
         parts += ["## The ticket", data_block(ticket["description"] or "(no description)")]
         parts += ["## Done means", data_block("\n".join(criteria))] if criteria else []
@@ -44,16 +44,18 @@ def prompt(db: Database, ticket: TicketRow, network: str, workflow: Workflow | N
 
 
 def _variables(db: Database, ticket: TicketRow, criteria: list[str]) -> dict[str, Any]:
-    """Variables for the template of a WORKFLOW.md. attempt: empty in the first run."""
-    before = [row["depends_on"] for row in db.all("select depends_on from ticket_dependencies where ticket_id = ? order by 1", (ticket["id"],), DependencyRow)]
+    """Variables for the template of a WORKFLOW.md. What there is none of is None, which a condition of Liquid takes as false (and '' as true)."""
+    before = [{"id": row["id"], "identifier": row["id"], "state": row["status"]} for row in db.all(
+        "select t.id, t.status from ticket_dependencies d join tickets t on t.id = d.depends_on where d.ticket_id = ? order by t.seq",
+        (ticket["id"],), TicketRow)]
     requirements = [one_line(item) for item in approved_card(db, ticket["session_id"]).get("technical_requirements") or []]
     issue = {"id": ticket["id"], "identifier": ticket["id"], "title": one_line(ticket["title"]),
-             "description": data_block(ticket["description"] or "(no description)"),
+             "description": data_block(ticket["description"]) if ticket["description"].strip() else None,
              "state": ticket["status"], "priority": ticket["priority"], "branch_name": ticket["branch_name"], "url": ticket["pr_url"], "labels": [],
              "blocked_by": before, "created_at": ticket["created_at"], "updated_at": ticket["updated_at"],
-             "acceptance_criteria": data_block("\n".join(criteria)) if criteria else ""}
+             "acceptance_criteria": data_block("\n".join(criteria)) if criteria else None}
     return {"issue": issue, "attempt": ticket["run_no"] if ticket["run_no"] > 1 else None,
-            "requirements": data_block("\n".join(f"- {item}" for item in requirements)) if requirements else ""}
+            "requirements": data_block("\n".join(f"- {item}" for item in requirements)) if requirements else None}
 
 
 def _criterion(each: Criterion) -> str:

@@ -7,7 +7,7 @@ import time
 from engine.agents import choose_agent
 from engine.config import Config
 from engine.crash import point
-from engine.errors import RunFailure, Transient
+from engine.errors import NotStarted, Permanent, RunFailure, Transient
 from engine.finish.finish import record_failure
 from engine.job import access
 from engine.job.build_job import job_for, needs_isolation, workflow_for
@@ -51,6 +51,9 @@ def dispatch(db: Database, config: Config, launcher: Launcher, choice: Choice, r
 
 
 def why_not_started(error: RunFailure | OSError) -> RunFailure:
+    """The failure of a run of which no process began. No agent did anything, so none of its attempts is used up."""
+    if isinstance(error, Permanent):
+        return NotStarted(error.sentence, **error.extra)
     return error if isinstance(error, RunFailure) else Transient(f"The run could not start: {error.strerror or error}.")
 
 

@@ -53,6 +53,7 @@ def work(run: Run) -> None:
     _copy_relay(run, inputs)
     if to_check(job):
         _give_check_scripts(run)  # now, because the program may be updated while the agent works
+    run.log.write("".join(f"{note}\n" for note in job.means.notes).encode())
     run.timed("inputs", since)
     since, output = time.monotonic(), Output(run.log, PHASE + b"agent ")
     environment = {**_identity(agent), **(run.service.environment() if run.service else {})}

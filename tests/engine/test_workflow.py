@@ -1,4 +1,5 @@
-"""WORKFLOW.md of a repository: strict, and only ever executed inside a sandbox."""
+"""WORKFLOW.md of a repository: strict, and only ever executed inside a sandbox. What the small readers read; test_workflow_reader.py has the others."""
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,11 +9,26 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from real_engine import running
 
+from app import create_app, start_engine
 from engine.config import Config
 from engine.errors import Permanent
-from engine.job.front_matter import split
-from engine.job.workflow import parse, render
+from engine.job.front_matter import cut, read
+from engine.job.workflow import NEXT, Workflow, parse, render
 from engine.store.db import Database
+
+SMALL = "PyYAML and python-liquid are not installed, so only a small part of YAML and Liquid is read in the WORKFLOW.md of repositories."
+
+
+@pytest.fixture
+def small(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An installation without the extra: None is how Python itself remembers a module that is not there."""
+    monkeypatch.setitem(sys.modules, "yaml", None)
+    monkeypatch.setitem(sys.modules, "liquid", None)
+
+
+def split(text: str) -> tuple[dict, str]:
+    lines, rest, _ = cut(text)
+    return read(lines), rest
 
 
 @pytest.mark.parametrize("text, value", [
@@ -27,7 +43,7 @@ def test_the_subset_of_yaml(text: str, value: dict) -> None:
 
 
 @pytest.mark.parametrize("text, why", [
-    ("a: &x 1\n", "line 2"), ("a: {b: 1}\n", "part of YAML"), ("a: 1\na: 2\n", "line 3 .* repeats the name"), ("\ta: 1\n", "a tab"),
+    ("a: &x 1\n", "line 2"), ("a: {b: 1}\n", "part of YAML"), ("a: 1\na: 2\n", "line 3 repeats the name"), ("\ta: 1\n", "a tab"),
     ("just words\n", "not understood"),
     ("a: 'open\n", "not closed"), ("a: 1\n   b: 2\n", "not indented"), ("a: !!python/object x\n", "part of YAML"), ("a: *x\n", "part of YAML"),
     ("".join("  " * n + "a:\n" for n in range(12)), "too deep")])
@@ -45,32 +61,40 @@ def test_any_text_is_read_or_refused(text: str) -> None:
         return
 
 
-def test_the_template_has_values_and_conditions() -> None:
+def filled(template: str, values: dict) -> str:
+    return render(Workflow(template), values)
+
+
+def test_the_template_has_values_and_conditions(small: None) -> None:
     values = {"issue": {"title": "T", "labels": ["a", "b"], "url": None}, "attempt": None}
     template = "{{ issue.title }}{% if attempt %} again {{attempt}}{% else %} first{% endif %}\n{{ issue.labels }}{{ issue.url }}"
-    assert render(template, values) == "T first\n- a\n- b" and render(template, {**values, "attempt": 2}) == "T again 2\n- a\n- b"
-    assert render("{{ issue.title }}", {"issue": {"title": "{{ attempt }}"}}) == "{{ attempt }}"
+    assert filled(template, values) == "T first\n- a\n- b" and filled(template, {**values, "attempt": 2}) == "T again 2\n- a\n- b"
+    assert filled("{{ issue.title }}", {"issue": {"title": "{{ attempt }}"}}) == "{{ attempt }}"
 
 
 @pytest.mark.parametrize("template, why", [("{{ issue.nope }}", r"uses issue.nope, which is not a variable"), ("{{ other }}", "uses other"),
                                            ("{{ issue.title.x }}", r"issue.title.x")])
-def test_an_unknown_variable_is_refused_by_its_name(template: str, why: str) -> None:
-    with pytest.raises(Permanent, match=why):
-        render(template, {"issue": {"title": "T"}})
+def test_an_unknown_variable_is_refused_by_its_name(small: None, template: str, why: str) -> None:
+    with pytest.raises(Permanent, match=f"Line 3: the template .*{why}") as refused:
+        filled(f"\n\n{template}", {"issue": {"title": "T"}})
+    assert f"Install what is missing with .venv/bin/pip install -e '.[default]', then restart. {NEXT}" in refused.value.sentence
 
 
 @pytest.mark.parametrize("text", ["{{ issue.title | upcase }}", "{% for x in y %}{% endfor %}", "{% if a %}", "{% endif %}", "{{ open", "{{ }}",
                                   "{% include x %}",
                                   "---\nhooks: 5\n---\n", "---\nhooks:\n  before_run: [a]\n---\n", "---\nlimits:\n  run_seconds: -1\n---\n",
                                   "---\nhooks:\n  timeout_ms: soon\n---\n", "---\nagent: 5\n---\n", "---\na: 1\n"])
-def test_a_file_that_cannot_be_used_says_so(text: str) -> None:
-    with pytest.raises(Permanent, match=r"WORKFLOW.md of the repository cannot be used\. "):
+def test_a_file_that_cannot_be_used_says_so(small: None, text: str) -> None:
+    with pytest.raises(Permanent, match=r"WORKFLOW.md of the repository cannot be used\. ") as refused:
         parse(text)
+    assert SMALL in refused.value.sentence
 
 
-def test_other_keys_are_left_alone() -> None:
-    found = parse("---\ntracker:\n  kind: linear\nagent:\n  max_turns: 20\nlimits:\n  run_seconds: 5\n---\nHello {{ issue.title }}")
-    assert (found.agent, found.limits, found.hooks, found.template) == (None, {"run_seconds": 5.0}, {}, "Hello {{ issue.title }}")
+def test_other_keys_are_left_alone_and_named(small: None) -> None:
+    found = parse("---\ntracker:\n  kind: linear\nagent:\n  max_turns: 20\nlimits:\n  run_seconds: 5\n---\n\nHello {{ issue.title }}")
+    assert (found.agent, found.limits, found.hooks, found.template, found.line) == (None, {"run_seconds": 5.0}, {}, "Hello {{ issue.title }}", 10)
+    assert found.notes(hooks_run=True) == ("WORKFLOW.md: not used here, and ignored: tracker, agent.max_turns.",
+                                           f"WORKFLOW.md: {SMALL} Install what is missing with .venv/bin/pip install -e '.[default]', then restart.")
 
 
 HOOKS = """---
@@ -128,9 +152,31 @@ def test_a_hook_that_fails_before_the_work_ends_the_attempt(db: Database, config
     assert why in built(db, config, theirs, f"---\nhooks:\n  {hook}\n---\n")
 
 
-def test_an_unknown_variable_fails_the_run_with_its_name(db: Database, config: Config, theirs: Path) -> None:
-    assert "uses issue.secret, which is not a variable" in built(db, config, theirs, "Do {{ issue.secret }}")
-    assert db.value("select count(*) from runs where kind = 'feature'") == 1
+@pytest.mark.parametrize("reader", ["installed", "small"])
+def test_an_unknown_variable_goes_to_a_person_with_its_line_and_uses_up_no_attempt(db: Database, config: Config, theirs: Path, reader: str,
+                                                                                   request: pytest.FixtureRequest) -> None:
+    if reader == "small":
+        request.getfixturevalue("small")
+    assert "cannot be used. Line 5: the template uses issue.secret, which is not a variable." in built(
+        db, config, theirs, "---\ntracker: 5\n---\n\nDo {{ issue.secret }}")
+    assert db.value("select group_concat(outcome) from runs where kind = 'feature'") == "void"
+    ticket = db.one("select status, failures from tickets where id = 'TKT-002'")
+    asked = db.one("select kind, body from requests where state = 'open'")
+    assert (ticket["status"], ticket["failures"], asked["kind"]) == ("failed", 0, "failed") and "Line 5: the template uses issue.secret" in asked["body"]
+
+
+def test_the_start_says_that_the_small_readers_are_used(config: Config, small: None, capsys: pytest.CaptureFixture[str]) -> None:
+    app = create_app(config)
+    start_engine(app)
+    app.extensions["swarm"].slot.stop()
+    app.extensions["swarm"].db.close()
+    assert f"HITL Swarm: {SMALL} Install what is missing with .venv/bin/pip" in capsys.readouterr().err
+
+
+def test_the_small_readers_say_so_in_the_log_of_the_run(db: Database, config: Config, theirs: Path, small: None) -> None:
+    built(db, config, theirs, HOOKS)
+    run = db.one("select id, outcome from runs where kind = 'feature'")
+    assert run["outcome"] == "merged" and (config.data / "runs" / run["id"] / "log").read_text().startswith(f"WORKFLOW.md: {SMALL}")
 
 
 def test_the_agent_that_a_repository_wants_must_be_able_to_run(db: Database, config: Config, theirs: Path) -> None:
