@@ -17,6 +17,7 @@ from engine import VERSION
 from engine.config import ROOT, Config, unknown_settings
 from engine.errors import Refused
 from engine.git.call import check_git
+from engine.host import descriptors
 from engine.job import reader
 from engine.loop.loop import SwarmEngine
 from engine.loop.slot import EngineSlot
@@ -28,6 +29,7 @@ from hitl.api import api
 from hitl.pages import pages
 from hitl.pages.errors import error_page
 from hitl.server import peers
+from hitl.server.limits import Limits
 from hitl.server.server import Server
 from hitl.web import answers, guard, live
 from hitl.web.context import Swarm
@@ -71,15 +73,15 @@ def start_engine(app: Flask, where: str | None = None) -> bool:
 
 def http_server(app: Flask, listener: socket.socket) -> Server:
     """The server of the application, on a listener that is open already; serve_forever() serves. Who may connect is said here."""
-    return Server(app, listener, app.extensions["peers"].admit)
+    swarm: Swarm = app.extensions["swarm"]
+    return Server(app, listener, app.extensions["peers"].admit, Limits.within(descriptors.raise_limit()), swarm.db.close)
 
 
 def serve(app: Flask) -> None:
     """Serves until SIGTERM or SIGINT. Runs continue without the server, and the next start adopts them. A second signal stops at once."""
     swarm: Swarm = app.extensions["swarm"]
     config = swarm.config
-    listener = _listen(config)
-    server = http_server(app, listener)
+    server = http_server(app, _listen(config))
 
     def stop(number: int, frame: FrameType | None) -> None:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
@@ -89,11 +91,10 @@ def serve(app: Flask) -> None:
     signal.signal(signal.SIGTERM, stop)
     signal.signal(signal.SIGINT, stop)
     try:
-        _begin(app, listener.getsockname()[1])
+        _begin(app, server.port)
         server.serve_forever()
     finally:
         swarm.slot.stop()
-        listener.close()
 
 
 def serve_with_reloader(app: Flask) -> None:
@@ -116,7 +117,7 @@ def _begin(app: Flask, port: int) -> None:
 def _listen(config: Config) -> socket.socket:
     family = socket.AF_INET6 if ":" in config.host else socket.AF_INET
     try:
-        return socket.create_server((config.host, config.port), family=family, backlog=128)
+        return socket.create_server((config.host, config.port), family=family, backlog=1024)
     except OSError as error:
         raise Refused(f"{config.host}:{config.port} cannot be used: {error.strerror}. HITL Swarm may be running already. "
                       "Set SWARM_PORT to another port, or to 0 for a free one.") from error

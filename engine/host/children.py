@@ -4,12 +4,15 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+from engine.host import descriptors
+
 _CHILDREN: dict[Path, subprocess.Popen[bytes]] = {}
 
 
 def spawn(folder: Path, argv: list[str], **options: Any) -> None:
     """Starts the program of this folder in its own session. options: for subprocess.Popen. Raises OSError."""
-    _CHILDREN[folder] = subprocess.Popen(argv, start_new_session=True, **options)
+    child = _CHILDREN[folder] = subprocess.Popen(argv, start_new_session=True, **options)
+    descriptors.restore_limit(child.pid)
 
 
 def pid_of(folder: Path) -> int | None:

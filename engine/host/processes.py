@@ -65,11 +65,18 @@ def kill_holder(pid: int, lock: Path, grace: float = 1.0) -> None:
     try:
         if is_held(lock):
             send(descriptor, signal.SIGTERM)
-            if not select.select([descriptor], [], [], grace)[0]:
+            if not has_ended(descriptor, grace):
                 send(descriptor, signal.SIGKILL)
-                select.select([descriptor], [], [], 5.0)
+                has_ended(descriptor, 5.0)
     finally:
         os.close(descriptor)
+
+
+def has_ended(pidfd: int, seconds: float) -> bool:
+    """Waits until the process has ended, at most so long. By poll: select() refuses descriptors from 1,024 on."""
+    poll = select.poll()
+    poll.register(pidfd, select.POLLIN)
+    return bool(poll.poll(seconds * 1000))
 
 
 def send(pidfd: int, number: signal.Signals) -> None:

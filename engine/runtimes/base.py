@@ -1,6 +1,5 @@
 """The interface of a runtime, which runs one command in one fresh sandbox, and code that several runtimes share."""
 import os
-import select
 import signal
 import subprocess
 from pathlib import Path
@@ -9,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 from engine.errors import Transient
 from engine.host.cgroups import joining
 from engine.host.proc import usage
-from engine.host.processes import RUN_VARIABLE, open_pidfd, send
+from engine.host.processes import RUN_VARIABLE, has_ended, open_pidfd, send
 from engine.jobs import OUT_BYTES, OUT_FILES, Limits, VmSpec
 
 if TYPE_CHECKING:  # a run's own process has its job, and no need of settings
@@ -194,6 +193,6 @@ def kill_process(pid: int, start: int, seconds: float = 1.0) -> None:
     try:
         if start_time(pid) == start:
             send(descriptor, signal.SIGKILL)
-            select.select([descriptor], [], [], seconds)
+            has_ended(descriptor, seconds)
     finally:
         os.close(descriptor)

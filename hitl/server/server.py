@@ -1,53 +1,193 @@
-"""The server of `python app.py`, on a listener that is open already."""
-import json
+"""The server of `python app.py`, on a listener that is open already.
+
+One thread accepts, and waits by epoll until a request is complete (room.py). Only then does it cost a thread (workers.py), within the limit of its lane
+(lanes.py). Who is over a limit is answered 503, or closed if there is no request yet."""
+import errno
+import logging
+import os
+import select
 import socket
-from typing import TYPE_CHECKING, Any
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
 
 from flask import Flask
-from werkzeug.serving import ThreadedWSGIServer, WSGIRequestHandler
+from werkzeug.serving import BaseWSGIServer
 
-from engine.errors import Forbidden
-from hitl.server.admission import ENVIRON, Admission, Connection, admitted, everyone
+from engine.log import event
+from hitl.server import refusals
+from hitl.server.admission import Admission, admitted, everyone
+from hitl.server.exchange import Exchange
+from hitl.server.handler import Handler
+from hitl.server.head import UPLOADS
+from hitl.server.lanes import Lanes
+from hitl.server.limits import Limits
+from hitl.server.memory import give_back
+from hitl.server.room import Room
+from hitl.server.workers import Workers
 
-if TYPE_CHECKING:
-    from _typeshed.wsgi import WSGIEnvironment
-
-
-class Handler(WSGIRequestHandler):
-    """Answers one connection."""
-
-    server: "Server"
-
-    def make_environ(self) -> "WSGIEnvironment":
-        return {**super().make_environ(), ENVIRON: self.server.connections[self.connection]}
-
-    def run_wsgi(self) -> None:
-        refused = self.server.connections[self.connection].refused
-        if refused is None:
-            super().run_wsgi()
-            return
-        body = json.dumps(Forbidden(refused).as_json()).encode()
-        self.send_response(Forbidden.status)
-        for name, value in {"Content-Type": "application/json", "Content-Length": str(len(body)), "Connection": "close"}.items():
-            self.send_header(name, value)
-        self.end_headers()
-        self.wfile.write(body)
+SWEEP_SECONDS = 0.5
+TURN = 64            # connections accepted in one turn of the loop
+TOLD_SECONDS = 10.0  # at most one line of the log in so long says that a lane is full
+CROWD = 16           # threads from which on their memory is worth giving back
 
 
-class Server(ThreadedWSGIServer):
-    """Serves the app on `listener`, which stays the caller's."""
+def nothing() -> None:
+    return
 
-    def __init__(self, app: Flask, listener: socket.socket, admit: Admission = everyone) -> None:
+
+class Server(BaseWSGIServer):
+    """Serves the app on `listener`, and closes it when it stops. leave() is called in each thread before it ends."""
+
+    multithread = True
+
+    def __init__(self, app: Flask, listener: socket.socket, admit: Admission = everyone, limits: Limits | None = None,
+                 leave: Callable[[], None] = nothing) -> None:
         host, port = listener.getsockname()[:2]
-        super().__init__(host, port, app, Handler, fd=listener.fileno())
-        self.admit = admit
-        self.connections: dict[Any, Connection] = {}
+        super().__init__(host, port, app, Handler, fd=listener.fileno())  # it makes its handlers itself
+        listener.close()  # the server has its own descriptor of it
+        self.socket.setblocking(False)
+        self.admit, self.limits = admit, limits or Limits()
+        self.lanes = Lanes(self.limits, self._start)
+        self._workers = Workers(self._answer, leave)
+        self._epoll, self._wake = select.epoll(), os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self._room = Room(self.limits, self._epoll)
+        self._answered: deque[socket.socket] = deque()  # from threads, to linger in the room
+        self._lock = threading.Lock()  # of the two above, which end with the loop
+        self._stopping, self._ended = threading.Event(), threading.Event()
+        self._listens, self._sweep_at, self._told_at, self._most_threads = False, 0.0, -TOLD_SECONDS, 0
 
-    def get_request(self) -> tuple[socket.socket, Any]:
-        accepted, address = self.socket.accept()
-        self.connections[accepted] = admitted(accepted, address, self.admit)
-        return accepted, address
+    def serve_forever(self, poll_interval: float = SWEEP_SECONDS) -> None:
+        """Serves until shutdown(), then lets the requests that are complete end."""
+        self._epoll.register(self._wake, select.EPOLLIN)
+        self._listen(True)
+        try:
+            while not self._stopping.is_set():
+                self._turn(poll_interval)
+            self._turn(0.0)
+            self._turn(0.0)  # what had come before the stop
+        finally:
+            self.server_close()
+            self._room.close()
+            self.lanes.close_live()
+            self.lanes.wait_until_empty(self.limits.drain_seconds)
+            self._epoll.close()
+            with self._lock:
+                self._ended.set()
+                os.close(self._wake)
+            while self._answered:
+                self._answered.pop().close()
 
-    def shutdown_request(self, request: Any) -> None:
-        self.connections.pop(request, None)
-        super().shutdown_request(request)
+    def shutdown(self) -> None:
+        """From another thread: serve_forever() ends. Returns when it has."""
+        self._stopping.set()
+        self._poke()
+        self._ended.wait()
+
+    def _poke(self) -> bool:
+        """Wakes the loop -> False if it has ended."""
+        with self._lock:
+            if not self._ended.is_set():
+                os.eventfd_write(self._wake, 1)
+            return not self._ended.is_set()
+
+    def _turn(self, seconds: float) -> None:
+        for descriptor, _ in self._epoll.poll(seconds, 256):
+            if descriptor == self.socket.fileno():
+                self._accept()
+            elif descriptor == self._wake:
+                os.eventfd_read(self._wake)
+            elif (exchange := self._room.look(descriptor)) is not None:
+                self._hand_over(exchange)
+        while self._answered:
+            self._room.linger(self._answered.popleft())
+        now = time.monotonic()
+        if now >= self._sweep_at:
+            self._sweep(now)
+
+    def _sweep(self, now: float) -> None:
+        self._sweep_at = now + SWEEP_SECONDS
+        self._room.expire(now)
+        self.lanes.cut_slow(now)
+        self._listen(True)
+        alive = self._workers.alive
+        self._most_threads = max(self._most_threads, alive)
+        if self._most_threads >= CROWD and alive <= self._most_threads // 4:
+            self._most_threads = alive
+            give_back()
+
+    def _listen(self, wanted: bool) -> None:
+        if wanted and not self._listens and not self._stopping.is_set():
+            self._epoll.register(self.socket.fileno(), select.EPOLLIN)
+            self._listens = True
+        elif not wanted and self._listens:
+            self._epoll.unregister(self.socket.fileno())
+            self._listens = False
+
+    def _accept(self) -> None:
+        for _ in range(TURN):
+            try:
+                accepted, address = self.socket.accept()
+            except BlockingIOError:
+                return
+            except OSError as error:
+                if error.errno in (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM):
+                    self._listen(False)  # until the next sweep: an epoll would report it without end
+                    self._tell("descriptors")
+                return
+            self._room.admit(accepted, admitted(accepted, address, self.admit))
+
+    def _hand_over(self, exchange: Exchange) -> None:
+        refused = exchange.connection.refused
+        if refused is not None:
+            self._refuse(exchange, refusals.forbidden(refused))
+        elif not self.lanes.enter(exchange):
+            self._tell(exchange.lane)
+            self._refuse(exchange, refusals.busy(exchange.received[:exchange.head.size]))
+
+    def _refuse(self, exchange: Exchange, answer: bytes) -> None:
+        try:
+            exchange.socket.send(answer)  # it does not block, and a new socket has room for so little
+        except OSError:
+            exchange.socket.close()
+            return
+        self._room.linger(exchange.socket)
+
+    def _tell(self, full: str) -> None:
+        now = time.monotonic()
+        if now - self._told_at >= TOLD_SECONDS:
+            self._told_at = now
+            event("server_full", logging.WARNING, full=full, waiting=len(self._room), **self.lanes.counts())
+
+    def _start(self, exchange: Exchange) -> None:
+        try:
+            self._workers.run(exchange)
+        except RuntimeError as error:  # the system gives no more threads
+            event("error", logging.ERROR, where="server", error=error)
+            exchange.socket.close()
+            self.lanes.end(exchange)
+
+    def _answer(self, exchange: Exchange) -> None:
+        try:
+            Handler(exchange, self, self.lanes.move, self.limits.stall_seconds)
+        except Exception as error:  # the outer edge of the thread
+            event("error", logging.ERROR, where="server", error=f"{type(error).__name__}: {error}")
+        finally:
+            self._part(exchange)
+            self.lanes.end(exchange)
+
+    def _part(self, exchange: Exchange) -> None:
+        """Closes the connection. If the client may still be sending, the room reads that first."""
+        sock = exchange.socket
+        try:
+            sock.setblocking(False)
+            unread = exchange.lane == UPLOADS or sock.recv(1, socket.MSG_PEEK) != b""
+        except OSError:
+            unread = False
+        if not unread or sock.fileno() < 0:
+            sock.close()
+            return
+        self._answered.append(sock)
+        if not self._poke():
+            sock.close()

@@ -5,7 +5,9 @@
     {"kind": "reset"}                                                  the cursor cannot be continued: fetch everything again
 """
 import time
-from typing import Any
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
 
 from flask import Flask, current_app, request
 from flask_sock import Sock
@@ -26,6 +28,9 @@ PING_SECONDS = 20
 SEND_SECONDS = 5    # a client that reads nothing for this long is dropped
 NUDGE_SECONDS = 0.1  # some clients overlook data that arrives with the handshake until more data comes, so a ping follows
 LOG_SECONDS = 1.0   # how often the sizes of growing logs are checked
+READERS = 2         # threads that read the database for all clients: a connection for each would cost 300 kB and three descriptors
+
+Found = TypeVar("Found")
 
 
 def install(app: Flask) -> None:
@@ -33,24 +38,23 @@ def install(app: Flask) -> None:
     app.config["LIVE_SEND_SECONDS"] = SEND_SECONDS
     app.config["SOCK_SERVER_OPTIONS"] = {"ping_interval": PING_SECONDS, "max_message_size": 1024}
     parts: Swarm = app.extensions["swarm"]
-    sock, broadcast = Sock(), Broadcast(parts.db, parts.changes)
+    sock, broadcast, readers = Sock(), Broadcast(parts.db, parts.changes), ThreadPoolExecutor(READERS, "live-reader")
 
     @app.before_request
     def before_the_handshake() -> None:
         if request.path == "/ws":
             guard.check_origin()
             _cursor()
+            request.environ.pop("HTTP_SEC_WEBSOCKET_EXTENSIONS", None)  # its compression would cost 300 kB a client, for messages of 100 bytes
 
     @sock.route("/ws")  # type: ignore[untyped-decorator]  # flask-sock has no types
     def ws(client: Server) -> None:
         client.sock = ClientSocket(client.sock, current_app.config["LIVE_SEND_SECONDS"])
         try:
-            Feed(client, parts.db, parts.config, broadcast, request.args.get("session") or None).run(_cursor())
+            Feed(client, parts.db, parts.config, broadcast, readers, request.args.get("session") or None).run(_cursor())
         except (OSError, LocalProtocolError):  # the client reads nothing or is gone, so only the socket has to be closed
             client.connected = False
             client.sock.shut()
-        finally:
-            parts.db.close()
 
     sock.init_app(app)
 
@@ -64,10 +68,11 @@ def _cursor() -> int | None:
 
 
 class Feed:
-    """The events for one client. Its own thread first sends the events that it missed; then the broadcast sends new events."""
+    """The events for one client. Its own thread first sends the events that it missed; then the broadcast sends new events. Threads that serve all
+    clients read the database for it."""
 
-    def __init__(self, client: Server, db: Database, config: Config, broadcast: Broadcast, session: str | None) -> None:
-        self.client, self.db, self.config, self.broadcast, self.session = client, db, config, broadcast, session
+    def __init__(self, client: Server, db: Database, config: Config, broadcast: Broadcast, readers: ThreadPoolExecutor, session: str | None) -> None:
+        self.client, self.db, self.config, self.broadcast, self.readers, self.session = client, db, config, broadcast, readers, session
         self.socket: ClientSocket = client.sock
         self.sizes: dict[str, int] = {}
         self.looked = 0.0
@@ -75,7 +80,7 @@ class Feed:
 
     def run(self, after: int | None) -> None:
         """Replays events from the cursor, then follows until the client disconnects."""
-        oldest, newest = journal.bounds(self.db)
+        oldest, newest = self.read(journal.bounds)
         if after is not None and not oldest - 1 <= after <= newest:
             self.say({"kind": "reset"})
             after = None
@@ -107,18 +112,22 @@ class Feed:
 
     def replay(self, after: int) -> int:
         """Sends the journal's events after the cursor -> the new cursor: the end of the journal, even if its last events are for other sessions."""
-        newest = journal.bounds(self.db)[1]
-        while found := journal.since(self.db, after, session=self.session):
+        newest = self.read(journal.bounds)[1]
+        while found := self.read(journal.since, after, session=self.session):
             for event in found:
                 self.say(event)
                 after = event["seq"]
         return max(after, newest)
 
+    def read(self, what: Callable[..., Found], *arguments: object, **options: object) -> Found:
+        """what(db, …), in a thread that has a connection."""
+        return self.readers.submit(what, self.db, *arguments, **options).result()
+
     def look_at_logs(self) -> None:
         if self.session is None or time.monotonic() - self.looked < LOG_SECONDS:
             return
         self.looked = time.monotonic()
-        for run_id, ticket_id in self.db.all("select id, ticket_id from runs where session_id = ? and ended_at is null", (self.session,)):
+        for run_id, ticket_id in self.read(_live_runs, self.session):
             try:
                 size = (self.config.data / "runs" / run_id / "log").stat().st_size
             except FileNotFoundError:
@@ -131,3 +140,7 @@ class Feed:
         if not self.client.connected:
             raise ConnectionClosed()
         self.client.send(text(message))
+
+
+def _live_runs(db: Database, session: str) -> list[tuple[Any, ...]]:
+    return db.all("select id, ticket_id from runs where session_id = ? and ended_at is null", (session,))

@@ -42,17 +42,14 @@ def websocket(url: str, headers: dict[str, str] | None = None) -> Client:
 @contextmanager
 def served(app: Flask) -> Iterator[int]:
     """The product's own server on a port of its own -> the port."""
-    listener = socket.create_server(("127.0.0.1", 0), backlog=128)
-    server = http_server(app, listener)
+    server = http_server(app, socket.create_server(("127.0.0.1", 0), backlog=128))
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
     try:
-        yield int(listener.getsockname()[1])
+        yield server.port
     finally:
         server.shutdown()
         thread.join(HANG)
-        server.server_close()
-        listener.close()
 
 
 def ask(port: int, method: str, path: str, body: Any = None, headers: dict[str, str] | None = None,

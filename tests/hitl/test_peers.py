@@ -100,15 +100,13 @@ def test_a_websocket_of_another_user_is_refused_before_the_handshake(app: Flask)
 def test_over_ipv6_it_is_the_same(config: Config) -> None:
     require_other_user()
     app = application(replace(config, host="::1"))
-    with socket.create_server(("::1", 0), family=socket.AF_INET6) as listener:
-        server = http_server(app, listener)
-        thread = threading.Thread(target=server.serve_forever, daemon=True)
-        thread.start()
-        port = listener.getsockname()[1]
-        assert asked_by(OTHER, port, ("GET", "/api/health"), host="::1") == [(403, REFUSED)]
-        assert asked_by(0, port, ("GET", "/api/health"), host="::1")[0][0] == 200
-        server.shutdown()
-        thread.join(HANG)
+    server = http_server(app, socket.create_server(("::1", 0), family=socket.AF_INET6))
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    assert asked_by(OTHER, server.port, ("GET", "/api/health"), host="::1") == [(403, REFUSED)]
+    assert asked_by(0, server.port, ("GET", "/api/health"), host="::1")[0][0] == 200
+    server.shutdown()
+    thread.join(HANG)
 
 
 PROXY = """

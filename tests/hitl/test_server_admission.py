@@ -22,15 +22,14 @@ def small(admit: Admission) -> Iterator[int]:
         assert connection is not None
         return jsonify(peer=connection.peer, here=connection.here, uid=connection.uid, open=connection.socket.fileno() >= 0)
 
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        server = Server(app, listener, admit)
-        thread = threading.Thread(target=server.serve_forever, daemon=True)
-        thread.start()
-        try:
-            yield listener.getsockname()[1]
-        finally:
-            server.shutdown()
-            thread.join(HANG)
+    server = Server(app, socket.create_server(("127.0.0.1", 0)), admit)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield server.port
+    finally:
+        server.shutdown()
+        thread.join(HANG)
 
 
 def test_it_is_asked_before_a_byte_is_sent_and_the_request_finds_what_it_noted() -> None:
