@@ -95,6 +95,7 @@ class Config:
     forge_token: str = _setting("", values.words, "Token for the forge: an installation token or a fine-grained one; never shown", secret=True)
     forge_token_file: Path | None = _setting(None, values.file_of("a token"), "File with the token instead; it is read each time")
     forge_poll_seconds: float = _setting(60.0, values.seconds(0.05, 86400), "Time between two looks at a pull request")
+    forge_pending_seconds: float = _setting(1800.0, values.seconds(0, 86400), "Longest time that checks which still run hold up a failed one")
     webhook_secret: str = _setting("", values.words, "Secret of POST /api/forge/webhook, which a forge calls when something happened; empty: none",
                                    secret=True)
     protected_paths: tuple[str, ...] = _setting((".github/workflows", ".github/actions", ".gitlab-ci.yml"), values.names,

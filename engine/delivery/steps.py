@@ -13,6 +13,7 @@ from engine.delivery.pull_request_text import body, known_secrets, title
 from engine.delivery.push import Remote, push
 from engine.errors import BadRequest, Permanent, PolicyViolation, RateLimited, RunFailure, TokenRefused, Transient
 from engine.forge import Place, connect, login_of, place_of
+from engine.forge.base import Forge
 from engine.git.branches import repository_path
 from engine.git.repository import Repository
 from engine.git.source import validate_source
@@ -33,6 +34,10 @@ class NeedsApproval(PolicyViolation):
     """Protected paths were changed, and this commit is not approved yet."""
 
 
+class _Acted(ForgeFactRow):
+    outcome: str | None  # of the last run of the ticket that got it
+
+
 class Deliverer:
     """Does the steps of deliveries. Any thread may call it, but only one per delivery at a time."""
 
@@ -49,15 +54,9 @@ class Deliverer:
         while now is not None and not deliveries.is_held(self.db, now):
             row = now
             try:
-                now = self._steps[row["state"]](row)
-            except RateLimited as error:
-                self._wait(row, error, float(str(error.extra.get("wait", 0.0))), row["tries"])
-                return
-            except Transient as error:
-                self._again(row, error)
-                return
+                now = (self._look if row["waiting"] else self._steps[row["state"]])(row)
             except RunFailure as error:
-                self._ask(row, error)
+                self._stopped(row, error)
                 return
 
     # Steps: each does one thing outside and records it -> the new row, or None if no further step is possible now
@@ -128,25 +127,31 @@ class Deliverer:
         if place is not None and row["number"] is not None:
             forge, ticket = connect(self.config, place), self._ticket(row)
             forge.finish_draft(row["number"], title(self.config, ticket), body(self.db, self.config, ticket))
-            untold = self.db.all("select seq, kind from forge_facts where delivery = ? and ticket_id is not null and told_at is null",
-                                 (row["seq"],), ForgeFactRow)
-            if untold:
-                kinds = {"ci": "the failed checks", "remark": "the comments"}
-                about = " and ".join(dict.fromkeys(kinds.get(fact["kind"], fact["kind"]) for fact in untold))
-                forge.comment(row["number"], f"Another run handled {about}. The branch is now at {row['tip_sha'][:12]}.")
-                self.db.execute(f"update forge_facts set told_at = {NOW} where delivery = ? and ticket_id is not null and told_at is null", (row["seq"],))
+            self._tell(row, forge, row["number"])
         point("after-ready")
         deliveries.move(self.db, row, "watched", not_before=utc(after=self.config.forge_poll_seconds))
         return None
 
+    def _tell(self, row: DeliveryRow, forge: Forge, number: int) -> None:
+        """Says on the pull request what became of its feedback, once."""
+        untold = self.db.all("select f.*, (select outcome from runs r where r.ticket_id = f.ticket_id and outcome in ('merged', 'no_change') order by seq desc"
+                             " limit 1) as outcome from forge_facts f where delivery = ? and ticket_id is not null and told_at is null", (row["seq"],), _Acted)
+        if untold:
+            kinds = {"ci": "the failed checks", "remark": "the comments"}
+            about = " and ".join(dict.fromkeys(kinds.get(fact["kind"], fact["kind"]) for fact in untold))
+            changed = any(fact["outcome"] == "merged" for fact in untold)
+            forge.comment(number, f"Another run handled {about}. The branch is now at {row['tip_sha'][:12]}." if changed else
+                          f"Another run looked at {about} and changed nothing. The branch is still at {row['tip_sha'][:12]}.")
+            self.db.execute(f"update forge_facts set told_at = {NOW} where delivery = ? and ticket_id is not null and told_at is null", (row["seq"],))
+
     def _look(self, row: DeliveryRow) -> None:
         place = self._place(row)
-        if place is None:
+        if place is None and row["waiting"] is None:
             deliveries.move(self.db, row, "done", reason="No forge is configured now, so the pull request is no longer watched.")
-        elif row["number"] is None:  # each feature had its own pull request
+        elif place is not None and row["number"] is None:  # each feature had its own pull request
             self._open_whole(row, place)
-        elif comeback.take_in(self.db, self.config, row, connect(self.config, place).check_state(row["number"])):
-            self._wait(row, None, self.config.forge_poll_seconds, 0)
+        elif now := comeback.take_in(self.db, self.config, row, connect(self.config, place)) if place else row:
+            deliveries.look_later(self.db, now, utc(after=self.config.forge_poll_seconds))
 
     def _open_whole(self, row: DeliveryRow, place: Place) -> None:
         """Opens the pull request of the integration branch, after all features' pull requests were merged into it on the forge."""
@@ -200,8 +205,20 @@ class Deliverer:
 
     # When a delivery cannot continue
 
+    def _stopped(self, row: DeliveryRow, error: RunFailure) -> None:
+        if isinstance(error, RateLimited):
+            self._wait(row, error, float(str(error.extra.get("wait", 0.0))), row["tries"])
+        elif row["waiting"]:  # a question about this pull request is open already
+            tries = row["tries"] + 1
+            self._wait(row, error, max(self.config.forge_poll_seconds, delay(tries, self.config.backoff_seconds)), tries)
+        elif isinstance(error, Transient):
+            self._again(row, error)
+        else:
+            self._ask(row, error)
+
     def _wait(self, row: DeliveryRow, why: RunFailure | None, seconds: float, tries: int) -> None:
-        deliveries.move(self.db, row, row["state"], tries=tries, not_before=utc(after=seconds), reason=why.sentence if why else None)
+        reason = row["reason"] if row["waiting"] else why.sentence if why else None  # what waits for a person says so
+        deliveries.move(self.db, row, row["state"], tries=tries, not_before=utc(after=seconds), reason=reason)
 
     def _again(self, row: DeliveryRow, error: RunFailure) -> None:
         event("delivery_waits", ticket=row["ticket_id"], reason=error.sentence)

@@ -32,19 +32,24 @@ class Failed:
 
 @dataclass(frozen=True)
 class Remark:
-    """A comment of a person on the change. path and line: its place, if it has one."""
+    """A comment on the change. path and line: its place, if it has one. user: its author's number on the forge. bot: a program wrote it.
+    member: the forge names its author as someone of the repository. Where it does not say so, may_write() tells: membership may be private."""
 
     id: str
     author: str
     text: str
     path: str = ""
     line: int | None = None
+    user: int = 0
+    bot: bool = False
+    member: bool = False
 
 
 @dataclass(frozen=True)
 class State:
     """How a change stands. state: 'open', 'merged' or 'closed'. head: the commit that failed and pending are about.
-    pending: whether checks are still running. remarks: of people who may write to the repository; never of bots, never our own."""
+    pending: whether checks are still running; some may have failed already. remarks: of everyone, the newest of each kind at least, oldest first;
+    never our own."""
 
     state: str
     head: str
@@ -66,6 +71,8 @@ class Forge(Protocol):
         """Its text as it is now, and ready for review."""
     def comment(self, number: int, text: str) -> None: ...
     def check_state(self, number: int) -> State: ...
+    def may_write(self, remark: Remark) -> bool | None:
+        """Whether its author may write to the repository; None if the forge does not tell us."""
 
 
 def page(url: object, origins: tuple[str, ...]) -> str | None:

@@ -4,6 +4,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from github import Auth, BadAttributeException, Github, GithubException
+from github.CommitStatus import CommitStatus
 from github.PullRequest import PullRequest as TheirPullRequest
 from github.Repository import Repository as Project
 from github.Requester import HTTPRequestsConnectionClass, HTTPSRequestsConnectionClass, Requester
@@ -11,10 +12,12 @@ from github.Requester import HTTPRequestsConnectionClass, HTTPSRequestsConnectio
 from engine.errors import Permanent, TokenRefused
 from engine.forge import logs, wire
 from engine.forge.base import MARK, Failed, PullRequest, Remark, State, clean, named, origin_of, page, whole
+from engine.forge.github_remarks import PAGE, remarks_of
 from engine.forge.words import words
 
-MOST = 200                   # checks, comments and reviews of a change that are looked at
-TRUSTED = ("OWNER", "MEMBER", "COLLABORATOR")  # on a public repository anybody may comment; these may also write to it
+MOST = 1000                  # checks and statuses of a commit that are looked at
+MOST_FAILED = 10             # checks whose logs are read
+WRITERS = ("admin", "maintain", "write")
 BAD = ("failure", "timed_out", "startup_failure")
 GITHUB_ACTIONS = "github-actions"
 
@@ -41,7 +44,7 @@ class GitHub:
         """web: https://github.com or the address of an Enterprise Server; project: owner/repo."""
         api = "https://api.github.com" if web == "https://github.com" else f"{web}/api/v3"
         self.web, self.project = web, project
-        self._client = Github(base_url=api, auth=Auth.Token(token), retry=None, timeout=int(wire.SECONDS), lazy=True, per_page=100,
+        self._client = Github(base_url=api, auth=Auth.Token(token), retry=None, timeout=int(wire.SECONDS), lazy=True, per_page=PAGE,
                               seconds_between_requests=None, seconds_between_writes=None, user_agent="hitl-swarm")
 
     def _repository(self) -> Project:
@@ -93,16 +96,36 @@ class GitHub:
             if found.merged or found.state == "closed":
                 return State("merged" if found.merged else "closed", head)
             pending, failed = self._checks(head)
-            return State("open", head, pending, failed, list(_remarks(found)))
+            return State("open", head, pending, failed, remarks_of(found, self._client.requester))
+
+    def may_write(self, remark: Remark) -> bool | None:
+        """By the permission endpoint: author_association says CONTRIBUTOR or NONE of a private member, and MEMBER of one who may only read."""
+        try:
+            with _speaking():
+                return self._repository().get_collaborator_permission(remark.author) in WRITERS
+        except Permanent as error:
+            if isinstance(error, TokenRefused):
+                raise
+            return remark.member or None
 
     def _checks(self, head: str) -> tuple[bool, list[Failed]]:
         commit = self._repository().get_commit(head)
         runs = _some(commit.get_check_runs(), MOST)
-        statuses = _some(commit.get_combined_status().statuses, MOST)
+        statuses = self._statuses(commit)
         pending = any(run.status != "completed" for run in runs) or any(status.state == "pending" for status in statuses)
-        failed = [Failed(clean(run.name, 200), self._log(run)) for run in runs if run.conclusion in BAD]
+        failed = [Failed(clean(run.name, 200), self._log(run)) for run in [run for run in runs if run.conclusion in BAD][:MOST_FAILED]]
         failed += [Failed(clean(status.context, 200), clean(status.description, 1000)) for status in statuses if status.state in ("failure", "error")]
         return pending, failed
+
+    def _statuses(self, commit: Any) -> list[CommitStatus]:
+        """The newest status of each context. The combined status has pages, of which PyGithub reads the first only."""
+        found: list[CommitStatus] = []
+        for number in range(1, MOST // PAGE + 1):
+            _, answer = self._client.requester.requestJsonAndCheck("GET", f"{commit.url}/status", parameters={"per_page": PAGE, "page": number})
+            found += [CommitStatus(self._client.requester, {}, each) for each in answer["statuses"]]
+            if not answer["statuses"] or len(found) >= answer["total_count"]:
+                break
+        return found
 
     def _log(self, run: Any) -> str:
         """A job of GitHub Actions has a log, at an address that needs no token; any other check has what it says of itself."""
@@ -127,26 +150,6 @@ class Unprocessable(Permanent):
 
 def _some(found: Any, most: int) -> list[Any]:
     return [each for each, _ in zip(found, range(most), strict=False)]
-
-
-def _remarks(found: TheirPullRequest) -> Iterator[Remark]:
-    """Comments on lines, reviews, and comments on the whole, of people who may write to the repository."""
-    for comment in _some(found.get_review_comments(), MOST):
-        if _counts(comment):
-            yield Remark(f"line-{whole(comment.id)}", clean(comment.user.login, 100), clean(comment.body), clean(comment.path, 300), comment.line or None)
-    for review in _some(found.get_reviews(), MOST):
-        if _counts(review):
-            yield Remark(f"review-{whole(review.id)}", clean(review.user.login, 100), clean(review.body))
-    for comment in _some(found.get_issue_comments(), MOST):
-        if _counts(comment):
-            yield Remark(f"comment-{whole(comment.id)}", clean(comment.user.login, 100), clean(comment.body))
-
-
-def _counts(remark: Any) -> bool:
-    user, body = remark.user, remark.body
-    if user is None or not body or not body.strip() or MARK in body:
-        return False
-    return user.type == "User" and not user.login.endswith("[bot]") and remark.author_association in TRUSTED
 
 
 @contextmanager

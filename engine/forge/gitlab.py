@@ -7,16 +7,19 @@ from typing import Any
 import gitlab
 from gitlab.exceptions import GitlabError
 
-from engine.errors import Permanent
+from engine.errors import Permanent, TokenRefused
 from engine.forge import logs, wire
 from engine.forge.base import MARK, Failed, PullRequest, Remark, State, clean, named, page, whole
 from engine.forge.words import words
+from engine.text import one_line
 
-MOST = 200
+PAGE = 100
+MOST = 1000           # notes, jobs, statuses and pipelines that are looked at
+MOST_FAILED = 10      # jobs whose logs are read
 DRAFT = "Draft: "
 DEVELOPER = 30        # the least access level that may push
 _DONE = ("success", "failed", "canceled", "skipped", "manual")
-_BOT = re.compile(r"(project|group)_\d+_bot(_[0-9a-f]+)?|service_account_.*|ghost|.*[-_]bot|support-bot|alert-bot", re.I)
+_BOT = re.compile(r"(project|group)_\d+_bot(_[0-9a-f]+)?|service_account_.*|.*[-_]bot|support-bot|alert-bot", re.I)
 
 
 class GitLab:
@@ -66,51 +69,64 @@ class GitLab:
         with _speaking():
             found = self._repository().mergerequests.get(number)
             head = str(found.sha)
-            if found.state != "opened":
-                return State("merged" if found.state == "merged" else "closed", head)
+            if found.state in ("merged", "closed"):  # 'locked' is open: it is being merged
+                return State(found.state, head)
             pending, failed = self._checks(found, head)
-            return State("open", head, pending, failed, list(self._remarks(found)))
+            return State("open", head, pending, failed, self._remarks(found))
+
+    def may_write(self, remark: Remark) -> bool | None:
+        """By the membership, inherited and by invited groups too. 404: none that our token can see, and there is no other source."""
+        try:
+            with _speaking():
+                return int(self._repository().members_all.get(remark.user).access_level) >= DEVELOPER
+        except Permanent as error:
+            if isinstance(error, TokenRefused):
+                raise
+            return False if isinstance(error.__cause__, GitlabError) and error.__cause__.response_code == 404 else None
 
     def _checks(self, found: Any, head: str) -> tuple[bool, list[Failed]]:
-        """Of the newest pipeline of this commit."""
-        pipelines = [each for each in found.pipelines.list(per_page=20, get_all=False) if each.sha == head]
+        """Of the newest pipeline of this commit: of one that still runs, what has failed already."""
+        pipelines = [each for each in _some(found.pipelines.list(per_page=PAGE, iterator=True)) if each.sha == head]
         if not pipelines:
             return False, []
         newest = max(pipelines, key=lambda each: whole(each.id))
-        if newest.status != "failed":
-            return newest.status not in _DONE, []
+        if newest.status in ("success", "skipped"):
+            return False, []
+        failed = self._failed(newest, head)
+        return newest.status not in _DONE, failed or ([Failed("pipeline", "")] if newest.status == "failed" else [])
+
+    def _failed(self, newest: Any, head: str) -> list[Failed]:
+        """Its failed jobs with the ends of their logs; without one, the failed statuses that other programs gave the commit there."""
         pipeline = self._repository().pipelines.get(newest.id, lazy=True)
-        jobs = [each for each in pipeline.jobs.list(scope=["failed"], per_page=20, get_all=False) if not each.allow_failure]
-        return False, [Failed(clean(job.name, 200), self._log(job)) for job in jobs] or [Failed("pipeline", "")]
+        jobs = [each for each in _some(pipeline.jobs.list(scope=["failed"], per_page=PAGE, iterator=True)) if not each.allow_failure]
+        if jobs:
+            return [Failed(clean(job.name, 200), self._log(job)) for job in jobs[:MOST_FAILED]]
+        statuses = _some(self._repository().commits.get(head, lazy=True).statuses.list(pipeline_id=newest.id, per_page=PAGE, iterator=True))
+        return [Failed(clean(each.name, 200), clean(each.description, 1000)) for each in statuses
+                if each.status == "failed" and not each.allow_failure and each.attributes.get("pipeline_id", newest.id) == newest.id][:MOST_FAILED]
 
     def _log(self, job: Any) -> str:
         try:
             trace = self._repository().jobs.get(whole(job.id), lazy=True).trace()
-        except GitlabError:
+        except (GitlabError, Permanent) as error:
+            if isinstance(error, TokenRefused):
+                raise
             return "(The token may not read the log.)"
         return clean(trace, logs.TAIL) if isinstance(trace, bytes) else ""
 
-    def _remarks(self, found: Any) -> Iterator[Remark]:
-        """Of members who may push; notes of the system and of bots are left out."""
-        members: dict[int, bool] = {}
-        for note in found.notes.list(per_page=100, get_all=False, sort="asc"):
-            author = note.author or {}
-            body, name, number = note.body, str(author.get("username", "")), whole(author.get("id"))
-            if note.system or not isinstance(body, str) or not body.strip() or MARK in body or author.get("bot") or _BOT.fullmatch(name):
+    def _remarks(self, found: Any) -> list[Remark]:
+        """Oldest first; read from the newest one on, because GitLab notes everything that happens as a note of the system."""
+        remarks = []
+        for note in _some(found.notes.list(per_page=PAGE, sort="desc", order_by="created_at", iterator=True)):
+            author, body = note.author or {}, note.body
+            name = str(author.get("username", ""))
+            if note.system or not isinstance(body, str) or not body.strip() or MARK in body or name == "ghost":
                 continue
-            if number not in members:
-                members[number] = self._is_member(number)
-            if members[number]:
-                place = note.attributes.get("position") or {}
-                line = place.get("new_line")
-                yield Remark(f"note-{whole(note.id)}", clean(name, 100), clean(body), clean(place.get("new_path"), 300),
-                             line if isinstance(line, int) else None)
-
-    def _is_member(self, number: int) -> bool:
-        try:
-            return int(self._repository().members_all.get(number).access_level) >= DEVELOPER
-        except GitlabError:
-            return False
+            place = note.attributes.get("position") or {}
+            line = place.get("new_line")
+            remarks.append(Remark(f"note-{whole(note.id)}", one_line(clean(name, 100)), clean(body), one_line(clean(place.get("new_path"), 300)),
+                                  line if isinstance(line, int) else None, whole(author.get("id")), bool(author.get("bot") or _BOT.fullmatch(name))))
+        return remarks[::-1]
 
     def _change(self, found: Any) -> PullRequest:
         return PullRequest(whole(found.iid), page(found.web_url, (self.web,)), bool(found.draft))
@@ -118,6 +134,10 @@ class GitLab:
 
 class Refused(Permanent):
     """400, 409 or 422: what was asked cannot be done; the sentence says why."""
+
+
+def _some(found: Any) -> list[Any]:
+    return [each for each, _ in zip(found, range(MOST), strict=False)]
 
 
 @contextmanager

@@ -11,8 +11,10 @@ from engine.tickets.states import UNDONE
 from engine.times import NOW
 
 PENDING = "state in ('intended', 'pushed', 'opened')"  # the epic waits for these
+# A pull request is looked at while a question about it is open, too.
+LOOKED_AT = "waiting = 'person' and number is not null and state in ('delivered', 'watched', 'closed')"
 _HELD = ("exists (select 1 from tickets e where e.session_id = deliveries.session_id and e.type = 'epic'"
-         " and e.status = iif(deliveries.state in ('delivered', 'watched'), 'completed', 'running'))")
+         " and e.status = iif(deliveries.state in ('delivered', 'watched', 'closed'), 'completed', 'running'))")
 
 
 def intend(db: Database, epic: TicketRow, tip: str) -> None:
@@ -68,7 +70,7 @@ def is_pending(db: Database, session_id: str) -> bool:
 
 def due(db: Database, now: str) -> list[DeliveryRow]:
     """Deliveries whose next step can be taken now. After a refused token, all deliveries to that repository wait."""
-    return db.all("select * from deliveries where state not in ('done', 'merged', 'closed', 'dropped') and waiting is null"
+    return db.all(f"select * from deliveries where (state not in ('done', 'merged', 'closed', 'dropped') and waiting is null or {LOOKED_AT})"
                   f" and (not_before is null or not_before <= ?) and {_HELD}"
                   " and exists (select 1 from hitl_sessions s where s.id = deliveries.session_id and not s.paused and s.state in ('building', 'completed'))"
                   " and not exists (select 1 from deliveries o where o.repository = deliveries.repository and o.waiting = 'token')"
@@ -81,20 +83,26 @@ def is_held(db: Database, row: DeliveryRow) -> bool:
 
 
 def still(db: Database, row: DeliveryRow) -> DeliveryRow | None:
-    """The current row, if it still has the state and commit of `row`; otherwise None."""
-    return db.one("select * from deliveries where seq = ? and state = ? and tip_sha = ? and waiting is null",
-                  (row["seq"], row["state"], row["tip_sha"]), DeliveryRow)
+    """The current row, if it still has the state and commit of `row`, and waits for the same; otherwise None."""
+    return db.one("select * from deliveries where seq = ? and state = ? and tip_sha = ? and waiting is ?",
+                  (row["seq"], row["state"], row["tip_sha"], row["waiting"]), DeliveryRow)
 
 
 def move(db: Database, row: DeliveryRow, state: DeliveryState, **columns: Any) -> DeliveryRow | None:
-    """Moves to the next state, if the delivery is still wanted and has the state and commit of `row`. -> the new row, or None."""
+    """Moves to the next state, if the delivery is still wanted, has the state and commit of `row`, and waits for the same. -> the new row, or None."""
     values = {"tries": 0, "not_before": None, "reason": None, **columns}
     sets = "".join(f", {name} = :{name}" for name in values)
     with db.transaction():
         rows = db.all(f"update deliveries set state = :state, updated_at = {NOW}{sets} where seq = :seq and state = :old and tip_sha = :tip"
-                      f" and waiting is null and {_HELD} returning *",
-                      {**values, "state": state, "seq": row["seq"], "old": row["state"], "tip": row["tip_sha"]}, DeliveryRow)
+                      f" and waiting is :was and {_HELD} returning *",
+                      {**values, "was": row["waiting"], "state": state, "seq": row["seq"], "old": row["state"], "tip": row["tip_sha"]}, DeliveryRow)
     return rows[0] if rows else None
+
+
+def look_later(db: Database, row: DeliveryRow, at: str) -> None:
+    """Sets the time of the next look at a pull request, unless an answer or a call of the forge asked for one meanwhile."""
+    db.execute("update deliveries set not_before = ?, tries = 0, reason = iif(waiting is null, null, reason) where seq = ? and not_before is ?"
+               " and state in ('delivered', 'watched', 'closed')", (at, row["seq"], row["not_before"]))
 
 
 def by_feature(db: Database, row: DeliveryRow) -> list[DeliveryRow]:

@@ -81,11 +81,14 @@ def _again(db: Database, row: DeliveryRow) -> None:
 
 
 def _leave(db: Database, row: DeliveryRow) -> None:
-    _set(db, row, state="closed" if row["state"] == "closed" else "done")
+    """The pull request stays as it is. An open one is still watched."""
+    _set(db, row)
 
 
 def _once_more(db: Database, row: DeliveryRow) -> None:
-    """Uses the recorded facts of this commit once more."""
-    _set(db, row, rounds=row["rounds"] - 1)
-    db.execute("update forge_facts set acted_at = null, ticket_id = null where delivery = ? and kind = 'ci' and seq ="
-               " (select max(seq) from forge_facts where delivery = ? and kind = 'ci')", (row["seq"], row["seq"]))
+    """Uses the facts once more that were acted on last, of failed checks or of comments."""
+    acted = "delivery = :seq and acted_at is not null and (fingerprint glob 'ci:*' or fingerprint glob 'remark:*')"
+    _set(db, row, rounds=max(0, row["rounds"] - 1))
+    db.execute(f"update forge_facts set acted_at = null, ticket_id = null, told_at = null where {acted}"
+               f" and acted_at = (select max(acted_at) from forge_facts where {acted})", {"seq": row["seq"]})
+    db.execute("delete from forge_facts where delivery = ? and fingerprint glob 'red:*'", (row["seq"],))

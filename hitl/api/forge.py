@@ -6,6 +6,7 @@ from typing import Any
 from flask import Blueprint, Response, jsonify, request
 
 from engine.errors import Forbidden, NotFound
+from engine.tickets.deliveries import LOOKED_AT
 from engine.times import utc
 from hitl.views.deliveries import deliveries_view
 from hitl.web.context import swarm, tenant
@@ -32,7 +33,8 @@ def webhook() -> Response:
         raise Forbidden("The signature of this call does not match SWARM_WEBHOOK_SECRET. Use the same secret on the forge.")
     db, project = swarm().db, _project(parse_object(data))
     with db.transaction():
-        woken = db.execute("update deliveries set not_before = ? where state = 'watched' and lower(project) = lower(?)", (utc(), project)).rowcount
+        woken = db.execute(f"update deliveries set not_before = ? where (state = 'watched' or {LOOKED_AT}) and lower(project) = lower(?)",
+                           (utc(), project)).rowcount
     return jsonify(looked_at=woken)
 
 

@@ -15,7 +15,7 @@ from hitl.session import sessions
 from hitl.ticket_generator import start_build
 from hitl.views import evidence, graph
 from hitl.views import usage as used
-from hitl.views.deliveries import delivery_of
+from hitl.views.deliveries import delivery_of, people_not_taken_up
 from hitl.views.preview import preview
 from hitl.views.repository import repository_view
 from hitl.web.context import swarm, tenant
@@ -106,6 +106,7 @@ def _build(session_id: str, values: dict[str, Any]) -> str:
         _prove(session_id, columns)
         values["result"] = _result(session)
         values["isolation"] = inbox.requests_of(session_id, "isolation", "budget", "provider", "delivery", "repository")
+        values["not_taken_up"] = people_not_taken_up(swarm().db, session_id)
         values["proposed"] = swarm().db.value("select 1 from amendments where session_id = ? and state = 'proposed'", (session_id,)) is not None
     if view == "graph":
         values["graph"] = graph.layout(sorted((card for card in cards if card["type"] != "epic"), key=lambda card: card["seq"]))

@@ -14,7 +14,7 @@ from hitl.pages import frame, inbox, ticket_log
 from hitl.pages.frame import as_problem, journal_end, render
 from hitl.views import gateway_requests
 from hitl.views import usage as used
-from hitl.views.deliveries import delivery_of
+from hitl.views.deliveries import delivery_of, not_taken_up
 from hitl.views.evidence import as_shown, brief
 from hitl.views.ticket import run_of, runs_view, ticket_view
 from hitl.web.context import swarm, tenant
@@ -76,6 +76,7 @@ def page(ticket_id: str, error: SwarmError | None = None, message: str = "", edi
                   max_attempts=swarm().config.max_attempts, facts=_details(ticket, run), message=message, edited=edited,
                   stoppable=ticket["type"] != "epic" and ticket["status"] in HELD, used=_used(ticket, run),
                   late=sum(steer["late"] for steer in ticket["steers"]), asked=_asked_of_gateway(run) if run else None,
+                  not_taken_up=not_taken_up(swarm().db, ticket_id),
                   editable=ticket["type"] != "epic" and ticket["status"] in EDITABLE)
 
 

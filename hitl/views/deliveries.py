@@ -5,18 +5,46 @@ from urllib.parse import quote, urlsplit
 
 from engine.config import Config
 from engine.store.db import Database
-from engine.tickets.rows import DeliveryRow
+from engine.tickets.rows import DeliveryRow, ForgeFactRow
 from hitl.session import sessions
 from hitl.web.filters import weblink
 
 SHOWN = ("ticket_id", "state", "repository", "branch", "base_branch", "tip_sha", "pushed_sha", "forge", "project", "number", "pr_url", "waiting", "tries",
          "rounds", "not_before", "reason", "created_at", "updated_at")
+MOST_SHOWN = 50     # comments of one pull request that were not taken up
+_PEOPLE = "f.fingerprint glob 'rights:*' or f.fingerprint glob 'unknown:*'"
+WHY = {"rights": "may not write to the repository", "unknown": "the forge does not say whether this person may write to the repository"}
 
 
 def deliveries_view(db: Database, tenant: str, session_id: str) -> list[dict[str, Any]]:
-    """The deliveries of a session, the epic's first. Raises NotFound."""
+    """The deliveries of a session, the epic's first, each with the comments that were not taken up. Raises NotFound."""
     sessions.get(db, tenant, session_id)
-    return [dict(row) for row in db.all(f"select {', '.join(SHOWN)} from deliveries where session_id = ? order by seq", (session_id,), DeliveryRow)]
+    rows = db.all(f"select {', '.join(SHOWN)} from deliveries where session_id = ? order by seq", (session_id,), DeliveryRow)
+    return [{**dict(row), "not_taken_up": not_taken_up(db, row["ticket_id"])} for row in rows]
+
+
+def not_taken_up(db: Database, ticket_id: str) -> dict[str, Any]:
+    """{"people": [{"head", "text", "why"}], newest first, "more": how many are not in it, "bots": {name: comments}}: comments on a ticket's pull request
+    that started no run. head and text are foreign."""
+    facts = db.all("select f.* from forge_facts f join deliveries d on d.seq = f.delivery where d.ticket_id = ? and f.kind = 'remark'"
+                   f" and ({_PEOPLE} or f.fingerprint glob 'bot:*') order by f.seq desc", (ticket_id,), ForgeFactRow)
+    people, bots = [], dict[str, int]()
+    for fact in facts:
+        head, _, said = fact["body"].partition("\n")
+        why = fact["fingerprint"].partition(":")[0]
+        if why == "bot":
+            name = head.partition(" wrote")[0]
+            bots[name] = bots.get(name, 0) + 1
+        else:
+            people.append({"head": head.removesuffix(":"), "text": said, "why": WHY[why]})
+    return {"people": people[:MOST_SHOWN], "more": max(0, len(people) - MOST_SHOWN), "bots": bots}
+
+
+def people_not_taken_up(db: Database, session_id: str) -> list[tuple[str, int]]:
+    """[(ticket, comments of people on its pull request that were not taken up)]"""
+    rows = db.all("select d.ticket_id, count(*) from deliveries d join forge_facts f on f.delivery = d.seq where d.session_id = ? and f.kind = 'remark'"
+                  f" and ({_PEOPLE}) group by d.seq order by d.seq", (session_id,))
+    return [(str(row[0]), int(row[1])) for row in rows]
 
 
 def delivery_of(db: Database, config: Config, ticket_id: str) -> dict[str, Any] | None:

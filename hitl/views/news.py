@@ -34,6 +34,8 @@ def event_text(event: dict[str, Any]) -> str:
     if kind == "request":
         return {"open": "asks you", "answered": "was answered", "withdrawn": "withdrew its question"}.get(to, to)
     if kind == "delivery":
+        if (event["from"], to) == ("closed", "watched"):
+            return "was reopened there"
         return {"pushed": "was pushed", "opened": "has a pull request", "delivered": "was delivered", "watched": "is ready for review there",
                 "done": "was delivered", "merged": "was merged there", "closed": "was closed there", "dropped": "is not delivered now"}.get(to, to)
     if kind == "amendment":

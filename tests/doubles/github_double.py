@@ -2,11 +2,12 @@
 description (tests/data/github_openapi); what does not fit is kept in `faults`, which a test must find empty."""
 import json
 import re
+from collections.abc import Callable
 from copy import deepcopy
 from functools import cache
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from forge_http import Server, head_of, query, reply
 from openapi_core import OpenAPI
@@ -75,6 +76,8 @@ class GitHubDouble(Server):
         self.reviews: dict[int, list[dict[str, Any]]] = {}
         self.line_comments: dict[int, list[dict[str, Any]]] = {}
         self.checks: dict[str, list[dict[str, Any]]] = {}       # sha -> check runs
+        self.statuses: dict[str, list[dict[str, Any]]] = {}     # sha -> statuses, the newest of each context
+        self.permissions: dict[str, str] = {}                   # login -> what the permission endpoint says
         self.logs: dict[int, str] = {}                          # job -> the address of its log
         self.faults: list[str] = []
         self.drafts = True
@@ -87,13 +90,36 @@ class GitHubDouble(Server):
     def user(self, login: str, kind: str = "User") -> dict[str, Any]:
         return made("simple-user", login=login, type=kind, id=self.new_id())
 
-    def say(self, number: int, login: str, text: str, kind: str = "User", association: str = "MEMBER") -> None:
+    def say(self, number: int, login: str, text: str, kind: str = "User", association: str = "MEMBER", permission: str | None = None) -> dict[str, Any]:
+        """permission: by default one that may write, for those whom the association names; "read" for the others, as on a public repository."""
         self.comments.setdefault(number, []).append(
             made("issue-comment", id=self.new_id(), body=text, user=self.user(login, kind), author_association=association))
+        self._permit(login, association, permission)
+        return self.comments[number][-1]
 
-    def say_on_line(self, number: int, login: str, text: str, path: str, line: int) -> None:
+    def say_on_line(self, number: int, login: str, text: str, path: str, line: int, association: str = "MEMBER",
+                    permission: str | None = None) -> dict[str, Any]:
         self.line_comments.setdefault(number, []).append(made("pull-request-review-comment", id=self.new_id(), body=text, path=path, line=line,
-                                                             user=self.user(login), author_association="MEMBER"))
+                                                             user=self.user(login), author_association=association))
+        self._permit(login, association, permission)
+        return self.line_comments[number][-1]
+
+    def review(self, number: int, login: str, text: str, association: str = "MEMBER", permission: str | None = None) -> dict[str, Any]:
+        self.reviews.setdefault(number, []).append(made("pull-request-review", id=self.new_id(), body=text, user=self.user(login), state="COMMENTED",
+                                                       author_association=association))
+        self._permit(login, association, permission)
+        return self.reviews[number][-1]
+
+    def _permit(self, login: str, association: str, permission: str | None) -> None:
+        self.permissions[login] = permission or ("write" if association in ("OWNER", "MEMBER", "COLLABORATOR") else "read")
+
+    def edit(self, remark: dict[str, Any], text: str) -> None:
+        remark |= {"body": text, **({"updated_at": "2026-01-03T00:00:00Z"} if "updated_at" in remark else {})}
+
+    def status(self, sha: str, context: str, state: str, description: str = "") -> None:
+        """The newest status of this context."""
+        kept = [each for each in self.statuses.get(sha, []) if each["context"] != context]
+        self.statuses[sha] = [*kept, made("simple-commit-status", id=self.new_id(), context=context, state=state, description=description)]
 
     def check(self, sha: str, name: str, conclusion: str | None, log: str = "") -> None:
         number = self.new_id()
@@ -109,6 +135,9 @@ class GitHubDouble(Server):
 
     def close(self, number: int) -> None:
         self.pulls[number - 1] |= {"state": "closed", "closed_at": "2026-01-02T00:00:00Z"}
+
+    def reopen(self, number: int) -> None:
+        self.pulls[number - 1] |= {"state": "open", "closed_at": None}
 
     # As HTTP
 
@@ -152,24 +181,46 @@ class GitHubDouble(Server):
             if not 0 < number <= len(self.pulls):
                 return reply(404, {"message": "Not Found", "documentation_url": "https://docs.github.com/rest"})
             if found[2]:
-                return reply(200, (self.line_comments if found[2] == "/comments" else self.reviews).get(number, []))
-            self.pulls[number - 1] |= given if method == "PATCH" else {}
+                return self._page(path, (self.line_comments if found[2] == "/comments" else self.reviews).get(number, []))
+            if method == "PATCH":
+                base = {"base": self.pulls[number - 1]["base"] | {"ref": given["base"]}} if "base" in given else {}
+                self.pulls[number - 1] |= {**given, **base}
             return reply(200, self._shown(self.pulls[number - 1]))
         if found := re.fullmatch(r"/issues/(\d+)/comments", rest):
             number = int(found[1])
             if method == "POST":
                 self.say(number, "swarm", given["body"])
                 return reply(201, self.comments[number][-1])
-            return reply(200, self.comments.get(number, []))
-        return self._commit(rest)
+            return self._page(path, self.comments.get(number, []))
+        if found := re.fullmatch(r"/collaborators/([^/]+)/permission", rest):
+            return self._permission(unquote(found[1]))
+        return self._commit(rest, path)
 
-    def _commit(self, rest: str) -> tuple[int, dict[str, str], bytes]:
+    def _permission(self, login: str) -> tuple[int, dict[str, str], bytes]:
+        level = self.permissions.get(login)
+        if level is None:
+            return reply(404, {"message": f"{login} is not a user", "documentation_url": "https://docs.github.com/rest"})
+        return reply(200, made("repository-collaborator-permission", permission=level, role_name=level, user=made("nullable-collaborator", login=login)))
+
+    def _page(self, path: str, found: list[Any], around: Callable[[list[Any]], Any] = list) -> tuple[int, dict[str, str], bytes]:
+        """One page of a list, 30 a page unless per_page says more, with links to the others. around: makes the answer of the page."""
+        wanted = query(path)
+        size, number = min(int(wanted.get("per_page", 30)), 100), int(wanted.get("page", 1))
+        last = max(1, -(-len(found) // size))
+        link = f"<{self.url}{API}{urlsplit(path).path}?per_page={size}&page="
+        links = ([f'{link}{number + 1}>; rel="next"', f'{link}{last}>; rel="last"'] if number < last else []) + (
+            [f'{link}{number - 1}>; rel="prev"', f'{link}1>; rel="first"'] if number > 1 else [])
+        return reply(200, around(found[(number - 1) * size:number * size]), **({"Link": ", ".join(links)} if links else {}))
+
+    def _commit(self, rest: str, path: str) -> tuple[int, dict[str, str], bytes]:
         if found := re.fullmatch(r"/commits/([0-9a-f]{40})(/check-runs|/status)?", rest):
             runs = self.checks.get(found[1], [])
             if found[2] == "/check-runs":
-                return reply(200, {"total_count": len(runs), "check_runs": runs})
+                return self._page(path, runs, lambda page: {"total_count": len(runs), "check_runs": page})
             if found[2] == "/status":
-                return reply(200, made("combined-commit-status", sha=found[1], state="pending", statuses=[], total_count=0))
+                statuses = self.statuses.get(found[1], [])
+                return self._page(path, statuses, lambda page: made("combined-commit-status", sha=found[1], state="pending", statuses=page,
+                                                                    total_count=len(statuses)))
             return reply(200, made("commit", sha=found[1]))
         if found := re.fullmatch(r"/actions/jobs/(\d+)/logs", rest):
             return 302, {"Location": self.logs[int(found[1])]}, b""

@@ -78,17 +78,76 @@ def test_the_state_of_a_change_with_its_failed_job_and_the_end_of_its_log(double
     assert forge.check_state(1).pending
 
 
-def test_only_comments_of_people_who_may_write_count(double, forge):
+def test_comments_are_read_with_who_wrote_them_and_never_our_own(double, forge):
     forge.open_change(BRANCH, "main", "T", "B")
     double.say(1, "ann", "Please rename it.")
     double.say(1, "ci", "Coverage fell.", kind="Bot")
     double.say(1, "dependabot[bot]", "Bump it.")
     double.say(1, "stranger", "Add my miner.", association="NONE")
     double.say_on_line(1, "bob", "Why here?", "a.py", 7)
+    double.review(1, "eve", "As a whole: no.", association="CONTRIBUTOR")
     forge.comment(1, "Pushed.")
     assert MARK in double.comments[1][-1]["body"]
     remarks = forge.check_state(1).remarks
-    assert sorted((r.author, r.text, r.path, r.line) for r in remarks) == [("ann", "Please rename it.", "", None), ("bob", "Why here?", "a.py", 7)]
+    assert [(r.author, r.text, r.path, r.line) for r in remarks] == [
+        ("bob", "Why here?", "a.py", 7), ("eve", "As a whole: no.", "", None), ("ann", "Please rename it.", "", None), ("ci", "Coverage fell.", "", None),
+        ("dependabot[bot]", "Bump it.", "", None), ("stranger", "Add my miner.", "", None)]
+    assert [r.author for r in remarks if r.bot] == ["ci", "dependabot[bot]"]
+    assert [r.author for r in remarks if r.member] == ["bob", "ann", "ci", "dependabot[bot]"]
+
+
+def test_who_may_write_is_what_the_permission_endpoint_says_not_the_association(double, forge):
+    forge.open_change(BRANCH, "main", "T", "B")
+    for name, association, permission in (("private", "CONTRIBUTOR", "write"), ("hidden", "NONE", "admin"), ("reader", "MEMBER", "read"),
+                                          ("none", "COLLABORATOR", "none"), ("stranger", "NONE", "read"), ("gone", "MEMBER", "write"),
+                                          ("lost", "NONE", "write")):
+        double.say(1, name, "Rename it.", association=association, permission=permission)
+    for name in ("gone", "lost"):
+        del double.permissions[name]
+    remarks = {remark.author: remark for remark in forge.check_state(1).remarks}
+    assert {name: forge.may_write(remark) for name, remark in remarks.items()} == {
+        "private": True, "hidden": True, "reader": False, "none": False, "stranger": False, "gone": True, "lost": None}
+    double.mood = lambda method, path: reply(403, {"message": "Must have push access to view collaborator permission."}) if "permission" in path else None
+    assert (forge.may_write(remarks["private"]), forge.may_write(remarks["reader"])) == (None, True), "then the association is all there is"
+    double.mood = lambda method, path: reply(403, {"message": "You have exceeded a secondary rate limit"}) if "permission" in path else None
+    with pytest.raises(RateLimited):
+        forge.may_write(remarks["private"])
+    double.mood = lambda method, path: reply(401, {"message": "Bad credentials"}) if "permission" in path else None
+    with pytest.raises(TokenRefused):
+        forge.may_write(remarks["private"])
+
+
+@pytest.mark.parametrize("kind", ["say", "on_line", "review"])
+def test_the_newest_of_many_comments_are_read(double, forge, kind):
+    forge.open_change(BRANCH, "main", "T", "B")
+    play = {"say": lambda text: double.say(1, "noise", text), "on_line": lambda text: double.say_on_line(1, "noise", text, "a.py", 1),
+            "review": lambda text: double.review(1, "noise", text)}[kind]
+    for number in range(1250):
+        play(f"{number}")
+    texts = [int(remark.text) for remark in forge.check_state(1).remarks]
+    assert texts == sorted(texts) and texts[-1] == 1249 and len(texts) >= 900
+    pages = [path for _, path, _ in double.seen if "per_page=100" in path and {"say": "/issues/1/comments", "on_line": "/pulls/1/comments",
+                                                                              "review": "/reviews"}[kind] in path]
+    assert len(pages) == 10, "a bounded number of pages"
+
+
+def test_every_status_is_read_not_only_those_of_the_first_page(double, forge):
+    forge.open_change(BRANCH, "main", "T", "B")
+    for number in range(250):
+        double.status(sha(double), f"ci/{number}", "success")
+    double.status(sha(double), "ci/last", "failure", "It broke.")
+    state = forge.check_state(1)
+    assert [(failed.name, failed.log) for failed in state.failed] == [("ci/last", "It broke.")] and not state.pending
+    double.status(sha(double), "tide", "pending", "Needs approval.")
+    assert forge.check_state(1).pending
+
+
+def test_every_check_is_read_not_only_those_of_the_first_pages(double, forge):
+    forge.open_change(BRANCH, "main", "T", "B")
+    for number in range(210):
+        double.check(sha(double), f"shard {number}", "success")
+    double.check(sha(double), "last", "failure")
+    assert [failed.name for failed in forge.check_state(1).failed] == ["last"]
 
 
 def test_merged_and_closed(double, forge):

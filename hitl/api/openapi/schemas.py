@@ -118,7 +118,8 @@ SCHEMAS: dict[str, Any] = {
     "Deliveries": shape(deliveries=listed(open_shape(
         ticket_id=TEXT, state=one_of("intended", "pushed", "opened", "delivered", "watched", "done", "merged", "closed", "dropped"), repository=TEXT,
         branch=TEXT, base_branch=maybe(TEXT), tip_sha=TEXT, pushed_sha=maybe(TEXT), forge=maybe(TEXT), number=maybe(INTEGER), pr_url=maybe(TEXT),
-        waiting=maybe(TEXT), reason=maybe(TEXT), created_at=TIME, updated_at=TIME))),
+        waiting=maybe(TEXT), reason=maybe(TEXT), created_at=TIME, updated_at=TIME,
+        not_taken_up=shape(people=listed(shape(head=TEXT, text=TEXT, why=TEXT)), more=INTEGER, bots={"type": "object", "additionalProperties": INTEGER})))),
     "Requests": shape(requests=listed(ref("Request"))),
     "Board": open_shape(session_id=TEXT, epic=maybe({"type": "object"}), branch=maybe(TEXT), counts=_COUNTS, total=INTEGER, done=INTEGER,
                         columns=listed(open_shape(key=TEXT, title=TEXT, who=TEXT, mine=BOOLEAN, tickets=listed({"type": "object"})))),
