@@ -1,4 +1,5 @@
 """The prompt of a ticket: what to build, what was answered, what the last attempt did. Foreign text is in marked blocks."""
+import re
 from typing import Any
 
 from engine.criteria import criteria_of
@@ -29,11 +30,15 @@ def prompt(db: Database, ticket: TicketRow, network: str, workflow: Workflow | N
     Raises Permanent for a template with an unknown name."""
     parts = [f"# {ticket['id']}: {one_line(ticket['title'])}", RULES.replace("{network}", network)]
     criteria = [_criterion(each) for each in criteria_of(ticket["acceptance_criteria"])]
-    if workflow and workflow.template:
+    template = workflow.template if workflow else ""
+    if workflow and template:
         parts.append(render(workflow, _variables(db, ticket, criteria)))
     else:
         parts += ["## The ticket", data_block(ticket["description"] or "(no description)")]
-        parts += ["## Done means", data_block("\n".join(criteria))] if criteria else []
+    # What was approved is told in any case: a template that was written for another program has no word of it.
+    if criteria and not _uses(template, "acceptance_criteria"):
+        parts += ["## Done means", data_block("\n".join(criteria))]
+    if not _uses(template, "requirements"):
         parts += _requirements(db, ticket["session_id"])
     parts += _dependencies(db, ticket["id"])
     parts += _came_back(db, ticket["id"])
@@ -56,6 +61,11 @@ def _variables(db: Database, ticket: TicketRow, criteria: list[str]) -> dict[str
              "acceptance_criteria": data_block("\n".join(criteria)) if criteria else None}
     return {"issue": issue, "attempt": ticket["run_no"] if ticket["run_no"] > 1 else None,
             "requirements": data_block("\n".join(f"- {item}" for item in requirements)) if requirements else None}
+
+
+def _uses(template: str, name: str) -> bool:
+    """True if a tag of the template has this name."""
+    return any(re.search(rf"\b{name}\b", tag) for tag in re.findall(r"\{[{%][^}]*", template))
 
 
 def _criterion(each: Criterion) -> str:
@@ -110,21 +120,32 @@ def _came_back(db: Database, ticket_id: str) -> list[str]:
 
 
 def _last_attempt(db: Database, ticket: TicketRow) -> list[str]:
-    """Why the previous run did not end in a merge, so that the agent does not do the same again."""
-    row = db.one("select outcome, reason, detail, checks from runs where ticket_id = ? and ended_at is not null and outcome in"
-                 " ('failed', 'conflict', 'transient', 'lost') order by seq desc limit 1", (ticket["id"],), RunRow)
-    if row is None:
-        return []
-    parts = ["## The previous attempt failed. Find the cause and try another way", data_block(row["reason"] or str(row["outcome"]))]
-    if STUCK in (row["reason"] or ""):
+    """Why the runs before did not end in a merge, so that the agent does not do the same again. What failed before a run that passed is over."""
+    rows = db.all("select outcome, reason, detail, checks from runs where ticket_id = :id and ended_at is not null"
+                  " and outcome not in ('void', 'stale', 'cancelled') and seq > coalesce((select max(seq) from runs where ticket_id = :id"
+                  " and outcome in ('in_review', 'merged')), 0) order by seq desc", {"id": ticket["id"]}, RunRow)
+    parts: list[str] = []
+    if rows and rows[0]["outcome"] in ("transient", "lost"):
+        parts += ["## The run before this one was interrupted. The cause is not its work, which is in your clone if it could be kept", *_why(rows[0])]
+    bad = next((row for row in rows if row["outcome"] in ("failed", "conflict")), None)
+    if bad is None:
+        return parts
+    which = "The previous" if bad is rows[0] else "An earlier"
+    if bad["outcome"] == "conflict":
+        return [*parts, f"## {which} attempt conflicts with what was merged meanwhile. Resolve the conflict", *_why(bad)]
+    parts += [f"## {which} attempt failed. Find the cause and try another way", *_why(bad)]
+    if STUCK in (bad["reason"] or ""):
         parts.append("It was stopped because it made no progress. Try another way: smaller steps, and no command that waits forever "
                      "(a server in the foreground, an editor, a prompt for input).")
     elif ticket["failures"] > 1:
         parts.append(f"This has failed {ticket['failures']} times. Do not repeat what was tried. Look for another way.")
-    parts += [data_block(row["detail"])] if row["detail"] else []
-    parts += [data_block(f"$ {check.get('command', '')}\n{check.get('output', '')}")
-              for check in checks_of(stored(row["checks"], [])) if not check.get("passed")]
     return parts
+
+
+def _why(row: RunRow) -> list[str]:
+    """The end of a run: its reason, and the output of what did not pass."""
+    checks = [f"$ {check.get('command', '')}\n{check.get('output', '')}" for check in checks_of(stored(row["checks"], [])) if not check.get("passed")]
+    return [data_block(text) for text in (row["reason"] or str(row["outcome"]), row["detail"], *checks) if text]
 
 
 def data_block(text: str) -> str:

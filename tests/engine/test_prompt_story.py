@@ -20,11 +20,11 @@ from engine.store.db import Database
 CARD = {"name": "P", "technical_requirements": ["Python"], "features": [{"title": "A"}, {"title": "B", "depends_on": ["A"], "acceptance_criteria": ["fine"]}]}
 
 
-def add_run(db: Database, ticket: str, outcome: str, **values: Any) -> None:
+def add_run(db: Database, ticket: str, outcome: str, number: int = 1, /, **values: Any) -> None:
     names = "".join(f", {name}" for name in values)
     db.execute(f"insert into runs (id, ticket_id, session_id, kind, state, claim_token, claimed_by, run_no, outcome, ended_at{names})"
-               f" select id || '-1', id, session_id, 'feature', 'ended', 't', 'e', 1, ?, created_at{', ?' * len(values)} from tickets where id = ?",
-               (outcome, *values.values(), ticket))
+               f" select id || '-' || ?, id, session_id, 'feature', 'ended', 't', 'e', ?, ?, created_at{', ?' * len(values)} from tickets where id = ?",
+               (number, number, outcome, *values.values(), ticket))
     db.execute("update tickets set run_no = 2, failures = 1 where id = ?", (ticket,))
 
 
@@ -64,6 +64,33 @@ def test_a_template_of_the_repository_keeps_the_rules_and_the_story(db: Database
 def test_hooks_are_left_out_where_nothing_isolates_unless_a_person_said_so(config: Config, setting: str, isolation: str, runtime: str, there: bool) -> None:
     found = hooks_of(replace(config, runtime=setting), {"isolation": isolation}, make(runtime), Workflow(hooks={"before_run": "x"}))
     assert bool(found.hooks) is there
+
+
+@pytest.mark.parametrize(("template", "criteria", "requirements"), [
+    ("Do {{ issue.title }}, by its acceptance_criteria and requirements.", True, True),
+    ("{{ issue.acceptance_criteria }}", False, True), ("{{ requirements }}", True, False),
+    ("{{ issue.acceptance_criteria }}{{ requirements }}", False, False)])
+def test_a_template_that_leaves_out_what_was_approved_does_not_hide_it(db: Database, config: Config, template: str, criteria: bool, requirements: bool) -> None:
+    build(db, config, CARD)
+    text = told(db, workflow=Workflow(template))
+    assert ("## Done means" in text, "## For the whole project" in text) == (criteria, requirements)
+    assert text.count("- fine\n</data>") == text.count("- Python\n</data>") == 1
+
+
+INTERRUPTED, FAILED, EARLIER = "The run before this one was interrupted", "The previous attempt failed. Find", "An earlier attempt failed. Find"
+CONFLICT = "The previous attempt conflicts with what was merged meanwhile"
+
+
+@pytest.mark.parametrize(("outcomes", "headings"), [
+    ("transient", {INTERRUPTED}), ("lost", {INTERRUPTED}), ("failed", {FAILED}), ("conflict", {CONFLICT}), ("failed transient", {INTERRUPTED, EARLIER}),
+    ("failed needs_input", {EARLIER}), ("failed void", {FAILED}), ("failed in_review", set()), ("transient failed", {FAILED}), ("failed conflict", {CONFLICT}),
+    ("failed in_review failed", {FAILED}), ("void", set())])
+def test_the_prompt_says_how_the_runs_before_ended_and_calls_only_a_failed_one_failed(db: Database, config: Config, outcomes: str, headings: set) -> None:
+    build(db, config, CARD)
+    for number, outcome in enumerate(outcomes.split(), 1):
+        add_run(db, "TKT-003", outcome, number, reason=f"Reason {number}.")
+    text = told(db)
+    assert {each for each in (INTERRUPTED, FAILED, EARLIER, CONFLICT) if each in text} == headings
 
 
 HOSTS = ("pypi", "*.example.org", "files.example.net")
