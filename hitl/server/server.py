@@ -28,7 +28,8 @@ from hitl.server.room import Room
 from hitl.server.workers import Workers
 
 SWEEP_SECONDS = 0.5
-TURN = 64            # connections accepted in one turn of the loop
+TURN = 32            # connections accepted in one turn of the loop
+EVENTS = 2048        # more than the room can have
 TOLD_SECONDS = 10.0  # at most one line of the log in so long says that a lane is full
 CROWD = 16           # threads from which on their memory is worth giving back
 
@@ -93,13 +94,15 @@ class Server(BaseWSGIServer):
             return not self._ended.is_set()
 
     def _turn(self, seconds: float) -> None:
-        for descriptor, _ in self._epoll.poll(seconds, 256):
-            if descriptor == self.socket.fileno():
-                self._accept()
-            elif descriptor == self._wake:
-                os.eventfd_read(self._wake)
-            elif (exchange := self._room.look(descriptor)) is not None:
+        ready = {descriptor for descriptor, _ in self._epoll.poll(seconds, EVENTS)}
+        for descriptor in ready - {self.socket.fileno(), self._wake}:
+            exchange = self._room.look(descriptor)
+            if exchange is not None:
                 self._hand_over(exchange)
+        if self._wake in ready:
+            os.eventfd_read(self._wake)
+        if self.socket.fileno() in ready:
+            self._accept()  # last: a full room then closes none whose request has come
         while self._answered:
             self._room.linger(self._answered.popleft())
         now = time.monotonic()

@@ -24,10 +24,10 @@ def free_port() -> int:
 
 
 class Server:
-    """`python app.py` on a free port."""
+    """`python app.py` on a free port. before: shell commands for its own shell, such as a limit."""
 
-    def __init__(self, data: Path, **settings: str) -> None:
-        self.data, self.settings = data, settings
+    def __init__(self, data: Path, before: str = "", **settings: str) -> None:
+        self.data, self.before, self.settings = data, before, settings
         self.url = ""
         self.start()
 
@@ -35,7 +35,8 @@ class Server:
         environment = {**os.environ, "SWARM_DATA": str(self.data), "SWARM_PORT": "0", "SWARM_BACKOFF_SECONDS": "0.2", **self.settings}
         self.log = self.data.with_name(self.data.name + ".log")
         with open(self.log, "ab") as log:
-            self.process = subprocess.Popen([sys.executable, "app.py"], cwd=ROOT, stdout=subprocess.PIPE, stderr=log, text=True, env=environment)
+            self.process = subprocess.Popen(["sh", "-c", f'{self.before} exec "$0" app.py', sys.executable], cwd=ROOT, stdout=subprocess.PIPE, stderr=log,
+                                            text=True, env=environment)
         self.url = re.findall(r"http://\S+", self.process.stdout.readline())[0]
 
     def stop(self, number: signal.Signals = signal.SIGTERM) -> int:

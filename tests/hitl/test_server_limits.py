@@ -85,6 +85,11 @@ def test_a_full_room_closes_who_has_waited_longest_and_still_answers() -> None:
         assert rest(clients[-1]).startswith(b"HTTP/1.1 200"), "who came last is served when its head is complete"
 
 
+def test_a_request_that_has_come_is_never_closed_for_one_that_has_not() -> None:
+    with small(waiting=8) as server, held(server.port, 100), held(server.port, 100, get(server.port, "/")) as clients, held(server.port, 100):
+        assert {rest(client)[-4:] for client in clients} == {b"page"}
+
+
 def test_silence_and_half_a_head_end_at_their_deadline_and_a_head_without_end_at_its_size() -> None:
     with small(head_seconds=0.2, head_bytes=5000) as server:
         assert rest(connect(server.port)) == b""
