@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 
 from engine.errors import Refused
 from engine.files import write_json
+from engine.ground import Ground, Setup
 from engine.result_values import checked, parsed
 
 # The format of job.json and result.json, which name it (format 1 does not). It increases when a name in them is removed or changes its meaning;
@@ -145,6 +146,8 @@ class Job(NamedTuple):
     waiting: tuple[TicketChange, ...] = ()   # in a recheck run: changes to merge, in this order
     landed: tuple[TicketChange, ...] = ()    # and changes that were merged before
     program: str = ""              # that makes the sandboxes, if the runtime has a choice of programs
+    ground: Ground | None = None   # what the sandboxes stand on; None: only the system's programs
+    setup: Setup | None = None     # the environment to look for (prepare), or to make
 
     def write(self, folder: Path) -> None:
         write_json(folder / "job.json", {"format": FORMAT, **as_json(self)})
@@ -158,6 +161,7 @@ class Job(NamedTuple):
                            for name in ("waiting", "landed"))
         return cls(vm=VmSpec(**vm) if vm else None, means=AgentSetup(**values.pop("means", {})), limits=Limits(**values.pop("limits")),
                    criteria=_criteria(values.pop("criteria")), waiting=waiting, landed=landed,
+                   ground=Ground.of(values.pop("ground", None)), setup=Setup.of(values.pop("setup", None)),
                    source=Source(source["url"], source["base_branch"], tuple(source["protocols"]), source.get("first_commit", False)) if source else None,
                    access=Access(hosts=tuple(access.pop("hosts")), budget=Budget(**access.pop("budget")), **access) if access else None, **values)
 
@@ -209,6 +213,7 @@ class Result:
         self.wait: float = 0.0  # seconds to wait before the next request to the model's provider
         self.merged: list[dict[str, str]] = []  # from a recheck run: [{run, merge: the merge commit}], from base to tip
         self.conflicts: list[dict[str, Any]] = []  # [{run, sentence, paths, detail}], conflicts with the base
+        self.ground: dict[str, Any] = {}  # of its environment: {key, …}, see engine/run/setup.py; {}: it has none
         self.notes, self.ignored = list[str](), ""  # sentences: what was not committed as it was left; the ignored files that the run made
         for name, value in known.items():
             if name not in vars(self):

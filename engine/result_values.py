@@ -110,4 +110,5 @@ _SHOWN: dict[str, Callable[[Any], Any]] = {
     "notes": lambda value: [from_outside(each, TEXT) for each in value if isinstance(each, str)] if isinstance(value, list) else [],
     "ignored": lambda value: from_outside(value, TEXT) if isinstance(value, str) else "",
     "merged": lambda value: value or [], "conflicts": lambda value: value or [],
+    "ground": lambda value: _counts(value),
 }

@@ -13,7 +13,7 @@ from engine.agents import AGENTS
 from engine.config import ROOT
 from engine.runtimes import RUNTIMES
 
-WORDS = "errors config jobs criteria result_values files log crash times text setting_values"
+WORDS = "errors config jobs ground criteria result_values files log crash times text setting_values"
 # name: (its sentence, the rooms below it). The words of the engine are below everything.
 PACKAGES: dict[str, tuple[str, str]] = {
     "engine": ("The machine's side: tickets, claims, runs, repositories. It imports nothing from hitl.", ""),
@@ -26,13 +26,16 @@ PACKAGES: dict[str, tuple[str, str]] = {
     "engine.git": ("git on the host, only with bare repositories.", "host"),
     "engine.tickets": ("The rows of a build, and the allowed changes of their states.", "store"),
     "engine.runs": ("Runs without a ticket: of a session, a repository or the installation.", "tickets store"),
-    "engine.repositories": ("The repositories that sessions build in: rows, settings and environments.", "tickets store git"),
+    "engine.repositories": ("The repositories that sessions build in: rows, settings and environments.", "environments runs tickets store git"),
+    "engine.environments": ("Environments: a repository's dependencies, prepared once, as the read-only ground of its sandboxes.", "gateway host"),
     "engine.image": ("make vm-image: the image that virtual machines start from, made of Debian packages.", "runtimes host"),
-    "engine.run": ("The runner's own process: it starts sandboxes and watches them.", "runtimes agents gateway git host"),
-    "engine.job": ("Makes a job from rows: everything that a run needs to know.", "tickets store git agents runtimes gateway forge"),
-    "engine.finish": ("From a result to a merge.", "tickets store git agents"),
+    "engine.run": ("The runner's own process: it starts sandboxes and watches them.", "runtimes environments agents gateway git host"),
+    "engine.job": ("Makes a job from rows: everything that a run needs to know.",
+                   "runs repositories environments tickets store git agents runtimes gateway forge"),
+    "engine.finish": ("From a result to a merge.", "repositories runs tickets store git agents"),
     "engine.delivery": ("Delivers a finished build to its forge, and takes in the feedback.", "tickets store git agents forge"),
-    "engine.loop": ("The engine: it decides when each step happens.", "finish job run delivery runs repositories tickets store git agents runtimes host"),
+    "engine.loop": ("The engine: it decides when each step happens.",
+                    "finish job run delivery runs repositories environments tickets store git agents runtimes host"),
     "engine.commands": ("Commands for people: run-ticket, drain, backup.", "loop tickets store git runtimes host"),
     "hitl": ("The human's side of the product: the step from a card to its tickets, and the demo.", "session card web"),
     "hitl.web": ("The parts that every request and every shown text goes through.", ""),
@@ -46,11 +49,11 @@ PACKAGES: dict[str, tuple[str, str]] = {
     "hitl.api": ("The JSON API under /api.", "views amend drafting changes hitl session card web"),
     "hitl.pages": ("The pages. Each module serves one page: it collects the values and renders them.", "views amend drafting changes hitl session card web"),
 }
-OF_ENGINE = "store tickets runs repositories git"  # what hitl may ask of the engine, beside its words
+OF_ENGINE = "store tickets runs repositories environments git"  # what hitl may ask of the engine, beside its words
 # Of other rooms these alone. agents.log puts what an agent wrote into a run's log in words: what an event means only its agent knows.
 # forge says whose token git needs for a look at a private repository.
 NAMES_OF_ENGINE = {"engine.forge", "engine.loop.status", "engine.runtimes.described", "engine.agents.log", "engine.host.socket_owner"}
-WITHOUT_STORE = ("run", "runtimes", "agents", "gateway", "git", "host")  # they load neither sqlite3 nor flask: a run's own process is small
+WITHOUT_STORE = ("run", "environments", "runtimes", "agents", "gateway", "git", "host")  # they load neither sqlite3 nor flask: a run's own process is small
 COMMANDS = {"hitl.demo": "engine.loop"}  # programs of their own, and what they may ask beside their room
 
 # {runtime or agent: who may name it beside its package, and why}
@@ -67,7 +70,8 @@ LATE = {
     "engine.job.yaml_head": {"yaml": "of the extra default, only in the process that reads a WORKFLOW.md"},
     "engine.job.liquid_template": {"liquid": "the same", "liquid.exceptions": "the same"},
     "engine.run.runner": {"engine.gateway.serving": "most runs need no gateway", "engine.run.prepare": "only a prepare run reaches out",
-                          "engine.run.recheck": "it needs more than all the others"},
+                          "engine.run.recheck": "it needs more than all the others", "engine.run.setup": "the same"},
+    "engine.run.setup": {"engine.run.prepare": "only a setup without a commit reaches out"},
     "engine.host.keyring": {"ctypes": "it takes as long to load as everything else in a run's own process"},
     "engine.runtimes.bubblewrap": {"tempfile": "a run's own process never probes"},
     "engine.runtimes.bwrap": {"hashlib": "only a bundled bwrap is checked"},

@@ -9,6 +9,7 @@ from engine.host import cgroups
 from engine.host.folders import measure
 from engine.host.proc import Usage, descendants, proportional, usage
 from engine.jobs import OUT_BYTES, OUT_FILES, Limits
+from engine.run.disk_use import DiskWatch
 from engine.runtimes.base import TOO_MUCH, Handle, Runtime
 
 
@@ -19,10 +20,12 @@ class OverLimit(AgentFailed):
 
 
 class LimitWatch:
-    """Watches one sandbox. groups: its control groups; without them its processes are the descendants of this process."""
+    """Watches one sandbox. groups: its control groups; without them its processes are the descendants of this process.
+    used: of what it writes to the host's disk, if it does."""
 
-    def __init__(self, runtime: Runtime, handle: Handle, outputs: Path, limits: Limits, groups: list[Path]) -> None:
-        self.runtime, self.handle, self.outputs, self.limits, self.groups = runtime, handle, outputs, limits, groups
+    def __init__(self, runtime: Runtime, handle: Handle, outputs: Path, limits: Limits, groups: list[Path],
+                 used: DiskWatch | None = None) -> None:
+        self.runtime, self.handle, self.outputs, self.limits, self.groups, self._used = runtime, handle, outputs, limits, groups, used
         self._next_full = 0.0
         self.disk: str | None = None  # a sentence, once the host's disk under the run was full
 
@@ -32,6 +35,7 @@ class LimitWatch:
         self._look_at_kernel()
         self._look_at_processes()
         look_at(self.outputs)
+        self._look_at_use(at_once=False)
         if time.monotonic() >= self._next_full:
             began = time.monotonic()
             self._look_for_room()
@@ -41,11 +45,17 @@ class LimitWatch:
         """The check after the end of the command, before anything is removed."""
         self._look_at_kernel()
         look_at(self.outputs)
+        self._look_at_use(at_once=True)
         self._look_for_room()
 
     def look_at_disk(self) -> None:
         """Notes whether the host's disk is full. That is not the run's fault; what comes of it decides (engine/run/runner.py)."""
         self.disk = self.disk or shortage(self.outputs.parent)  # the outputs themselves may be gone
+
+    def _look_at_use(self, at_once: bool) -> None:
+        sentence = self._used.look(at_once) if self._used else None
+        if sentence:
+            raise OverLimit(sentence)
 
     def _look_at_kernel(self) -> None:
         passed = cgroups.hits(self.groups)

@@ -3,7 +3,6 @@
 Next: engine/run/sandbox.py
 """
 import os
-import shutil
 import signal
 import time
 from pathlib import Path
@@ -18,13 +17,13 @@ from engine.git.branch_names import kept_folder
 from engine.git.repository import Repository
 from engine.host.folders import remove
 from engine.jobs import Criterion, Job, Limits
+from engine.run.inputs import copy_relay, copy_scripts, give_bundle_of, give_ground, write, write_values
 from engine.run.limits import OverLimit
 from engine.run.output import PHASE, Output, OverTime
 from engine.run.outputs import read_report
 from engine.run.sandbox import Run, run_sandbox
-from engine.text import one_line, quoted
+from engine.text import one_line
 
-SCRIPTS = Path(__file__).resolve().parent / "scripts"
 COMMIT = ("work-tree.sh", "commit.sh", "commit-tree.sh", "commit-nested.sh", "commit-lost.sh", "commit-history.sh")  # the commit phase
 NOT_COMMITTED = 113    # commit.sh: the agent ended, but its work could not be committed
 HOOK_FAILED = 114      # work.sh: after_create or before_run
@@ -43,14 +42,15 @@ def work(run: Run) -> None:
     refs = [ref for ref in Repository(Path(job.repository)).refs(own, kept_folder(job.branch)) if ref != own or agent.resumes]
     base = run.result.base = bundle_in(job, inputs / "in.bundle", refs)
     for name, text in {"prompt.md": job.prompt, "agent.sh": script, "message": message(job, agent), "ignored": ignored.TEXT}.items():
-        _write(inputs / name, text)
-    _write_values(inputs / "job", integration=job.integration, branch=job.branch, base=base, resume="yes" if own in refs else "",
+        write(inputs / name, text)
+    write_values(inputs / "job", integration=job.integration, branch=job.branch, base=base, resume="yes" if own in refs else "",
                   kept="yes" if set(refs) - {own} else "", agent=agent.name, keeps=" ".join(agent.keeps), hook_seconds=f"{job.means.hook_seconds:g}")
     for name, text in job.means.hooks.items():
-        _write(inputs / f"hook-{name}", text)
+        write(inputs / f"hook-{name}", text)
     session.give(run.folder, job, inputs)
-    _copy_scripts(inputs, "work.sh", "clone.sh", *COMMIT, "bin/swarm-ask")
-    _copy_relay(run, inputs)
+    copy_scripts(inputs, "work.sh", "clone.sh", *COMMIT, "bin/swarm-ask")
+    copy_relay(run, inputs)
+    give_ground(run, inputs)
     if to_check(job):
         _give_check_scripts(run)  # now, because the program may be updated while the agent works
     run.log.write("".join(f"{note}\n" for note in job.means.notes).encode())
@@ -95,11 +95,8 @@ def bundle_in(job: Job, target: Path, further: list[str]) -> str:
     """Writes the integration branch and further refs as a bundle for a sandbox, and beside it the file `shallow` if the repository's history ends
     early. -> the branch's head in the bundle"""
     repository, integration = Repository(Path(job.repository)), f"refs/heads/{job.integration}"
-    target.parent.mkdir(parents=True, exist_ok=True)
-    if (repository.path / "shallow").exists():
-        shutil.copyfile(repository.path / "shallow", target.with_name("shallow"))
     try:
-        return repository.bundle(target, [integration, *further])[integration]
+        return give_bundle_of(repository, target, [integration, *further])[integration]
     except Permanent:
         if repository.head(integration) is None:
             raise Permanent(f"The integration branch {job.integration} is no longer in {job.repository}.") from None
@@ -124,7 +121,7 @@ def check_all(run: Run) -> None:
         for name in ("in.bundle", "shallow"):
             if (run.folder / "in" / name).exists():
                 os.link(run.folder / "in" / name, inputs / name)
-    _write_values(inputs / "job", integration=run.job.integration, tip=run.result.tip or run.result.base or "")
+    write_values(inputs / "job", integration=run.job.integration, tip=run.result.tip or run.result.base or "")
     for number, criterion in enumerate(todo, 1):
         check, reason = _check(run, inputs, number, criterion)
         run.result.checks.append(check)
@@ -145,15 +142,16 @@ def _give_check_scripts(run: Run) -> Path:
     inputs = run.folder / "checks" / "in"
     if not (inputs / "check.sh").exists():
         inputs.mkdir(parents=True, exist_ok=True)
-        _copy_relay(run, inputs)
-        _copy_scripts(inputs, "check.sh", "clone.sh")
+        copy_relay(run, inputs)
+        copy_scripts(inputs, "check.sh", "clone.sh")
+        give_ground(run, inputs)
     return inputs
 
 
 def _check(run: Run, inputs: Path, number: int, criterion: Criterion) -> tuple[dict[str, Any], str | None]:
     """-> ({text, command, exit, seconds, output, passed}, why it did not pass)"""
     since, output, code, late = time.monotonic(), Output(run.log, PHASE + b"check "), None, None
-    _write(inputs / f"check-{number}", criterion.check.replace("\r\n", "\n") + "\n")
+    write(inputs / f"check-{number}", criterion.check.replace("\r\n", "\n") + "\n")
     folder, seconds = run.folder / "checks" / f"out-{number}", run.job.limits.check_seconds
     try:
         code = run_sandbox(run, "check.sh", inputs, folder, {"SWARM_CHECK": str(number)}, output, run.bounds(seconds))
@@ -177,28 +175,3 @@ def _check(run: Run, inputs: Path, number: int, criterion: Criterion) -> tuple[d
 def _identity(agent: Agent) -> dict[str, str]:
     name, _, email = agent.author.rstrip(">").partition(" <")
     return {"GIT_AUTHOR_NAME": name, "GIT_AUTHOR_EMAIL": email, "GIT_COMMITTER_NAME": name, "GIT_COMMITTER_EMAIL": email}
-
-
-def _write(path: Path, text: str) -> None:
-    """Writes text. A card's text may contain lone surrogates from JSON, which no shell or editor can use."""
-    path.write_bytes(text.encode("utf-8", "replace"))
-
-
-def _write_values(path: Path, **values: str) -> None:
-    """Writes shell assignments, for a script to source."""
-    _write(path, "".join(f"{name}={quoted(value)}\n" for name, value in values.items()))
-
-
-def _copy_relay(run: Run, inputs: Path) -> None:
-    """Copies the relay, by which a sandbox reaches its gateway."""
-    if run.service:
-        _copy_scripts(inputs, "gateway.sh")
-        shutil.copytree(SCRIPTS.parent.parent / "gateway" / "link", inputs / "link", ignore=shutil.ignore_patterns("__pycache__"))
-
-
-def _copy_scripts(inputs: Path, *names: str) -> None:
-    for name in names:
-        target = inputs / name
-        target.parent.mkdir(exist_ok=True)
-        shutil.copyfile(SCRIPTS / target.name, target)
-        target.chmod(0o755)

@@ -36,6 +36,16 @@ def prepare(run: Run) -> None:
     run.timed("prepare", since)
 
 
+def fetched_base(run: Run, repository: Repository) -> str | None:
+    """Fetches the job's source into a repository, made first where there is none. -> the commit of its branch; None if it is empty"""
+    source = run.job.source
+    if source is None or source.url is None:
+        raise Permanent("The run does not say where its repository is.")
+    with repository.locked():
+        repository.create()
+        return _fetched_base(run, repository, source.url, source, 0)
+
+
 def _fetched_base(run: Run, repository: Repository, url: str, source: Source, when: int) -> str | None:
     """Fetches the repository. -> the commit to build on, or None if it is empty and a question was asked"""
     keys = _login(url)

@@ -138,7 +138,13 @@ def recheck(run: Run) -> None:
     recheck(run)
 
 
-KINDS = {"prepare": prepare, "feature": feature, "recheck": recheck, "integrate": integrate}
+def setup(run: Run) -> None:
+    from engine.run.setup import setup  # only here, because it needs more imports than other runs
+
+    setup(run)
+
+
+KINDS = {"setup": setup, "prepare": prepare, "feature": feature, "recheck": recheck, "integrate": integrate}
 
 
 def _kind(failure: RunFailure) -> str:

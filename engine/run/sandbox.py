@@ -6,12 +6,14 @@ import fcntl
 import os
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
+from engine.environments import layers
 from engine.errors import AgentFailed, ProviderRefused, Transient
 from engine.host import cgroups
 from engine.host.folders import remove, tame
 from engine.jobs import Job, Limits, Result
+from engine.run.disk_use import DiskWatch
 from engine.run.limits import LimitWatch, look_at
 from engine.run.output import Bounds, Log, Output, drain, watch
 from engine.runtimes.base import Handle, Runtime, SandboxJob
@@ -80,12 +82,35 @@ class Run:
                                    "clone": handle["vm"]["clone"] and before.get("clone", True)}
 
 
+class Place(NamedTuple):
+    """Where the work tree and the home of a sandbox are. disk_mb: most that it may write there, on the host's disk; 0: in memory.
+    ground: folder of the snapshot below them; filled: folder of a snapshot that the sandbox makes."""
+
+    disk_mb: int = 0
+    ground: Path | None = None
+    filled: Path | None = None
+
+
+def place_of(run: Run) -> Place:
+    """The place of the run's own sandboxes. Raises Transient if its snapshot is gone or cannot be used."""
+    ground = run.job.ground
+    if ground is None:
+        return Place()
+    if not ground.key:
+        return Place(ground.disk_mb)
+    snapshot = layers.read(layers.root(run.folder.parent.parent) / ground.key)
+    if snapshot is None:
+        raise Transient("The environment of this run is gone or damaged. It is made again before the next run.")
+    return Place(ground.disk_mb, snapshot.folder)
+
+
 def run_sandbox(run: Run, script: str, inputs: Path, outputs: Path, environment: dict[str, str], output: Output, bounds: Bounds,
-                agent: bool = False) -> int:
-    """Runs inputs/<script> in a fresh sandbox. -> its exit code. agent: True if it may use the run's models.
+                agent: bool = False, place: Place | None = None) -> int:
+    """Runs inputs/<script> in a fresh sandbox. -> its exit code. agent: True if it may use the run's models. place: None for the run's own.
 
     No process of the sandbox lives, and its outputs belong to this user alone, when this returns or raises: AgentFailed for a limit (OverTime
     for the clock), Transient when the sandbox could not start."""
+    place = place_of(run) if place is None else place
     outputs.mkdir(parents=True, exist_ok=True)
     lock, work = _take_lock(run.folder / "sandbox.lock"), run.folder / "work"
     pipe, end = os.pipe2(os.O_CLOEXEC)
@@ -97,13 +122,14 @@ def run_sandbox(run: Run, script: str, inputs: Path, outputs: Path, environment:
             tools = Path(run.job.means.tools) if agent and run.job.means.tools else None
             run.handle = run.runtime.start(SandboxJob(
                 run=run.job.run, command=("/bin/sh", "-c", f'. "$SWARM_IN/{script}"'), inputs=inputs, outputs=outputs, work=work,
-                environment=environment, limits=run.job.limits, log=end, lock=lock, groups=tuple(groups),
-                tools=tools, gateway=door))
+                environment=environment, limits=run.job.limits._replace(work_mb=place.disk_mb or run.job.limits.work_mb), log=end, lock=lock, groups=tuple(groups),
+                tools=tools, gateway=door, disk=work if place.disk_mb else None, ground=place.ground, filled=place.filled))
         finally:
             os.close(end)
             os.close(lock)  # from now on only the sandbox holds it
         output.last = time.monotonic()
-        return _watched(run, LimitWatch(run.runtime, run.handle, outputs, run.job.limits, groups), pipe, output, bounds)
+        used = DiskWatch([work, place.filled] if place.filled else [work], place.disk_mb) if place.disk_mb else None
+        return _watched(run, LimitWatch(run.runtime, run.handle, outputs, run.job.limits, groups, used), pipe, output, bounds)
     except Transient:
         drain(pipe, output, REST_BYTES)  # it may say why the sandbox did not start
         raise

@@ -54,6 +54,9 @@ class SandboxJob(NamedTuple):
     groups: tuple[Path, ...] = ()  # control groups of the run, entered before anything else
     tools: Path | None = None    # host folder of installed agents, to be seen read-only; inside, SWARM_TOOLS says where
     gateway: Path | None = None  # unix socket of the run's gateway, for the sandbox to have; inside, SWARM_GATEWAY says where it is
+    disk: Path | None = None     # host folder for what the sandbox writes to its work tree, home and /tmp; None: in memory
+    ground: Path | None = None   # with disk: folder of a snapshot, below the work tree $SWARM_WORK/repo and the home folder; never changed
+    filled: Path | None = None   # with disk: folder of a snapshot in the making, whose repo/ and home/ the sandbox fills
 
 
 class Runtime(Protocol):

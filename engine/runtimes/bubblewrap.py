@@ -14,10 +14,11 @@ from engine.errors import Transient
 from engine.host import keyring
 from engine.host.processes import RUN_VARIABLE, sweep
 from engine.jobs import Limits
-from engine.runtimes import bwrap, seccomp
+from engine.runtimes import bwrap, overlay, seccomp
 from engine.runtimes.base import TOOLS, Children, Handle, OnHost, SandboxJob, kill_process, limited, sandbox_paths, start_time
+from engine.runtimes.overlay import HOME, TEMPORARY_MB, WORK
 
-IN, OUT, WORK, HOME, GATEWAY = "/in", "/out", "/work", "/home/agent", "/gateway.sock"
+IN, OUT, GATEWAY = "/in", "/out", "/gateway.sock"
 ETC = {"passwd": "root:x:0:0:root:/:/bin/sh\nagent:x:1000:1000:agent:/home/agent:/bin/sh\n",
        "group": "root:x:0:\nagent:x:1000:\n",
        "nsswitch.conf": "passwd: files\ngroup: files\nhosts: files\n",
@@ -25,7 +26,7 @@ ETC = {"passwd": "root:x:0:0:root:/:/bin/sh\nagent:x:1000:1000:agent:/home/agent
 # Each by name: where the host is root, root's private files would be readable inside (/etc/ssl/private is one).
 SHARED_ETC = ("alternatives", "ssl/certs", "ssl/openssl.cnf", "ca-certificates", "ld.so.cache", "ld.so.conf", "ld.so.conf.d", "mime.types",
               "localtime")
-TEMPORARY_MB, SHARED_MEMORY_MB = 512, 64
+SHARED_MEMORY_MB = 64
 START_SECONDS = 10.0
 KEY_LISTS = ("/proc/keys", "/proc/key-users")  # the names of keys; no namespace divides them
 FILTER, FILTER_OPTION = seccomp.program_here(), "--seccomp"
@@ -62,7 +63,7 @@ class Bubblewrap(OnHost):
     def start(self, job: SandboxJob) -> Handle:
         if job.lock is None or job.log is None:
             raise Transient("A sandbox needs a log and a lock.")
-        program = self.program
+        program = (overlay.overlaying() if job.ground and not job.filled else None) or self.program
         reason = bwrap.altered(program) or (None if os.path.isfile(program) else bwrap.missing())
         if reason:
             raise Transient(reason)
@@ -75,11 +76,13 @@ class Bubblewrap(OnHost):
                            "PATH": "/usr/local/bin:/usr/bin:/bin"}
             handle = self._children.spawn(argv, job, environment, (*files.values(), job.lock))
         inner = self._inner(handle, status)
-        return {**handle, "status": status, "inner": inner, "work_mb": job.limits.work_mb}
+        return {**handle, "status": status, "inner": inner, "work_mb": 0 if job.disk else job.limits.work_mb}
 
     def full(self, handle: Handle) -> str | None:
         """Looks from outside at the file systems of the sandbox; what it has once found can be asked even after the sandbox's end."""
         places = self._places.get(handle["pid"])
+        if not handle["work_mb"]:
+            return None  # on the disk, where the runner measures what a sandbox has written
         if places is None:
             places = _open_places(handle)
             if places is None:
@@ -124,8 +127,8 @@ class Bubblewrap(OnHost):
 def _argv(program: str, job: SandboxJob, files: dict[str, int]) -> list[str]:
     argv = [program, "--unshare-all", "--unshare-user", "--uid", "1000", "--gid", "1000", "--cap-drop", "ALL", "--hostname", "sandbox",
             "--die-with-parent", "--new-session", *_no_more_namespaces(program), *_system()]
-    argv += ["--proc", "/proc", "--dev", "/dev", *_tmpfs("/dev/shm", SHARED_MEMORY_MB, "1777"),
-             *_tmpfs("/tmp", TEMPORARY_MB, "1777"), *_tmpfs(HOME, TEMPORARY_MB, "0700"), *_tmpfs(WORK, job.limits.work_mb, "0700")]
+    argv += ["--proc", "/proc", "--dev", "/dev", *overlay.in_memory("/dev/shm", SHARED_MEMORY_MB, "1777"),
+             *overlay.mounts(job)]
     for name, descriptor in files.items():
         argv += ["--perms", "0444", "--ro-bind-data", str(descriptor), name] if name != FILTER_OPTION else [FILTER_OPTION, str(descriptor)]
     for name in SHARED_ETC:
@@ -158,10 +161,6 @@ def _open_places(handle: Handle) -> dict[str, int] | None:
     for descriptor in found.values():
         os.close(descriptor)
     return None
-
-
-def _tmpfs(path: str, megabytes: int, mode: str) -> list[str]:
-    return ["--size", str(megabytes * 1_000_000), "--perms", mode, "--tmpfs", path]
 
 
 @functools.cache

@@ -5,12 +5,13 @@
 repo="$SWARM_WORK/repo"
 . "$SWARM_IN/clone.sh"
 [ -z "${SWARM_GATEWAY:-}" ] || . "$SWARM_IN/gateway.sh"
+[ ! -e "$SWARM_IN/ground-env" ] || . "$SWARM_IN/ground-env"
 
 clone || exit 112
 cd "$repo" || exit 112
 if [ -e "$SWARM_IN/out.bundle" ]; then
     git fetch -q --no-tags "$SWARM_IN/out.bundle" refs/heads/swarm-out || exit 113
 fi
-git checkout -q --detach "$tip" || exit 113
+git checkout -q -f --detach "$tip" || exit 113
 echo "::phase check $SWARM_CHECK"
 exec sh -e "$SWARM_IN/check-$SWARM_CHECK" < /dev/null

@@ -1,12 +1,14 @@
 # shellcheck shell=sh disable=SC2154  # what is not set here is set by who sources this
-# Sourced by work.sh and check.sh: makes the clone in $repo, on the integration branch.
+# Sourced by work.sh, check.sh and setup.sh: makes the clone in $repo, on the integration branch. Files of a snapshot may be there already; they stay,
+# as files that git does not know.
 
 clone() {
-    if [ ! -e "$SWARM_IN/shallow" ]; then
+    if [ ! -e "$SWARM_IN/shallow" ] && [ ! -d "$repo" ]; then
         git clone -q --no-tags -b "$integration" "$SWARM_IN/in.bundle" "$repo"
         return
     fi
-    # The host's repository is shallow, and a bundle cannot say so: where its history ends comes beside it.
-    git init -q -b "$integration" "$repo" && cat "$SWARM_IN/shallow" > "$repo/.git/shallow" && git -C "$repo" remote add origin "$SWARM_IN/in.bundle" &&
-        git -C "$repo" fetch -q --no-tags origin && git -C "$repo" checkout -q -B "$integration" --track "origin/$integration"
+    git init -q -b "$integration" "$repo" && git -C "$repo" remote add origin "$SWARM_IN/in.bundle" || return
+    # The host's repository may be shallow, and a bundle cannot say so: where its history ends comes beside it.
+    [ ! -e "$SWARM_IN/shallow" ] || cat "$SWARM_IN/shallow" > "$repo/.git/shallow" || return
+    git -C "$repo" fetch -q --no-tags origin && git -C "$repo" checkout -q -f -B "$integration" --track "origin/$integration"
 }

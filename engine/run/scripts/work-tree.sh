@@ -40,10 +40,10 @@ settle_line_ends() {
     own_attributes
 }
 
-# Hooks may have made files. They are not the agent's, so nobody commits them.
+# Hooks and a setup may have made files. They are not the agent's, so nobody commits them.
 note_untracked() {
     : > "$SWARM_WORK/untracked"
-    [ -e "$SWARM_IN/hook-after_create" ] || [ -e "$SWARM_IN/hook-before_run" ] || return 0
+    [ -e "$SWARM_IN/hook-after_create" ] || [ -e "$SWARM_IN/hook-before_run" ] || [ -e "$SWARM_IN/ground-env" ] || return 0
     git -c core.quotePath=false ls-files -o --exclude-standard > "$SWARM_WORK/untracked"
     [ "$(wc -l < "$SWARM_WORK/untracked")" -le 1000 ] ||
         git -c core.quotePath=false ls-files -o --exclude-standard --directory > "$SWARM_WORK/untracked"

@@ -7,8 +7,10 @@ PATH="$SWARM_IN/bin:$PATH"
 SWARM_PROMPT="$SWARM_IN/prompt.md"
 RESUME=''  # yes: the agent can go on in its session
 export PATH SWARM_PROMPT RESUME
+[ ! -e "$SWARM_IN/ground-env" ] || . "$SWARM_IN/ground-env"
 # Some agents run commands in a login shell, for which the system sets PATH again.
 [ -e "$HOME/.profile" ] || echo "PATH=\"$SWARM_IN/bin:\$PATH\"" > "$HOME/.profile"
+[ ! -e "$SWARM_IN/ground-env" ] || echo ". '$SWARM_IN/ground-env'" >> "$HOME/.profile"
 repo="$SWARM_WORK/repo"
 . "$SWARM_IN/clone.sh"
 . "$SWARM_IN/work-tree.sh"

@@ -1,0 +1,1 @@
+"""Environments: a repository's dependencies, prepared once, as the read-only ground of its sandboxes."""

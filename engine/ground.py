@@ -1,0 +1,38 @@
+"""What the sandboxes of a run stand on, as a job says it: a snapshot of an environment, and how one is made.
+
+Named tuples, for the same reason as in engine/jobs.py."""
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+
+class Ground(NamedTuple):
+    """key: of the snapshot in data/environments; '' without one, when the sandboxes only have their files on the disk. env: variables for every
+    command; $PATH in a value stands for the sandbox's own. services: {name: {start, ready, env}}, started before agent and checks.
+    disk_mb: most that a sandbox may write to its work tree, home and /tmp, which are then on the host's disk; 0: in memory, with fixed sizes."""
+
+    key: str = ""
+    env: Mapping[str, str] = {}
+    services: Mapping[str, Any] = {}
+    disk_mb: int = 0
+
+    @classmethod
+    def of(cls, value: Mapping[str, Any] | None) -> "Ground | None":
+        return cls(**value) if value else None
+
+
+class Setup(NamedTuple):
+    """How a snapshot is made. steps: as in engine/environments/steps.py. commit: whose tree it is made in. base: key of an older snapshot that `update`
+    begins with; '' to begin with nothing. ticket: the ticket whose commit it is; '' for the remote's branch. again: made even if there is one.
+    seconds: time limit of all commands together. disk_mb: most that they may write."""
+
+    steps: Mapping[str, Any]
+    commit: str = ""
+    base: str = ""
+    ticket: str = ""
+    again: bool = False
+    seconds: float = 1800.0
+    disk_mb: int = 8192
+
+    @classmethod
+    def of(cls, value: Mapping[str, Any] | None) -> "Setup | None":
+        return cls(**value) if value else None

@@ -1,0 +1,64 @@
+"""Files that a sandbox finds in $SWARM_IN: texts, shell values, the scripts of this folder, the relay to the gateway."""
+import re
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+
+from engine.environments import layers
+from engine.git.repository import Repository
+from engine.run.sandbox import Run
+from engine.text import quoted
+
+_OWN = re.compile(r"(\$PATH\b|\$SWARM_WORK\b)")
+SCRIPTS = Path(__file__).resolve().parent / "scripts"
+
+
+def write(path: Path, text: str) -> None:
+    """Writes text. A card's text may contain lone surrogates from JSON, which no shell or editor can use."""
+    path.write_bytes(text.encode("utf-8", "replace"))
+
+
+def write_values(path: Path, **values: str) -> None:
+    """Writes shell assignments, for a script to source."""
+    write(path, "".join(f"{name}={quoted(value)}\n" for name, value in values.items()))
+
+
+def give_bundle_of(repository: Repository, target: Path, refs: list[str]) -> dict[str, str]:
+    """Writes refs as a bundle for a sandbox, and beside it the file `shallow` if the repository's history ends early. -> {ref: its commit in the bundle}"""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if (repository.path / "shallow").exists():
+        shutil.copyfile(repository.path / "shallow", target.with_name("shallow"))
+    return repository.bundle(target, refs)
+
+
+def give_ground(run: Run, inputs: Path) -> None:
+    """Writes the variables of the run's environment, if it has one: those that its setup left, and those that its steps name."""
+    ground = run.job.ground
+    if ground is not None and ground.key:
+        snapshot = layers.read(layers.root(run.folder.parent.parent) / ground.key)
+        write_env(inputs / "ground-env", {**(snapshot.env if snapshot else {}), **ground.env})
+
+
+def copy_relay(run: Run, inputs: Path) -> None:
+    """Copies the relay, by which a sandbox reaches its gateway."""
+    if run.service:
+        copy_scripts(inputs, "gateway.sh")
+        shutil.copytree(SCRIPTS.parent.parent / "gateway" / "link", inputs / "link", ignore=shutil.ignore_patterns("__pycache__"))
+
+
+def copy_scripts(inputs: Path, *names: str) -> None:
+    for name in names:
+        target = inputs / name
+        target.parent.mkdir(exist_ok=True)
+        shutil.copyfile(SCRIPTS / target.name, target)
+        target.chmod(0o755)
+
+
+def write_env(path: Path, env: Mapping[str, str]) -> None:
+    """Writes variables for a script to source. $PATH and $SWARM_WORK in a value stand for the sandbox's own."""
+    lines = [f"{name}={''.join(_part(part) for part in _OWN.split(value))}\nexport {name}\n" for name, value in env.items()]
+    write(path, "".join(lines))
+
+
+def _part(text: str) -> str:
+    return f'"{text}"' if _OWN.fullmatch(text) else quoted(text)

@@ -1,0 +1,149 @@
+"""Makes the snapshot of an environment: in a run of kind setup, or in a feature run whose ticket changed what a setup depends on.
+
+A snapshot is made once for its key, under a lock, while others that want it wait. Its sandbox has its own egress, limits and secrets."""
+import re
+import shutil
+import signal
+import subprocess
+import time
+from pathlib import Path
+from typing import Any
+
+from engine.crash import point
+from engine.environments import layers
+from engine.environments.key import host_fingerprint, inputs_of, key_of
+from engine.environments.steps import Steps, parse
+from engine.errors import AgentFailed, Permanent, Transient
+from engine.files import read_foreign
+from engine.git.repository import Repository
+from engine.ground import Setup
+from engine.host.folders import remove
+from engine.run.inputs import copy_relay, copy_scripts, give_bundle_of, write, write_env, write_values
+from engine.run.output import PHASE, Output, OverTime
+from engine.run.sandbox import Place, Run, run_sandbox
+
+LOCK_SECONDS = 3600.0  # longest wait for another run that makes the same snapshot
+LAST_LINES = 3
+ENV_BYTES = 65_536
+_LINE = re.compile(r"(?!SWARM_|GIT_|LD_)([A-Za-z_][A-Za-z0-9_]{0,99})=(.{0,4000})")
+COMMIT_BRANCH = "swarm-setup/"  # branches that exist only while their bundle is made
+
+
+def setup(run: Run) -> None:
+    """A run of kind setup: fetches the branch if the job says where from, and makes the snapshot of its commit. Sets result.ground."""
+    from engine.run.prepare import fetched_base  # only here: it reaches the remote, as a prepare run does
+
+    job = run.job
+    if job.setup is None:
+        raise Permanent("The run does not say what to set up.")
+    repository = Repository(Path(job.repository))
+    commit = job.setup.commit or fetched_base(run, repository)
+    if commit is None:
+        raise Permanent("The repository is empty, so there is nothing to set up.")
+    make_snapshot(run, job.setup._replace(commit=commit), repository)
+    run.result.base, run.result.outcome = commit, "ok"
+
+
+def key_at(setup: Setup, repository: Repository, commit: str) -> tuple[str, Steps]:
+    """-> the key of the environment at a commit, and its steps."""
+    steps = parse(dict(setup.steps))
+    inputs = inputs_of(steps, repository.blobs(commit))
+    tree = repository.tree(commit) if setup.ticket else ""
+    return key_of(steps, inputs, host_fingerprint(), setup.ticket, tree), steps
+
+
+def make_snapshot(run: Run, setup: Setup, repository: Repository) -> layers.Snapshot:
+    """The snapshot for a commit that is in `repository`; made, or found. Sets result.ground: {key, seconds, bytes, reused}.
+    Raises AgentFailed with the step that failed and its last lines; Transient when this machine or another run is in the way."""
+    key, steps = key_at(setup, repository, setup.commit)
+    data, since = run.folder.parent.parent, time.monotonic()
+    with layers.locked(data, key, True, LOCK_SECONDS):
+        snapshot = None if setup.again else layers.read(layers.root(data) / key)
+        why = layers.damage(snapshot) if snapshot else None
+        reused = snapshot is not None and why is None
+        if why:
+            run.log.write(f"{why}\n".encode())
+        if snapshot is None or why:
+            folder = layers.temporary(data, key, run.job.run)
+            try:
+                _begin_with(data, setup, folder)
+                env = _fill(run, setup, steps, repository, folder)
+                point("before-snapshot")
+                snapshot = layers.finish(data, key, folder, time.monotonic() - since, env, {"commit": setup.commit, "ticket": setup.ticket, "steps": steps.as_json()})
+            finally:
+                remove(folder)
+    run.result.ground = {"key": key, "seconds": snapshot.seconds, "bytes": snapshot.bytes, "reused": reused}
+    run.timed("setup", since)
+    return snapshot
+
+
+def _begin_with(data: Path, setup: Setup, folder: Path) -> None:
+    """Copies an older snapshot, for `update` to work on."""
+    older = layers.read(layers.root(data) / setup.base) if setup.base and setup.steps.get("update") else None
+    for part in ("repo", "home") if older else ():
+        copied = subprocess.run(["cp", "-a", "--reflink=auto", "--", f"{older.folder / part}/.", str(folder / part)], capture_output=True)  # type: ignore[union-attr]
+        if copied.returncode:
+            raise Transient(f"The older environment could not be copied: {copied.stderr.decode('utf-8', 'replace').strip()[-300:]}")
+
+
+def _fill(run: Run, setup: Setup, steps: Steps, repository: Repository, folder: Path) -> dict[str, str]:
+    """Runs the commands. -> the variables that they left"""
+    inputs, outputs = run.folder / "setup" / "in", run.folder / "setup" / "out"
+    for part in (inputs, outputs):
+        remove(part)
+        part.mkdir(parents=True)
+    branch = f"{COMMIT_BRANCH}{run.job.run}"
+    with repository.locked():
+        repository.set_branch(branch, setup.commit, repository.head(f"refs/heads/{branch}"))
+        give_bundle_of(repository, inputs / "in.bundle", [f"refs/heads/{branch}"])
+        repository.delete_ref(f"refs/heads/{branch}")
+    commands = steps.update if setup.base and steps.update else steps.setup
+    for number, command in enumerate(commands, 1):
+        write(inputs / f"step-{number}", command.replace("\r\n", "\n") + "\n")
+    write_values(inputs / "job", integration=branch, tip=setup.commit, steps=str(len(commands)))
+    write_env(inputs / "ground-env", steps.env)
+    copy_scripts(inputs, "setup.sh", "clone.sh")
+    copy_relay(run, inputs)
+    output = Output(run.log, PHASE + b"setup ")
+    try:
+        code = run_sandbox(run, "setup.sh", inputs, outputs, {}, output, run.bounds(setup.seconds),
+                           place=Place(setup.disk_mb, filled=folder))
+    except OverTime as error:
+        raise AgentFailed(f"{_step(outputs, commands)} took too long. {error.sentence}") from error
+    except AgentFailed as error:
+        raise AgentFailed(f"{_step(outputs, commands)} was stopped. {error.sentence}") from error
+    if code and not output.reached and commands:
+        raise Transient(f"The clone for the setup could not be made: {output.last_line() or f'exit code {code}'}")
+    if code == 128 + signal.SIGXFSZ:
+        raise AgentFailed(f"{_step(outputs, commands)} wrote a file of more than {setup.disk_mb:,} MB.")
+    if code or not (outputs / "whole").exists():
+        lines = [line for line in output.text().split("\n") if line.strip()][-LAST_LINES:]
+        raise AgentFailed("\n".join([f"{_step(outputs, commands)} failed with exit code {code}.", *lines]))
+    return _left(outputs / "env")
+
+
+def _step(outputs: Path, commands: tuple[str, ...]) -> str:
+    """Words for the command that was reached."""
+    try:
+        number = int(read_foreign(outputs / "step"))
+        return f"Step {number} of the setup ({' '.join(commands[number - 1].split())[:200]})"
+    except (OSError, ValueError, IndexError, Permanent):
+        return "The setup"
+
+
+def _left(path: Path) -> dict[str, str]:
+    """Variables from the file that setup wrote. A line that is no NAME=value is left out."""
+    if not path.is_file() or path.is_symlink():
+        return {}
+    found: dict[str, Any] = {}
+    for line in read_foreign(path)[:ENV_BYTES].decode("utf-8", "replace").splitlines():
+        match = _LINE.fullmatch(line)
+        if match and match[2].isprintable():
+            found[match[1]] = match[2]
+    return found
+
+
+def clear(data: Path, alive: set[str]) -> None:
+    """Removes what runs left that were killed while they made a snapshot."""
+    for folder in layers.leftovers(data, alive):
+        shutil.rmtree(folder, ignore_errors=True)
