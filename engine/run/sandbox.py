@@ -122,8 +122,8 @@ def run_sandbox(run: Run, script: str, inputs: Path, outputs: Path, environment:
             tools = Path(run.job.means.tools) if agent and run.job.means.tools else None
             run.handle = run.runtime.start(SandboxJob(
                 run=run.job.run, command=("/bin/sh", "-c", f'. "$SWARM_IN/{script}"'), inputs=inputs, outputs=outputs, work=work,
-                environment=environment, limits=run.job.limits._replace(work_mb=place.disk_mb or run.job.limits.work_mb), log=end, lock=lock, groups=tuple(groups),
-                tools=tools, gateway=door, disk=work if place.disk_mb else None, ground=place.ground, filled=place.filled))
+                environment=environment, limits=run.job.limits._replace(work_mb=place.disk_mb or run.job.limits.work_mb), log=end, lock=lock,
+                groups=tuple(groups), tools=tools, gateway=door, disk=work if place.disk_mb else None, ground=place.ground, filled=place.filled))
         finally:
             os.close(end)
             os.close(lock)  # from now on only the sandbox holds it

@@ -69,7 +69,8 @@ def make_snapshot(run: Run, setup: Setup, repository: Repository) -> layers.Snap
                 _begin_with(data, setup, folder)
                 env = _fill(run, setup, steps, repository, folder)
                 point("before-snapshot")
-                snapshot = layers.finish(data, key, folder, time.monotonic() - since, env, {"commit": setup.commit, "ticket": setup.ticket, "steps": steps.as_json()})
+                made_of = {"commit": setup.commit, "ticket": setup.ticket, "steps": steps.as_json()}
+                snapshot = layers.finish(data, key, folder, time.monotonic() - since, env, made_of)
             finally:
                 remove(folder)
     run.result.ground = {"key": key, "seconds": snapshot.seconds, "bytes": snapshot.bytes, "reused": reused}

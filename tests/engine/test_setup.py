@@ -84,7 +84,8 @@ def test_what_setup_leaves_untracked_is_not_committed(bench: Bench) -> None:
 
 def test_variables_that_setup_leaves_reach_every_sandbox(bench: Bench) -> None:
     made, _ = set_up(bench, "echo LEFT=there >> \"$SWARM_ENV\"; echo 'SWARM_X=no' >> \"$SWARM_ENV\"; echo 'not a line' >> \"$SWARM_ENV\"")
-    result, _ = bench.run("echo \"$LEFT $SET ${SWARM_X:-none}\" > said.txt", checks=("test \"$LEFT $SET $(cat said.txt)\" = 'there it'\\''s there it'\\''s none'",),
+    result, _ = bench.run("echo \"$LEFT $SET ${SWARM_X:-none}\" > said.txt",
+                          checks=("test \"$LEFT $SET $(cat said.txt)\" = 'there it'\\''s there it'\\''s none'",),
                           ground=ground(bench, made, env={"SET": "it's"}))
     assert result.outcome == "ok", result.reason
 
