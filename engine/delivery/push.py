@@ -38,7 +38,7 @@ def push(repository: Repository, remote: Remote, branch: str, tip: str, ours: st
     -> True if something was pushed. Raises Permanent (TokenRefused) or Transient, with a sentence for people."""
     if not branch.startswith(OURS):
         raise Permanent(f"{branch} is not below {OURS}. HITL Swarm pushes to no other branches.")
-    heads = _heads(repository, remote, branch)
+    heads = branch_heads(repository, remote, branch)
     parts = branch.split("/")
     for name in ("/".join(parts[:length]) for length in range(1, len(parts))):
         if name in heads:
@@ -59,7 +59,7 @@ def push(repository: Repository, remote: Remote, branch: str, tip: str, ours: st
     return True
 
 
-def _heads(repository: Repository, remote: Remote, branch: str) -> dict[str, str]:
+def branch_heads(repository: Repository, remote: Remote, branch: str) -> dict[str, str]:
     """{branch: sha} at the remote, for this branch and for branches whose names are parts of its path."""
     parts = branch.split("/")
     wanted = ["/".join(parts[:length]) for length in range(1, len(parts) + 1)]
@@ -96,7 +96,7 @@ _REFUSALS = (
     (r"unable to update url base from redirection|returned error: 30\d|redirect", False,
      "The remote repository has moved to another address. Write the new address into the card."),
     (r"repository not found|not found|does not appear to be a git repository|does not exist|returned error: 404", False,
-     "The remote repository was not found, or the login may not see it."),
+     "The remote repository is not there, or the login may not see it."),
     (r"shallow update not allowed|remote unpack failed|unpacker error", False, "The remote repository could not store the commits."),
     (r"host key verification failed|no matching host key", False, "This machine's ssh does not know the host key of the remote server."),
 )

@@ -10,7 +10,7 @@ from engine.crash import point
 from engine.delivery import feedback as comeback
 from engine.delivery import leaks
 from engine.delivery.pull_request_text import body, known_secrets, title
-from engine.delivery.push import Remote, push
+from engine.delivery.push import Remote, branch_heads, push
 from engine.errors import BadRequest, Permanent, PolicyViolation, RateLimited, RunFailure, TokenRefused, Transient
 from engine.forge import Place, connect, login_of, place_of
 from engine.forge.base import Forge
@@ -90,6 +90,7 @@ class Deliverer:
             return None
         forge, ticket = connect(self.config, place), self._ticket(row)
         base = row["base_branch"] or forge.default_branch()
+        self._check_base(row, ticket, base)
         point("before-open")
         change = forge.find_open_change(row["branch"]) or forge.open_change(row["branch"], base, title(self.config, ticket), body(self.db, self.config, ticket))
         point("after-open")
@@ -189,6 +190,13 @@ class Deliverer:
         """True if the base of the pull request exists: a feature's base is the integration branch, which the epic's delivery pushes."""
         epic = self._ticket(row)["parent_id"]
         return epic is None or self.db.value("select pushed_sha from deliveries where ticket_id = ?", (epic,)) is not None
+
+    def _check_base(self, row: DeliveryRow, ticket: TicketRow, base: str) -> None:
+        """A pull request needs its base branch, which may have been deleted since the build began. Raises Permanent."""
+        url, protocols = self._source(row)
+        repository = Repository(repository_path(self.config, row["session_id"]))
+        if ticket["parent_id"] is None and base not in branch_heads(repository, Remote(url, protocols, **login_of(self.config, url)), base):
+            raise Permanent(f"The branch {base} is not there any more, so no pull request can be opened for it. Create it there, then try again.")
 
     def _look_through(self, row: DeliveryRow, repository: Repository, ticket: TicketRow) -> None:
         """Checks the commits. Raises NeedsApproval for unapproved changes to files that control the forge; PolicyViolation for a secret."""

@@ -39,7 +39,7 @@ def _prune_runs(db: Database, config: Config) -> int:
     rows = db.all("select r.id, r.ticket_id, r.session_id, r.run_no, r.outcome, r.ended_at < strftime('%Y-%m-%dT%H:%M:%fZ', 'now', ?) as old"
                   " from runs r join tickets t on t.id = r.ticket_id"
                   f" where r.ended_at is not null and t.status in {TERMINAL} order by r.seq", (f"-{config.keep_days} days",), _Ended)
-    sizes = {row["id"]: _size(config.data / "runs" / row["id"]) for row in rows}
+    sizes = {row["id"]: size(config.data / "runs" / row["id"]) for row in rows}
     total, freed = sum(sizes.values()), 0
     for row in rows:
         if not row["old"] and total - freed <= config.keep_mb * 1_000_000:
@@ -100,7 +100,7 @@ def _shrink_wal(db: Database, wal_bytes: int) -> None:
         event("wal_checkpoint", bytes=size, busy=busy)
 
 
-def _size(folder: Path) -> int:
+def size(folder: Path) -> int:
     """Bytes in a folder; files that a worker removes meanwhile do not count."""
     total = 0
     for parent, _, names in os.walk(folder):

@@ -38,6 +38,9 @@ def work(run: Run) -> None:
     if agent is None or script is None:
         raise Permanent(f"The agent {job.agent!r} cannot work on this ticket.")
     since = time.monotonic()
+    if not Path(job.repository).is_dir():
+        raise Permanent(f"The repository of this session is not there: there is no {job.repository}. It may have been removed after its delivery. "
+                        "Copy it back, or start a new session.")
     own = f"refs/heads/{job.branch}"
     refs = [ref for ref in Repository(Path(job.repository)).refs(own, kept_folder(job.branch)) if ref != own or agent.resumes]
     base = run.result.base = bundle_in(job, inputs / "in.bundle", refs)

@@ -2,13 +2,14 @@
 import json
 import shlex
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 from engine.config import Config
 from engine.errors import BadRequest
 from engine.git.branches import repository_path
 from engine.store.db import Database
-from engine.tickets.rows import TicketRow
+from engine.tickets.rows import DeliveryRow, TicketRow
 from engine.tickets.session_rows import SessionRow
 from hitl.card.unknown_keys import warnings_of
 from hitl.session import questions, sessions
@@ -97,14 +98,23 @@ def session_view(db: Database, config: Config, tenant: str, session_id: str) -> 
         "given_repository": row["repository"], "review": sessions.review_of(row), "open_question": questions.open_number(db, session_id),
         "usage": used.of_session(db, config, row, card, epic is not None),
         "epic_id": epic["id"] if epic else None, "pr_url": epic["pr_url"] if epic else None,
-        "repository": _repository(config, session_id, epic["branch_name"]) if epic is not None and epic["base_sha"] is not None else None,
+        "repository": _repository(db, config, session_id, epic["branch_name"]) if epic is not None and epic["base_sha"] is not None else None,
     }
 
 
-def _repository(config: Config, session_id: str, branch: str | None) -> dict[str, str | None]:
+def _repository(db: Database, config: Config, session_id: str, branch: str | None) -> dict[str, str | None]:
     path = repository_path(config, session_id)
-    gone = None if path.is_dir() else f"The repository of this session was removed: there is no {path}. Copy it back to get the result again."
+    gone = None if path.is_dir() else _gone(db, session_id, path)
     return {"clone": f"git clone {shlex.quote(str(path))}", "branch": branch, "gone": gone}
+
+
+def _gone(db: Database, session_id: str, path: Path) -> str:
+    row = db.one("select d.* from deliveries d join tickets t on t.id = d.ticket_id where d.session_id = ? and t.type = 'epic'"
+                 " and d.state in ('merged', 'done')", (session_id,), DeliveryRow)
+    if row is None:
+        return f"The repository of this session was removed: there is no {path}. Copy it back to get the result again."
+    was = "merged in" if row["state"] == "merged" else "delivered to"
+    return f"The result was {was} {row['repository']}. This installation's own copy of it was removed since: get it there."
 
 
 def session_list(db: Database, tenant: str, state: str | None = None, limit: int = 50, after: int | None = None) -> dict[str, Any]:
