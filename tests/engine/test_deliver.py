@@ -349,3 +349,14 @@ def test_the_forge_answers_nothing_but_its_own_host(db, forge, double, tmp_path,
         double.mood = lambda method, path: (302, {"Location": f"http://localhost:{other.port}{path}"}, b"") if path.startswith("/api") else None
         built.go()
         assert other.seen == [] and built.row()["waiting"] == "person"
+
+
+def test_a_base_branch_that_was_deleted_is_said_and_nothing_is_opened(double, db, forge, tmp_path):
+    built = Built(db, forge, tmp_path, f"{double.url}/{PROJECT}.git", double.repository(PROJECT), base_branch="release")
+    built.go()
+    assert "The branch release is not there any more, so no pull request can be opened for it." in built.asked()["body"]
+    assert built.state() == "building" and double.pulls == []
+    git(built.bare, "branch", "release", "main")
+    answers.answer_request(db, "default", built.asked()["seq"], RETRY)
+    built.go()
+    assert built.state() == "completed" and built.ticket()["pr_url"]

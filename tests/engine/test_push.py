@@ -144,7 +144,7 @@ def test_the_folder_of_another_user_is_left_alone(bench):
 
 def test_a_repository_that_is_gone(bench):
     shutil.rmtree(bench.bare)
-    with pytest.raises(Permanent, match="not found"):
+    with pytest.raises(Permanent, match="is not there"):
         bench.push()
 
 
@@ -193,7 +193,7 @@ def test_a_wrong_token_is_told_from_missing_rights(bench, served):
 
 
 @pytest.mark.parametrize(("status", "kind", "sentence"), [
-    (404, Permanent, "not found"), (413, Permanent, "size"), (500, Unreachable, "500"), (503, Unreachable, "503"), (429, Unreachable, "429")])
+    (404, Permanent, "not found"), (413, Permanent, "size"), (500, Unreachable, "500"), (503, Unreachable, "503"), (429, Transient, "429")])
 def test_statuses_of_a_git_server(bench, served, status, kind, sentence):
     served.mood = lambda method, path: (status, {}, b"x")
     with pytest.raises(kind, match=sentence) as raised:
