@@ -21,7 +21,7 @@ from engine.errors import Transient, Unavailable
 from engine.git.branches import Branches, GitBranches
 from engine.host import cgroups
 from engine.log import event
-from engine.loop import prune, prune_repositories, start_rechecks, taken_over
+from engine.loop import prune, start_rechecks, taken_over
 from engine.loop.clock import Clock
 from engine.loop.dispatch import dispatch
 from engine.loop.launch import Launcher, ProcessLauncher
@@ -140,7 +140,6 @@ class SwarmEngine:
         try:
             self.reaper.clear()
             prune.prune(self.db, self.config)
-            prune_repositories.prune_repositories(self.db, self.config)
         except Exception as error:  # the outer edge of a worker; the next time tries again
             self._note(error, "prune")
 

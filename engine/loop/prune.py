@@ -1,16 +1,14 @@
-"""Removes old data: folders of old runs, ledgers of old sessions, the oldest part of the journal, a large write-ahead log. Never data of
-an open ticket."""
-import contextlib
-import os
+"""Removes old data: folders of old runs, ledgers of old sessions, the oldest part of the journal, a large write-ahead log, repositories whose
+result is elsewhere. Never data of an open ticket."""
 import shutil
 import time
-from pathlib import Path
 
 from engine.config import Config
 from engine.errors import Transient
 from engine.git.branches import repository_path, reviewed_ref
 from engine.git.repository import Repository
 from engine.log import event
+from engine.loop.prune_repositories import bytes_in, prune_repositories
 from engine.store.db import BUSY_SECONDS, Database
 from engine.tickets.rows import RunRow
 
@@ -31,6 +29,7 @@ def prune(db: Database, config: Config, wal_bytes: int = WAL_BYTES) -> int:
     freed = _prune_runs(db, config)
     _prune_ledgers(db, config)
     _remove_strangers(db, config)
+    prune_repositories(db, config)
     return freed
 
 
@@ -39,7 +38,7 @@ def _prune_runs(db: Database, config: Config) -> int:
     rows = db.all("select r.id, r.ticket_id, r.session_id, r.run_no, r.outcome, r.ended_at < strftime('%Y-%m-%dT%H:%M:%fZ', 'now', ?) as old"
                   " from runs r join tickets t on t.id = r.ticket_id"
                   f" where r.ended_at is not null and t.status in {TERMINAL} order by r.seq", (f"-{config.keep_days} days",), _Ended)
-    sizes = {row["id"]: size(config.data / "runs" / row["id"]) for row in rows}
+    sizes = {row["id"]: bytes_in(config.data / "runs" / row["id"]) for row in rows}
     total, freed = sum(sizes.values()), 0
     for row in rows:
         if not row["old"] and total - freed <= config.keep_mb * 1_000_000:
@@ -98,13 +97,3 @@ def _shrink_wal(db: Database, wal_bytes: int) -> None:
         busy = db.execute("pragma wal_checkpoint(truncate)").fetchone()[0]
         db.execute(f"pragma busy_timeout = {int(BUSY_SECONDS * 1000)}")
         event("wal_checkpoint", bytes=size, busy=busy)
-
-
-def size(folder: Path) -> int:
-    """Bytes in a folder; files that a worker removes meanwhile do not count."""
-    total = 0
-    for parent, _, names in os.walk(folder):
-        for name in names:
-            with contextlib.suppress(FileNotFoundError):
-                total += os.lstat(os.path.join(parent, name)).st_size
-    return total

@@ -1,8 +1,10 @@
 """Removes our own repositories of sessions whose result is elsewhere, by age and size. One that is the only copy of a result stays, whatever its age
 and size: of a build without a repository of yours, and of one that failed, was cancelled, was not delivered or is still watched."""
+import contextlib
 import os
 import random
 import shutil
+from pathlib import Path
 
 from engine.config import Config
 from engine.delivery import copies
@@ -10,7 +12,6 @@ from engine.errors import Transient
 from engine.git.branches import repository_path
 from engine.git.repository import Repository
 from engine.log import event
-from engine.loop.prune import size
 from engine.store.db import Database
 from engine.times import utc
 
@@ -24,7 +25,7 @@ def prune_repositories(db: Database, config: Config) -> int:
     for left in (config.data / "repos").glob(f"*{REMOVED}"):  # by a process that was killed below
         shutil.rmtree(left, ignore_errors=True)
     sessions = [row for row in copies.delivered(db) if repository_path(config, row["id"]).is_dir()]
-    sizes = {row["id"]: size(repository_path(config, row["id"])) for row in sessions}
+    sizes = {row["id"]: bytes_in(repository_path(config, row["id"])) for row in sessions}
     rest, freed, old, going = sum(sizes.values()), 0, utc(after=-config.keep_repository_days * 86400), []
     for row in sessions:
         if row["updated_at"] < old or rest > config.keep_repository_mb * 1_000_000:
@@ -51,3 +52,13 @@ def _remove(db: Database, config: Config, session_id: str) -> bool:
         return False
     event("repository_pruned", session=session_id)
     return True
+
+
+def bytes_in(folder: Path) -> int:
+    """Bytes in a folder; files that a worker removes meanwhile do not count."""
+    total = 0
+    for parent, _, names in os.walk(folder):
+        for name in names:
+            with contextlib.suppress(FileNotFoundError):
+                total += os.lstat(os.path.join(parent, name)).st_size
+    return total

@@ -38,11 +38,7 @@ def work(run: Run) -> None:
     if agent is None or script is None:
         raise Permanent(f"The agent {job.agent!r} cannot work on this ticket.")
     since = time.monotonic()
-    if not Path(job.repository).is_dir():
-        raise Permanent(f"The repository of this session is not there: there is no {job.repository}. It may have been removed after its delivery. "
-                        "Copy it back, or start a new session.")
-    own = f"refs/heads/{job.branch}"
-    refs = [ref for ref in Repository(Path(job.repository)).refs(own, kept_folder(job.branch)) if ref != own or agent.resumes]
+    own, refs = _earlier_work(job, agent)
     base = run.result.base = bundle_in(job, inputs / "in.bundle", refs)
     for name, text in {"prompt.md": job.prompt, "agent.sh": script, "message": message(job, agent), "ignored": ignored.TEXT}.items():
         write(inputs / name, text)
@@ -72,6 +68,15 @@ def work(run: Run) -> None:
     if not_kept:
         run.log.write(f"The agent's session is not kept. {not_kept}\n".encode())
     _judge(code, output, job.limits, why_failed(agent, report, code) if output.reached else None, committed.failed)
+
+
+def _earlier_work(job: Job, agent: Agent) -> tuple[str, list[str]]:
+    """-> (full name of the ticket's own branch, refs of earlier work that the agent gets). Raises Permanent without a repository."""
+    if not Path(job.repository).is_dir():
+        raise Permanent(f"The repository of this session is not there: there is no {job.repository}. It may have been removed after its delivery. "
+                        "Copy it back, or start a new session.")
+    own = f"refs/heads/{job.branch}"
+    return own, [ref for ref in Repository(Path(job.repository)).refs(own, kept_folder(job.branch)) if ref != own or agent.resumes]
 
 
 def _judge(code: int, output: Output, limits: Limits, why: str | None, uncommitted: list[str]) -> None:
