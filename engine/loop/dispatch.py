@@ -44,6 +44,8 @@ def dispatch(db: Database, config: Config, launcher: Launcher, choice: Choice, r
             launcher.prepare_result(job, _approved(db, run, ticket))
         else:
             launcher.launch(job)
+            for note in job.means.notes:
+                event("workflow", ticket=run["ticket_id"], run=run["id"], note=note)
     except (RunFailure, OSError) as error:
         record_failure(db, config, run, ticket, why_not_started(error))
         return

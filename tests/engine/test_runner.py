@@ -147,7 +147,7 @@ def test_a_question_ends_the_run_and_keeps_the_work(bench: Bench) -> None:
     assert (result.outcome, result.failure) == ("needs_input", None)
     assert result.request == {"question": "Which \"colour\"?\nIt's\tfor\\the Gruß 🎨", "options": ["Red", "Bl\\ue"]}
     assert git(bench.take(folder), "show", f"{result.tip}:hello.txt") == "half\n"
-    assert "never" not in log_of(folder) and "A person will answer" in log_of(folder)
+    assert "never" not in log_of(folder) and "The answer will be in the prompt" in log_of(folder)
 
 
 def test_a_question_without_work_has_no_bundle(unwrapped: Bench) -> None:

@@ -1,4 +1,5 @@
 """WORKFLOW.md of a repository: strict, and only ever executed inside a sandbox. What the small readers read; test_workflow_reader.py has the others."""
+import logging
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -173,10 +174,13 @@ def test_the_start_says_that_the_small_readers_are_used(config: Config, small: N
     assert f"HITL Swarm: {SMALL} Install what is missing with .venv/bin/pip" in capsys.readouterr().err
 
 
-def test_the_small_readers_say_so_in_the_log_of_the_run(db: Database, config: Config, theirs: Path, small: None) -> None:
+def test_the_small_readers_say_so_in_the_log_of_the_run_and_of_the_server(db: Database, config: Config, theirs: Path, small: None,
+                                                                          caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "swarm")
     built(db, config, theirs, HOOKS)
     run = db.one("select id, outcome from runs where kind = 'feature'")
     assert run["outcome"] == "merged" and (config.data / "runs" / run["id"] / "log").read_text().startswith(f"WORKFLOW.md: {SMALL}")
+    assert f'event=workflow ticket=TKT-002 run={run["id"]} note="WORKFLOW.md: {SMALL}' in caplog.text
 
 
 def test_the_agent_that_a_repository_wants_must_be_able_to_run(db: Database, config: Config, theirs: Path) -> None:
