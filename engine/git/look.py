@@ -102,7 +102,7 @@ def _judged(refs: dict[str, str], branch: str | None, unborn: str | None) -> Loo
     listed = sorted(shown(name) for name in heads)
     has = f" It has: {', '.join(listed[:MOST_NAMED])}{' and more' if len(listed) > MOST_NAMED else ''}." if heads else " It has no branch at all."
     if branch:
-        said = f"The branch {shown(branch)} is not there.{has}{_hint(branch, heads, refs)}"
+        said = f"The branch {shown(branch)} is not there.{has}{_hint(branch, heads, refs) or ' Make that branch there, or name another.'}"
     elif detached:
         said = f"The repository names no default branch: its HEAD is detached at {refs['HEAD'][:12]}. Set base_branch in the card.{has}"
     else:

@@ -106,7 +106,7 @@ def bundle_in(job: Job, target: Path, further: list[str]) -> str:
     try:
         return give_bundle_of(repository, target, [integration, *further])[integration]
     except Permanent:
-        if repository.head(integration) is None:
+        if not repository.refs(integration):
             raise Permanent(f"The integration branch {job.integration} is no longer in {job.repository}.") from None
         raise
 

@@ -13,7 +13,7 @@ from engine.git.repository import Repository
 from engine.jobs import Source
 from engine.run.sandbox import Run
 
-REACH_SECONDS = 60.0  # for the first answer of a host; the fetch itself may take longer
+REACH_SECONDS = 30.0  # for the first answer of a host; the fetch itself may take longer
 
 
 def prepare(run: Run) -> None:

@@ -252,7 +252,8 @@ def test_prepare_names_the_branches_there_are(unwrapped: Bench) -> None:
     folder = origin(unwrapped, 13)
     result, _ = unwrapped.run(kind="prepare", source=Source(f"file://{folder}", "dev", ("file",)))
     assert (result.outcome, result.failure) == ("failed", "permanent")
-    assert result.reason == f"The branch dev is not there. It has: {', '.join(f'b{n:02}' for n in range(1, 11))} and more."
+    names = ", ".join(f"b{n:02}" for n in range(1, 11))
+    assert result.reason == f"The branch dev is not there. It has: {names} and more. Make that branch there, or name another."
 
 
 def test_integrate_checks_the_merged_whole(unwrapped: Bench) -> None:
