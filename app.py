@@ -2,7 +2,6 @@
 
 create_app() connects the parts and starts nothing. start_engine() takes the engine's lock and starts its thread. main() serves the application."""
 import argparse
-import logging
 import os
 import signal
 import socket
@@ -13,7 +12,7 @@ from types import FrameType
 from flask import Flask
 from werkzeug.serving import is_running_from_reloader, run_simple
 
-from engine import VERSION
+from engine import VERSION, log
 from engine.config import ROOT, Config, unknown_settings
 from engine.errors import Refused
 from engine.git.call import check_git
@@ -134,8 +133,7 @@ def _arguments() -> argparse.ArgumentParser:
 
 def main() -> int:
     """Runs the program -> 0 after a signal, 2 if it cannot start, with the reason on stderr."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
-    logging.getLogger("werkzeug").setLevel(logging.WARNING)
+    log.to_stderr()
     os.umask(0o077)
     try:
         arguments = _arguments().parse_args()

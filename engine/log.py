@@ -1,9 +1,16 @@
 """The engine's log: one line for each event, with stable key=value pairs."""
 import logging
 import re
+import sys
 
 _QUOTED = re.compile(r'[ "=]')
 logger = logging.getLogger("swarm")
+
+
+def to_stderr() -> None:
+    """Sends the lines to standard error, with their time. Called once by the program that serves, whichever server that is."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
+    logging.getLogger("werkzeug").setLevel(logging.WARNING)
 
 
 def event(name: str, level: int = logging.INFO, **values: object) -> None:

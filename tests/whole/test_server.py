@@ -172,9 +172,20 @@ def test_three_gunicorn_workers_have_one_engine_and_another_takes_over_when_it_d
         session = server.session(CARD)
         until(lambda: server.state(session) == "completed")
         assert server.sqlite("select count(*), count(distinct claimed_by) from runs") == [["3", "1"]]
+        for words in ("event=engine_started", r"event=claimed ticket=TKT-002 run=TKT-002-1-\w{6} attempt=1", "event=finished ticket=TKT-002"):
+            assert re.search(r"^[-\d]+ [:,\d]+ INFO " + words, server.log.read_text(), re.M), "the documented lines of the log"
     finally:
         server.process.terminate()
         server.process.wait(HANG)
+
+
+@pytest.mark.parametrize(("arguments", "settings"), [
+    (["-b", "0.0.0.0:0"], {}), (["-b", "127.0.0.1:0", "--bind", "[::]:0"], {}), (["-b", ":0"], {}), ([], {"SWARM_HOST": "0.0.0.0"})])
+def test_gunicorn_listens_on_no_address_that_swarm_host_may_not_have(tmp_path: Path, arguments: list[str], settings: dict[str, str]) -> None:
+    ended = subprocess.run([sys.executable, "-m", "gunicorn", *arguments, "app:create_app()"], cwd=ROOT, capture_output=True, text=True, timeout=HANG,
+                           env={**os.environ, "SWARM_DATA": str(tmp_path / "data"), "SWARM_PORT": "0", **settings})
+    assert ended.returncode != 0 and "HITL Swarm does not start: " in ended.stderr and "a loopback address" in ended.stderr
+    assert "Traceback" not in ended.stderr and "Listening at" not in ended.stderr and not (tmp_path / "data").exists()
 
 
 def test_under_the_reloader_there_is_one_engine_and_a_change_of_the_program_loses_no_run(tmp_path: Path) -> None:
