@@ -30,6 +30,7 @@ from hitl.pages.errors import error_page
 from hitl.server import peers
 from hitl.server.limits import Limits
 from hitl.server.server import Server
+from hitl.server.tls import context_of
 from hitl.web import answers, guard, live
 from hitl.web.context import Swarm
 
@@ -73,7 +74,8 @@ def start_engine(app: Flask, where: str | None = None) -> bool:
 def http_server(app: Flask, listener: socket.socket) -> Server:
     """The server of the application, on a listener that is open already; serve_forever() serves. Who may connect is said here."""
     swarm: Swarm = app.extensions["swarm"]
-    return Server(app, listener, app.extensions["peers"].admit, Limits.within(descriptors.raise_limit()), swarm.db.close)
+    tls = context_of(swarm.config.tls_cert, swarm.config.tls_key)
+    return Server(app, listener, app.extensions["peers"].admit, Limits.within(descriptors.raise_limit(), tls is not None), swarm.db.close, tls)
 
 
 def serve(app: Flask) -> None:
@@ -100,6 +102,8 @@ def serve_with_reloader(app: Flask) -> None:
     """Serves, and restarts when a file of the program changes. The first of the two processes only watches and has no engine."""
     swarm: Swarm = app.extensions["swarm"]
     config = swarm.config
+    if config.tls_cert or config.tls_key:
+        raise Refused("--reload serves http alone. Start without SWARM_TLS_CERT and SWARM_TLS_KEY, or without --reload.")
     if is_running_from_reloader():
         _begin(app, config.port)
     run_simple(config.host, config.port, app, use_reloader=True, threaded=True)
@@ -108,7 +112,7 @@ def serve_with_reloader(app: Flask) -> None:
 def _begin(app: Flask, port: int) -> None:
     swarm: Swarm = app.extensions["swarm"]
     config = swarm.config
-    url = f"http://{f'[{config.host}]' if ':' in config.host else config.host}:{port}"
+    url = f"http{'s' if config.tls_cert else ''}://{f'[{config.host}]' if ':' in config.host else config.host}:{port}"
     start_engine(app, url)
     print(f"HITL Swarm {VERSION}: {url}  (data in {config.data}; stop with Ctrl-C)\n{app.extensions['peers'].described()}", flush=True)
 

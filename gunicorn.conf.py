@@ -33,6 +33,10 @@ def on_starting(server) -> None:
         except ValueError as why:
             print(f"HITL Swarm does not start: --bind {host or repr(host)} is not valid. Allowed: {why}. Change it and start again.", file=sys.stderr)
             sys.exit(2)
+    if _config.tls_cert or _config.tls_key or server.cfg.is_ssl:
+        print("HITL Swarm does not start: gunicorn does not serve it by TLS, which its WebSockets cannot use there. Serve it by python app.py,"
+              " or leave TLS to a reverse proxy and unset SWARM_TLS_CERT and SWARM_TLS_KEY.", file=sys.stderr)
+        sys.exit(2)
 
 
 def post_worker_init(worker) -> None:

@@ -27,6 +27,8 @@ class Config:
     allowed_hosts: tuple[str, ...] = _setting((), values.names, "More Host names that the server answers to, separated by commas")
     local_users: tuple[str, ...] = _setting((), values.users, "Users of this machine whose requests are answered beside the server's own user and root:"
                                             " uids or names, separated by commas; *: every user")
+    tls_cert: Path | None = _setting(None, values.optional_file, "File with the certificate (PEM) for https; empty: http")
+    tls_key: Path | None = _setting(None, values.optional_file, "File with the private key of SWARM_TLS_CERT (PEM)")
     data: Path = _setting(ROOT / "data", values.folder, "Folder that holds swarm.db, repos/, runs/ and images/")
     runtime: str = _setting("auto", values.registered("engine.runtimes.RUNTIMES"),
                             "Sandbox that runs a ticket; auto: the best one that works")

@@ -73,6 +73,11 @@ def optional_folder(text: str) -> Path | None:
     return folder(text) if text else None
 
 
+def optional_file(text: str) -> Path | None:
+    """A file that whoever uses it looks at, and says what is wrong with it."""
+    return Path(text).expanduser().absolute() if text else None
+
+
 def name(text: str) -> str:
     if not re.fullmatch(r"[a-zA-Z0-9][a-zA-Z0-9_-]{0,40}", text):
         raise ValueError("a name of letters, digits, - and _")

@@ -7,6 +7,7 @@ import logging
 import os
 import select
 import socket
+import ssl
 import threading
 import time
 from collections import deque
@@ -24,6 +25,7 @@ from hitl.server.head import UPLOADS
 from hitl.server.lanes import Lanes
 from hitl.server.limits import Limits
 from hitl.server.memory import give_back
+from hitl.server.relay import Relay
 from hitl.server.room import Room
 from hitl.server.workers import Workers
 
@@ -44,16 +46,18 @@ class Server(BaseWSGIServer):
     multithread = True
 
     def __init__(self, app: Flask, listener: socket.socket, admit: Admission = everyone, limits: Limits | None = None,
-                 leave: Callable[[], None] = nothing) -> None:
+                 leave: Callable[[], None] = nothing, tls: ssl.SSLContext | None = None) -> None:
         host, port = listener.getsockname()[:2]
         super().__init__(host, port, app, Handler, fd=listener.fileno())  # it makes its handlers itself
         listener.close()  # the server has its own descriptor of it
         self.socket.setblocking(False)
+        self.ssl_context = tls  # the environ says https
         self.admit, self.limits = admit, limits or Limits()
         self.lanes = Lanes(self.limits, self._start)
         self._workers = Workers(self._answer, leave)
         self._epoll, self._wake = select.epoll(), os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._room = Room(self.limits, self._epoll)
+        self._relay = Relay(tls, self.limits.grace_seconds) if tls else None
         self._answered: deque[socket.socket] = deque()  # from threads, to linger in the room
         self._lock = threading.Lock()  # of the two above, which end with the loop
         self._stopping, self._ended = threading.Event(), threading.Event()
@@ -73,6 +77,8 @@ class Server(BaseWSGIServer):
             self._room.close()
             self.lanes.close_live()
             self.lanes.wait_until_empty(self.limits.drain_seconds)
+            if self._relay is not None:
+                self._relay.close(self.limits.linger_seconds)
             self._epoll.close()
             with self._lock:
                 self._ended.set()
@@ -139,7 +145,13 @@ class Server(BaseWSGIServer):
                     self._listen(False)  # until the next sweep: an epoll would report it without end
                     self._tell("descriptors")
                 return
-            self._room.admit(accepted, admitted(accepted, address, self.admit))
+            connection = admitted(accepted, address, self.admit)
+            if self._relay is not None:
+                try:
+                    accepted, connection.socket = self._relay.take(accepted)
+                except OSError:
+                    continue
+            self._room.admit(accepted, connection)
 
     def _hand_over(self, exchange: Exchange) -> None:
         refused = exchange.connection.refused

@@ -37,7 +37,7 @@ class Server:
         with open(self.log, "ab") as log:
             self.process = subprocess.Popen(["sh", "-c", f'{self.before} exec "$0" app.py', sys.executable], cwd=ROOT, stdout=subprocess.PIPE, stderr=log,
                                             text=True, env=environment)
-        self.url = re.findall(r"http://\S+", self.process.stdout.readline())[0]
+        self.url = re.findall(r"https?://\S+", self.process.stdout.readline())[0]
 
     def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
         self.process.send_signal(number)
