@@ -102,6 +102,15 @@ def _pair(old: list[Any], new: list[Any]) -> dict[int, int]:
     return pairs
 
 
+def place_now(before: Any, after: Any, place: int) -> int | None:
+    """The place in the later card of the feature that is at `place` in the earlier one; None if it was removed. A feature that was renamed
+    and changed at once is still the one in its place, if no feature was added or removed."""
+    old, new = (_list(value.get("features")) if isinstance(value, dict) else [] for value in (before, after))
+    pairs = _pair(old, new)
+    found = next((now for now, earlier in pairs.items() if earlier == place), None)
+    return place if found is None and len(old) == len(new) and place < len(new) and place not in pairs else found
+
+
 def _alike(old: Any, new: Any) -> bool:
     """Whether a feature was renamed and not replaced: another property is the same, or both have only a title."""
     if not isinstance(old, dict) or not isinstance(new, dict):

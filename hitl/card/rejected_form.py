@@ -19,7 +19,8 @@ TEXTS = ("name", "repository", "base_branch", "review", *FIELDS, "text", "tokens
 class RejectedForm:
     """A form that was not accepted, or is not finished: its subject, the typed values, and the problems of each field.
 
-    place is the number of its feature, question or ticket. `values` is the form as it was sent. rows is the number of empty rows to show."""
+    place is the number of its feature, question or ticket. `values` is the form as it was sent. rows is the number of empty rows to show.
+    is_gone: the feature that the form changes was removed by someone else meanwhile."""
 
     what: str = ""
     place: str = ""
@@ -28,6 +29,7 @@ class RejectedForm:
     rest: list[str] = field(default_factory=list)
     conflict: dict[str, Any] | None = None
     rows: int = 1
+    is_gone: bool = False
 
 
 def rejected(form: Form, error: SwarmError | None = None, place: int | None = None, rows: int = 1) -> RejectedForm:

@@ -60,6 +60,19 @@ def text_problems(value: Any) -> list[Problem]:
     return list(_search(value, "")) if suspect.search(together) else []
 
 
+def hidden_in(text: str) -> list[str]:
+    """The forbidden characters of a text, each once, in their order, as U+200B. Ends of lines may be those of a form."""
+    return list(dict.fromkeys(f"U+{ord(mark):04X}" for mark in _HIDDEN.findall(text.replace("\r\n", "\n"))))
+
+
+def without_hidden(text: str) -> str:
+    """The text without its forbidden characters."""
+    text, found = text.replace("\r\n", "\n"), 1
+    while found:  # without its neighbour a joiner can be forbidden, too
+        text, found = _HIDDEN.subn("", text)
+    return text
+
+
 def _is_scalar(value: Any) -> bool:
     return value is None or isinstance(value, bool | int) or (isinstance(value, float) and math.isfinite(value))
 

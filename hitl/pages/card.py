@@ -6,6 +6,7 @@ from flask import Blueprint, Response, make_response, render_template, request
 
 from engine.errors import BadRequest, SwarmError
 from engine.tickets.session_states import EDITABLE
+from hitl.card import diff as card_diff
 from hitl.card import diff_in_words
 from hitl.card import form as card_form
 from hitl.card.rejected_form import RejectedForm, card_problems, conflict_of, rejected
@@ -52,16 +53,27 @@ def edit_card(session_id: str) -> Response:
 
 
 def _kept(session_id: str, error: SwarmError) -> RejectedForm:
-    """The form as it was typed. After a conflict the feature is found by its earlier title."""
+    """The form as it was typed. After a conflict the feature is found in the card that it has become. If it was removed, its words stand
+    in the form of a new feature, and the page says so."""
     form = request.form
     place = whole_number(form.get("place", ""))
     kept = rejected(form, error, {"split": (place or 0) + 1, "add": _count(session_id)}.get(form.get("what", ""), place))
     if kept.conflict and kept.what in ("feature", "split", "move", "remove"):
-        card = stored_card(session_id).card
-        now = card_form.places(card, form.get("title_was", "")) if card is not None else []
-        kept.place = str(now[0]) if now else ""
-        kept.what = kept.what if now else "add" if kept.what == "feature" else ""
+        now = _place_now(error, place)
+        kept.place = "" if now is None else str(now)
+        kept.is_gone = now is None
+        kept.what = kept.what if now is not None else "add" if kept.what in ("feature", "split") else ""
     return kept
+
+
+def _place_now(error: SwarmError, place: int | None) -> int | None:
+    """The present place of the feature that the form is about, after someone else has saved the card; None if it is no longer there."""
+    base: Any = error.extra["base"]
+    current: Any = error.extra["current"]
+    if base is not None and place is not None:
+        return card_diff.place_now(base["spec_card"], current["spec_card"], place)
+    card = current["spec_card"] if isinstance(current["spec_card"], dict) else {"features": []}
+    return next(iter(card_form.places(card, request.form.get("title_was", ""))), None)
 
 
 def _count(session_id: str) -> int:

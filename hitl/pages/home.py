@@ -5,7 +5,7 @@ from typing import Any
 
 from flask import Blueprint, Response, make_response, request
 
-from engine.errors import SwarmError
+from engine.errors import BadRequest, SwarmError
 from engine.git.call import check_git, git_version
 from engine.store import journal
 from hitl.card import sample
@@ -26,6 +26,8 @@ from hitl.web.input import number_or
 routes = Blueprint("home", __name__)
 FILTERS = (("", "All"), ("building", "Building"), ("completed", "Done"), ("failed", "Failed"))
 FIELDS = ("kind", "project_name", "description", "markdown", "repository", "review", "spec_card")
+EMPTY = {"words": "Say what you want to build. One or two sentences are enough.", "markdown": "Paste the document, or tell it in your own words.",
+         "card": "Paste the spec card, or tell it in your own words."}  # kind: what to do with an empty form
 NAME_LENGTH = 60  # of a name that is taken from the idea
 NEWS = 8  # events that are shown
 
@@ -69,12 +71,16 @@ def _create(typed: dict[str, str]) -> str:
     kind = typed["kind"] if typed["kind"] in ("words", "markdown", "card") else ""
     with_card = kind == "card" or (not kind and bool(typed["spec_card"]))
     idea = {"markdown": typed["markdown"], "card": ""}.get(kind, typed["description"] or typed["markdown"])
+    if with_card and not typed["spec_card"]:
+        raise BadRequest(EMPTY["card"], field="card")
     card: Any = parsed_card(typed["spec_card"]) if with_card else None
     description = typed["description"] if kind != "markdown" else ""
     if isinstance(card, dict):
         description = description or str(card.get("description", ""))
         if typed["repository"]:
             card.setdefault("repository", typed["repository"])
+    if not idea.strip() and not with_card and not typed["project_name"]:
+        raise BadRequest(EMPTY.get(kind, EMPTY["words"]), field=kind or "words")
     name = typed["project_name"] or _name_of(card, idea)
     with db.transaction():
         session_id = sessions.create(db, config, tenant(), project_name=name, description=description, repository=typed["repository"] or None,
@@ -100,7 +106,8 @@ def page(new: bool = False, error: SwarmError | None = None, typed: dict[str, st
     shown, older = _sessions(only, number_or("after", None))
     any_yet = bool(shown or _sessions("", None)[0])
     values = {"new": new or not any_yet, "sessions": any_yet, "engine": engine.summary(), "error": as_problem(error),
-              "typed": {**dict.fromkeys(FIELDS, ""), **(typed or {})}, "problems": card_problems(error)}
+              "typed": {**dict.fromkeys(FIELDS, ""), **(typed or {})}, "problems": card_problems(error),
+              "empty": error.extra.get("field") if isinstance(error, BadRequest) else None}
     if values["new"]:
         return render("home/home.html", "home", **values, sample_features=len(sample.card()["features"]), installation_facts=_installation())
     return render("home/home.html", "home", **values, sessions_shown=shown, older=older, filters=FILTERS, only=only, needs=inbox.needs(), latest=_latest())

@@ -26,9 +26,17 @@ def inbox() -> str:
 @routes.post("/requests/<int:seq>/answer")
 def answer(seq: int) -> Response:
     """Saves an answer and goes back to the page of the form: the inbox, the ticket or the board."""
-    text = typed_text("option") or typed_text("text")
-    return attempt(lambda: answers.answer_request(swarm().db, tenant(), seq, text), _from_here("/inbox"),
+    text, place = typed_text("option") or typed_text("text"), _from_here("/inbox")
+    before = [asked["seq"] for asked in requests_view(swarm().db, tenant())] if place == "/inbox" else []
+    return attempt(lambda: answers.answer_request(swarm().db, tenant(), seq, text), lambda: place + _next(seq, before),
                    lambda error: page(error=error, kept=typed_text("text"), kept_for=seq))
+
+
+def _next(seq: int, before: list[int]) -> str:
+    """The anchor of the request after this one in the inbox, or of the first one; '' without one. before: the open requests before the answer."""
+    now = {asked["seq"] for asked in requests_view(swarm().db, tenant())} if before else set[int]()
+    still = [other for other in before if other in now]
+    return f"#item-{next((other for other in still if other > seq), still[0])}" if still else ""
 
 
 def _from_here(default: str) -> str:

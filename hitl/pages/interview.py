@@ -9,7 +9,9 @@ from hitl.card.rejected_form import RejectedForm, card_problems
 from hitl.drafting import draft as drafting
 from hitl.drafting import interview
 from hitl.pages import session
+from hitl.pages.frame import in_words
 from hitl.pages.session_frame import base_of_form
+from hitl.session import questions
 from hitl.web.context import swarm, tenant
 from hitl.web.forms import attempt, typed_text
 from hitl.web.numbers import whole_number
@@ -22,7 +24,7 @@ TOLD = 600  # seconds for which the page says how the version was drafted
 def say(session_id: str) -> Response:
     """text: the idea or a later thought. begin: the description is the idea."""
     text = None if "begin" in request.form else typed_text("text")
-    return attempt(lambda: interview.say(swarm().db, swarm().config, tenant(), session_id, text), f"/sessions/{session_id}#talk",
+    return attempt(lambda: interview.say(swarm().db, swarm().config, tenant(), session_id, text), lambda: _next(session_id),
                    lambda error: _with(session_id, error, "say"))
 
 
@@ -43,12 +45,17 @@ def answer(session_id: str, number: int) -> Response:
             if skip == "all":
                 interview.skip_rest(db, config, tenant(), session_id)
 
-    return attempt(do, f"/sessions/{session_id}#talk", lambda error: _with(session_id, error, "answer", str(number)))
+    return attempt(do, lambda: _next(session_id), lambda error: _with(session_id, error, "answer", str(number)))
+
+
+def _next(session_id: str) -> str:
+    """The next question, which then has the focus; without one, the card."""
+    return f"/sessions/{session_id}#{'card' if questions.open_number(swarm().db, session_id) is None else 'ask'}"
 
 
 def _with(session_id: str, error: SwarmError, what: str, place: str = "") -> str:
     """The page with the typed text and, next to it, the reason why it was not accepted."""
-    problems = [problem["message"] for problem in card_problems(error)] or [error.sentence]
+    problems = [problem["message"] for problem in card_problems(error)] or [in_words(error.sentence)]
     kept = RejectedForm(what, place, {"text": typed_text("text")}, rest=problems)
     late = error.status == 409  # the page then shows the current state, which no longer has this form
     return session.page(session_id, error=error, kept=None if late and what == "answer" else kept)

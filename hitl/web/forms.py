@@ -11,8 +11,8 @@ def go(where: str) -> Response:
     return make_response(redirect(where, 303))
 
 
-def attempt(do: Callable[[], Any], where: str, failed: Callable[[SwarmError], str]) -> Response:
-    """Calls do(), then redirects to `where`. After an error it answers with the page from `failed` and the error's status.
+def attempt(do: Callable[[], Any], where: str | Callable[[], str], failed: Callable[[SwarmError], str]) -> Response:
+    """Calls do(), then redirects to `where` (or what it gives after do()). After an error it answers with the page from `failed` and the error's status.
 
     Errors of storage (5xx) and 404 are raised; their error page keeps the typed text."""
     try:
@@ -21,7 +21,7 @@ def attempt(do: Callable[[], Any], where: str, failed: Callable[[SwarmError], st
         if error.status >= 500 or error.status == 404:
             raise
         return make_response(failed(error), error.status)
-    return go(where)
+    return go(where if isinstance(where, str) else where())
 
 
 def typed_text(name: str) -> str:

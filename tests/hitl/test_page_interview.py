@@ -70,7 +70,7 @@ def test_the_recommended_answer_comes_first_and_each_has_its_key(client, path):
 
 
 def test_an_answer_is_written_into_the_card_and_shown_with_what_it_changed(client, db, path):
-    assert answer(client, path, db, text="Ask for a link\nSet a new password").location == f"{path}#talk"
+    assert answer(client, path, db, text="Ask for a link\nSet a new password").location == f"{path}#ask"
     assert answer(client, path, db, text="It is quick.\r\nIt is plain.").status_code == 303
     page = seen(client, path)
     assert "Question 3 of at most 5" in page.text and "Since v2" in page.text and "criteria added" in page.text
@@ -111,7 +111,7 @@ def test_no_answer_is_no_answer(client, db, path, data):
 
 
 def test_more_can_be_said_and_is_added_to_the_card(client, db, path):
-    assert client.post(path + "/messages", data={"text": "1. Say hello\n2. Say goodbye"}).location == f"{path}#talk"
+    assert client.post(path + "/messages", data={"text": "1. Say hello\n2. Say goodbye"}).location == f"{path}#ask"
     assert "Say goodbye" in seen(client, path).text
     refused = client.post(path + "/messages", data={"text": "kept\u200b"})
     assert refused.status_code == 400 and "kept\u200b" in checked(refused).text and "U+200B" in checked(refused).text

@@ -24,7 +24,7 @@ def test_a_log_that_is_asked_for_piece_by_piece_is_the_whole_log_once(client, db
         log.write_bytes(log.read_bytes() + piece)
         html = client.get(f"/tickets/TKT-002/log?run={run}&after={after}&line={line}").get_data(as_text=True)
         after, line = re.search(r'data-next="(\d+)" data-line="(\d+)"', html).groups()
-        shown += re.findall(r'<li id="L(\d+)">.*?<span class="log-text">(.*?)</span></li>', html)
+        shown += re.findall(r'<li id="L(\d+)">.*?<span dir="auto" class="log-text">(.*?)</span></li>', html)
     assert shown == [("2", "one"), ("3", "two"), ("4", "grüße"), ("5", "\ufffd\ufffd"), ("7", "last")]
 
 

@@ -80,10 +80,47 @@
     }
   }
 
+  // Words that are being typed outlive a refresh of their region. Where the refreshed page no longer has their form, because someone else sent it,
+  // they are shown in the panel "unsent".
+  const typed = new Map(), sent = new WeakSet();
+  const key = field => `${field.form?.getAttribute("action")} ${field.id}`;
+  document.addEventListener("htmx:before:swap", () => {
+    for (const field of document.querySelectorAll("main :is(textarea, input.input)[id]:not([readonly], [type=search])")) {
+      if (field.value !== field.defaultValue && !sent.has(field.form)) typed.set(key(field), {id: field.id, value: field.value});
+      else typed.delete(key(field));
+    }
+  });
+  document.addEventListener("htmx:after:swap", () => {
+    for (const [name, {id, value}] of typed) {
+      const field = document.getElementById(id);
+      if (field && key(field) === name) {
+        if (field !== document.activeElement) field.value = value;
+        continue;
+      }
+      if (field?.value === value) field.value = field.defaultValue;  // the same place is another form's now
+      typed.delete(name);
+      unsent(value);
+    }
+  });
+
+  function unsent(value) {
+    const panel = document.getElementById("unsent");
+    let place = [...panel.querySelectorAll("textarea")].at(-1);
+    if (place.value) {
+      place.after(place = place.cloneNode());
+      place.id = `unsent-${panel.querySelectorAll("textarea").length}`;
+      place.ariaLabel = "What you typed";
+    }
+    place.value = value;
+    panel.hidden = false;
+  }
+
   // A pressed button is busy until the next page has loaded.
   document.addEventListener("submit", event => {
     const button = event.submitter;
-    if (event.defaultPrevented || !button) return;
+    if (event.defaultPrevented) return;
+    sent.add(event.target);
+    if (!button) return;
     setTimeout(() => { button.disabled = true; button.setAttribute("aria-busy", "true"); });
   });
   window.addEventListener("pageshow", event => {
