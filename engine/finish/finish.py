@@ -70,7 +70,8 @@ def _prepared(db: Database, run: RunRow, ticket: TicketRow, result: Result) -> N
             row = record(db, run, "needs_input", "needs_input", body, result, transients=0, not_before=None)
             if row:
                 requests.open_repository(db, row, run["id"], body, [requests.FIRST_COMMIT, requests.TRY_AGAIN, requests.STOP])
-        elif record(db, run, "prepared", "running", None, result, base_sha=result.base, branch_name=own_branch(ticket), failures=0, transients=0):
+        elif record(db, run, "prepared", "running", " ".join(result.notes) or None, result, base_sha=result.base,
+                    branch_name=own_branch(ticket), failures=0, transients=0):
             requests.withdraw(db, ticket["id"])
 
 

@@ -30,6 +30,7 @@ def prepare(run: Run) -> None:
                 base = _fetched_base(run, repository, job.source.url, job.source, when)
             if base is None:
                 return
+            run.result.notes = _notes(repository, base)
             repository.set_branch(job.integration, base)
         repository.git("symbolic-ref", "HEAD", f"refs/heads/{job.integration}")  # so that a plain clone has the result
     run.result.base, run.result.outcome = base, "ok"
@@ -69,6 +70,17 @@ def _fetched_base(run: Run, repository: Repository, url: str, source: Source, wh
     if base is None:
         raise Transient(f"The branch {seen.branch} of {url} was removed while it was fetched. It will be tried again.")
     return base
+
+
+def _notes(repository: Repository, base: str) -> list[str]:
+    """What runs will not see of the repository, which would surprise."""
+    names = repository.git("ls-tree", "-z", "--name-only", "--end-of-options", base).split(b"\0")
+    notes = []
+    if b".gitmodules" in names:
+        notes.append("The repository has submodules. They are not fetched, so their folders are empty in runs.")
+    if b".gitattributes" in names and b"filter=lfs" in repository.call("cat-file", "blob", f"{base}:.gitattributes", ok=(0, 128)).out:
+        notes.append("The repository keeps files in Git LFS. Runs see their pointers, not their content.")
+    return notes
 
 
 def _trouble(seen: Look) -> RunFailure:

@@ -165,3 +165,16 @@ def test_what_nobody_but_a_person_can_help_goes_to_a_person_at_once(db: Database
         asked = open_request(db)
     assert run["outcome"] in ("failed", "void") and asked["kind"] == "failed" and sentence in asked["body"], run["reason"]
     assert state(db, session) == "failed" and db.value("select count(*) from runs") == 1
+
+
+def test_what_runs_will_not_see_of_a_repository_is_said_when_it_is_prepared(db: Database, real: Config, tmp_path: Path) -> None:
+    git(tmp_path, "init", "-q", "-b", "main", "outer")
+    git(tmp_path / "outer", "-c", "protocol.file.allow=always", "submodule", "add", "-q", str(upstream(tmp_path / "source", 2)), "inner")
+    (tmp_path / "outer/.gitattributes").write_text("*.bin filter=lfs diff=lfs merge=lfs -text\n")
+    git(tmp_path / "outer", "add", "-A")
+    git(tmp_path / "outer", "commit", "-q", "-m", "x")
+    session = build(db, real, {**CARD, "repository": str(tmp_path / "outer")})
+    with running(db, real):
+        delivered(db, session, tmp_path / "outer")
+    reason = db.value("select reason from runs where kind = 'prepare'")
+    assert "has submodules" in reason and "in Git LFS" in reason
