@@ -370,7 +370,8 @@ create table deliveries (
   not_before   text,
   reason       text,                                      -- one sentence for a person
   created_at   text not null default (strftime('%Y-%m-%dT%H:%M:%fZ', 'now')),
-  updated_at   text not null default (strftime('%Y-%m-%dT%H:%M:%fZ', 'now'))
+  updated_at   text not null default (strftime('%Y-%m-%dT%H:%M:%fZ', 'now')),
+  ready_number integer                                    -- the pull request whose draft state is a person's: we made it ready once, or a person opened it
 ) strict;
 create index deliveries_due on deliveries (not_before) where state not in ('done', 'merged', 'closed', 'dropped') and waiting is null;
 create index deliveries_by_session on deliveries (session_id);

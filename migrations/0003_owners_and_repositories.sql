@@ -153,3 +153,7 @@ create table requests (
   check (owner_kind <> 'session' or session_id = owner)
 ) strict;
 create index requests_by_owner on requests (owner_kind, owner, seq) where owner_kind <> 'ticket';
+
+-- A person's draft state of a pull request is left alone; those that are watched were made ready by us.
+alter table deliveries add column ready_number integer;
+update deliveries set ready_number = number where number is not null and state not in ('opened', 'delivered');

@@ -11,9 +11,9 @@ from engine.delivery import feedback as comeback
 from engine.delivery import leaks
 from engine.delivery.pull_request_text import body, known_secrets, title
 from engine.delivery.push import Remote, branch_heads, push
+from engine.delivery.tell import tell
 from engine.errors import BadRequest, Permanent, PolicyViolation, RateLimited, RunFailure, TokenRefused, Transient
 from engine.forge import Place, connect, login_of, place_of
-from engine.forge.base import Forge
 from engine.git.branches import repository_path
 from engine.git.repository import Repository
 from engine.git.source import validate_source
@@ -22,7 +22,7 @@ from engine.store.db import Database
 from engine.tickets import deliveries, requests
 from engine.tickets.approved_card import approved_card
 from engine.tickets.delivery_answers import APPROVE, NO_SECRET, RETRY, WITHOUT, complete
-from engine.tickets.rows import DeliveryRow, ForgeFactRow, TicketRow
+from engine.tickets.rows import DeliveryRow, TicketRow
 from engine.tickets.states import get
 from engine.times import NOW, delay, utc
 
@@ -32,10 +32,6 @@ FEATURES_SECONDS = 1.0
 
 class NeedsApproval(PolicyViolation):
     """Protected paths were changed, and this commit is not approved yet."""
-
-
-class _Acted(ForgeFactRow):
-    outcome: str | None  # of the last run of the ticket that got it
 
 
 class Deliverer:
@@ -96,7 +92,8 @@ class Deliverer:
         point("after-open")
         event("opened", ticket=row["ticket_id"], number=change.number, url=change.url)
         with self.db.transaction():
-            now = deliveries.move(self.db, row, "opened", number=change.number, pr_url=change.url)
+            now = deliveries.move(self.db, row, "opened", number=change.number, pr_url=change.url,
+                                  ready_number=row["ready_number"] if change.ours else change.number)
             if now:
                 self.db.execute(f"update tickets set pr_url = ?, updated_at = {NOW} where id = ?", (change.url, row["ticket_id"]))
         point("after-opened")
@@ -123,27 +120,15 @@ class Deliverer:
         return now if now and self.db.value("select 1 from hitl_sessions where id = ? and state = 'completed'", (row["session_id"],)) else None
 
     def _ready(self, row: DeliveryRow) -> DeliveryRow | None:
-        """Marks the pull request as ready for review, with its current text, and answers the comments that were handled."""
+        """Marks the pull request as ready for review, once, with its current text, and answers the comments that were handled."""
         place = self._place(row)
         if place is not None and row["number"] is not None:
             forge, ticket = connect(self.config, place), self._ticket(row)
-            forge.finish_draft(row["number"], title(self.config, ticket), body(self.db, self.config, ticket))
-            self._tell(row, forge, row["number"])
+            forge.finish_draft(row["number"], title(self.config, ticket), body(self.db, self.config, ticket), ready=row["ready_number"] != row["number"])
+            tell(self.db, row, forge)
         point("after-ready")
-        deliveries.move(self.db, row, "watched", not_before=utc(after=self.config.forge_poll_seconds))
+        deliveries.move(self.db, row, "watched", not_before=utc(after=self.config.forge_poll_seconds), ready_number=row["number"])
         return None
-
-    def _tell(self, row: DeliveryRow, forge: Forge, number: int) -> None:
-        """Says on the pull request what became of its feedback, once."""
-        untold = self.db.all("select f.*, (select outcome from runs r where r.ticket_id = f.ticket_id and outcome in ('merged', 'no_change') order by seq desc"
-                             " limit 1) as outcome from forge_facts f where delivery = ? and ticket_id is not null and told_at is null", (row["seq"],), _Acted)
-        if untold:
-            kinds = {"ci": "the failed checks", "remark": "the comments"}
-            about = " and ".join(dict.fromkeys(kinds.get(fact["kind"], fact["kind"]) for fact in untold))
-            changed = any(fact["outcome"] == "merged" for fact in untold)
-            forge.comment(number, f"Another run handled {about}. The branch is now at {row['tip_sha'][:12]}." if changed else
-                          f"Another run looked at {about} and changed nothing. The branch is still at {row['tip_sha'][:12]}.")
-            self.db.execute(f"update forge_facts set told_at = {NOW} where delivery = ? and ticket_id is not null and told_at is null", (row["seq"],))
 
     def _look(self, row: DeliveryRow) -> None:
         place = self._place(row)
@@ -162,9 +147,9 @@ class Deliverer:
         forge, ticket = connect(self.config, place), self._ticket(row)
         base = row["base_branch"] or forge.default_branch()
         change = forge.find_open_change(row["branch"]) or forge.open_change(row["branch"], base, title(self.config, ticket), body(self.db, self.config, ticket))
-        forge.finish_draft(change.number, title(self.config, ticket), body(self.db, self.config, ticket))
+        forge.finish_draft(change.number, title(self.config, ticket), body(self.db, self.config, ticket), ready=change.ours)
         with self.db.transaction():
-            if deliveries.move(self.db, row, "watched", number=change.number, pr_url=change.url):
+            if deliveries.move(self.db, row, "watched", number=change.number, pr_url=change.url, ready_number=change.number):
                 self.db.execute(f"update tickets set pr_url = ?, updated_at = {NOW} where id = ?", (change.url, row["ticket_id"]))
 
     # Helpers of the steps

@@ -15,11 +15,12 @@ _CONTROL = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]|[\x00-\x08\x0b-\x1f\x7f-\x9f]|
 
 @dataclass(frozen=True)
 class PullRequest:
-    """A pull request, or merge request. url: None if it is not a page of this forge."""
+    """A pull request, or merge request. url: None if it is not a page of this forge. ours: we opened it; its text has our mark."""
 
     number: int
     url: str | None
     draft: bool
+    ours: bool = False
 
 
 @dataclass(frozen=True)
@@ -67,8 +68,8 @@ class Forge(Protocol):
     def find_open_change(self, branch: str) -> PullRequest | None: ...
     def open_change(self, branch: str, base: str, title: str, body: str) -> PullRequest:
         """As a draft where the forge knows drafts. One that is open already is taken as it is."""
-    def finish_draft(self, number: int, title: str, body: str) -> None:
-        """Its text as it is now, and ready for review."""
+    def finish_draft(self, number: int, title: str, body: str, ready: bool = True) -> None:
+        """Its title and text as they are now, unless a person changed them. ready: and no draft any more."""
     def comment(self, number: int, text: str) -> None: ...
     def check_state(self, number: int) -> State: ...
     def may_write(self, remark: Remark) -> bool | None:

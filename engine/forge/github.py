@@ -5,6 +5,7 @@ from typing import Any
 
 from github import Auth, BadAttributeException, Github, GithubException
 from github.CommitStatus import CommitStatus
+from github.GithubObject import NotSet
 from github.PullRequest import PullRequest as TheirPullRequest
 from github.Repository import Repository as Project
 from github.Requester import HTTPRequestsConnectionClass, HTTPSRequestsConnectionClass, Requester
@@ -13,6 +14,7 @@ from engine.errors import Permanent, TokenRefused
 from engine.forge import logs, wire
 from engine.forge.base import MARK, Failed, PullRequest, Remark, State, clean, named, origin_of, page, whole
 from engine.forge.github_remarks import PAGE, remarks_of
+from engine.forge.own_text import is_marked, marked, updated
 from engine.forge.words import words
 
 MOST = 1000                  # checks and statuses of a commit that are looked at
@@ -66,7 +68,7 @@ class GitHub:
         for draft in (True, False):
             try:
                 with _speaking():
-                    return self._change(self._repository().create_pull(base, branch, title=title, body=body, draft=draft))
+                    return self._change(self._repository().create_pull(base, branch, title=title, body=marked(title, body), draft=draft))
             except Unprocessable as error:
                 said = error.sentence.lower()
                 if "already exists" in said and (found := self.find_open_change(branch)):
@@ -75,14 +77,15 @@ class GitHub:
                     raise
         raise Permanent("The pull request could not be opened.")
 
-    def finish_draft(self, number: int, title: str, body: str) -> None:
+    def finish_draft(self, number: int, title: str, body: str, ready: bool = True) -> None:
         with _speaking():
             found = self._repository().get_pull(number)
             if found.state != "open":
                 return
-            if found.title != title or found.body != body:
-                found.edit(title=title, body=body)
-            if found.draft:
+            new_title, new_body = updated(found.title, found.body, title, body)
+            if new_title is not None or new_body is not None:
+                found.edit(title=NotSet if new_title is None else new_title, body=NotSet if new_body is None else new_body)
+            if ready and found.draft:
                 found.mark_ready_for_review()
 
     def comment(self, number: int, text: str) -> None:
@@ -141,7 +144,7 @@ class GitHub:
         return logs.tail(headers.get("location", ""), plain=self.web.startswith("http://")) or said
 
     def _change(self, found: TheirPullRequest) -> PullRequest:
-        return PullRequest(whole(found.number), page(found.html_url, (self.web,)), bool(found.draft))
+        return PullRequest(whole(found.number), page(found.html_url, (self.web,)), bool(found.draft), is_marked(found.body))
 
 
 class Unprocessable(Permanent):

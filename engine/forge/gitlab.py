@@ -10,6 +10,7 @@ from gitlab.exceptions import GitlabError
 from engine.errors import Permanent, TokenRefused
 from engine.forge import logs, wire
 from engine.forge.base import MARK, Failed, PullRequest, Remark, State, clean, named, page, whole
+from engine.forge.own_text import is_marked, marked, updated
 from engine.forge.words import words
 from engine.text import one_line
 
@@ -17,6 +18,7 @@ PAGE = 100
 MOST = 1000           # notes, jobs, statuses and pipelines that are looked at
 MOST_FAILED = 10      # jobs whose logs are read
 DRAFT = "Draft: "
+_DRAFT = re.compile(r"\s*(?:draft:|\[draft\]|\(draft\))\s*", re.I)  # as GitLab reads it
 DEVELOPER = 30        # the least access level that may push
 _DONE = ("success", "failed", "canceled", "skipped", "manual")
 _BOT = re.compile(r"(project|group)_\d+_bot(_[0-9a-f]+)?|service_account_.*|.*[-_]bot|support-bot|alert-bot", re.I)
@@ -49,17 +51,25 @@ class GitLab:
         try:
             with _speaking():
                 return self._change(self._repository().mergerequests.create(
-                    {"source_branch": branch, "target_branch": base, "title": DRAFT + title, "description": body}))
+                    {"source_branch": branch, "target_branch": base, "title": DRAFT + title, "description": marked(title, body)}))
         except Refused as error:
             if "already exists" in error.sentence.lower() and (found := self.find_open_change(branch)):
                 return found
             raise
 
-    def finish_draft(self, number: int, title: str, body: str) -> None:
+    def finish_draft(self, number: int, title: str, body: str, ready: bool = True) -> None:
+        """A draft is one by the beginning of its title."""
         with _speaking():
             found = self._repository().mergerequests.get(number)
-            if found.state == "opened" and (found.title != title or found.description != body):
-                self._repository().mergerequests.update(number, {"title": title, "description": body})
+            if found.state != "opened":
+                return
+            draft = _DRAFT.match(found.title)
+            kept = found.title[draft.end():] if draft else found.title
+            new_title, new_body = updated(kept, found.description, title, body)
+            wanted = ("" if draft is None or ready else draft[0]) + (new_title or kept)
+            new = {**({"title": wanted} if wanted != found.title else {}), **({"description": new_body} if new_body is not None else {})}
+            if new:
+                self._repository().mergerequests.update(number, new)
 
     def comment(self, number: int, text: str) -> None:
         with _speaking():
@@ -129,7 +139,7 @@ class GitLab:
         return remarks[::-1]
 
     def _change(self, found: Any) -> PullRequest:
-        return PullRequest(whole(found.iid), page(found.web_url, (self.web,)), bool(found.draft))
+        return PullRequest(whole(found.iid), page(found.web_url, (self.web,)), bool(found.draft), is_marked(found.description))
 
 
 class Refused(Permanent):

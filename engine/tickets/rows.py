@@ -198,6 +198,7 @@ class DeliveryRow(TypedDict):
     reason: str | None
     created_at: str
     updated_at: str
+    ready_number: int | None
 
 
 class ForgeFactRow(TypedDict):

@@ -86,7 +86,7 @@ def test_a_pull_request_that_is_there_is_adopted(built, double):
     double._open({"head": built.branch, "base": "main", "title": "By hand", "body": "", "draft": True})
     built.go()
     assert len(double.pulls) == 1 and built.row()["number"] == 1 and built.state() == "completed"
-    assert double.pulls[0]["title"] == f"{built.epic}: Widget"
+    assert (double.pulls[0]["title"], double.pulls[0]["body"], double.pulls[0]["draft"]) == ("By hand", "", True), "what a person wrote is left alone"
 
 
 def test_a_courier_that_comes_too_late_opens_no_second_pull_request(built, double):

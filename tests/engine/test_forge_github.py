@@ -13,6 +13,7 @@ from engine.config import Config
 from engine.errors import Permanent, RateLimited, TokenRefused, Transient
 from engine.forge import Place, connect, place_of, wire
 from engine.forge.base import MARK
+from engine.forge.own_text import marked
 
 BRANCH = "swarm/abc/tkt-001-x"
 
@@ -42,10 +43,10 @@ def test_a_change_is_opened_as_a_draft_found_again_and_made_ready(double, forge)
     assert forge.default_branch() == "main"
     assert forge.find_open_change(BRANCH) is None
     made = forge.open_change(BRANCH, "main", "T", "B")
-    assert (made.number, made.draft, made.url) == (1, True, f"{double.url}/acme/widget/pull/1")
+    assert (made.number, made.draft, made.ours, made.url) == (1, True, True, f"{double.url}/acme/widget/pull/1")
     assert forge.find_open_change(BRANCH) == made
     forge.finish_draft(1, "T2", "B2")
-    assert (double.pulls[0]["draft"], double.pulls[0]["title"], double.pulls[0]["body"]) == (False, "T2", "B2")
+    assert (double.pulls[0]["draft"], double.pulls[0]["title"], double.pulls[0]["body"]) == (False, "T2", marked("T2", "B2"))
 
 
 def test_one_that_exists_already_is_adopted(double, forge):

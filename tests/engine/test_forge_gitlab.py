@@ -11,6 +11,7 @@ from engine.config import Config
 from engine.errors import Permanent, RateLimited, TokenRefused, Transient
 from engine.forge import Place, connect
 from engine.forge.base import MARK
+from engine.forge.own_text import marked
 
 BRANCH = "swarm/abc/tkt-001-x"
 
@@ -34,7 +35,7 @@ def test_a_change_is_opened_as_a_draft_adopted_and_made_ready(double, forge):
     assert (made.number, made.draft, made.url) == (1, True, f"{double.url}/acme/widget/-/merge_requests/1")
     assert forge.find_open_change(BRANCH) == made == forge.open_change(BRANCH, "main", "T", "B") and len(double.changes) == 1
     forge.finish_draft(1, "T2", "B2")
-    assert (double.changes[0]["title"], double.changes[0]["description"], double.changes[0]["draft"]) == ("T2", "B2", False)
+    assert (double.changes[0]["title"], double.changes[0]["description"], double.changes[0]["draft"]) == ("T2", marked("T2", "B2"), False)
 
 
 def test_the_state_of_a_change_with_its_failed_job_and_the_remarks_of_members(double, forge):

@@ -27,7 +27,7 @@ from engine.store.db import open_database
 SCHEMAS = {
     1: "a00521788998f5306bd188fe182aeec1dd3a5ffcd2c2c6539df0ad035b25738a",
     2: "ecd3a988a1b22409ae2f8b6c7245f8e8fe4e5dec2e03727ce8b7e98742ceb078",
-    3: "62c32f04db80347a3d7c7682cbb54129d750c79d169bf59471d4372857b78984",
+    3: "dd2723d16df67ae5c1ae1677c7d95966a244aa18776de49bd66331b77bfd1849",
 }
 RENAMED = {2: {"runs": {"machine": "vm"}}}  # {version: {table: {column before: column since}}}
 OLD = range(1, VERSION)

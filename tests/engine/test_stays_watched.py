@@ -5,8 +5,7 @@ import json
 import pytest
 from delivery_side import PROJECT, Built, for_forge, served
 from forge_http import reply
-from github_double import GitHubDouble
-from gitlab_double import GitLabDouble
+from forge_people import FORGES, unchanged, watched
 
 from engine.job.network import NONE
 from engine.job.prompt import prompt
@@ -14,56 +13,7 @@ from engine.tickets import answers
 from engine.tickets.delivery_answers import AGAIN, LEAVE, ONCE_MORE, RETRY
 
 
-class OnGitHub:
-    """What people, bots and checks do. Members are private: the association says nothing of them."""
-
-    name = "github"
-
-    def __init__(self, double):
-        self.double = double
-
-    def say(self, text, writes=True, bot=False, who="ann"):
-        return self.double.say(1, who, text, kind="Bot" if bot else "User", association="CONTRIBUTOR", permission="write" if writes else "read")
-
-    def red(self, sha, name="build", pending=False):
-        self.double.status(sha, name, "failure", "It broke.")
-        if pending:
-            self.double.status(sha, "tide", "pending", "Not mergeable.")
-
-    def still_runs(self, sha):
-        self.double.status(sha, "tide", "pending", "Not mergeable.")
-
-    def move(self, to):
-        {"merged": self.double.merge, "closed": self.double.close, "opened": self.double.reopen}[to](1)
-
-    def told(self):
-        return self.double.comments.get(1, [])
-
-
-class OnGitLab:
-    name = "gitlab"
-
-    def __init__(self, double):
-        self.double = double
-
-    def say(self, text, writes=True, bot=False, who="ann"):
-        return self.double.say(1, "project_5_bot_0a" if bot else who, text, level=30 if writes else 20)
-
-    def red(self, sha, name="build", pending=False):
-        self.double.fail(sha, name, "It broke.", status="running" if pending else "failed")
-
-    def still_runs(self, sha):
-        self.double.pipelines[sha] = [{"id": 7, "sha": sha, "status": "running", "ref": "x", "source": "push"}]
-        self.double.jobs[7] = []
-
-    def move(self, to):
-        self.double.move(1, to)
-
-    def told(self):
-        return self.double.notes.get(1, [])
-
-
-@pytest.fixture(params=[(GitHubDouble, OnGitHub), (GitLabDouble, OnGitLab)], ids=["github", "gitlab"])
+@pytest.fixture(params=FORGES, ids=["github", "gitlab"])
 def forge(request, tmp_path):
     double, people = request.param
     with double(served(tmp_path)) as server:
@@ -73,23 +23,7 @@ def forge(request, tmp_path):
 
 @pytest.fixture
 def built(db, config, forge, tmp_path):
-    config = dataclasses.replace(for_forge(config, forge.double.url), forge=forge.name)
-    made = Built(db, config, tmp_path, f"{forge.double.url}/{PROJECT}.git", forge.double.repository(PROJECT))
-    made.go()
-    assert made.state() == "completed" and made.row()["state"] == "watched"
-    return made
-
-
-def unchanged(built):
-    """The started run changed nothing, and the whole passed once more."""
-    ticket = built.ticket("TKT-002")
-    assert ticket["status"] == "ready", "a run was started"
-    run = f"none-{built.db.value('select count(*) from runs')}"
-    built.db.execute("insert into runs (id, ticket_id, session_id, kind, state, claim_token, claimed_by, run_no, outcome, ended_at)"
-                     " values (?, ?, ?, 'feature', 'ended', ?, 'x', 2, 'no_change', '2026-01-05')", (run, ticket["id"], built.session, run))
-    built.db.execute("update tickets set status = 'completed', claim_token = null where id = ?", (ticket["id"],))
-    built.intend()
-    built.go(2)
+    return watched(db, config, forge, tmp_path)
 
 
 def answered(built, text):
