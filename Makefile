@@ -74,7 +74,7 @@ agents: $(VENV)/.run  ## install coding agents in pinned versions into data/agen
 agents-test: $(VENV)/.test $(VENV)/.default  ## run the tests with real coding agents, in bubblewrap and in virtual machines (about an hour)
 	@$(BIN)/python -m pytest -m agents
 
-bench: $(VENV)/.bench $(VENV)/.default  ## measure claims, inserts, dispatch, pages and other queues (about 15 minutes)
+bench: $(VENV)/.bench $(VENV)/.default  ## measure claims, inserts, dispatch, pages, the server under load and other queues (about 15 minutes)
 	@$(BIN)/python -m bench
 
 clean:  ## remove .venv and the files of tests; data/ stays

@@ -56,17 +56,14 @@ def server(data: str) -> None:
     """Serves; at each line it commits one change and says when that was done and how long it took."""
     import threading
 
-    from werkzeug.serving import make_server
-
-    from app import create_app
+    from app import create_app, http_server
     _many_files()
     logging.getLogger("werkzeug").setLevel(logging.WARNING)
     app = create_app(Config(data=Path(data), runtime="fake", synchronous="NORMAL"))
     listener = socket.create_server(("127.0.0.1", 0), backlog=1024)  # a thousand clients come at once
-    port = listener.getsockname()[1]
-    serving = make_server("127.0.0.1", port, app, threaded=True, fd=listener.fileno())
+    serving = http_server(app, listener)
     threading.Thread(target=serving.serve_forever, daemon=True).start()
-    print(port, flush=True)
+    print(serving.port, flush=True)
     db = app.extensions["swarm"].db
     committed: list[float] = []
     db._subscribers.insert(0, lambda: committed.append(time.monotonic()))  # first: the clock starts when it is committed
