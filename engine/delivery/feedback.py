@@ -44,6 +44,7 @@ def _merged(db: Database, row: DeliveryRow) -> None:
             db.execute(f"update hitl_sessions set reason = ?, updated_at = {NOW} where id = ? and state = 'completed' and exists"
                        " (select 1 from tickets where id = ? and type = 'epic')", (said, row["session_id"], row["ticket_id"]))
         deliveries.withdraw(db, row["ticket_id"])
+        db.execute("update deliveries set not_before = null where session_id = ? and base_branch = ? and state = 'watched'", (row["session_id"], row["branch"]))
     point("after-act")
     event("merged_there", ticket=row["ticket_id"], number=row["number"])
 

@@ -14,6 +14,7 @@ from engine.delivery.push import Remote, branch_heads, push
 from engine.delivery.tell import tell
 from engine.errors import BadRequest, Permanent, PolicyViolation, RateLimited, RunFailure, TokenRefused, Transient
 from engine.forge import Place, connect, login_of, place_of
+from engine.forge.base import Forge
 from engine.git.branches import repository_path
 from engine.git.repository import Repository
 from engine.git.source import validate_source
@@ -85,7 +86,7 @@ class Deliverer:
             self._wait(row, None, FEATURES_SECONDS, 0)
             return None
         forge, ticket = connect(self.config, place), self._ticket(row)
-        base = row["base_branch"] or forge.default_branch()
+        base = deliveries.onto(self.db, row) or forge.default_branch()
         self._check_base(row, ticket, base)
         point("before-open")
         change = forge.find_open_change(row["branch"]) or forge.open_change(row["branch"], base, title(self.config, ticket), body(self.db, self.config, ticket))
@@ -136,8 +137,16 @@ class Deliverer:
             deliveries.move(self.db, row, "done", reason="No forge is configured now, so the pull request is no longer watched.")
         elif place is not None and row["number"] is None:  # each feature had its own pull request
             self._open_whole(row, place)
-        elif now := comeback.take_in(self.db, self.config, row, connect(self.config, place)) if place else row:
+        elif now := comeback.take_in(self.db, self.config, row, self._moved(row, place)) if place else row:
             deliveries.look_later(self.db, now, utc(after=self.config.forge_poll_seconds))
+
+    def _moved(self, row: DeliveryRow, place: Place) -> Forge:
+        """The forge, where the pull request is onto the right branch: the one below it may have been merged."""
+        forge, old, new = connect(self.config, place), row["base_branch"], deliveries.onto(self.db, row)
+        if row["number"] is not None and old and new and old != new:
+            forge.move_base(row["number"], old, new)
+            self.db.execute("update deliveries set base_branch = ? where seq = ?", (new, row["seq"]))
+        return forge
 
     def _open_whole(self, row: DeliveryRow, place: Place) -> None:
         """Opens the pull request of the integration branch, after all features' pull requests were merged into it on the forge."""
@@ -172,9 +181,11 @@ class Deliverer:
         return bool(card.get("pull_requests") == "feature" and self._ticket(row)["type"] == "epic" and place_of(self.config, self._source(row)[0]))
 
     def _base_is_there(self, row: DeliveryRow) -> bool:
-        """True if the base of the pull request exists: a feature's base is the integration branch, which the epic's delivery pushes."""
-        epic = self._ticket(row)["parent_id"]
-        return epic is None or self.db.value("select pushed_sha from deliveries where ticket_id = ?", (epic,)) is not None
+        """True if the base of the pull request exists: a feature's base is the branch of another delivery of the build, which pushes it."""
+        if self._ticket(row)["parent_id"] is None:
+            return True
+        return self.db.value("select 1 from deliveries where session_id = ? and branch = ? and pushed_sha is not null",
+                             (row["session_id"], deliveries.onto(self.db, row))) is not None
 
     def _check_base(self, row: DeliveryRow, ticket: TicketRow, base: str) -> None:
         """A pull request needs its base branch, which may have been deleted since the build began. Raises Permanent."""

@@ -70,6 +70,8 @@ class Forge(Protocol):
         """As a draft where the forge knows drafts. One that is open already is taken as it is."""
     def finish_draft(self, number: int, title: str, body: str, ready: bool = True) -> None:
         """Its title and text as they are now, unless a person changed them. ready: and no draft any more."""
+    def move_base(self, number: int, old: str, new: str) -> None:
+        """Onto another branch, if it is open and still onto `old`: a person or the forge may have moved it."""
     def comment(self, number: int, text: str) -> None: ...
     def check_state(self, number: int) -> State: ...
     def may_write(self, remark: Remark) -> bool | None:

@@ -88,6 +88,12 @@ class GitHub:
             if ready and found.draft:
                 found.mark_ready_for_review()
 
+    def move_base(self, number: int, old: str, new: str) -> None:
+        with _speaking():
+            found = self._repository().get_pull(number)
+            if found.state == "open" and found.base.ref == old:
+                found.edit(base=new)
+
     def comment(self, number: int, text: str) -> None:
         with _speaking():
             self._repository().get_pull(number).create_issue_comment(f"{text}\n\n{MARK}")

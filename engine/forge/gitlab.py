@@ -71,6 +71,12 @@ class GitLab:
             if new:
                 self._repository().mergerequests.update(number, new)
 
+    def move_base(self, number: int, old: str, new: str) -> None:
+        with _speaking():
+            found = self._repository().mergerequests.get(number)
+            if found.state == "opened" and found.target_branch == old:
+                self._repository().mergerequests.update(number, {"target_branch": new})
+
     def comment(self, number: int, text: str) -> None:
         with _speaking():
             self._repository().mergerequests.get(number, lazy=True).notes.create({"body": f"{text}\n\n{MARK}"})

@@ -6,7 +6,7 @@ from typing import Any
 
 from engine.store.db import Database
 from engine.tickets.approved_card import approved_card, repository_of
-from engine.tickets.rows import DeliveryRow, DeliveryState, TicketRow
+from engine.tickets.rows import DeliveryRow, DeliveryState, DependencyRow, TicketRow
 from engine.tickets.states import UNDONE
 from engine.times import NOW
 
@@ -20,22 +20,38 @@ _HELD = ("exists (select 1 from tickets e where e.session_id = deliveries.sessio
 def intend(db: Database, epic: TicketRow, tip: str) -> None:
     """Plans the delivery of a build that passed its checks at `tip`, inside the transaction that records the result. epic: its row.
 
-    With a pull request for each feature, the remote integration branch starts at the base, and the features' branches are pushed too."""
+    With a pull request for each feature, the remote integration branch starts at the base, and the features' branches are pushed too: each is onto
+    the branch of the feature that it depends on, or onto the integration branch."""
     card = approved_card(db, epic["session_id"])
     repository = str(repository_of(db, epic["session_id"]))
     each = card.get("pull_requests") == "feature"
     _row(db, epic, repository, epic["branch_name"], card.get("base_branch"), epic["base_sha"] if each else tip)
-    for feature in features(db, epic["id"]) if each else []:
-        _row(db, feature, repository, feature["branch_name"], epic["branch_name"], feature["tip_sha"])
+    merged = {feature["id"]: feature for feature in features(db, epic["id"])} if each else {}
+    for feature in merged.values():
+        below = _below(db, feature["id"], merged)
+        _row(db, feature, repository, feature["branch_name"], (below or epic)["branch_name"], feature["tip_sha"])
 
 
 class Merged(TicketRow):
     tip_sha: str  # its own commit
+    ended_at: str  # when it was merged
+
+
+def _below(db: Database, feature: str, merged: dict[str, Merged]) -> Merged | None:
+    """The feature whose branch the pull request of `feature` is based on: of those that it depends on, also through others without a change of their
+    own, the one that was merged last. None: it depends on none with a branch."""
+    found, wanted, seen = list[Merged](), [feature], {feature}
+    while wanted:
+        ids = [row["depends_on"] for row in db.all("select depends_on from ticket_dependencies where ticket_id = ?", (wanted.pop(),), DependencyRow)]
+        found += [merged[each] for each in ids if each in merged and each not in seen]
+        wanted += [each for each in ids if each not in merged and each not in seen]
+        seen |= set(ids)
+    return max(found, key=lambda each: (each["ended_at"], each["seq"]), default=None)
 
 
 def features(db: Database, epic_id: str) -> list[Merged]:
     """Features that have a commit of their own, with their last merged commit."""
-    return db.all("select t.*, r.tip_sha from tickets t join runs r on r.seq = (select max(seq) from runs where ticket_id = t.id and"
+    return db.all("select t.*, r.tip_sha, r.ended_at from tickets t join runs r on r.seq = (select max(seq) from runs where ticket_id = t.id and"
                   " outcome = 'merged' and tip_sha is not null) where t.parent_id = ? and t.status = 'completed' and t.branch_name is not null"
                   " order by t.seq", (epic_id,), Merged)
 
@@ -97,6 +113,15 @@ def move(db: Database, row: DeliveryRow, state: DeliveryState, **columns: Any) -
                       f" and waiting is :was and {_HELD} returning *",
                       {**values, "was": row["waiting"], "state": state, "seq": row["seq"], "old": row["state"], "tip": row["tip_sha"]}, DeliveryRow)
     return rows[0] if rows else None
+
+
+def onto(db: Database, row: DeliveryRow) -> str | None:
+    """The branch that a pull request belongs onto now: once the one below it is merged, what that one was onto."""
+    branch = row["base_branch"]
+    while below := db.one("select d.* from deliveries d join tickets t on t.id = d.ticket_id where d.session_id = ? and d.branch = ? and d.state = 'merged'"
+                          " and t.parent_id is not null", (row["session_id"], branch), DeliveryRow):
+        branch = below["base_branch"]
+    return branch
 
 
 def look_later(db: Database, row: DeliveryRow, at: str) -> None:

@@ -63,10 +63,11 @@ class Built:
     """A session with an epic whose features are merged: `tips` of the features, `tip` of the whole. Pending, as after its integrate run."""
 
     def __init__(self, db: Database, config: Config, folder: Path, repository: str, bare: Path, features: int = 1, files: dict[str, str] | None = None,
-                 **card: Any) -> None:
+                 depends: dict[int, list[int]] | None = None, **card: Any) -> None:
         self.db, self.config, self.bare = db, config, bare
         self.session = build(db, config, {"name": "Widget", "description": "Make it better, @team.", "repository": repository, "features": [
-            {"title": f"Part {n}", "acceptance_criteria": [{"text": "It works", "check": "true"}, "It looks good"]} for n in range(1, features + 1)], **card})
+            {"title": f"Part {n}", "depends_on": [f"Part {other}" for other in (depends or {}).get(n, [])], "acceptance_criteria": [
+                {"text": "It works", "check": "true"}, "It looks good"]} for n in range(1, features + 1)], **card})
         self.epic = db.value("select id from tickets where session_id = ? and type = 'epic'", (self.session,))
         self.repository = Repository(repository_path(config, self.session))
         self.repository.create()

@@ -30,8 +30,11 @@ class OnGitHub:
     def still_runs(self, sha: str) -> None:
         self.double.status(sha, "tide", "pending", "Not mergeable.")
 
-    def move(self, to: str) -> None:
-        {"merged": self.double.merge, "closed": self.double.close, "opened": self.double.reopen}[to](1)
+    def move(self, to: str, number: int = 1) -> None:
+        {"merged": self.double.merge, "closed": self.double.close, "opened": self.double.reopen}[to](number)
+
+    def bases(self) -> list[str]:
+        return [pull["base"]["ref"] for pull in self.double.pulls]
 
     def told(self) -> list[dict[str, Any]]:
         return self.double.comments.get(1, [])
@@ -61,8 +64,11 @@ class OnGitLab:
         self.double.pipelines[sha] = [{"id": 7, "sha": sha, "status": "running", "ref": "x", "source": "push"}]
         self.double.jobs[7] = []
 
-    def move(self, to: str) -> None:
-        self.double.move(1, to)
+    def move(self, to: str, number: int = 1) -> None:
+        self.double.move(number, to)
+
+    def bases(self) -> list[str]:
+        return [change["target_branch"] for change in self.double.changes]
 
     def told(self) -> list[dict[str, Any]]:
         return self.double.notes.get(1, [])
