@@ -31,6 +31,8 @@ from hitl.server import peers
 from hitl.server.limits import Limits
 from hitl.server.server import Server
 from hitl.server.tls import context_of
+from hitl.views.notes_files import NotesFiles
+from hitl.views.session import progress_of
 from hitl.web import answers, guard, live
 from hitl.web.context import Swarm
 
@@ -52,7 +54,7 @@ def create_app(config: Config | None = None, testing: bool = False) -> Flask:
     guard.install(app)
     app.register_blueprint(api)
     app.register_blueprint(pages)
-    live.install(app)
+    live.install(app, progress_of)
     return app
 
 
@@ -91,11 +93,14 @@ def serve(app: Flask) -> None:
 
     signal.signal(signal.SIGTERM, stop)
     signal.signal(signal.SIGINT, stop)
+    notes = NotesFiles(swarm.db, config, swarm.changes)
     try:
         _begin(app, server.port)
+        notes.start()
         server.serve_forever()
     finally:
         swarm.slot.stop()
+        notes.stop()
 
 
 def serve_with_reloader(app: Flask) -> None:
@@ -106,6 +111,7 @@ def serve_with_reloader(app: Flask) -> None:
         raise Refused("--reload serves http alone. Start without SWARM_TLS_CERT and SWARM_TLS_KEY, or without --reload.")
     if is_running_from_reloader():
         _begin(app, config.port)
+        NotesFiles(swarm.db, config, swarm.changes).start()
     run_simple(config.host, config.port, app, use_reloader=True, threaded=True)
 
 

@@ -41,7 +41,10 @@ def on_starting(server) -> None:
 
 def post_worker_init(worker) -> None:
     from app import start_engine
+    from hitl.views.notes_files import NotesFiles
     start_engine(worker.app.callable)
+    parts = worker.app.callable.extensions["swarm"]
+    NotesFiles(parts.db, parts.config, parts.changes).start()
 
 
 def worker_exit(server, worker) -> None:

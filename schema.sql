@@ -187,8 +187,8 @@ create table tickets (
                              status = 'running' or status = 'needs_input' or status = 'in_review' or status = 'completed' or
                              status = 'failed' or status = 'cancelled'),
   parent_id           text references tickets (id),
-  assigned_vm         text,                               -- '<runtime>:<run id>' while a run holds the ticket
-  branch_name         text,                               -- an epic's is the integration branch
+  assigned_vm         text,                               -- '<runtime>:<run id>' of its last run
+  branch_name         text,                               -- from the begin of its first run; an epic's is the integration branch
   pr_url              text,
   position            integer not null default 0,         -- place in the card, from 1; 0 for an epic
   priority            integer not null default 0,         -- higher is claimed first

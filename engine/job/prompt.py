@@ -8,7 +8,7 @@ from engine.jobs import Criterion
 from engine.result_values import checks_of
 from engine.store.db import Database
 from engine.text import one_line, stored
-from engine.tickets import review_comments
+from engine.tickets import review_comments, same_question
 from engine.tickets.approved_card import approved_card
 from engine.tickets.rows import ForgeFactRow, RequestRow, RunRow, SteerRow, TicketRow
 
@@ -97,9 +97,12 @@ def _delivered(row: _Dependency) -> str:
 
 
 def _answers(db: Database, ticket_id: str) -> list[str]:
-    rows = db.all("select body, answer from requests where ticket_id = ? and kind in ('question', 'review') and state = 'answered' order by seq",
+    rows = db.all("select body, answer, answered_by from requests where ticket_id = ? and kind in ('question', 'review') and state = 'answered' order by seq",
                   (ticket_id,), RequestRow)
-    said = ["## Answered by a person", data_block("\n\n".join(f"Q: {row['body']}\nA: {row['answer']}" for row in rows))] if rows else []
+    said = []
+    for heading, is_assumed in (("## Answered by a person", False), ("## Assumed, because nobody answered in time: your first option", True)):
+        given = [f"Q: {row['body']}\nA: {row['answer']}" for row in rows if same_question.is_assumed(row["answered_by"]) == is_assumed]
+        said += [heading, data_block("\n\n".join(given))] if given else []
     comments = review_comments.told(db, ticket_id)
     return [*said, "## A person's comments on lines of your change, oldest first. Handle each of them", *map(data_block, comments)] if comments else said
 

@@ -49,7 +49,7 @@ def dispatch(db: Database, config: Config, launcher: Launcher, choice: Choice, r
     except (RunFailure, OSError) as error:
         record_failure(db, config, run, ticket, why_not_started(error))
         return
-    begin(db, launcher, run, choice.runtime.name, agent.name)
+    begin(db, launcher, run, choice.runtime.name, agent.name, job.branch)
 
 
 def why_not_started(error: RunFailure | OSError) -> RunFailure:
@@ -59,10 +59,10 @@ def why_not_started(error: RunFailure | OSError) -> RunFailure:
     return error if isinstance(error, RunFailure) else Transient(f"The run could not start: {error.strerror or error}.")
 
 
-def begin(db: Database, launcher: Launcher, run: RunRow, runtime: str, agent: str) -> None:
+def begin(db: Database, launcher: Launcher, run: RunRow, runtime: str, agent: str, branch: str = "") -> None:
     """Records that a run was launched. Stops it if its claim was withdrawn meanwhile."""
     point("before-begin")
-    if claims.begin(db, run, runtime, agent):
+    if claims.begin(db, run, runtime, agent, branch):
         point("after-begin")
         event("launched", ticket=run["ticket_id"], run=run["id"], runtime=runtime, agent=agent)
     else:

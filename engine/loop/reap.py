@@ -55,7 +55,7 @@ class Reaper:
     def adopt(self, run: LiveRun) -> None:
         """Records the start of a run whose launching process died before it could."""
         job = self.launcher.job(run["id"])
-        claims.begin(self.db, run, job.runtime, job.agent)
+        claims.begin(self.db, run, job.runtime, job.agent, job.branch)
 
     def kill(self, run: LiveRun) -> None:
         self.launcher.stop(run["id"])

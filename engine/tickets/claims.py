@@ -110,14 +110,16 @@ def recheck(db: Database, owner: str, epic_id: str, now: str) -> RunRow | None:
     return runs[0] if runs else None
 
 
-def begin(db: Database, run: RunRow, runtime: str, agent: str) -> bool:
+def begin(db: Database, run: RunRow, runtime: str, agent: str, branch: str = "") -> bool:
     """claimed → running. False: the claim no longer belongs to this run. In a recheck run the epic is running already.
+    branch: the one that the run works on, which is its ticket's from now on.
 
     Not durable: a power cut also ends the run, and its remains are found by its folder."""
     with db.transaction(durable=False):
         status = "running" if run["kind"] == "recheck" else "claimed"
+        of_ticket = {"branch_name": branch} if branch and run["kind"] in ("feature", "prepare") else {}
         held = change(db, "running", f"id = :id and claim_token = :token and status = '{status}'", _held_by(run),
-                      assigned_vm=f"{runtime}:{run['id']}")
+                      assigned_vm=f"{runtime}:{run['id']}", **of_ticket)
         if held:
             db.execute(f"update runs set state = 'running', runtime = ?, agent = ?, started_at = {NOW} where id = ? and state = 'intended'",
                        (runtime, agent, run["id"]))
@@ -163,7 +165,7 @@ def _held_by(run: RunRow) -> dict[str, str]:
 
 def _unclaimed(status: str) -> dict[str, None]:
     """Columns for an epic that stays running: it coordinates and holds no claim."""
-    return {"claim_token": None, "claimed_by": None, "assigned_vm": None} if status == "running" else {}
+    return {"claim_token": None, "claimed_by": None} if status == "running" else {}
 
 
 def end(db: Database, run_id: str, outcome: Outcome, reason: str | None, result: Result | None = None, detail: str | None = None) -> None:

@@ -14,7 +14,7 @@ def reconcile(db: Database) -> None:
         change(db, "ready", f"{UNDONE_HELD} and (type <> 'epic' or status = 'claimed' or base_sha is null) and {NO_LIVE_RUN}", {},
                reason="Someone set this status by hand, and there is no run for it.")
         change(db, "running", f"{UNDONE_HELD} and type = 'epic' and status = 'running' and claim_token is not null and {NO_LIVE_RUN}", {},
-               claim_token=None, claimed_by=None, assigned_vm=None)
+               claim_token=None, claimed_by=None)
         for row in db.all(f"select distinct t.session_id from tickets t join hitl_sessions s on s.id = t.session_id where t.{UNDONE}"
                           " and t.status <> 'failed' and (s.state = 'completed' or s.state = 'failed' and t.status <> 'blocked')", (), TicketRow):
             settle.reopen(db, row["session_id"])

@@ -9,7 +9,7 @@ from engine.tickets import requests
 from engine.tickets.rows import RequestRow, TicketRow
 from engine.times import NOW, utc
 
-ASSUMED = "assumption"  # answered_by, when nobody answered
+ASSUMED = "assumption"  # answered_by begins so, when nobody answered: not for this ticket, and not for the one whose answer it got
 OF_ANOTHER = "the answer to "  # answered_by begins so, when the answer was given to another ticket
 MOST_GIVEN = 10         # answers in a row that a ticket gets without a person; then it waits for one
 
@@ -39,8 +39,13 @@ def answer_alike(db: Database, answered: RequestRow, text: str) -> None:
 
 
 def as_for(row: RequestRow) -> str:
-    """Text for answered_by, when the answer was given to another ticket."""
-    return f"{OF_ANOTHER}{row['ticket_id']}"
+    """Text for answered_by, when the answer was given to another ticket, or assumed for it."""
+    return f"{ASSUMED}, as for {row['ticket_id']}" if is_assumed(row["answered_by"]) else f"{OF_ANOTHER}{row['ticket_id']}"
+
+
+def is_assumed(answered_by: str | None) -> bool:
+    """Whether an answer is the first option because nobody answered in time. answered_by: of the request."""
+    return str(answered_by or "").startswith(ASSUMED)
 
 
 def assume_overdue(db: Database, seconds: float) -> None:
@@ -63,7 +68,7 @@ def _asks_without_end(db: Database, ticket_id: str | None) -> bool:
     """True if the last MOST_GIVEN answers to a ticket came without a person: each one starts a run, so the next question is for a person."""
     last = db.all("select answered_by from requests where ticket_id = ? and kind = 'question' and state = 'answered' order by seq desc limit ?",
                   (ticket_id, MOST_GIVEN))
-    return len(last) == MOST_GIVEN and all(by == ASSUMED or str(by).startswith(OF_ANOTHER) for by, in last)
+    return len(last) == MOST_GIVEN and all(is_assumed(by) or str(by).startswith(OF_ANOTHER) for by, in last)
 
 
 def record_answered(db: Database, ticket: TicketRow, run_id: str, question: str, options: list[str], earlier: RequestRow) -> None:

@@ -51,7 +51,7 @@ def promote(db: Database, epic: TicketRow) -> None:
     change(db, "ready", "id = :epic and (status in ('blocked', 'pending') or status = 'completed' and base_sha is null)", parameters)
     change(db, "running", "id = :epic and base_sha is not null and (status in ('ready', 'claimed', 'completed') or claim_token is not null)"
            f" and not {RECHECKED} and exists (select 1 from tickets f where f.parent_id = :epic and f.{UNDONE})", parameters,
-           claim_token=None, claimed_by=None, assigned_vm=None)  # the result of its integrate run would no longer be about the whole build
+           claim_token=None, claimed_by=None)  # the result of its integrate run would no longer be about the whole build
     change(db, "blocked", f"parent_id = :epic and {UNDONE} and (status = 'pending' or status = 'ready' and not exists"
            " (select 1 from tickets e where e.id = :epic and e.base_sha is not null and e.waits_for is null))", parameters)
     change(db, "ready", f"parent_id = :epic and {UNDONE} and status = 'blocked' and {FREE}", parameters)

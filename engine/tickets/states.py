@@ -46,7 +46,7 @@ class Sql(str):
 def change(db: Database, to: Status, where: str, parameters: Mapping[str, Any], **columns: Any) -> int:
     """Moves the tickets that match `where` (named parameters) and sets `columns`. -> the number of moved tickets.
 
-    A ticket that no run holds has no claim: token, owner and sandbox are cleared when the status leaves HELD."""
+    A ticket that no run holds has no claim: token and owner are cleared when the status leaves HELD. assigned_vm keeps the last sandbox."""
     return db.execute(_update(to, where, *_sets(columns)), {**parameters, **columns}).rowcount
 
 
@@ -62,7 +62,7 @@ def _sets(columns: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
 
 @lru_cache(maxsize=500)
 def _update(to: Status, where: str, *sets: tuple[str, str]) -> str:
-    columns = {"reason": "null"} if to in HELD else {"reason": "null", "claim_token": "null", "claimed_by": "null", "assigned_vm": "null"}
+    columns = {"reason": "null"} if to in HELD else {"reason": "null", "claim_token": "null", "claimed_by": "null"}
     assignments = "".join(f", {name} = {value}" for name, value in {**columns, **dict(sets)}.items())
     origins = " or ".join(f"status = '{status}'" for status in MOVES[to])
     return f"update tickets set status = '{to}', updated_at = {NOW}{assignments} where ({origins}) and ({where})"

@@ -20,7 +20,7 @@ from hitl.session import questions, sessions
 from hitl.web.numbers import is_whole
 
 MESSAGE_LIMIT, ANSWER_LIMIT, MOST_MESSAGES = 100_000, 10_000, 500
-YOU = "you"
+YOU, ASSUMED = "you", "assumption"  # who answered; assumption: nobody, the question was skipped
 
 
 def say(db: Database, config: Config, tenant: str, session_id: str, text: Any = None) -> None:
@@ -51,10 +51,12 @@ def say(db: Database, config: Config, tenant: str, session_id: str, text: Any = 
 def brief_of(db: Database, row: SessionRow, more: str = "") -> Brief:
     """The whole conversation so far, for a drafter."""
     said = [each["body"] for each in db.all("select body from messages where session_id = ? order by seq", (row["id"],), MessageRow)]
-    given = [(each["topic"], each["body"], each["answer"]) for each in questions.asked(db, row["id"]) if each["answer"] is not None]
+    asked = [each for each in questions.asked(db, row["id"]) if each["answer"] is not None]
+    given = tuple((each["topic"], each["body"], str(each["answer"])) for each in asked)
     present = None if row["spec_card"] is None else sessions.current_card(row)
     texts = [text.strip() for text in (row["description"], *said, more) if text.strip()]
-    return Brief(row["project_name"], "\n\n".join(dict.fromkeys(texts)), tuple(given), present if isinstance(present, dict) else None)
+    return Brief(row["project_name"], "\n\n".join(dict.fromkeys(texts)), given, present if isinstance(present, dict) else None,
+                 frozenset(each["topic"] for each in asked if each["state"] == "assumed"))
 
 
 def answer(db: Database, config: Config, tenant: str, session_id: str, number: int, *, choice: Any = None, text: Any = None,
@@ -76,9 +78,10 @@ def answer(db: Database, config: Config, tenant: str, session_id: str, number: i
             said = [each["answer"] for each in questions.asked(db, session_id) if each["topic"] == "acceptance" and each["answer"]]
             card = answers.write("acceptance", card, said[0]) if said else card
         checked = validate(card, config)
-        questions.close(db, asked, "assumed" if skip else "answered", given, YOU, (row["spec_version"], row["spec_version"]))
+        state, by = ("assumed", ASSUMED) if skip else ("answered", YOU)
+        questions.close(db, asked, state, given, by, (row["spec_version"], row["spec_version"]))
         version = sessions.store_card(db, row, checked, "interview")
-        questions.close(db, asked, "assumed" if skip else "answered", given, YOU, (row["spec_version"], version))
+        questions.close(db, asked, state, given, by, (row["spec_version"], version))
         advance(db, tenant, session_id)
 
 

@@ -58,7 +58,7 @@ def _talk(session: dict[str, Any], kept: RejectedForm | None) -> dict[str, Any]:
     entries.sort(key=lambda entry: str(entry["at"]))
     waiting = next((question for question in questions if question["state"] == "open"), None)
     return {"entries": entries, "open": waiting, "assumed": [question for question in questions if question["state"] == "assumed"],
-            "answers": sum(question["state"] in ("answered", "assumed") for question in questions), "most": view["most"],
+            "answers": sum(question["state"] == "answered" for question in questions), "most": view["most"],
             "progress": f"Question {waiting['number']} of at most {view['most']}" if waiting else "", "coverage": view["coverage"],
             "begun": bool(view["messages"] or questions), "ended": not waiting and bool(questions)}
 

@@ -83,6 +83,8 @@ def as_problem(error: SwarmError | None) -> dict[str, Any] | None:
     if error is None:
         return None
     hint = {409: "Nothing was changed. The page shows the current state.", 422: "Nothing was saved. What you typed is kept below."}
+    if error.status in (400, 422) and request.method == "POST" and _hidden_marks():  # the panel about them says the rest
+        return {"error": "Nothing was saved.", "means": "What you typed is kept below."}
     return {"error": in_words(error.sentence), "means": hint.get(error.status, "Nothing was changed.")}
 
 

@@ -3,6 +3,7 @@ from typing import Any
 
 from flask import Blueprint
 
+from engine.tickets.same_question import is_assumed
 from hitl.pages.frame import journal_end, render
 from hitl.pages.ticket import head, opened, runs_of, ticket_of
 from hitl.web.filters import oneline, word
@@ -35,7 +36,8 @@ def _story(ticket: dict[str, Any], runs: list[dict[str, Any]]) -> list[dict[str,
         told.append((asked["created_at"], ("Asked: " if asked["kind"] == "question" else "Waits for you: ") + oneline(asked["body"], 120)))
         if asked["answered_at"]:
             answer = f": {oneline(asked['answer'], 120)}" if asked["answer"] else ""
-            told.append((asked["answered_at"], asked["state"].capitalize() + answer))
+            how = "Assumed, because nobody answered" if is_assumed(asked["answered_by"]) else asked["state"].capitalize()
+            told.append((asked["answered_at"], how + answer))
     if ticket["status"] in ("completed", "failed", "cancelled"):
         told.append((ticket["updated_at"], word(ticket["status"])))
     return [{"at": at, "text": text} for at, text in sorted(told, key=lambda item: str(item[0]), reverse=True)]

@@ -9,6 +9,7 @@ from engine.text import stored
 from engine.tickets import actions, evidence, usage
 from engine.tickets.evidence import Proof
 from engine.tickets.rows import RequestRow, RunRow, TicketRow
+from engine.tickets.same_question import ASSUMED, is_assumed
 from engine.tickets.session_rows import AmendmentRow, MessageRow, QuestionRow, SessionRow, SpecVersionRow
 from hitl.card.coverage import LABELS
 from hitl.session import questions, sessions
@@ -143,9 +144,16 @@ def _code(command: object) -> str:
 
 def _requests(db: Database, session_id: str) -> list[str]:
     rows = db.all("select * from requests where session_id = ? order by seq", (session_id,), RequestRow)
-    lines = [f"- {row['ticket_id'] or 'Session'}, {row['kind']}: {_line(row['body'])}\n  - {row['state']}"
-             + (f" by {row['answered_by']}, {_time(row['answered_at'] or '')}: {_line(row['answer'])}" if row["answer"] else "") for row in rows]
+    lines = [f"- {row['ticket_id'] or 'Session'}, {row['kind']}: {_line(row['body'])}\n  - {_answered(row)}"
+             + (f", {_time(row['answered_at'] or '')}: {_line(row['answer'])}" if row["answer"] else "") for row in rows]
     return ["## Requests", "\n".join(lines)] if lines else []
+
+
+def _answered(row: RequestRow) -> str:
+    """'answered by you', 'open', or that nobody answered."""
+    if is_assumed(row["answered_by"]):
+        return f"taken by assumption, because nobody answered in time{(row['answered_by'] or '').removeprefix(ASSUMED)}"
+    return f"{row['state']} by {row['answered_by']}" if row["answer"] else row["state"]
 
 
 def _line(text: object) -> str:

@@ -4,6 +4,7 @@ import json
 import socket
 import struct
 import threading
+from collections.abc import Callable
 from typing import Any, Protocol
 
 from engine.store import journal
@@ -55,6 +56,20 @@ class ClientSocket:
         return getattr(self._sock, name)
 
 
+class Since(Protocol):
+    """Gives the events after a cursor, as journal.since does."""
+
+    def __call__(self, db: Database, after: int, *, session: str | None) -> list[dict[str, Any]]: ...
+
+
+def with_progress(progress: Callable[[Database, str], int | None]) -> Since:
+    """The journal's events; those about a session have its progress as it is now."""
+    def since(db: Database, after: int, *, session: str | None) -> list[dict[str, Any]]:
+        return [{**event, "progress": progress(db, event["session"])} if event["kind"] == "session" else event
+                for event in journal.since(db, after, session=session)]
+    return since
+
+
 class Follower(Protocol):
     """A client that has all events up to a seq of the journal."""
 
@@ -68,8 +83,8 @@ class Follower(Protocol):
 class Broadcast:
     """Sends the journal's events to its followers, in order and each event once. Its thread runs while there are followers."""
 
-    def __init__(self, db: Database, changes: journal.Changes) -> None:
-        self._db, self._changes, self._lock = db, changes, threading.Lock()
+    def __init__(self, db: Database, changes: journal.Changes, since: Since = journal.since) -> None:
+        self._db, self._changes, self._since, self._lock = db, changes, since, threading.Lock()
         self._followers: dict[Follower, None] = {}
         self._at = 0
         self._thread: threading.Thread | None = None
@@ -123,7 +138,7 @@ class Broadcast:
 
     def _frames(self, newest: int, session: str | None) -> bytes:
         found, after = [], self._at
-        while part := [event for event in journal.since(self._db, after, session=session) if event["seq"] <= newest]:
+        while part := [event for event in self._since(self._db, after, session=session) if event["seq"] <= newest]:
             found += part
             after = part[-1]["seq"]
         return b"".join(frame(text(event)) for event in found)

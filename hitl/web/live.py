@@ -1,6 +1,7 @@
 """The WebSocket: it says what changed. Clients fetch the new content over HTTP.
 
     {"seq": 41, "kind": "ticket", "session": "…", "ticket": "TKT-002", "run": null, "from": "ready", "to": "claimed"}
+    {"seq": 42, "kind": "session", "session": "…", "ticket": null, "run": null, "from": "review", "to": "approved", "progress": 90}
     {"kind": "log", "ticket": "TKT-002", "run": "…", "size": 5120}      not in the journal: fetch the log from your offset
     {"kind": "reset"}                                                  the cursor cannot be continued: fetch everything again
 """
@@ -20,7 +21,7 @@ from engine.errors import BadRequest
 from engine.store import journal
 from engine.store.db import Database
 from hitl.web import guard
-from hitl.web.broadcast import Broadcast, ClientSocket, text
+from hitl.web.broadcast import Broadcast, ClientSocket, Since, text, with_progress
 from hitl.web.context import Swarm
 from hitl.web.numbers import whole_number
 
@@ -33,12 +34,15 @@ READERS = 2         # threads that read the database for all clients: a connecti
 Found = TypeVar("Found")
 
 
-def install(app: Flask) -> None:
-    """Registers /ws?after=<seq>&session=<id>. Without `after` it starts with new events; without `session` it covers all sessions."""
+def install(app: Flask, progress: Callable[[Database, str], int | None]) -> None:
+    """Registers /ws?after=<seq>&session=<id>. Without `after` it starts with new events; without `session` it covers all sessions.
+
+    progress(db, session id): the progress of a session, for the messages about sessions."""
     app.config["LIVE_SEND_SECONDS"] = SEND_SECONDS
     app.config["SOCK_SERVER_OPTIONS"] = {"ping_interval": PING_SECONDS, "max_message_size": 1024}
     parts: Swarm = app.extensions["swarm"]
-    sock, broadcast, readers = Sock(), Broadcast(parts.db, parts.changes), ThreadPoolExecutor(READERS, "live-reader")
+    since = with_progress(progress)
+    sock, broadcast, readers = Sock(), Broadcast(parts.db, parts.changes, since), ThreadPoolExecutor(READERS, "live-reader")
 
     @app.before_request
     def before_the_handshake() -> None:
@@ -51,7 +55,7 @@ def install(app: Flask) -> None:
     def ws(client: Server) -> None:
         client.sock = ClientSocket(client.sock, current_app.config["LIVE_SEND_SECONDS"])
         try:
-            Feed(client, parts.db, parts.config, broadcast, readers, request.args.get("session") or None).run(_cursor())
+            Feed(client, parts.db, parts.config, broadcast, readers, since, request.args.get("session") or None).run(_cursor())
         except (OSError, LocalProtocolError):  # the client reads nothing or is gone, so only the socket has to be closed
             client.connected = False
             client.sock.shut()
@@ -71,8 +75,9 @@ class Feed:
     """The events for one client. Its own thread first sends the events that it missed; then the broadcast sends new events. Threads that serve all
     clients read the database for it."""
 
-    def __init__(self, client: Server, db: Database, config: Config, broadcast: Broadcast, readers: ThreadPoolExecutor, session: str | None) -> None:
-        self.client, self.db, self.config, self.broadcast, self.readers, self.session = client, db, config, broadcast, readers, session
+    def __init__(self, client: Server, db: Database, config: Config, broadcast: Broadcast, readers: ThreadPoolExecutor, since: Since,
+                 session: str | None) -> None:
+        self.client, self.db, self.config, self.broadcast, self.readers, self.since, self.session = client, db, config, broadcast, readers, since, session
         self.socket: ClientSocket = client.sock
         self.sizes: dict[str, int] = {}
         self.looked = 0.0
@@ -113,7 +118,7 @@ class Feed:
     def replay(self, after: int) -> int:
         """Sends the journal's events after the cursor -> the new cursor: the end of the journal, even if its last events are for other sessions."""
         newest = self.read(journal.bounds)[1]
-        while found := self.read(journal.since, after, session=self.session):
+        while found := self.read(self.since, after, session=self.session):
             for event in found:
                 self.say(event)
                 after = event["seq"]

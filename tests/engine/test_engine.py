@@ -424,3 +424,20 @@ def test_a_disk_that_is_full_again_and_again_uses_up_no_attempt_and_ends_with_a_
         actions.retry(db, "default", ticket)
     drive(engine)
     assert state(db, session) == "completed"
+
+
+def test_a_ticket_has_its_branch_from_the_begin_of_its_run_and_keeps_its_last_sandbox(db: Database, config: Config) -> None:
+    build(db, config, {"name": "B", "features": [{"title": "First thing"}]})
+    now = "2100-01-01T00:00:00.000Z"
+    for ticket, branch in (("TKT-001", "swarm/x/tkt-001-b"), ("TKT-002", "swarm/x/tkt-002-first-thing")):
+        db.execute("update tickets set status = 'ready' where id = ?", (ticket,))
+        run = claims.claim_one(db, "engine", ticket, now)
+        assert db.value("select branch_name from tickets where id = ?", (ticket,)) is None
+        assert claims.begin(db, run, "fake", "runbook", branch)
+        held = f"fake:{run['id']}"
+        assert tuple(db.one("select branch_name, assigned_vm from tickets where id = ?", (ticket,))) == (branch, held)
+        outcome, status = ("prepared", "running") if ticket == "TKT-001" else ("failed", "ready")
+        claims.finish(db, run, outcome, status, None, **({"base_sha": "b"} if ticket == "TKT-001" else {}))
+        assert tuple(db.one("select branch_name, assigned_vm, claim_token, claimed_by from tickets where id = ?", (ticket,))) == (branch, held, None, None)
+    db.execute("update tickets set status = 'cancelled' where id = 'TKT-002'")
+    assert db.value("select assigned_vm from tickets where id = 'TKT-002'").startswith("fake:TKT-002-1-")

@@ -6,9 +6,11 @@ from conftest import build, require, statuses, until
 from real_engine import running
 
 from engine.config import Config
+from engine.job.prompt import prompt
 from engine.store.db import Database
-from engine.tickets import answers
-from engine.tickets.same_question import key
+from engine.tickets import answers, requests
+from engine.tickets.rows import TicketRow
+from engine.tickets.same_question import assume_overdue, earlier_answer, key, record_answered
 from hitl.views.notes import notes_markdown
 
 ASK = "```sh\ngrep -q 'A: Bl[u]e' \"$SWARM_IN/prompt.md\" && touch {name} || swarm-ask '{words}' --option Blue --option Red\n```"
@@ -65,7 +67,29 @@ def test_after_the_set_time_the_first_option_is_taken_and_noted_as_an_assumption
     with running(db, replace(bubble, answer_seconds=0.5, poll_seconds=0.1)):
         until(lambda: list(statuses(db, session).values())[1:] == ["completed", "completed"])
     assert set(answered(db).values()) == {("answered", "Blue", "assumption")}
-    assert "by assumption" in notes_markdown(db, "default", session)
+    story = notes_markdown(db, "default", session)
+    assert "taken by assumption, because nobody answered in time" in story and "answered by" not in story
+
+
+def test_an_answer_that_was_assumed_is_nowhere_an_answer_of_a_person(db: Database, config: Config) -> None:
+    session = build(db, config, card("Which colour?"))
+    for ticket in ("TKT-002", "TKT-003"):
+        db.execute("update tickets set status = 'needs_input', run_no = 2 where id = ?", (ticket,))
+    first, second = (db.the("select * from tickets where id = ?", (ticket,), TicketRow) for ticket in ("TKT-002", "TKT-003"))
+    requests.open_question(db, first, None, "Which colour?", ["Blue", "Red"])
+    db.execute("update requests set created_at = '2026-01-01T00:00:00.000Z'")
+    assume_overdue(db, 1.0)
+    earlier = earlier_answer(db, session, "TKT-003", "Which colour?", ["Blue", "Red"])
+    assert earlier is not None
+    record_answered(db, second, "run", "Which colour?", ["Blue", "Red"], earlier)
+    assert answered(db)["TKT-003"] == ("answered", "Blue", "assumption, as for TKT-002")
+    for ticket in (first, second):
+        told = prompt(db, ticket, "")
+        assert "Assumed, because nobody answered in time" in told and "Answered by a person" not in told and "A: Blue" in told
+    requests.open_question(db, first, None, "Which shape?", ["Round"])
+    answers.answer(db, "default", "TKT-002", "Square")
+    told = prompt(db, first, "")
+    assert told.index("A: Square") < told.index("## Assumed") < told.index("A: Blue") and "## Answered by a person" in told
 
 
 @pytest.mark.parametrize("one, other, same", [

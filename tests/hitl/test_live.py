@@ -82,6 +82,18 @@ def test_a_change_is_told_as_it_happens(app, port):
     client.close()
 
 
+def test_a_message_about_a_session_carries_its_progress_live_and_when_replayed(app, db, port):
+    made = session(app.test_client())
+    client = connected(port)
+    follows()
+    move(app, made["id"], "approved")
+    [message] = heard(client)
+    later = connected(port, f"?after={message['seq'] - 1}")
+    assert message["progress"] == heard(later)[0]["progress"] == app.test_client().get(f"/api/hitl/{made['id']}").json["progress"] == 90
+    client.close()
+    later.close()
+
+
 def test_a_client_that_comes_back_misses_nothing_and_hears_nothing_twice(app, db, port):
     made = session(app.test_client())
     client = connected(port, "?after=0")

@@ -44,6 +44,7 @@ def test_marks_that_nobody_can_see_are_named_and_one_press_removes_them(client, 
     page = checked(answer)
     assert answer.status_code == 400 and "What you want to build has characters that nobody can see" in page.text
     assert f"U+{ord(mark):04X}" in page.text and "Remove them" in page.text and "description:" not in page.text
+    assert "Nothing was saved." in page.text and "The project name" not in page.text
     path, again = fields_of(answer.text, "hidden-marks")
     made = client.post(path, data=dict(again))
     assert made.status_code == 303

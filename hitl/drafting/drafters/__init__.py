@@ -7,12 +7,14 @@ from typing import Any, Protocol
 
 @dataclass(frozen=True)
 class Brief:
-    """Everything known about an idea. answers: (topic, question, answer), in order. card: the current card, or None."""
+    """Everything known about an idea. answers: (topic, question, answer), in order. card: the current card, or None.
+    assumed: the topics that the person skipped, so that the answer is an assumption."""
 
     name: str
     text: str
     answers: tuple[tuple[str, str, str], ...] = ()
     card: dict[str, Any] | None = None
+    assumed: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)

@@ -20,8 +20,9 @@ PROBLEMS = 20      # problems in one prompt
 
 def messages(brief: Brief) -> list[dict[str, str]]:
     parts = [f"Name: {brief.name}", "What the person wrote:\n<said>\n" + brief.text[:LONGEST] + "\n</said>"]
-    if brief.answers:
-        parts.append("What the person answered:\n" + "\n".join(f"- {question} {answer}" for _, question, answer in brief.answers))
+    for heading, is_assumed in (("What the person answered:", False), ("What was assumed, because the person skipped these questions:", True)):
+        given = [f"- {question} {answer}" for topic, question, answer in brief.answers if (topic in brief.assumed) == is_assumed]
+        parts += [heading + "\n" + "\n".join(given)] if given else []
     if brief.card:
         present = json.dumps(brief.card, ensure_ascii=False)
         if len(present) <= LONGEST:

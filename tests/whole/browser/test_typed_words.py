@@ -47,3 +47,54 @@ def test_ctrl_enter_saves_a_feature_from_every_field_of_its_form(page: Page, ser
     page.locator("#idea").fill("A tool that counts words.")
     page.locator("#idea").press("Control+Enter")
     page.wait_for_url(re.compile("/sessions/"))
+
+
+def test_words_in_an_answer_outlive_what_others_do(page: Page, server: Server) -> None:
+    asking(server, "Which colour?", "Which other?")
+    page.goto(f"{server.url}/inbox")
+    ready(page)
+    first, second = (page.locator(f"#words-{number}") for number in (1, 2))
+    for field, words in ((first, "Green, for a reason"), (second, "Violet, all of it")):
+        field.evaluate("field => field.closest('details').open = true")
+        field.fill(words)
+    server.call("/api/hitl", {"project_name": "A third thing"})
+    expect(page.get_by_text("A third thing").first).to_be_visible()
+    expect(first).to_have_value("Green, for a reason")
+    server.call("/api/tickets/TKT-002/answer", {"answer": "Red"})
+    expect(page.locator("#request-1")).to_have_count(0)
+    expect(page.locator("#unsent")).to_be_visible()
+    expect(page.locator("#unsent-1")).to_have_value("Green, for a reason")
+    expect(second).to_have_value("Violet, all of it")
+    page.goto(f"{server.url}/tickets/TKT-003")
+    ready(page)
+    page.locator("#words").evaluate("field => field.closest('details').open = true")
+    page.locator("#words").fill("Words for a question that is gone")
+    server.call("/api/tickets/TKT-003/answer", {"answer": "Blue"})
+    expect(page.locator("#unsent-1")).to_have_value("Words for a question that is gone")
+
+
+def test_the_next_question_has_the_focus_after_an_answer(page: Page, server: Server) -> None:
+    made = server.call("/api/hitl", {"project_name": "Shop"})[1]
+    server.call(f"/api/hitl/{made['id']}/messages", {"text": "Customers forget their passwords."})
+    page.goto(f"{server.url}/sessions/{made['id']}")
+    ready(page)
+    page.keyboard.press("1")
+    page.wait_for_url(re.compile("#ask$"))
+    expect(page.locator("#ask")).to_be_focused()
+    expect(page.locator("#ask")).to_be_in_viewport()
+    asking(server, "Which colour?", "Which other?")
+    page.goto(f"{server.url}/inbox")
+    ready(page)
+    page.locator("#request-1").get_by_role("button", name="Red").click()
+    page.wait_for_url(re.compile("#item-2$"))
+    expect(page.locator("#item-2")).to_be_focused()
+
+
+def test_a_log_that_was_opened_empty_is_followed_and_searched(page: Page, server: Server) -> None:
+    gate = server.data.parent / "gate"
+    session = server.session({"name": "Log", "features": [{"title": "Talk", "description": "```sh\necho first-words\necho other-words\necho x > x.txt\n```"}]})
+    until(lambda: server.sqlite("select 1 from runs where ticket_id = 'TKT-002'"))
+    page.goto(f"{server.url}/tickets/TKT-002")
+    expect(page.locator("#log-search")).to_be_visible()
+    until(lambda: server.state(session) == "completed" and not gate.exists())
+    expect(page.get_by_text("first-words", exact=True).first).to_be_attached()
