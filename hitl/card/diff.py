@@ -4,12 +4,11 @@
 
 kind is added, removed, changed or moved. A path belongs to the later card; the path of a removed value belongs to the earlier card. For a moved
 feature, before and after are its places among the features, from 1. `before` is null for added values, `after` for removed values."""
-from bisect import bisect_left
 from collections.abc import Iterator
-from difflib import SequenceMatcher
 from typing import Any
 
 from hitl.card import graph as card_graph
+from hitl.card.opcodes import longest, opcodes
 from hitl.card.text import key, step
 from hitl.web.strict_json import canonical
 
@@ -53,8 +52,7 @@ def _properties(old: dict[str, Any], new: dict[str, Any], path: str, skip: str =
 
 
 def _entries(old: list[Any], new: list[Any], path: str) -> Iterator[CardChange]:
-    matcher = SequenceMatcher(None, [canonical(item) for item in old], [canonical(item) for item in new], autojunk=False)
-    for what, i, i_end, j, j_end in matcher.get_opcodes():
+    for what, i, i_end, j, j_end in opcodes([canonical(item) for item in old], [canonical(item) for item in new]):
         if what == "equal":
             continue
         both = min(i_end - i, j_end - j)
@@ -122,19 +120,4 @@ def _alike(old: Any, new: Any) -> bool:
 def _moved(pairs: dict[int, int]) -> set[int]:
     """Places in the later card of the moved features: all except a longest sequence that kept its order."""
     places = sorted(pairs)
-    tails: list[int] = []
-    ends: list[int] = []
-    previous: dict[int, int] = {}
-    for place in places:
-        at = bisect_left(tails, pairs[place])
-        if at == len(tails):
-            tails.append(pairs[place])
-            ends.append(place)
-        else:
-            tails[at], ends[at] = pairs[place], place
-        previous[place] = ends[at - 1] if at else -1
-    kept, place = set[int](), ends[-1] if ends else -1
-    while place >= 0:
-        kept.add(place)
-        place = previous[place]
-    return set(places) - kept
+    return set(places) - {places[n] for n in longest([pairs[place] for place in places])}

@@ -1,5 +1,4 @@
 """The differences between two versions of a card in the words of the pages: the changes of card_diff as labelled lines."""
-import difflib
 import re
 from collections import Counter
 from collections.abc import Iterator
@@ -7,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from hitl.card.diff import CardChange
+from hitl.card.opcodes import opcodes
 from hitl.card.text import shorten
 from hitl.web.filters import number
 from hitl.web.strict_json import canonical
@@ -73,7 +73,7 @@ def _lines(before: str, after: str, kind: str) -> Iterator[Line]:
         yield from (Line(kind, line) for line in (before or after).split("\n"))
         return
     old, new = before.split("\n"), after.split("\n")
-    for what, i, i_end, j, j_end in difflib.SequenceMatcher(None, old, new, autojunk=False).get_opcodes():
+    for what, i, i_end, j, j_end in opcodes(old, new):
         if what == "equal":
             yield from _around(old[i:i_end])
             continue
@@ -121,10 +121,13 @@ def _feature(feature: dict[str, Any]) -> Iterator[str]:
 
 def summary(changes: list[CardChange], most: int = 3) -> str:
     """The changes in one line: 'Feature 1 added, Purpose changed and 2 more changes'. Similar features and entries are counted."""
-    counted = Counter((_kind_of(each["path"]), each["kind"]) for each in changes)
+    kinds = [(_kind_of(each["path"]), each["kind"]) for each in changes]
+    firsts: dict[tuple[str, str], CardChange] = {}
+    for kind_of, each in zip(kinds, changes, strict=True):
+        firsts.setdefault(kind_of, each)
     said = []
-    for (what, kind), count in counted.items():
-        first = next(each for each in changes if _kind_of(each["path"]) == what and each["kind"] == kind)
+    for (what, kind), count in Counter(kinds).items():
+        first = firsts[what, kind]
         many = {"Feature": "features", "Requirement": "requirements", "Check on the whole": "checks", "criterion": "criteria"}
         subject = f"{count} {many[what]}" if count > 1 and what in many else label(first["path"])
         text = first["after"] if kind == "added" and count == 1 else None

@@ -3,7 +3,7 @@
 Everything else is text: HTML, links and images are shown as they are written. Markup is built only by escaping."""
 import re
 from collections.abc import Callable, Iterator
-from typing import Any
+from dataclasses import dataclass, field
 
 from markupsafe import Markup, escape
 
@@ -11,7 +11,7 @@ from hitl.web.ansi import visible
 
 SHIFT, DEEPEST = 2, 6  # '#' is an h3: the page has its h1 and the panel its h2
 _ITEM = re.compile(r"( *)(?:[-*+]|(\d{1,9})[.)]) +(.*)")
-_INLINE = re.compile(r"\\([!-/:-@\[-`{-~])|(`+)(.{1,400}?)\2(?!`)|\*\*(?=\S)(.{1,400}?)(?<=\S)\*\*|(?<![\w*])[*_](?=\S)([^*_]{1,400}?)(?<=\S)[*_](?!\w)")
+_INLINE = re.compile(r"`{9,}|\\([!-/:-@\[-`{-~])|(`+)(.{1,400}?)\2(?!`)|\*\*(?=\S)(.{1,400}?)(?<=\S)\*\*|(?<![\w*])[*_](?=\S)([^*_]{1,400}?)(?<=\S)[*_](?!\w)")
 
 
 def html(text: str) -> Markup:
@@ -30,6 +30,8 @@ def inline(text: str) -> Markup:
             parts.append(escape(escaped))
         elif code is not None:
             parts.append(Markup("<code>%s</code>") % code.strip())
+        elif strong is None and emphasis is None:
+            parts.append(escape(found[0]))  # a line of backticks, which marks nothing
         else:
             parts.append(Markup("<strong>%s</strong>" if strong is not None else "<em>%s</em>") % inline(strong or emphasis))
         end = found.end()
@@ -42,14 +44,14 @@ def _blocks(lines: list[str]) -> Iterator[Markup]:
     while at < len(lines):
         line = lines[at]
         fence = re.match(r" {0,3}(`{3,}|~{3,})", line)
-        heading = re.match(r"(#{1,6}) +(.*?)[ #]*$", line)
+        heading = re.match(r"(#{1,6}) +(.*)", line)
         if fence:
             stop = _fence_end(lines, at + 1, fence[1])
             yield Markup('<pre class="code-block" tabindex="0" aria-label="Code">%s</pre>') % "\n".join(lines[at + 1:stop])
             at = stop + 1
         elif heading:
             level = min(len(heading[1]) + SHIFT, level + 1, DEEPEST)
-            yield Markup(f"<h{level}>%s</h{level}>") % inline(heading[2])
+            yield Markup(f"<h{level}>%s</h{level}>") % inline(heading[2].rstrip(" #"))
             at += 1
         elif line.startswith(">"):
             stop = _until(lines, at, lambda each: not each.startswith(">"))
@@ -84,7 +86,13 @@ def _paragraphs(lines: list[str]) -> Iterator[Markup]:
             yield Markup("<p>%s</p>") % Markup("<br>").join(inline(line) for line in part.strip("\n").split("\n"))
 
 
-_Item = tuple[str, list[Any], bool]  # its text, the items below it, whether they are numbered
+@dataclass
+class _Item:
+    """texts: of its line and of those that continue it."""
+
+    texts: list[str]
+    is_numbered: bool
+    below: list["_Item"] = field(default_factory=list)
 
 
 def _list(lines: list[str]) -> Markup:
@@ -94,21 +102,31 @@ def _list(lines: list[str]) -> Markup:
     for line in lines:
         found = _ITEM.fullmatch(line)
         if found is None:
-            items = stack[-1][1]
-            items[-1] = (items[-1][0] + " " + line.strip(), *items[-1][1:])
+            stack[-1][1][-1].texts.append(line.strip())
             continue
         depth = len(found[1])
         while len(stack) > 1 and depth < stack[-1][0]:
             stack.pop()
         if depth > stack[-1][0] and stack[-1][1]:
-            stack.append((depth, stack[-1][1][-1][1]))
+            stack.append((depth, stack[-1][1][-1].below))
         elif len(stack) == 1:
             stack[0] = (depth, root)
-        stack[-1][1].append((found[3], [], found[2] is not None))
+        stack[-1][1].append(_Item([found[3]], found[2] is not None))
     return _items(root)
 
 
 def _items(items: list[_Item]) -> Markup:
-    tag = "ol" if items[0][2] else "ul"
-    inner = Markup("").join(Markup("<li>%s%s</li>") % (inline(text), _items(below) if below else "") for text, below, _ in items)
-    return Markup(f"<{tag}>%s</{tag}>") % inner
+    """Without recursion, because a document decides how deep its lists are."""
+    parts: list[Markup] = []
+    pending: list[Markup | list[_Item]] = [items]  # what comes next is last
+    while pending:
+        following = pending.pop()
+        if isinstance(following, Markup):
+            parts.append(following)
+            continue
+        tag = "ol" if following[0].is_numbered else "ul"
+        parts.append(Markup(f"<{tag}>"))
+        pending.append(Markup(f"</{tag}>"))
+        for item in reversed(following):
+            pending += [Markup("</li>"), *([item.below] if item.below else ()), Markup("<li>%s") % inline(" ".join(item.texts))]
+    return Markup("").join(parts)

@@ -12,7 +12,7 @@ from engine.errors import BadRequest
 
 DEEPEST = 100
 _TOKEN = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"(\s*:)?|[\[\]{}]|-?(?:\d[\d.eE+-]*|Infinity|NaN)', re.S)
-_BRACKET = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"|[\[\]{}]', re.S)
+_BRACKET = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*(?:"|\\?\Z)|[\[\]{}]', re.S)  # a string without its end goes to the end of the text
 _AS_GIVEN = json.JSONEncoder(ensure_ascii=False, allow_nan=False).encode
 _ESCAPE = re.compile(r"\\(?:u([0-9a-fA-F]{4})|.)", re.S)
 

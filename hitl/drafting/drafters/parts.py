@@ -8,6 +8,7 @@ from hitl.drafting.drafters import phrases
 from hitl.drafting.drafters.outline import plain
 
 TITLE = 100  # characters; a longer title continues in the description
+MOST_STEPS = 2_000_000  # in search of cycles, for one text; dependencies that may close one are left out afterwards
 
 
 @dataclass
@@ -19,13 +20,23 @@ class Part:
     priority: int = 0
     level: int = 0                                             # the level of its heading; 0 for a list item
     description: list[str] = field(default_factory=list)
-    criteria: list[Any] = field(default_factory=list)
+    criteria: list[Any] = field(default_factory=list)           # a scenario is its list of lines, until settle()
     depends: list[str] = field(default_factory=list)
 
     def criterion(self, text: str) -> None:
         text, check = phrases.take_check(plain(text))
         if text or check:
             self.criteria.append({"text": text or check, "check": check} if check else text)
+
+    def settle(self) -> None:
+        """Makes one criterion of each scenario. Its first line is its heading if it ends with a colon."""
+        found, self.criteria = self.criteria, []
+        for each in found:
+            if isinstance(each, list):
+                heading = each[0].endswith(":")
+                self.criterion((each[0] + " " if heading else "") + ", ".join(line.rstrip(" ,.") for line in each[heading:]))
+            else:
+                self.criteria.append(each)
 
 
 @dataclass
@@ -35,7 +46,7 @@ class Parts:
     features: list[Part] = field(default_factory=list)
     maybe: list[Part] = field(default_factory=list)
     bullets: list[Part] = field(default_factory=list)
-    description: list[str] = field(default_factory=list)
+    description: list[list[str]] = field(default_factory=list)  # paragraphs of lines
     technical: list[str] = field(default_factory=list)
     scope: list[str] = field(default_factory=list)
     risks: list[str] = field(default_factory=list)
@@ -72,12 +83,8 @@ def features(parts: list[Part]) -> list[dict[str, Any]]:
     names = _unique([each.title for each in parts])
     known = {key(name): place for place, name in reversed(list(enumerate(names)))}
     numbers = {each.number: place for place, each in reversed(list(enumerate(parts))) if each.number}
-    edges: list[list[int]] = []
-    forward = False  # only a reference to a later part can close a cycle
-    for place, each in enumerate(parts):
-        wanted = [known.get(key(plain(name)), numbers.get(_number(name), -1)) for name in each.depends]
-        forward = forward or any(index >= place for index in wanted)
-        edges.append(list(dict.fromkeys(index for index in wanted if index >= 0 and not (forward and _reaches(edges, index, place)))))
+    graph = _Graph(len(parts))
+    edges = [graph.add(place, [known.get(key(plain(name)), numbers.get(_number(name), -1)) for name in each.depends]) for place, each in enumerate(parts)]
     return [_feature(each, names[place], [names[index] for index in edges[place]]) for place, each in enumerate(parts)]
 
 
@@ -96,12 +103,13 @@ def _feature(each: Part, title: str, depends: list[str]) -> dict[str, Any]:
 
 def _unique(titles: list[str]) -> list[str]:
     seen: set[str] = set()
+    counts: dict[str, int] = {}  # the last number that was given to a title
     found = []
     for title in titles:
-        name, count = title, 1
+        name, first = title, key(f"{title} (1)")
         while key(name) in seen:
-            count += 1
-            name = f"{title} ({count})"
+            counts[first] = counts.get(first, 1) + 1
+            name = f"{title} ({counts[first]})"
         seen.add(key(name))
         found.append(name)
     return found
@@ -112,15 +120,28 @@ def _number(name: str) -> int:
     return int(match[1]) if match else -1
 
 
-def _reaches(edges: list[list[int]], start: int, goal: int) -> bool:
-    """Whether `goal` is `start` or one of its dependencies. Such a dependency would close a cycle."""
-    pending, seen = [start], {start}
-    while pending:
-        at = pending.pop()
-        if at == goal:
-            return True
-        for following in edges[at] if at < len(edges) else ():
-            if following not in seen:
-                seen.add(following)
-                pending.append(following)
-    return False
+class _Graph:
+    """The dependencies of parts, which are added in the order of the parts. Only a reference to a later part can close a cycle."""
+
+    def __init__(self, size: int) -> None:
+        self._dependents: list[list[int]] = [[] for _ in range(size)]
+        self._steps = MOST_STEPS
+
+    def add(self, place: int, wanted: list[int]) -> list[int]:
+        """Those of the wanted dependencies (-1: unknown) that close no cycle, each once."""
+        waiting = self._waiting_for(place) if wanted else None
+        found = list(dict.fromkeys(index for index in wanted if index >= 0 and waiting is not None and index not in waiting))
+        for index in found:
+            self._dependents[index].append(place)
+        return found
+
+    def _waiting_for(self, place: int) -> set[int] | None:
+        """The parts that wait for this one, and itself. None if that was asked too often: then it is not known whether a cycle would be closed."""
+        pending, seen = [place], {place}
+        while pending and self._steps > 0:
+            for each in self._dependents[pending.pop()]:
+                self._steps -= 1
+                if each not in seen:
+                    seen.add(each)
+                    pending.append(each)
+        return None if pending else seen

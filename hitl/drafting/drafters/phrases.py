@@ -16,13 +16,15 @@ SECTIONS = (  # the first entry that matches a heading says what its section con
 _SECTIONS = tuple((kind, re.compile(rf"(?:\d+(?:\.\d+)*[.)]?\s+)?(?:{words})", re.I)) for kind, words in SECTIONS)
 _NUMBERED = re.compile(r"(?:user story|story|feature|requirement|us)\s*#?(\d{1,4})\s*(?:[-–—:.]\s*)?(.*)", re.I)
 _NAMED = re.compile(r"(?:user story|story|feature)\s*[:–—]\s*(\S.*)", re.I)
-_PRIORITY = re.compile(r"[\[(]?\bpriority\b\s*:?\s*(p[0-4]|high|medium|low)\b[\])]?", re.I)
+_PRIORITY = re.compile(r"[\[(]?\bpriority\b\s*(?::\s*)?(p[0-4]|high|medium|low)\b[\])]?", re.I)
 _RANK = {"p0": 3, "p1": 3, "high": 3, "p2": 2, "medium": 2, "p3": 1, "low": 1, "p4": 0}
 _STORY = re.compile(r"\W*as (?:an?|the) ([^,.]{1,120}?),?\s+i (?:want|need|would like|can|wish)(?: to)?\b\s*(.{1,400}?)"
                     r"(?:,?\s*(?:so that|in order to|so)\s+(.{1,400}?))?[.!]?\s*", re.I | re.S)
-_DEPENDS = re.compile(r"[\s,;.–—-]*[(\[]?\b(?:depends on|dependenc(?:y|ies)|after|blocked by|requires|needs)\b\s*:?\s*([^()\[\]]{1,300}?)[)\]]?\.?\s*$", re.I)
+_DEPENDS = re.compile(r"[(\[]?\b(?:depends on|dependenc(?:y|ies)|after|blocked by|requires|needs)\b\s*(?::\s*)?"
+                      r"([^()\[\]\s][^()\[\]]{0,299}?|\s)[)\]]?\.?\Z", re.I)
 _STRICT = re.compile(r"[(\[](?:depends on|after|blocked by|requires|needs)|\b(?:depends on|blocked by)\b|^\W*(?:dependenc|after:|needs:|requires:)", re.I)
-_CHECK = re.compile(r"[\s,;–—-]*[(\[]?\bchecks?(?: by| with)?\s*:\s*`([^`]{1,1000})`[)\]]?\.?\s*$", re.I)
+_CHECK = re.compile(r"[(\[]?\bchecks?(?: by| with)?\s*:\s*`([^`]{1,1000})`[)\]]?\.?\Z", re.I)
+_BEFORE = "".join(filter(str.isspace, map(chr, range(0x3001)))) + ",;–—-"  # between a sentence and the dependencies or the check after it
 _GHERKIN = re.compile(r"\W*(given|when|then|and|but)\b[*_]*:?\s+\S", re.I)
 
 
@@ -61,19 +63,21 @@ def story(text: str) -> Story | None:
 
 def take_depends(text: str) -> tuple[str, list[str]]:
     """(the text without “(depends on A, 2)” at its end, the names in it)."""
-    match = _DEPENDS.search(text[-400:]) if _STRICT.search(text) else None
+    end = text[-400:].rstrip()
+    match = _DEPENDS.search(end) if _STRICT.search(text) else None
     if match is None:
         return text, []
     names = [part.strip(" \"'“”‘’`#.*") for part in re.split(r",|;|&|\band\b|\+", match[1])]
-    return text[:len(text) - len(text[-400:]) + match.start()].strip(), [name for name in names if name]
+    return (text[:-400] + end[:match.start()].rstrip(_BEFORE + ".")).strip(), [name for name in names if name]
 
 
 def take_check(text: str) -> tuple[str, str]:
     """(the text without “(check: `command`)” at its end, the command or "")."""
-    match = _CHECK.search(text[-1200:])
+    end = text[-1200:].rstrip()
+    match = _CHECK.search(end)
     if match is None:
         return text, ""
-    return text[:len(text) - len(text[-1200:]) + match.start()].strip(), match[1].strip()
+    return (text[:-1200] + end[:match.start()].rstrip(_BEFORE)).strip(), match[1].strip()
 
 
 def gherkin(text: str) -> str | None:

@@ -19,6 +19,8 @@ def read(text: str) -> Parts:
     reader = _Reader()
     for block in blocks(text):
         {"heading": reader.heading, "item": reader.item, "text": reader.text, "code": reader.code}[block.kind](block)
+    for each in (*reader.parts.features, *reader.parts.maybe, *reader.parts.bullets):
+        each.settle()
     return reader.parts
 
 
@@ -31,6 +33,7 @@ class _Reader:
         self.current: Part | None = None
         self.accepting = False     # the next items are criteria
         self.steps: list[str] = []  # the lines of the current scenario
+        self.of: Part | None = None  # the feature whose criterion these lines are
         self.indent = 0            # the indentation of the item that made the current feature
         self.noted = ""            # a heading that goes into the description, before the first text under it
 
@@ -149,16 +152,14 @@ class _Reader:
         return match is not None
 
     def _step(self, text: str, new: bool) -> None:
-        """A line of a scenario. The whole scenario is one criterion."""
+        """A line of a scenario. The whole scenario is one criterion of the current feature."""
         assert self.current is not None
-        before = len(self.steps)
-        self.steps = [plain(text)] if new else [*self.steps, plain(text)]
-        heading = bool(self.steps) and self.steps[0].endswith(":")
-        body = self.steps[1:] if heading else self.steps
-        whole = (self.steps[0] + " " if heading else "") + ", ".join(each.rstrip(" ,.") for each in body)
-        if not new and before > heading and self.current.criteria:
-            self.current.criteria.pop()
-        self.current.criterion(whole)
+        heading = self.steps[:1] if self.steps and self.steps[0].endswith(":") else []
+        if not new and self.of is self.current and len(self.steps) > len(heading):
+            self.steps.append(plain(text))
+            return
+        self.steps, self.of = [*(() if new else heading), plain(text)], self.current
+        self.current.criteria.append(self.steps)
 
     def code(self, block: Block) -> None:
         self._describe(block.text)
@@ -168,9 +169,10 @@ class _Reader:
             self.current.description.append(text)
             return
         if self.noted:
-            self.parts.description.append(self.noted + ":")
+            self.parts.description.append([self.noted + ":"])
             self.noted = ""
-        if text.startswith("- ") and self.parts.description and re.search(r"(?:^|\n)- .*\Z|:\Z", self.parts.description[-1]):
-            self.parts.description[-1] += "\n" + text
+        last = self.parts.description[-1][-1] if self.parts.description else ""
+        if text.startswith("- ") and (last.endswith(":") or last[last.rfind("\n") + 1:].startswith("- ")):
+            self.parts.description[-1].append(text)
         else:
-            self.parts.description.append(text)
+            self.parts.description.append([text])

@@ -8,6 +8,7 @@ from hitl.drafting.drafters.parts import Part, Parts, features
 from hitl.drafting.drafters.reader import read
 from hitl.drafting.drafters.tasks import tasks
 from hitl.drafting.topics import write
+from hitl.web.strict_json import canonical
 
 KEPT = ("repository", "base_branch", "review", "checks", "technical_requirements")  # kept from the current card if the text does not state them
 NAME_LIMIT = 200
@@ -53,7 +54,7 @@ def add_text(card: dict[str, Any], text: str) -> dict[str, Any]:
         changed["description"] = "\n\n".join(part for part in (card.get("description", ""), description) if part)
     for name, value in _rest(parts).items():
         present = changed.get(name)
-        changed[name] = [*present, *(item for item in value if item not in present)] if isinstance(present, list) else value
+        changed[name] = [*present, *_further(value, present)] if isinstance(present, list) else value
     return changed
 
 
@@ -62,7 +63,13 @@ def _extend(known: dict[str, Any], more: dict[str, Any]) -> None:
         known["description"] = "\n\n".join(part for part in (known.get("description", ""), more["description"]) if part)
     for name in ("acceptance_criteria", "depends_on"):
         if more.get(name):
-            known[name] = [*known.get(name, []), *(item for item in more[name] if item not in known.get(name, []))]
+            known[name] = [*known.get(name, []), *_further(more[name], known.get(name, []))]
+
+
+def _further(more: list[Any], present: list[Any]) -> list[Any]:
+    """Those of `more`, texts and criteria, that are not among the present ones."""
+    known = {canonical(each) for each in present}
+    return [each for each in more if canonical(each) not in known]
 
 
 def _found(text: str) -> tuple[Parts, list[Part]]:
@@ -73,15 +80,15 @@ def _found(text: str) -> tuple[Parts, list[Part]]:
         return parts, steps
     if parts.features:
         unused = [*parts.maybe, *parts.bullets]
-        parts.description += [_as_text(each) for each in unused]
+        parts.description += [[_as_text(each)] for each in unused]
         return parts, parts.features
     if len(parts.maybe) > 1:
-        parts.description += [_as_text(each) for each in parts.bullets]
+        parts.description += [[_as_text(each)] for each in parts.bullets]
         return parts, parts.maybe
     if len(parts.bullets) > 1:
-        parts.description += [_as_text(each) for each in parts.maybe]
+        parts.description += [[_as_text(each)] for each in parts.maybe]
         return parts, parts.bullets
-    parts.description += [_as_text(each) for each in (*parts.maybe, *parts.bullets)]
+    parts.description += [[_as_text(each)] for each in (*parts.maybe, *parts.bullets)]
     return parts, []
 
 
@@ -91,7 +98,7 @@ def _as_text(part: Part) -> str:
 
 
 def _description(parts: Parts, found: list[Part]) -> str:
-    paragraphs = [part.strip() for part in parts.description if part.strip()]
+    paragraphs = [text for lines in parts.description if (text := "\n".join(lines).strip())]
     if parts.scope:
         paragraphs.append(SCOPE + "; ".join(parts.scope))
     return "\n\n".join(paragraphs)
