@@ -100,12 +100,12 @@ class _Reader:
         text = "\n".join(line[depth:] for line in taken)
         return text if how == "|+" else text.rstrip("\n") + ("\n" if how == "|" and text.strip() else "")
 
-    def _scalar(self, text: str) -> Any:
+    def _scalar(self, text: str, listed: bool = False) -> Any:
         if text[:1] in ("'", '"'):
             return self._quoted(text)
-        text = re.sub(r"\s+#.*$", "", text)
-        if text[:1] == "[" and text[-1:] == "]":
-            return [self._scalar(part.strip()) for part in text[1:-1].split(",") if part.strip()]
+        text = re.sub(r"(?<!\s)\s+#.*$", "", text)  # the look back makes it one pass over many spaces
+        if text[:1] == "[" and text[-1:] == "]" and not listed:
+            return [self._scalar(part.strip(), listed=True) for part in text[1:-1].split(",") if part.strip()]
         if text[:1] in "[]{}&*!|>%@`," and text:
             raise self._wrong("uses a part of YAML that is not supported here")
         if re.fullmatch(r"[-+]?\d{1,15}", text):

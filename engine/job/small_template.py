@@ -1,10 +1,12 @@
 """The small reader of a template, for an installation without python-liquid: {{ names }}, {% if name %}, {% else %}, {% endif %}."""
 import re
+from collections.abc import Iterator
 from typing import Any
 
 from engine.errors import Permanent
 
-_TAG = re.compile(r"\{\{(.*?)\}\}|\{%-?(.*?)-?%\}", re.DOTALL)
+_OPEN = re.compile(r"\{\{|\{%")
+DEPTH = 50  # of conditions in conditions
 _PATH = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*")
 
 
@@ -23,25 +25,37 @@ def _render(template: str, values: dict[str, Any] | None, first: int) -> str:
     parts: list[str] = []
     shown: list[bool] = []  # for each open {% if %}: True if its branch is shown
     at, line = 0, first
-    for tag in _TAG.finditer(template):
-        line += template.count("\n", at, tag.start())
-        parts += [template[at:tag.start()]] if all(shown) else []
-        at = tag.end()
-        if tag[1] is not None:
-            value = _value(tag[1].strip(), values, line)
+    for start, end, is_value, inner in _tags(template, first):
+        line += template.count("\n", at, start)
+        parts += [template[at:start]] if all(shown) else []
+        if is_value:
+            value = _value(inner.strip(), values, line)
             parts += [text_of(value)] if all(shown) else []
         else:
-            _branch(tag[2].strip(), shown, values, line)
-        line += tag[0].count("\n")
-    rest_of = template[at:]
-    if shown or "{{" in rest_of or "{%" in rest_of:
-        raise Permanent(f"Line {line}: the template has a tag that is not closed, here or below.")
-    return "".join([*parts, rest_of])
+            _branch(inner.removeprefix("-").removesuffix("-").strip(), shown, values, line)
+        line += template.count("\n", start, end)
+        at = end
+    if shown:
+        raise Permanent(f"Line {line + template.count(chr(10), at)}: the template ends before the end of an {{% if %}}.")
+    return "".join([*parts, template[at:]])
+
+
+def _tags(template: str, first: int) -> Iterator[tuple[int, int, bool, str]]:
+    """(start, end, whether it is {{ … }}, what is in it) of each tag. A foreign file is read in one pass."""
+    at = 0
+    while opened := _OPEN.search(template, at):
+        end = template.find("}}" if opened[0] == "{{" else "%}", opened.end())
+        if end < 0:
+            raise Permanent(f"Line {first + template.count(chr(10), 0, opened.start())}: the template has a tag that is not closed.")
+        at = end + 2
+        yield opened.start(), at, opened[0] == "{{", template[opened.end():end]
 
 
 def _branch(tag: str, shown: list[bool], values: dict[str, Any] | None, line: int) -> None:
     """Opens, turns or closes a condition."""
     word, _, rest = tag.partition(" ")
+    if word == "if" and len(shown) == DEPTH:
+        raise Permanent(f"Line {line}: the template has more than {DEPTH} conditions in each other.")
     if word == "if":
         shown.append(bool(_value(rest.strip(), values, line)))
     elif word in ("else", "endif") and shown and not rest:

@@ -24,7 +24,8 @@ NEXT = "Correct the file in the repository and start a new build: this one keeps
 HOOK_SECONDS = 60.0
 NAMED, NAME_LENGTH = 20, 60  # ignored keys that are named, and characters of each
 # Other programs make the work tree in after_create. Here the clone is there before it, and git refuses to clone into a folder that is not empty.
-_CLONE = re.compile(r"git[ \t]+clone[ \t]+(?:[^\s;&|]{1,500}(?:[ \t]|\\\n){1,20}){1,12}(?:\.|\"\$PWD\"|\$PWD)(?=[ \t]*(?:$|;|&&|\|\|))", re.MULTILINE)
+_CLONE = re.compile(r"git[ \t]+clone(?:[ \t]|\\\n){1,20}"
+                    r"(?:[^\s;&|\\]{1,500}(?:[ \t]|\\\n){1,20}){1,12}(?:\.|\"\$PWD\"|\$PWD)(?=[ \t]*(?:$|;|&&|\|\|))", re.MULTILINE)
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from app import create_app, start_engine
 from engine.config import Config
 from engine.errors import Permanent
 from engine.job.front_matter import cut, read
-from engine.job.workflow import NEXT, Workflow, parse, render
+from engine.job.workflow import NEXT, Workflow, _without_clone, parse, render
 from engine.store.db import Database
 
 SMALL = "PyYAML and python-liquid are not installed, so only a small part of YAML and Liquid is read in the WORKFLOW.md of repositories."
@@ -89,6 +89,21 @@ def test_a_file_that_cannot_be_used_says_so(small: None, text: str) -> None:
     with pytest.raises(Permanent, match=r"WORKFLOW.md of the repository cannot be used\. ") as refused:
         parse(text)
     assert SMALL in refused.value.sentence
+
+
+@pytest.mark.parametrize("text", ["{{" * 120_000, "{%" * 120_000, "{% if attempt %}" * 15_000, "{{ a" + " " * 240_000 + "b }}", "{{ a }}{{" + "x" * 240_000,
+                                  "---\na: " + "[" * 100_000 + "]" * 100_000 + "\n---\n", "---\na:" + " b" + " " * 240_000 + "c\nb: [\n---\n",
+                                  "---\n" + "- " * 100_000 + "\n---\n", "---\n" + "a: x\n" * 3000 + "---\n", "---\na: '" + "''" * 100_000 + "\n---\n"])
+def test_the_small_readers_refuse_what_is_made_to_do_harm_in_one_pass(small: None, text: str) -> None:
+    with pytest.raises(Permanent, match=r"cannot be used\. Line \d+"):
+        parse(text)
+
+
+@pytest.mark.parametrize(("hook", "left"), [
+    ("git clone git@forge.example:o/r.git .", ":"), ('git clone --depth 1 "$URL" . && npm ci', ": && npm ci"), ('git clone x "$PWD"; ls', ":; ls"),
+    ("git clone \\\n  --depth 1 \\\n  x .\nmake", ":\nmake"), ("git clone x ./sub", None), ("git clone x", None), ("git clone " * 20_000, None)])
+def test_a_clone_into_the_work_tree_is_left_out_because_the_clone_is_there(hook: str, left: str | None) -> None:
+    assert _without_clone({"after_create": hook})[0] == {"after_create": hook if left is None else left}
 
 
 def test_other_keys_are_left_alone_and_named(small: None) -> None:
