@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 
 from tests.whole.chaos import rounds
+from tests.whole.chaos.forge import Forge
 from tests.whole.chaos.provider import Provider, help_out
 from tests.whole.chaos.sampler import Sampler
 from tests.whole.chaos.server import log_of
@@ -26,7 +27,9 @@ def main() -> int:
         signal.signal(number, lambda number, frame: sys.exit(128 + number))
     folder = Path(tempfile.mkdtemp(prefix="swarm-chaos-", dir=options.folder))
     provider, stack = Provider(), contextlib.ExitStack()
-    world = World(folder / "data", random.Random(options.seed), options.features, provider, stack.enter_context(provider))
+    rng = random.Random(options.seed)
+    forge = Forge(folder, rng)
+    world = World(folder / "data", rng, options.features, provider, forge, stack.enter_context(provider) | stack.enter_context(forge))
     world.data.mkdir()
     began, table = time.monotonic(), collections.defaultdict[str, list[int]](lambda: [0, 0])
     print(f"{options.rounds} rounds, seed {options.seed}, {options.features} features a build, in {folder}\n{machine()}", flush=True)
@@ -36,6 +39,7 @@ def main() -> int:
         for number, name in enumerate(_plan(world.rng, options.rounds, options.only), 1):
             world.need_work()
             help_out(world)
+            forge.play(world)
             hit = rounds.kinds()[name](world)
             table[name][0] += 1
             table[name][1] += hit
@@ -87,6 +91,7 @@ def _report(world: World, table: dict[str, list[int]], seconds: float, sampler: 
              "queued again, killed or failed": outcomes.get("transient", 0), "sandboxes seen without their runner": len(sampler.orphans),
              "half-done merges finished": len(world.half_done), "waits for the provider": world.counts["waits for the provider"],
              "provider requests answered": world.counts["provider requests answered"],
+             "forge: stages played": world.forge.stage, "forge: requests not served": world.forge.troubles,
              "conflicts": outcomes.get("conflict", 0), "cancellations granted": len(world.cancelled),
              "cancellations refused, too late": world.counts["too late"],
              **{f"merged after {kind}": count for kind, count in sorted(world.odd.items())}, "looks for doubles": sampler.looks,

@@ -6,7 +6,7 @@ import re
 import subprocess
 from pathlib import Path
 
-from tests.whole.chaos import odd_verdict, provider
+from tests.whole.chaos import forge, odd_verdict, provider
 from tests.whole.chaos.card import GROUP, START, shared_file
 from tests.whole.chaos.server import read
 from tests.whole.chaos.world import World, until
@@ -22,7 +22,8 @@ def judge(world: World) -> list[str]:
     """Every fault that is found, one sentence each. Starts a server if none lives, lets it finish, and stops it at the end."""
     server = world.plain()
     until(lambda: _is_quiet(world), QUIET_SECONDS, 0.2)
-    found = [*world.problems, *_tickets(world), *_runs(world), *_executions(world), *_database(world), *odd_verdict.tickets(world), *provider.faults(world)]
+    found = [*world.problems, *_tickets(world), *_runs(world), *_executions(world), *_database(world), *odd_verdict.tickets(world), *provider.faults(world),
+             *forge.faults(world, world.forge)]
     for row in world.rows("select id, project_name from hitl_sessions"):
         found += _repository(world, row["id"], row["project_name"])
     until(lambda: not _folders(world), 10, 0.2)
@@ -37,7 +38,9 @@ def judge(world: World) -> list[str]:
 
 def _is_quiet(world: World) -> bool:
     provider.help_out(world)
-    return not world.value("select (select count(*) from hitl_sessions where state = 'building') + (select count(*) from runs where ended_at is null)")
+    world.forge.play(world)
+    return world.forge.is_done(world) and not world.value(
+        "select (select count(*) from hitl_sessions where state = 'building') + (select count(*) from runs where ended_at is null)")
 
 
 def _tickets(world: World) -> list[str]:
@@ -47,14 +50,15 @@ def _tickets(world: World) -> list[str]:
               if row["status"] != "cancelled" or (row["id"] not in world.cancelled and not str(row["reason"]).startswith("It depends on"))]
     found += [f"{row['id']} is {row['status']}, though its cancellation was granted" for row in world.rows(
         "select * from tickets where status <> 'cancelled' and id in (select value from json_each(?))", json.dumps(sorted(world.cancelled)))]
+    more = forge.tickets(world)
     found += [f"{row[0]} was completed {row[1]} times" for row in world.rows(
-        "select ticket_id, count(*) from events where kind = 'ticket' and to_state = 'completed' group by 1 having count(*) <> 1")]
+        "select ticket_id, count(*) from events where kind = 'ticket' and to_state = 'completed' group by 1 having count(*) <> 1") if row[0] not in more]
     found += [f"{row['ticket_id']} has an open request: {row['body']}" for row in world.rows("select * from requests where state = 'open'")]
     return found
 
 
 def _runs(world: World) -> list[str]:
-    found, stopped = [], 0
+    found, stopped, more = [], 0, forge.tickets(world)
     for row in world.rows("select * from runs order by seq"):
         if row["kind"] == "recheck" and row["outcome"] == "stale":
             continue  # what it checked was cancelled meanwhile
@@ -76,7 +80,7 @@ def _runs(world: World) -> list[str]:
         found += [f"{row['id']} was {name} by {row['n']} runs" for row in world.rows(
             "select t.id, (select count(*) from runs r where r.ticket_id = t.id and r.outcome = ?) as n from tickets t where t.type = ?"
             " and n <> (t.status <> 'cancelled')",
-            name, kind)]
+            name, kind) if row["id"] not in more]
     return found
 
 
@@ -113,7 +117,7 @@ def _repository(world: World, session: str, name: str) -> list[str]:
     every = world.git(session, "rev-list", "--count", "--merges", branch).stdout.strip()
     if every != str(len(expected)):
         found.append(f"{every} merge commits of {len(expected)} are in the branch of {name}")
-    return found + _contents(world, session, name, branch) + _health(world, session, name)
+    return found + ([] if name == forge.NAME else _contents(world, session, name, branch)) + _health(world, session, name)
 
 
 def _contents(world: World, session: str, name: str, branch: str) -> list[str]:

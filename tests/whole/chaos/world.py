@@ -15,6 +15,7 @@ from tests.whole.chaos.card import make_card
 from tests.whole.chaos.server import Server, log_of
 
 if TYPE_CHECKING:
+    from tests.whole.chaos.forge import Forge
     from tests.whole.chaos.provider import Provider
 
 GIT = {"PATH": os.environ["PATH"], "GIT_CONFIG_NOSYSTEM": "1", "GIT_CONFIG_GLOBAL": "/dev/null", "HOME": "/nonexistent", "LC_ALL": "C"}
@@ -27,9 +28,9 @@ class World:
     killable: runs whose runner was killed, or may have been. disk_failed: runs that lived while the disk failed. half_done: runs found
     merged in the branch and not in the database. cancelled: tickets whose cancellation was granted. odd: kinds of odd features that were merged."""
 
-    def __init__(self, data: Path, rng: random.Random, features: int, provider: "Provider", environment: dict[str, str]) -> None:
+    def __init__(self, data: Path, rng: random.Random, features: int, provider: "Provider", forge: "Forge", environment: dict[str, str]) -> None:
         self.data, self.rng, self.features = data, rng, features
-        self.provider, self.environment = provider, environment
+        self.provider, self.forge, self.environment = provider, forge, environment
         self.server: Server | None = None
         self.crash = ""
         self.counts: collections.Counter[str] = collections.Counter()
@@ -84,6 +85,8 @@ class World:
         self.counts["builds"] += 1
         if self.counts["builds"] % 4 == 1:
             self._build(self.provider.make_card(f"Models {self.counts['builds']}"))
+        if self.counts["builds"] == 1:
+            self._build(self.forge.make_card())
         self._build(make_card(self.rng, f"Build {self.counts['builds']}", self.features, checks=self.counts["builds"] % 2 == 1))
 
     def _build(self, card: dict[str, Any]) -> None:
