@@ -44,6 +44,7 @@ def test_a_delivered_result_goes_after_its_days_and_its_page_says_where_it_is(db
     app = create_app(config, testing=True)
     client = app.test_client()
     page, archive = client.get(f"/sessions/{built.session}"), client.get(f"/api/hitl/{built.session}/archive.zip")
+    assert 'notice is-cancelled gap-below' in page.text and 'notice is-failed' not in page.text
     assert f"The result was delivered to {built.bare}. This installation&#39;s own copy of it was removed since" in page.text
     assert archive.status_code == 410 and "get it there" in archive.json["error"]
     for path in (f"/sessions/{built.session}/evidence", "/tickets/TKT-002", "/tickets/TKT-002/changes", "/api/tickets/TKT-002/diff",
