@@ -22,7 +22,8 @@ create table repositories (
   seq            integer primary key,
   id             text not null unique default (lower(hex(randomblob(8)))),
   tenant_id      text not null default 'default',
-  source         text not null,                           -- the URL or path that git gets, with a lower-case host, without .git and without a login
+  source         text not null,                           -- url with a lower-case host, without .git and without a login: by this it is known again
+  url            text not null,                           -- what git gets
   name           text not null,                           -- as people write it: owner/repo, or the source
   default_branch text,
   state          text not null default 'unknown' check (state in ('unknown', 'reachable', 'unreachable')),
@@ -208,7 +209,8 @@ create table tickets (
   reason              text,                               -- why it is where it is, one sentence
   created_at          text not null default (strftime('%Y-%m-%dT%H:%M:%fZ', 'now')),
   updated_at          text not null default (strftime('%Y-%m-%dT%H:%M:%fZ', 'now')),
-  waits_for           text check (waits_for in ('environment', 'baseline'))  -- an epic's: its features wait for this; null: for nothing
+  waits_for           text check (waits_for in ('environment', 'baseline')),  -- an epic's: its features wait for this; null: for nothing
+  environment         text                                -- an epic's: key of the environment that its runs stand on; null: none
 ) strict;
 create index tickets_ready on tickets (tenant_id, priority desc, seq) where status = 'ready';
 create index tickets_undone on tickets (status, parent_id) where status not in ('completed', 'cancelled');

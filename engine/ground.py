@@ -6,13 +6,10 @@ from typing import Any, NamedTuple
 
 
 class Ground(NamedTuple):
-    """key: of the snapshot in data/environments; '' without one, when the sandboxes only have their files on the disk. env: variables for every
-    command; $PATH in a value stands for the sandbox's own. services: {name: {start, ready, env}}, started before agent and checks.
-    disk_mb: most that a sandbox may write to its work tree, home and /tmp, which are then on the host's disk; 0: in memory, with fixed sizes."""
+    """key: of the snapshot in data/environments; '' for none. disk_mb: most that a sandbox may write to its work tree, home and /tmp, which are then
+    on the host's disk; 0: in memory, with fixed sizes."""
 
     key: str = ""
-    env: Mapping[str, str] = {}
-    services: Mapping[str, Any] = {}
     disk_mb: int = 0
 
     @classmethod

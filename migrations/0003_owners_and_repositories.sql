@@ -4,7 +4,8 @@ create table repositories (
   seq            integer primary key,
   id             text not null unique default (lower(hex(randomblob(8)))),
   tenant_id      text not null default 'default',
-  source         text not null,                           -- the URL or path that git gets, with a lower-case host, without .git and without a login
+  source         text not null,                           -- url with a lower-case host, without .git and without a login: by this it is known again
+  url            text not null,                           -- what git gets
   name           text not null,                           -- as people write it: owner/repo, or the source
   default_branch text,
   state          text not null default 'unknown' check (state in ('unknown', 'reachable', 'unreachable')),
@@ -70,6 +71,7 @@ create table baselines (
 ) strict;
 
 alter table tickets add column waits_for text check (waits_for in ('environment', 'baseline'));
+alter table tickets add column environment text;
 create index epics_waiting on tickets (session_id) where waits_for is not null;
 alter table hitl_sessions add column repository_id text references repositories (id);
 

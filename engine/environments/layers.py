@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from engine.environments.key import FORMAT
+from engine.environments.steps import Steps
 from engine.errors import Transient
 from engine.files import fsync_folder, write_json
 from engine.host.folders import measure, remove
@@ -25,13 +26,14 @@ MOST_FILES = 5_000_000
 
 
 class Snapshot(NamedTuple):
-    """bytes: on the disk. env: variables that setup left for the sandboxes."""
+    """bytes: on the disk. env: variables for every sandbox: of the steps, and those that their commands left. services: as in the steps."""
 
     folder: Path
     bytes: int
     entries: int
     seconds: float
     env: dict[str, str]
+    services: dict[str, Any]
 
 
 def root(data: Path) -> Path:
@@ -44,7 +46,7 @@ def read(folder: Path) -> Snapshot | None:
         about = json.loads((folder / ABOUT).read_bytes())
         if about["format"] != FORMAT or about["key"] != folder.name or not (folder / "repo").is_dir() or not (folder / "home").is_dir():
             return None
-        return Snapshot(folder, int(about["bytes"]), int(about["entries"]), float(about["seconds"]), dict(about["env"]))
+        return Snapshot(folder, int(about["bytes"]), int(about["entries"]), float(about["seconds"]), dict(about["env"]), dict(about["services"]))
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
@@ -84,19 +86,19 @@ def temporary(data: Path, key: str, run: str) -> Path:
     return folder
 
 
-def finish(data: Path, key: str, folder: Path, seconds: float, env: dict[str, str], made_of: dict[str, Any]) -> Snapshot:
+def finish(data: Path, key: str, folder: Path, seconds: float, env: dict[str, str], steps: Steps, made_of: dict[str, Any]) -> Snapshot:
     """Makes a temporary folder the snapshot of its key. One that is there, and cannot be used, is replaced."""
     _drop_special_bits(folder)
     entries, size = measure(folder, MOST_FILES, 1 << 60)
     target = root(data) / key
     write_json(folder / ABOUT, {"format": FORMAT, "key": key, "bytes": size, "entries": entries - 2, "seconds": round(seconds, 1), "env": env,
-                                "made_of": made_of, "at": int(time.time())})
+                                "services": steps.as_json().get("services", {}), "made_of": made_of, "at": int(time.time())})
     subprocess.run(["sync", "-f", str(folder)], check=True)  # all of it, and not file by file
     if target.exists():
         remove(target)
     os.rename(folder, target)
     fsync_folder(root(data))
-    return Snapshot(target, size, entries - 2, round(seconds, 1), env)
+    return Snapshot(target, size, entries - 2, round(seconds, 1), env, steps.as_json().get("services", {}))
 
 
 def _drop_special_bits(folder: Path) -> None:

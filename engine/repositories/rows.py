@@ -13,6 +13,7 @@ class RepositoryRow(TypedDict):
     id: str
     tenant_id: str
     source: str
+    url: str
     name: str
     default_branch: str | None
     state: RepositoryState

@@ -36,7 +36,7 @@ def give_ground(run: Run, inputs: Path) -> None:
     ground = run.job.ground
     if ground is not None and ground.key:
         snapshot = layers.read(layers.root(run.folder.parent.parent) / ground.key)
-        write_env(inputs / "ground-env", {**(snapshot.env if snapshot else {}), **ground.env})
+        write_env(inputs / "ground-env", snapshot.env if snapshot else {})
 
 
 def copy_relay(run: Run, inputs: Path) -> None:

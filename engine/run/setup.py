@@ -70,7 +70,7 @@ def make_snapshot(run: Run, setup: Setup, repository: Repository) -> layers.Snap
                 env = _fill(run, setup, steps, repository, folder)
                 point("before-snapshot")
                 made_of = {"commit": setup.commit, "ticket": setup.ticket, "steps": steps.as_json()}
-                snapshot = layers.finish(data, key, folder, time.monotonic() - since, env, made_of)
+                snapshot = layers.finish(data, key, folder, time.monotonic() - since, {**steps.env, **env}, steps, made_of)
             finally:
                 remove(folder)
     run.result.ground = {"key": key, "seconds": snapshot.seconds, "bytes": snapshot.bytes, "reused": reused}

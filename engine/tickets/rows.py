@@ -58,6 +58,7 @@ class TicketRow(TypedDict):
     created_at: str
     updated_at: str
     waits_for: EpicWaits | None
+    environment: str | None
 
 
 class DependencyRow(TypedDict):

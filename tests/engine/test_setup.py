@@ -33,8 +33,8 @@ def set_up(bench: Bench, *commands: str, commit: str | None = None, **values: ob
     return bench.run(kind="setup", setup=Setup(steps, str(commit), **values), **limits)  # type: ignore[arg-type]
 
 
-def ground(bench: Bench, result: Result, **values: object) -> Ground:
-    return Ground(result.ground["key"], disk_mb=64, **values)  # type: ignore[arg-type]
+def ground(result: Result) -> Ground:
+    return Ground(result.ground["key"], disk_mb=64)
 
 
 def files(folder: Path) -> dict[str, tuple[int, bytes]]:
@@ -63,12 +63,12 @@ def test_the_same_setup_is_made_once(bench: Bench) -> None:
 
 
 def test_agent_and_checks_stand_on_it_and_cannot_change_it(bench: Bench) -> None:
-    made, _ = set_up(bench, MAKE)
+    made, _ = set_up(bench, MAKE, env={"PATH": "$SWARM_WORK/repo/.venv/bin:$PATH"})
     folder = layers.root(bench.folder) / made.ground["key"]
     before = files(folder)
     result, at = bench.run("tool > said.txt; cat \"$HOME/cache\" >> said.txt; rm -rf .venv \"$HOME\"/*; echo mine > \"$HOME/cache\"",
                            checks=("tool", "test \"$(cat \"$HOME/cache\")\" = kept", "grep -q tool said.txt"),
-                           ground=ground(bench, made, env={"PATH": "$SWARM_WORK/repo/.venv/bin:$PATH"}))
+                           ground=ground(made))
     assert result.outcome == "ok", (result.reason, (at / "log").read_text())
     assert [check["passed"] for check in result.checks] == [True] * 3
     assert committed(bench, at) == {".gitignore", "README.md", "said.txt"}
@@ -77,16 +77,17 @@ def test_agent_and_checks_stand_on_it_and_cannot_change_it(bench: Bench) -> None
 
 def test_what_setup_leaves_untracked_is_not_committed(bench: Bench) -> None:
     made, _ = set_up(bench, "echo generated > generated.txt")
-    result, at = bench.run("cat generated.txt > copy.txt", ground=ground(bench, made))
+    result, at = bench.run("cat generated.txt > copy.txt", ground=ground(made))
     assert result.outcome == "ok", result.reason
     assert committed(bench, at) == {".gitignore", "README.md", "copy.txt"}
 
 
 def test_variables_that_setup_leaves_reach_every_sandbox(bench: Bench) -> None:
-    made, _ = set_up(bench, "echo LEFT=there >> \"$SWARM_ENV\"; echo 'SWARM_X=no' >> \"$SWARM_ENV\"; echo 'not a line' >> \"$SWARM_ENV\"")
+    made, _ = set_up(bench, "echo LEFT=there >> \"$SWARM_ENV\"; echo 'SWARM_X=no' >> \"$SWARM_ENV\"; echo 'not a line' >> \"$SWARM_ENV\"",
+                     env={"SET": "it's"})
     result, _ = bench.run("echo \"$LEFT $SET ${SWARM_X:-none}\" > said.txt",
                           checks=("test \"$LEFT $SET $(cat said.txt)\" = 'there it'\\''s there it'\\''s none'",),
-                          ground=ground(bench, made, env={"SET": "it's"}))
+                          ground=ground(made))
     assert result.outcome == "ok", result.reason
 
 
@@ -128,7 +129,7 @@ def test_a_damaged_snapshot_is_made_again(bench: Bench) -> None:
 def test_a_run_whose_snapshot_is_gone_is_not_its_agents_failure(bench: Bench) -> None:
     made, _ = set_up(bench, MAKE)
     assert layers.delete(bench.folder, made.ground["key"])
-    result, _ = bench.run("true", ground=ground(bench, made))
+    result, _ = bench.run("true", ground=ground(made))
     assert (result.outcome, result.failure) == ("failed", "transient") and "gone or damaged" in str(result.reason)
 
 

@@ -1,0 +1,33 @@
+"""Rows of environments: what was made for a repository, when, and how large it is. Their files: engine/environments/layers.py."""
+from collections.abc import Mapping
+from typing import Any
+
+from engine.repositories.rows import EnvironmentRow
+from engine.store.db import Database
+from engine.times import NOW
+
+
+def record(db: Database, tenant: str, repository_id: str, sha256: str, commit: str, run_id: str, ground: Mapping[str, Any], ticket: str | None = None) -> None:
+    """A snapshot that a run made or found. ground: of its result."""
+    db.execute("insert into environments (tenant_id, repository_id, key, sha256, ticket_id, commit_sha, state, seconds, bytes, built_at, used_at, run_id)"
+               f" values (?, ?, ?, ?, ?, ?, 'ready', ?, ?, {NOW}, {NOW}, ?) on conflict (tenant_id, repository_id, key) do update set state = 'ready',"
+               " reason = null, seconds = excluded.seconds, bytes = excluded.bytes, used_at = excluded.used_at,"
+               " built_at = iif(:reused, built_at, excluded.built_at), run_id = iif(:reused, run_id, excluded.run_id)".replace(":reused", "?"),
+               (tenant, repository_id, ground["key"], sha256, ticket, commit, ground.get("seconds"), ground.get("bytes"), run_id,
+                bool(ground.get("reused")), bool(ground.get("reused"))))
+
+
+def newest(db: Database, repository_id: str) -> EnvironmentRow | None:
+    """The snapshot of the repository that was used last."""
+    return db.one("select * from environments where repository_id = ? and ticket_id is null and state = 'ready' order by used_at desc, seq desc limit 1",
+                  (repository_id,), EnvironmentRow)
+
+
+def used(db: Database, repository_id: str, key: str) -> None:
+    """Notes that a build begins to use a snapshot."""
+    db.execute(f"update environments set used_at = {NOW} where repository_id = ? and key = ?", (repository_id, key))
+
+
+def all_of(db: Database, repository_id: str) -> list[EnvironmentRow]:
+    """All that were made and not removed, the newest first."""
+    return db.all("select * from environments where repository_id = ? and state = 'ready' order by seq desc", (repository_id,), EnvironmentRow)
