@@ -71,7 +71,8 @@ def _prepared(db: Database, run: RunRow, ticket: TicketRow, result: Result) -> N
             if row:
                 requests.open_repository(db, row, run["id"], body, [requests.FIRST_COMMIT, requests.TRY_AGAIN, requests.STOP])
         elif record(db, run, "prepared", "running", " ".join(result.notes) or None, result, base_sha=result.base,
-                    branch_name=own_branch(ticket), failures=0, transients=0):
+                    branch_name=own_branch(ticket), failures=0, transients=0,
+                    waits_for="environment" if repository_of(db, ticket["session_id"]) else None):
             requests.withdraw(db, ticket["id"])
 
 

@@ -12,12 +12,15 @@ from engine.git.branch_names import kept_folder, own_branch
 from engine.git.branches import repository_path
 from engine.git.repository import Repository
 from engine.git.source import validate_source
+from engine.ground import Ground
 from engine.job.access import access_for
 from engine.job.front_matter import LIMITS
 from engine.job.network import network
 from engine.job.prompt import data_block, prompt
 from engine.job.workflow import Workflow, workflow_at
 from engine.jobs import AgentSetup, Job, Limits, Source
+from engine.repositories.rows import RepositoryRow
+from engine.repositories.settings import settings_of
 from engine.runtimes.base import Runtime
 from engine.store.db import Database
 from engine.text import stored
@@ -30,7 +33,7 @@ from engine.tickets.session_rows import SessionRow
 def job_for(db: Database, config: Config, run: RunRow, ticket: TicketRow, session: SessionRow, runtime: Runtime, agent: Agent,
             workflow: Workflow | None = None) -> Job:
     """The job of a run. run, ticket, session: their rows. Raises Permanent when this installation does not allow the card's repository."""
-    epic = db.one("select session_id, id, title, branch_name from tickets where id = ?", (ticket["parent_id"],), TicketRow) or ticket
+    epic = db.one("select session_id, id, title, branch_name, environment from tickets where id = ?", (ticket["parent_id"],), TicketRow) or ticket
     access = access_for(db, config, session, run["kind"], agent)
     hooks = hooks_of(config, session, runtime, workflow)
     return Job(
@@ -40,9 +43,17 @@ def job_for(db: Database, config: Config, run: RunRow, ticket: TicketRow, sessio
         prompt=prompt(db, ticket, network(runtime, access), workflow) + _kept(config, ticket) if run["kind"] == "feature" else "",
         criteria=criteria_of(ticket["acceptance_criteria"]),
         limits=limits(config, workflow), source=_source(db, config, session, ticket["id"]) if run["kind"] == "prepare" else None,
-        vm=runtime.vm(config), program=runtime.program, access=access,
+        vm=runtime.vm(config), program=runtime.program, access=access, ground=ground_of(db, config, session, epic, run["kind"], runtime),
         means=means(db, config, run, ticket, runtime, agent, hooks)._replace(
             notes=workflow.notes(hooks_run=hooks is workflow) if workflow else ()))
+
+
+def ground_of(db: Database, config: Config, session: SessionRow, epic: TicketRow, kind: str, runtime: Runtime) -> Ground | None:
+    """What the sandboxes of a run stand on: the environment of its build, and the disk as the repository's settings say."""
+    if kind == "prepare" or not runtime.stands or not session["repository_id"]:
+        return None
+    repository = db.one("select * from repositories where id = ?", (session["repository_id"],), RepositoryRow)
+    return Ground(epic["environment"] or "", settings_of(repository).disk_mb) if repository else None
 
 
 def _kept(config: Config, ticket: TicketRow) -> str:

@@ -24,7 +24,8 @@ from engine.tickets.session_rows import SessionRow
 def dispatch(db: Database, config: Config, launcher: Launcher, choice: Choice, run: RunRow) -> None:
     """Starts the run, or lets its ticket wait. run: a row that claim() has just made."""
     ticket = db.one("select * from tickets where id = ?", (run["ticket_id"],), TicketRow)
-    session = db.one("select id, project_name, repository, isolation, budget_raises from hitl_sessions where id = ?", (run["session_id"],), SessionRow)
+    session = db.one("select id, project_name, repository, isolation, budget_raises, repository_id from hitl_sessions where id = ?",
+                     (run["session_id"],), SessionRow)
     if ticket is None or session is None:
         raise LookupError(run["ticket_id"])
     try:

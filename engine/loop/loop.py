@@ -19,15 +19,16 @@ from engine.crash import point
 from engine.delivery.threads import Couriers
 from engine.errors import Transient, Unavailable
 from engine.git.branches import Branches, GitBranches
-from engine.host import cgroups
 from engine.log import event
 from engine.loop import prune, start_rechecks, taken_over
 from engine.loop.clock import Clock
 from engine.loop.dispatch import dispatch
+from engine.loop.grounds import Grounds
 from engine.loop.launch import Launcher, ProcessLauncher
 from engine.loop.owned import LIVE_OWNED, OwnedRuns
 from engine.loop.owner_lock import OwnerLock, is_owned, sweep_owners
 from engine.loop.reap import LIVE, LiveRun, Reaper
+from engine.loop.running import running
 from engine.loop.waker import Waker
 from engine.runtimes import Choice, choose
 from engine.store import disk
@@ -54,6 +55,7 @@ class SwarmEngine:
         self._may_choose = choice is None
         self.waker = Waker(db, self.launcher)
         self.couriers = Couriers(db, config, self._note, self.waker.wake)
+        self.grounds = Grounds(db, config, self._note, self.waker.wake, lambda: self.choice.runtime.stands)
         self.errors: collections.deque[dict[str, Any]] = collections.deque(maxlen=20)
         self.clock = clock or Clock()
         self.trouble: str | None = None                # why nothing new starts, although the engine is not paused
@@ -130,6 +132,7 @@ class SwarmEngine:
             self._claim(now)
         if not (self._stopping.is_set() or self.trouble or claims.is_paused(self.db)):
             self.couriers.send(now or self.clock.now(), inline=self._workers is None)
+            self.grounds.send(inline=self._workers is None)
         self.waker.watch(self._first_seen)
         if self._workers and time.monotonic() - self._pruned > prune.EVERY:
             self._pruned = time.monotonic()
@@ -230,14 +233,8 @@ class SwarmEngine:
             self.waker.wake()
 
     def status(self) -> dict[str, Any]:
-        """For people: {id, state, trouble, slots, busy, last_tick_age, tick_ms, uptime, runtime: {name, isolation, passed_over}, errors}; seconds."""
-        now = time.monotonic()
-        return {"id": self.id, "state": "paused" if claims.is_paused(self.db) else "held" if self.trouble else "on",
-                "trouble": self.trouble, "slots": self.slots, "busy": self.busy_slots(),
-                "last_tick_age": None if self.last_tick is None else round(now - self.last_tick, 3), "tick_ms": round(self.tick_seconds * 1000, 2),
-                "uptime": round(now - self.started, 1), "errors": list(self.errors),
-                "runtime": {"name": self.choice.runtime.name, "isolation": self.choice.runtime.isolation, "limits": cgroups.describe(),
-                            "passed_over": [{"name": name, "reason": reason} for name, reason in self.choice.passed_over]}}
+        """For people, as RunningEngine says."""
+        return running(self)
 
     def _note(self, error: Exception, where: str, **values: object) -> None:
         self.errors.append({"at": utc(), "where": where, "error": f"{type(error).__name__}: {error}"})

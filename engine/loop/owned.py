@@ -7,10 +7,9 @@ from collections.abc import Callable
 from engine.agents import FALLBACK
 from engine.config import Config
 from engine.crash import point
-from engine.errors import Permanent, RunFailure
+from engine.errors import Permanent, RunFailure, Transient
 from engine.jobs import Result
 from engine.log import event
-from engine.loop.dispatch import why_not_started
 from engine.loop.kinds import KINDS
 from engine.loop.launch import Launcher, Look
 from engine.run.output import backstop
@@ -56,7 +55,7 @@ class OwnedRuns:
             job = kind.job(self.db, self.config, run, stored(run["task"], {}), choice.runtime)
             self.launcher.launch(job)
         except (RunFailure, OSError) as error:
-            failure = why_not_started(error)
+            failure = error if isinstance(error, RunFailure) else Transient(f"The run could not start: {error.strerror or error}.")
             self._end(run, failure.outcome, failure.sentence)
             return
         if claims.begin(self.db, run, choice.runtime.name, job.agent or FALLBACK.name):

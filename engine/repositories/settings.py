@@ -4,13 +4,16 @@
      "limits": {"disk_mb": 4096, "setup_seconds": 1800, "setup_mb": 8192}}
 
 without: builds go on without an environment, because someone said so. hooks: hooks of the repository and its .mcp.json may start programs."""
+import json
 import re
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from engine.errors import BadRequest
 from engine.repositories.rows import RepositoryRow
+from engine.store.db import Database
 from engine.text import stored
+from engine.times import NOW
 
 DISK_MB, SETUP_SECONDS, SETUP_MB = 4096, 1800, 8192
 LIMITS = {"disk_mb": (16, 1_000_000), "setup_seconds": (1, 86_400), "setup_mb": (16, 1_000_000)}
@@ -67,3 +70,11 @@ def checked(values: Mapping[str, Any]) -> dict[str, Any]:
     if wrong:
         raise BadRequest(f"{wrong[0]['path']} {wrong[0]['message']}. Fix it and send again.", details=wrong)
     return {name: value for name, value in values.items() if value not in ("", 0, False, {}) or value is True}
+
+
+def set_without(db: Database, repository_id: str, without: bool) -> None:
+    """Notes that builds go on without an environment, or no longer do."""
+    with db.transaction():
+        held = stored(db.value("select settings from repositories where id = ?", (repository_id,)), {})
+        held = {**held, "without": True} if without else {name: value for name, value in held.items() if name != "without"}
+        db.execute(f"update repositories set settings = ?, updated_at = {NOW} where id = ?", (json.dumps(held, ensure_ascii=False), repository_id))

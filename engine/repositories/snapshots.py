@@ -12,7 +12,7 @@ def record(db: Database, tenant: str, repository_id: str, sha256: str, commit: s
     db.execute("insert into environments (tenant_id, repository_id, key, sha256, ticket_id, commit_sha, state, seconds, bytes, built_at, used_at, run_id)"
                f" values (?, ?, ?, ?, ?, ?, 'ready', ?, ?, {NOW}, {NOW}, ?) on conflict (tenant_id, repository_id, key) do update set state = 'ready',"
                " reason = null, seconds = excluded.seconds, bytes = excluded.bytes, used_at = excluded.used_at,"
-               " built_at = iif(:reused, built_at, excluded.built_at), run_id = iif(:reused, run_id, excluded.run_id)".replace(":reused", "?"),
+               " built_at = iif(?, built_at, excluded.built_at), run_id = iif(?, run_id, excluded.run_id)",
                (tenant, repository_id, ground["key"], sha256, ticket, commit, ground.get("seconds"), ground.get("bytes"), run_id,
                 bool(ground.get("reused")), bool(ground.get("reused"))))
 
@@ -21,6 +21,12 @@ def newest(db: Database, repository_id: str) -> EnvironmentRow | None:
     """The snapshot of the repository that was used last."""
     return db.one("select * from environments where repository_id = ? and ticket_id is null and state = 'ready' order by used_at desc, seq desc limit 1",
                   (repository_id,), EnvironmentRow)
+
+
+def is_fresh(db: Database, repository_id: str, key: str, days: int) -> bool:
+    """True if a snapshot is known here and not older than `days`; 0: at any age."""
+    return db.value("select 1 from environments where repository_id = ? and key = ? and state = 'ready'"
+                    " and (? = 0 or built_at > strftime('%Y-%m-%dT%H:%M:%fZ', 'now', ?))", (repository_id, key, days, f"-{days} days")) is not None
 
 
 def used(db: Database, repository_id: str, key: str) -> None:

@@ -72,6 +72,7 @@ class Runtime(Protocol):
     name: str
     isolation: str               # one honest sentence for people
     isolates: bool               # False: commands can reach everything that their user can, so you must agree first
+    stands: bool                 # True: its sandboxes can stand on the snapshot of an environment (SandboxJob.ground)
 
     @property
     def program(self) -> str:
@@ -106,6 +107,8 @@ class Runtime(Protocol):
 
 class OnHost:
     """Code shared by runtimes that use the host's kernel and files."""
+
+    stands = False
 
     @property
     def program(self) -> str:

@@ -37,7 +37,7 @@ class Bubblewrap(OnHost):
     name = "bubblewrap"
     isolation = ("Each command runs in new Linux namespaces: no network but the gateway of the run, no host files but the system's programs "
                  f"(read-only), no privileges; the host's kernel is shared, {FILTERED}.")
-    isolates = True
+    isolates = stands = True
 
     def __init__(self, program: str = "") -> None:
         """program: the bwrap that an earlier probe() chose."""

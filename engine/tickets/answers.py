@@ -18,7 +18,7 @@ def answer(db: Database, tenant: str, ticket_id: str, text: str, by: str = "you"
     Raises NotFound; BadRequest for a text that is empty or too long; WrongState, with the earlier answer, when no request is open."""
     with db.transaction():
         ticket = get(db, tenant, ticket_id)
-        row = db.one("select * from requests where kind in ('question', 'isolation', 'budget', 'delivery') and"
+        row = db.one("select * from requests where kind in ('question', 'isolation', 'budget', 'delivery', 'environment', 'baseline') and"
                      " (ticket_id = :id or (kind in ('isolation', 'budget') and session_id = :session))"
                      " order by state = 'open' desc, exists (select 1 from json_each(options) where value = :text) desc, seq desc limit 1",
                      {"id": ticket_id, "session": ticket["session_id"], "text": text.strip() if isinstance(text, str) else ""}, RequestRow)
@@ -38,6 +38,8 @@ def answer_request(db: Database, tenant: str, seq: int, text: str, by: str = "yo
             raise NotFound("Request not found")
         if row["kind"] == "failed":
             raise WrongState("This request is not a question. Retry or cancel the ticket instead.", currentState=row["state"])
+        if row["ticket_id"] is None:
+            raise WrongState("This is no question to answer here. Open the page of the repository, which says what to do.", currentState=row["state"])
         if row["state"] != "open":
             raise WrongState(f"This request was {row['state']} at {row['answered_at']}.", currentState=row["state"], answer=row["answer"],
                              answered_by=row["answered_by"], answered_at=row["answered_at"])
@@ -47,6 +49,8 @@ def answer_request(db: Database, tenant: str, seq: int, text: str, by: str = "yo
             _answer_budget(db, row, text)
         elif row["kind"] == "delivery":
             delivery_answers.answer(db, row, text)
+        elif row["kind"] in ("environment", "baseline"):
+            _check_offered(row, text)  # the engine looks at the answer: engine/loop/grounds.py
         elif _is_of_epic(db, row):
             _answer_repository(db, row, text)
         requests.close_question(db, row, text, by)

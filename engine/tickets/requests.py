@@ -3,7 +3,7 @@ import json
 
 from engine.store.db import Database
 from engine.tickets import settle
-from engine.tickets.rows import RequestRow, TicketRow
+from engine.tickets.rows import RequestKind, RequestRow, TicketRow
 from engine.times import NOW
 
 ANSWER_LIMIT = 20_000  # characters
@@ -17,7 +17,7 @@ BUDGET_OPTIONS, PROVIDER_OPTIONS = [RAISE, STOP], [TRY_AGAIN, STOP]
 
 def open_question(db: Database, ticket: TicketRow, run_id: str, question: str, options: list[str]) -> None:
     """A question of a run. The ticket waits in needs_input."""
-    _open(db, ticket, run_id, "question", question, options)
+    open_for(db, ticket, run_id, "question", question, options)
 
 
 def open_repository(db: Database, epic: TicketRow, run_id: str, body: str, options: list[str]) -> None:
@@ -25,12 +25,12 @@ def open_repository(db: Database, epic: TicketRow, run_id: str, body: str, optio
     gets the new words. It stays open while the engine tries again by itself."""
     if db.execute("update requests set body = ?, options = ?, run_id = ? where ticket_id = ? and kind = 'question' and state = 'open'",
                   (body, _as_text(options), run_id, epic["id"])).rowcount == 0:
-        _open(db, epic, run_id, "question", body, options)
+        open_for(db, epic, run_id, "question", body, options)
 
 
 def allow_first_commit(db: Database, epic: TicketRow) -> None:
     """Records before the build that an empty repository may get a first commit."""
-    _open(db, epic, None, "question", "If the repository is empty, HITL Swarm needs a first commit in it.", [FIRST_COMMIT, STOP])
+    open_for(db, epic, None, "question", "If the repository is empty, HITL Swarm needs a first commit in it.", [FIRST_COMMIT, STOP])
     db.execute(f"update requests set state = 'answered', answer = ?, answered_by = 'you', answered_at = {NOW} where ticket_id = ? and state = 'open'",
                (FIRST_COMMIT, epic["id"]))
 
@@ -42,19 +42,19 @@ def may_make_first_commit(db: Database, epic_id: str) -> bool:
 
 def open_failed(db: Database, ticket: TicketRow, run_id: str | None, reason: str) -> None:
     """A ticket failed and is not retried by itself: someone must decide."""
-    _open(db, ticket, run_id, "failed", reason, ["Retry"])
+    open_for(db, ticket, run_id, "failed", reason, ["Retry"])
 
 
 def open_review(db: Database, ticket: TicketRow, run_id: str, why: str = "") -> None:
     """A change passed its checks and is reviewed before it is merged, because the card asks for it, or for the reason `why`, a sentence."""
     body = f"The change of {ticket['id']} is ready. {why}{' ' if why else ''}Look at it, then approve it or say what must change."
-    _open(db, ticket, run_id, "review", body, [])
+    open_for(db, ticket, run_id, "review", body, [])
 
 
 def open_isolation(db: Database, ticket: TicketRow, reason: str) -> None:
     """This machine has no isolation for the ticket's commands. There is one request for the whole session."""
     if db.value("select 1 from requests where session_id = ? and kind = 'isolation' and state = 'open'", (ticket["session_id"],)) is None:
-        _open(db, ticket, None, "isolation",
+        open_for(db, ticket, None, "isolation",
               f"{ticket['id']} has commands from its card, and this machine has no isolation to run them in. "
               "You can run this session without isolation: its commands then run as your own user, with your files and your network. "
               f"Or add isolation and try again; no restart is needed. {reason}", [TRY_AGAIN, WAIVE])
@@ -64,7 +64,7 @@ def open_budget(db: Database, ticket: TicketRow, run_id: str, reason: str) -> No
     """The budget is used up. There is one request for the whole session."""
     if db.value("select 1 from requests where session_id = ? and kind = 'budget' and options <> ? and state = 'open'",
                 (ticket["session_id"], _as_text(PROVIDER_OPTIONS))) is None:
-        _open(db, ticket, run_id, "budget",
+        open_for(db, ticket, run_id, "budget",
               f"{ticket['id']} waits: {reason[:1].lower()}{reason[1:]} Its work so far is kept. Raise the budget, which adds the original amount "
               "once more for this session and its runs. Or stop: then every ticket that waits for this fails, and you can retry it.", BUDGET_OPTIONS)
 
@@ -76,7 +76,7 @@ def open_provider(db: Database, ticket: TicketRow, run_id: str, reason: str) -> 
     one ticket's own, would stand in its agent's prompt and might be answered by assumption; a failure would use up an attempt."""
     agent = db.value("select agent from runs where id = ?", (run_id,))
     if not waits_for_provider(db, ticket["session_id"], agent):
-        _open(db, ticket, run_id, "budget",
+        open_for(db, ticket, run_id, "budget",
               f"{ticket['id']} waits: {reason} Its work so far is kept, and no attempt is used up. Try again when this is fixed. "
               "Or stop: then every ticket that waits for this fails, and you can retry it.", PROVIDER_OPTIONS)
 
@@ -94,10 +94,11 @@ def is_of_provider(kind: str, options: list[str]) -> bool:
 
 def open_delivery(db: Database, ticket: TicketRow, body: str, options: list[str]) -> None:
     """A delivery cannot continue by itself. The ticket keeps its status, because nothing must be built again."""
-    _open(db, ticket, None, "delivery", body, options)
+    open_for(db, ticket, None, "delivery", body, options)
 
 
-def _open(db: Database, ticket: TicketRow, run_id: str | None, kind: str, body: str, options: list[str]) -> None:
+def open_for(db: Database, ticket: TicketRow, run_id: str | None, kind: RequestKind, body: str, options: list[str]) -> None:
+    """A request of a ticket. The other functions here say what each kind is about."""
     db.execute("insert into requests (tenant_id, session_id, ticket_id, run_id, kind, body, options) values (?, ?, ?, ?, ?, ?, ?)",
                (ticket["tenant_id"], ticket["session_id"], ticket["id"], run_id, kind, body, _as_text(options)))
 
@@ -117,7 +118,7 @@ def withdraw_idle(db: Database) -> None:
     db.execute(f"update requests set state = 'withdrawn', answered_at = {NOW} where state = 'open'"
                " and kind not in ('isolation', 'budget', 'delivery') and exists"
                " (select 1 from tickets t where t.id = requests.ticket_id and t.status <>"
-               " case requests.kind when 'question' then 'needs_input' when 'review' then 'in_review' else 'failed' end"
+               " case when requests.kind = 'review' then 'in_review' when requests.kind = 'failed' then 'failed' else 'needs_input' end"
                " and not (requests.kind = 'question' and t.type = 'epic' and t.status in ('blocked', 'ready', 'claimed', 'running') and t.base_sha is null))")
 
 

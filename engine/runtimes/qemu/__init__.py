@@ -16,6 +16,7 @@ class Qemu:
     isolation = ("Each command runs in a virtual machine of its own, which is thrown away: its own kernel, no network but the gateway of the run, "
                  "no files of the host.")
     isolates = True
+    stands = False
     program = ""
 
     def __init__(self, vm: VmSpec | None = None) -> None:

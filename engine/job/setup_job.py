@@ -1,0 +1,40 @@
+"""The job of a setup run: it makes the snapshot of an environment's approved steps."""
+from typing import Any
+
+from engine.agents import FALLBACK
+from engine.config import Config
+from engine.errors import BadRequest, Permanent
+from engine.git.branches import repository_path
+from engine.git.source import validate_source
+from engine.ground import Setup
+from engine.jobs import Access, Job, Limits, Source
+from engine.repositories import settings, sources, versions
+from engine.runtimes.base import Runtime
+from engine.store.db import Database
+from engine.tickets.rows import OwnedRunRow
+
+
+def setup_job(db: Database, config: Config, run: OwnedRunRow, task: dict[str, Any], runtime: Runtime) -> Job:
+    """task: {sha256: of the approved steps, commit and session: whose commit it is, or absent for the newest of the branch; base: key of an older
+    snapshot; again: true to begin from nothing}. Raises Permanent if other steps are approved meanwhile, or the repository may not be used."""
+    repository = sources.get(db, run["tenant_id"], run["owner_id"])
+    version, own = versions.approved(db, repository["id"]), settings.settings_of(repository)
+    if version is None or version["sha256"] != task.get("sha256"):
+        raise Permanent("The steps of the environment were changed before this run began. The run for the new steps follows.")
+    steps, session = versions.steps_of(version), str(task.get("session") or "")
+    limits = Limits(own.setup_seconds + 600, own.setup_seconds + 600, config.check_seconds, config.log_mb, own.setup_mb, config.memory_mb, config.processes)
+    access = Access({}, steps.hosts, max(config.egress_mb, own.setup_mb), authorities=str(config.gateway_ca or "")) if steps.hosts else None
+    return Job(run=run["id"], kind="setup", ticket="", session=session, title=f"Environment of {repository['name']}", description="",
+               project=repository["name"], repository=str(repository_path(config, session if task.get("commit") else f"environment-{repository['id']}")),
+               integration="", branch="", runtime=runtime.name, agent=FALLBACK.name, prompt="", limits=limits, program=runtime.program, access=access,
+               source=None if task.get("commit") else _source(config, repository["url"], repository["default_branch"]),
+               setup=Setup(steps.as_json(), str(task.get("commit") or ""), str(task.get("base") or ""), again=bool(task.get("again")),
+                           seconds=own.setup_seconds, disk_mb=own.setup_mb))
+
+
+def _source(config: Config, url: str, branch: str | None) -> Source:
+    try:
+        url, protocols = validate_source(url, config.repository_roots, config.repository_url, config.repository_protocols)
+    except BadRequest as error:
+        raise Permanent(error.sentence) from error
+    return Source(url, branch, protocols)

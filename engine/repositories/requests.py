@@ -1,0 +1,61 @@
+"""Requests about the ground of builds: approve an environment, or decide what to do without one. The epic waits in needs_input meanwhile."""
+import json
+import re
+from typing import NamedTuple
+
+from engine.store.db import Database
+from engine.text import stored
+from engine.tickets.requests import open_for
+from engine.tickets.rows import OwnedRequestRow, TicketRow
+from engine.tickets.states import change
+from engine.times import NOW
+
+APPROVE, AGAIN, WITHOUT = "Approve and prepare", "Try again", "Go on without"
+_SHA = re.compile(r"\b[0-9a-f]{64}\b")
+
+
+class Said(NamedTuple):
+    """An answer. sha256: of the steps that the request showed; '' if it showed none."""
+
+    text: str
+    by: str
+    sha256: str
+
+
+def ask_approval(db: Database, epic: TicketRow, name: str, sha256: str) -> None:
+    """The steps of an environment wait for approval. In the caller's transaction."""
+    if change(db, "needs_input", "id = :id and status = 'running'", {"id": epic["id"]}, reason="The environment waits for your approval."):
+        open_for(db, epic, None, "environment", f"{name} has dependencies, and nobody has approved yet how they are installed. Look at the steps on the "
+                 "page of the repository. Setup runs them once, with network, and every sandbox of the build then has what they made. "
+                 f"Steps: {sha256}",
+                 [APPROVE, WITHOUT])
+
+
+def ask_after_failure(db: Database, epic: TicketRow, run_id: str, name: str, reason: str) -> None:
+    """The environment could not be made. In the caller's transaction."""
+    if change(db, "needs_input", "id = :id and status = 'running'", {"id": epic["id"]}, reason="The environment could not be made."):
+        open_for(db, epic, run_id, "environment", f"The environment of {name} could not be made. {reason}\n\n"
+                 "No ticket has used up an attempt, and no model was asked.", [AGAIN, WITHOUT])
+
+
+def tell_repository(db: Database, tenant: str, repository_id: str, run_id: str, name: str, reason: str) -> None:
+    """The environment could not be made, and no build waits for it. There is one request for the repository."""
+    withdraw(db, repository_id)
+    db.execute("insert into requests (tenant_id, run_id, kind, body, owner_kind, owner) values (?, ?, 'environment', ?, 'repository', ?)",
+               (tenant, run_id, f"The environment of {name} could not be made. {reason}", repository_id))
+
+
+def withdraw(db: Database, repository_id: str) -> None:
+    """Withdraws the repository's own open requests, because a new setup began or its steps changed."""
+    db.execute(f"update requests set state = 'withdrawn', answered_at = {NOW} where owner_kind = 'repository' and owner = ? and state = 'open'",
+               (repository_id,))
+
+
+def take_answer(db: Database, epic_id: str) -> Said | None:
+    """The answer to the newest request about the environment, once: taking it notes that it was obeyed. In the caller's transaction."""
+    row = db.one("select * from requests where ticket_id = ? and kind = 'environment' order by seq desc limit 1", (epic_id,), OwnedRequestRow)
+    if row is None or row["state"] != "answered" or not stored(row["options"], []):
+        return None
+    db.execute("update requests set options = ? where seq = ?", (json.dumps([]), row["seq"]))
+    found = _SHA.search(row["body"])
+    return Said(str(row["answer"]), str(row["answered_by"] or "you"), found[0] if found else "")

@@ -1,0 +1,105 @@
+"""A build in a repository with dependencies: the steps are proposed, approved once, made once, and every sandbox stands on what they made."""
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from conftest import GIT_ENV, HANG, build, git, require, state, until
+from real_engine import completed, feature, running
+
+from engine.config import Config
+from engine.environments import layers
+from engine.environments.steps import Steps, digest
+from engine.repositories import requests, sources, versions
+from engine.repositories.rows import RepositoryRow
+from engine.store.db import Database
+from engine.tickets import answers
+
+TOOL = "mkdir -p .venv/bin && printf '#!/bin/sh\\necho tool\\n' > .venv/bin/tool && chmod +x .venv/bin/tool"
+STEPS = Steps(setup=(f"echo once >> \"$HOME/count\"; {TOOL}",), env={"PATH": "$SWARM_WORK/repo/.venv/bin:$PATH"})
+
+
+@pytest.fixture()
+def config(tmp_path: Path) -> Config:
+    require("bwrap")
+    return Config(data=tmp_path / "data", runtime="bubblewrap", agent="runbook", slots=2, backoff_seconds=0.0, repository_roots=(tmp_path,))
+
+
+@pytest.fixture()
+def remote(tmp_path: Path) -> Iterator[Path]:
+    """A repository with dependencies, in which a build can be delivered."""
+    work, bare = tmp_path / "work", tmp_path / "remote.git"
+    git(tmp_path, "init", "-q", "-b", "main", str(work))
+    (work / "requirements.txt").write_text("")
+    (work / ".gitignore").write_text(".venv\n")
+    git(work, "add", "-A")
+    git(work, "commit", "-q", "-m", "First")
+    git(tmp_path, "clone", "-q", "--bare", str(work), str(bare))
+    yield bare
+    assert GIT_ENV
+
+
+def card(remote: Path) -> dict:
+    features = [feature(f"F{n}", f"tool > said-{n}.txt", acceptance_criteria=[{"text": "the tool works", "check": f"tool && test -e said-{n}.txt"}])
+                for n in range(2)]
+    return {"name": "Dependencies", "repository": str(remote), "features": features}
+
+
+def approved(db: Database, config: Config, remote: Path, steps: Steps = STEPS) -> RepositoryRow:
+    repository = sources.row_for(db, config, "default", str(remote))
+    assert versions.propose(db, repository, steps, "page")
+    versions.approve(db, repository["id"], digest(steps), "you")
+    return repository
+
+
+def request(db: Database) -> dict:
+    return dict(until(lambda: db.one("select * from requests where state = 'open'"), HANG, "a request is open"))
+
+
+def test_approved_steps_are_made_once_and_all_sandboxes_stand_on_them(db: Database, config: Config, remote: Path) -> None:
+    approved(db, config, remote)
+    session = build(db, config, card(remote))
+    with running(db, config):
+        completed(db, session)
+        second = build(db, config, card(remote))
+        completed(db, second)
+    assert db.value("select count(*) from runs where kind = 'setup'") == 1
+    key = db.value("select key from environments")
+    assert (layers.root(config.data) / key / "home" / "count").read_text() == "once\n"
+    assert [row[0] for row in db.all("select distinct environment from tickets where type = 'epic'")] == [key]
+    assert db.value("select count(*) from requests") == 0
+
+
+def test_what_was_found_is_proposed_and_nothing_runs_before_it_is_approved(db: Database, config: Config, remote: Path) -> None:
+    session = build(db, config, card(remote))
+    with running(db, config):
+        asked = request(db)
+        assert asked["kind"] == "environment" and requests.APPROVE in asked["options"]
+        assert db.value("select count(*) from runs where kind in ('setup', 'feature')") == 0
+        assert db.value("select status from tickets where type = 'epic'") == "needs_input"
+        proposal = versions.proposed(db, db.value("select id from repositories"))
+        assert proposal and proposal["source"] == "detected" and "requirements.txt" in proposal["found"]
+        answers.answer_request(db, "default", asked["seq"], requests.WITHOUT)
+        until(lambda: db.value("select count(*) from runs where kind = 'feature' and ended_at is not null"), HANG, "the features go on without")
+    assert db.value("select environment from tickets where type = 'epic'") is None
+    assert state(db, session) == "building"
+
+
+def test_a_setup_that_fails_asks_and_uses_up_no_attempt(db: Database, config: Config, remote: Path) -> None:
+    repository = approved(db, config, remote, Steps(setup=("echo broken >&2; exit 7",)))
+    session = build(db, config, card(remote))
+    with running(db, config):
+        asked = request(db)
+        assert "failed with exit code 7" in asked["body"] and "broken" in asked["body"] and "No ticket has used up an attempt" in asked["body"]
+        assert db.value("select sum(failures) from tickets") == 0
+        versions.propose(db, repository, STEPS, "page")
+        versions.approve(db, repository["id"], digest(STEPS), "you")
+        answers.answer_request(db, "default", asked["seq"], requests.AGAIN)
+        completed(db, session)
+    assert [row[0] for row in db.all("select outcome from runs where kind = 'setup' order by seq")] == ["failed", "done"]
+
+
+def test_a_repository_of_the_sessions_own_has_no_environment(db: Database, config: Config) -> None:
+    session = build(db, config, {"name": "Fresh", "features": [feature("A", "echo a > a.txt")]})
+    with running(db, config):
+        completed(db, session)
+    assert db.value("select count(*) from repositories") == 0 and db.value("select count(*) from runs where kind = 'setup'") == 0
