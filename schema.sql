@@ -192,7 +192,7 @@ create table tickets (
   branch_name         text,                               -- from the begin of its first run; an epic's is the integration branch
   pr_url              text,
   position            integer not null default 0,         -- place in the card, from 1; 0 for an epic
-  priority            integer not null default 0,         -- higher is claimed first
+  priority            integer not null default 0,         -- higher is claimed first in its session
   agent               text,                               -- null: as the installation says
   supplied            integer not null default 0 check (supplied in (0, 1)),  -- its commands come with the product (the sample card)
   review              integer not null default 0 check (review in (0, 1)),    -- a person looks at the change before it is merged
@@ -212,7 +212,7 @@ create table tickets (
   waits_for           text check (waits_for in ('environment', 'baseline')),  -- an epic's: its features wait for this; null: for nothing
   environment         text                                -- an epic's: key of the environment that its runs stand on; null: none
 ) strict;
-create index tickets_ready on tickets (tenant_id, priority desc, seq) where status = 'ready';
+create index tickets_ready on tickets (tenant_id, session_id, priority desc, seq) where status = 'ready';
 create index tickets_undone on tickets (status, parent_id) where status not in ('completed', 'cancelled');
 create index tickets_by_session on tickets (session_id, seq);
 create index epics_waiting on tickets (session_id) where waits_for is not null;
@@ -279,6 +279,18 @@ create index runs_used on runs (session_id) where usage is not null;
 create unique index one_live_run_of_owner on runs (owner_kind, owner, kind) where ticket_id is null and ended_at is null;
 create index runs_by_owner on runs (owner_kind, owner, seq) where ticket_id is null;
 create index runs_wanted on runs (seq) where state = 'wanted';
+
+-- Whose turn it was: the session of the tenant's newest run, kept when another tenant's run follows. Until then the newest run says it.
+create table turns (
+  tenant_id  text primary key,
+  session_id text not null
+) strict, without rowid;
+create trigger turn_is_kept before insert on runs
+when new.tenant_id <>
+  (select tenant_id from runs where (kind = 'feature' or kind = 'prepare' or kind = 'integrate') order by seq desc limit 1) begin
+  insert into turns select tenant_id, session_id from runs where (kind = 'feature' or kind = 'prepare' or kind = 'integrate') order by seq desc limit 1
+  on conflict (tenant_id) do update set session_id = excluded.session_id;
+end;
 
 -- What waits for a person.
 create table requests (

@@ -1,4 +1,6 @@
 -- Runs and requests may belong to a session, a repository or the installation, not only to a ticket; repositories, environments and baselines have rows.
+-- The sessions of a tenant take turns.
+
 -- A repository that sessions build in. The first session that names it makes the row.
 create table repositories (
   seq            integer primary key,
@@ -159,3 +161,17 @@ create index requests_by_owner on requests (owner_kind, owner, seq) where owner_
 -- A person's draft state of a pull request is left alone; those that are watched were made ready by us.
 alter table deliveries add column ready_number integer;
 update deliveries set ready_number = number where number is not null and state not in ('opened', 'delivered');
+
+-- Ready tickets are found by their session, and whose turn it was is known.
+drop index tickets_ready;
+create index tickets_ready on tickets (tenant_id, session_id, priority desc, seq) where status = 'ready';
+create table turns (
+  tenant_id  text primary key,
+  session_id text not null
+) strict, without rowid;
+create trigger turn_is_kept before insert on runs
+when new.tenant_id <>
+  (select tenant_id from runs where (kind = 'feature' or kind = 'prepare' or kind = 'integrate') order by seq desc limit 1) begin
+  insert into turns select tenant_id, session_id from runs where (kind = 'feature' or kind = 'prepare' or kind = 'integrate') order by seq desc limit 1
+  on conflict (tenant_id) do update set session_id = excluded.session_id;
+end;

@@ -17,6 +17,7 @@ from engine.loop.reap import LIVE, LiveRun, Reaper
 from engine.runtimes import Choice, choose
 from engine.store.db import Database, open_database
 from engine.tickets import claims
+from engine.tickets.approved_card import has_room, most_parallel
 from engine.tickets.rows import DependencyRow, RunRow, TicketRow
 from engine.tickets.session_rows import SessionRow
 from engine.tickets.states import get
@@ -68,6 +69,9 @@ def _why_not(db: Database, ticket: TicketRow) -> str:
         waits = [row["depends_on"] for row in db.all("select d.depends_on from ticket_dependencies d join tickets t on t.id = d.depends_on"
                                           " where d.ticket_id = ? and t.status <> 'completed'", (ticket["id"],), DependencyRow)]
         return f"{ticket['id']} waits for " + (f"{', '.join(waits)} to be merged." if waits else f"its epic {ticket['parent_id']}.")
+    if ticket["status"] == "ready" and not has_room(db, ticket["id"]):
+        return (f"{ticket['id']} waits: its card allows {most_parallel(db, ticket['session_id'])} of its runs at the same time (max_parallel)."
+                " Wait for one to end.")
     if ticket["status"] == "ready":
         return f"{ticket['id']} may not start before {ticket['not_before']}."
     return f"{ticket['id']} is {ticket['status']}, and only a ready ticket can run. Retry it on its page first."

@@ -5,7 +5,9 @@ from engine.config import Config
 from engine.store.db import Database
 from engine.store.kept import Kept
 from engine.text import stored
+from engine.tickets.states import BUSY
 
+NO_LIMIT = 1_000_000  # more runs than any machine has
 _KEPT = Kept[dict[str, Any]](8)  # every ticket of a build needs the same card
 
 
@@ -25,6 +27,18 @@ def repository_of(db: Database, session_id: str) -> str | None:
     """The repository that the card or its session names; None for a new one, which has no place to deliver to."""
     given = db.value("select repository from hitl_sessions where id = ?", (session_id,))
     return approved_card(db, session_id).get("repository") or given or None
+
+
+def most_parallel(db: Database, session_id: str) -> int:
+    """How many runs the session may have at the same time, as its card says."""
+    given = approved_card(db, session_id).get("max_parallel")
+    return given if isinstance(given, int) and not isinstance(given, bool) and given > 0 else NO_LIMIT
+
+
+def has_room(db: Database, ticket_id: str) -> bool:
+    """False if as many runs of the ticket's session have a process as its card allows."""
+    session = db.value("select session_id from tickets where id = ?", (ticket_id,))
+    return session is None or int(db.value(f"select count(*) from runs where {BUSY} and session_id = ?", (session,))) < most_parallel(db, session)
 
 
 def limits_of(config: Config, card: Any, raises: int) -> tuple[int, float]:

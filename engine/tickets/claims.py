@@ -3,14 +3,16 @@ if no row changes, the run is stale: stop and discard.
 
 Next: engine/loop/dispatch.py
 """
+from collections.abc import Callable
 from json import JSONEncoder
 from typing import Any
 
 from engine.jobs import Result
 from engine.store.db import Database
 from engine.tickets import settle
+from engine.tickets.approved_card import has_room, most_parallel
 from engine.tickets.rows import Outcome, RunKind, RunRow, Status, TicketRow
-from engine.tickets.states import HELD_BY, NO_LIVE_RUN, Sql, change, change_rows
+from engine.tickets.states import BUSY, HELD_BY, NO_LIVE_RUN, Sql, change, change_rows
 from engine.times import NOW
 
 encode = JSONEncoder(ensure_ascii=False).encode
@@ -22,16 +24,17 @@ CLAIMABLE = ("(not_before is null or not_before <= :now)"
 
 
 def claim(db: Database, owner: str, limit: int, now: str) -> list[RunRow]:
-    """Claims up to `limit` ready tickets: fair between tenants, then by priority, then by age. -> the new rows of runs, in that order.
+    """Claims up to `limit` ready tickets: fair between tenants, then between the sessions of a tenant; in a session by priority, then by age.
+    -> the new rows of runs.
 
-    `now` is UTC text; tickets with a later not_before are not claimed. A tenant with fewer live runs comes first. Among equals the order is by
-    name, starting after the tenant of the newest run."""
+    `now` is UTC text; tickets with a later not_before are not claimed. Who has fewer live runs comes first. Equals take turns: in the order of
+    their names, starting after the one that has the newest run."""
     first, last = db.all("select (select min(tenant_id) from tickets where status = 'ready'), (select max(tenant_id) from tickets where status = 'ready')")[0]
     if limit <= 0 or first is None:
         return []  # without a transaction: an idle engine does not write
     with db.transaction():
         if first == last:
-            return _serve(db, owner, [first], limit, now)
+            return _of_tenant(db, owner, first, limit, now)
         last = db.value("select tenant_id from runs order by seq desc limit 1") or ""
         idle = _idle_tenants(db, limit, last)
         runs = _serve(db, owner, idle, limit, now) if len(idle) == limit else []
@@ -45,20 +48,57 @@ def _serve(db: Database, owner: str, tenants: list[str], limit: int, now: str) -
     while tenants and len(runs) < limit:
         share = max(1, (limit - len(runs)) // len(tenants))
         served = []
-        for tenant in tenants[:limit - len(runs)]:
-            got = _claim(db, owner, "seq in (select seq from tickets where tenant_id = :tenant and status = 'ready' and"
-                         f" {CLAIMABLE} order by priority desc, seq limit :share)", {"tenant": tenant, "now": now, "share": share})
+        for tenant in tenants:  # also of those that come later, because the first ones may have nothing that may start now
+            got = _of_tenant(db, owner, tenant, min(share, limit - len(runs)), now)
             runs += got
-            if len(got) == share:
-                served.append(tenant)
+            served += [tenant] if len(got) == share else []
+            if len(runs) == limit:
+                break
         tenants = served
     return runs
+
+
+_BEST = f"select seq from tickets where tenant_id = :tenant and session_id = %s and status = 'ready' and {CLAIMABLE} order by priority desc, seq limit"
+_NEXT = "select min(session_id) from tickets where tenant_id = :tenant and status = 'ready' and session_id"
+# The best ticket of each session without a busy run; the sessions in turn, the first one after :last. Index look-ups, as many as sessions are looked at.
+IDLE_SESSIONS = (f"seq in (with recursive after (id) as ({_NEXT} > :last union all select ({_NEXT} > after.id) from after where after.id is not null),"
+                 f" before (id) as ({_NEXT} <= :last union all select ({_NEXT} > before.id and session_id <= :last) from before where before.id is not null),"
+                 " turn (id) as (select id from after where id is not null union all select id from before where id is not null)"
+                 f" select best.seq from turn cross join tickets best on best.seq = ({_BEST % 'turn.id'} 1)"
+                 f" where turn.id not in (select session_id from runs where {BUSY} and session_id is not null) limit :limit)")
+
+
+def _of_tenant(db: Database, owner: str, tenant: str, limit: int, now: str) -> list[RunRow]:
+    """Claims for one tenant: one ticket for each session without a busy run, then more for those with the fewest."""
+    last = _last_session(db, tenant)
+    runs = _claim(db, owner, IDLE_SESSIONS, {"tenant": tenant, "now": now, "last": last, "limit": limit},
+                  order=lambda row: (row["session_id"] <= last, row["session_id"]))
+    if len(runs) == limit:
+        return runs
+    last = runs[-1]["session_id"] if runs else last
+    busy = db.pairs(f"select session_id, count(*) from runs where {BUSY} and tenant_id = ? and session_id is not null group by 1", (tenant,))
+    while busy and len(runs) < limit:
+        session = min(busy, key=lambda name: (busy[name], name <= last, name))
+        share = min(limit - len(runs) if len(busy) == 1 else 1, most_parallel(db, session) - busy[session])
+        got = _claim(db, owner, f"seq in ({_BEST % ':session'} :share)", {"tenant": tenant, "session": session, "now": now, "share": max(share, 0)})
+        runs += got
+        busy[session] += len(got)
+        if not got or len(got) < share:
+            del busy[session]
+    return runs
+
+
+def _last_session(db: Database, tenant: str) -> str:
+    """Whose turn was the last. Where another tenant's run followed, a trigger of schema.sql has kept it."""
+    return str(db.value("select coalesce((select session_id from (select tenant_id, session_id from runs where"
+                        " (kind = 'feature' or kind = 'prepare' or kind = 'integrate') order by seq desc limit 1) where tenant_id = :tenant),"
+                        " (select session_id from turns where tenant_id = :tenant), '')", {"tenant": tenant}))
 
 
 def claim_one(db: Database, owner: str, ticket_id: str, now: str) -> RunRow | None:
     """Claims one ticket by the same rules. -> the row of its run, or None if it may not be claimed now."""
     with db.transaction():
-        runs = _claim(db, owner, f"id = :id and {CLAIMABLE}", {"id": ticket_id, "now": now})
+        runs = _claim(db, owner, f"id = :id and {CLAIMABLE}", {"id": ticket_id, "now": now}) if has_room(db, ticket_id) else []
     return runs[0] if runs else None
 
 
@@ -86,10 +126,11 @@ def _tenants(db: Database, last: str) -> list[str]:
     return sorted(names, key=lambda name: (live.get(name, 0), name <= last))
 
 
-def _claim(db: Database, owner: str, where: str, parameters: dict[str, Any], to: Status = "claimed", kind: RunKind | None = None) -> list[RunRow]:
+def _claim(db: Database, owner: str, where: str, parameters: dict[str, Any], to: Status = "claimed", kind: RunKind | None = None,
+           order: Callable[[TicketRow], Any] = lambda row: (-row["priority"], row["seq"])) -> list[RunRow]:
     rows = change_rows(db, to, where, parameters, claimed_by=owner, not_before=None,
                   claim_token=Sql("lower(hex(randomblob(16)))"), run_no=Sql("run_no + 1"))
-    return [_intend(db, row["seq"], owner, kind) for row in sorted(rows, key=lambda row: (-row["priority"], row["seq"]))]
+    return [_intend(db, row["seq"], owner, kind) for row in sorted(rows, key=order)]
 
 
 def _intend(db: Database, seq: int, owner: str, kind: RunKind | None) -> RunRow:
@@ -106,7 +147,7 @@ def recheck(db: Database, owner: str, epic_id: str, now: str) -> RunRow | None:
     it may not start now."""
     with db.transaction():
         runs = _claim(db, owner, "id = :id and type = 'epic' and status = 'running' and claim_token is null and base_sha is not null"
-                      f" and {CLAIMABLE}", {"id": epic_id, "now": now}, "running", "recheck")
+                      f" and {CLAIMABLE}", {"id": epic_id, "now": now}, "running", "recheck") if has_room(db, epic_id) else []
     return runs[0] if runs else None
 
 
@@ -195,8 +236,7 @@ def _said(result: Result | None) -> tuple[str | None, ...]:
 
 
 def busy_slots(db: Database) -> int:
-    """Number of runs that have a process now; a run that waits for its merge has none."""
-    return int(db.value("select count(*) from runs where ended_at is null and state not in ('queued', 'merging', 'wanted')"))
+    return int(db.value(f"select count(*) from runs where {BUSY}"))
 
 
 def set_paused(db: Database, paused: bool, reason: str | None = None) -> None:

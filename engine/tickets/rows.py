@@ -144,6 +144,11 @@ class OwnedRequestRow(RequestColumns):
     session_id: str | None
 
 
+class TurnRow(TypedDict):
+    tenant_id: str
+    session_id: str
+
+
 class ReviewCommentRow(TypedDict):
     seq: int
     tenant_id: str

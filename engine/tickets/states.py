@@ -22,6 +22,8 @@ IS_HELD = "status in ('claimed', 'running')"
 HOLDS = f"t.{IS_HELD} and t.claim_token = r.claim_token"  # for a run r and its ticket t
 HELD_BY = f"id = :id and claim_token = :token and {IS_HELD}"  # the same for a ticket, with parameters from its run
 NO_LIVE_RUN = "not exists (select 1 from runs r where r.ticket_id = tickets.id and r.ended_at is null)"
+# A run that has a process now. One that waits for its merge, or for an engine that claims it, has none.
+BUSY = "ended_at is null and state <> 'queued' and state <> 'merging' and state <> 'wanted'"
 NOT_MERGING = "not exists (select 1 from runs r where r.ticket_id = tickets.id and r.state = 'merging')"
 UNDONE = "status not in ('completed', 'cancelled')"  # word for word as in the index tickets_undone; otherwise SQLite does not use it
 

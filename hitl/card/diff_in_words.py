@@ -14,7 +14,7 @@ from hitl.web.strict_json import canonical
 MOST, MOST_LINES = 200, 400  # changes of one comparison that are shown, and lines of one change
 NAMES = {"name": "Name", "description": "Purpose", "features": "Features", "technical_requirements": "Requirements", "checks": "Checks on the whole",
          "repository": "Repository", "base_branch": "Base branch", "review": "Review",
-         "budget": "Budget"}
+         "max_parallel": "At the same time", "budget": "Budget"}
 OF_FEATURE = {"acceptance_criteria": "acceptance criteria", "depends_on": "dependencies"}  # others are called as they are
 _ONE = {"technical_requirements": "Requirement", "checks": "Check on the whole", "acceptance_criteria": "criterion"}
 _PATH = re.compile(r"features\[(\d+)\](?:\.(\w+)(?:\[(\d+)\])?)?|(\w+)\[(\d+)\]")

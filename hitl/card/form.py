@@ -1,6 +1,6 @@
 """The forms of the card's editor: turns a form that a browser sent into edits for hitl/card/edits.py. It does not use the database.
 
-The field `what` names the form: name, description, requirements, checks, repository, review, budget, feature, add, move, split or remove."""
+The field `what` names the form: name, description, requirements, checks, repository, review, max_parallel, budget, feature, add, move, split or remove."""
 import re
 from collections.abc import Callable
 from typing import Any, Protocol
@@ -72,6 +72,14 @@ def _review(form: Form, card: Card) -> list[Edit]:
     if wanted is None:
         return _property("review", None, card, "review")
     return [] if card.get("review") == wanted else [{"op": "set", "path": "review", "value": wanted}]
+
+
+def _max_parallel(form: Form, card: Card) -> list[Edit]:
+    given = text(form, "max_parallel")
+    number = whole_number(given, most=999_999) if given else None
+    if given and number is None:
+        raise BadRequest("Runs at the same time must be a whole number.", field="max_parallel")
+    return [{"op": "set", "path": "max_parallel", "value": 0}] if number == 0 else _property("max_parallel", number, card, "max_parallel")
 
 
 def _budget(form: Form, card: Card) -> list[Edit]:
@@ -181,5 +189,6 @@ def _remove(form: Form, card: Card) -> list[Edit]:
 
 _FORMS: dict[str, Callable[[Form, Card], list[Edit]]] = {
     "name": _text_of("name"), "description": _text_of("description"), "requirements": _list_of("requirements"), "checks": _list_of("checks"),
-    "repository": _repository, "review": _review, "budget": _budget, "feature": _feature, "add": _add, "move": _move, "split": _split, "remove": _remove,
+    "repository": _repository, "review": _review, "max_parallel": _max_parallel, "budget": _budget, "feature": _feature, "add": _add, "move": _move,
+    "split": _split, "remove": _remove,
 }

@@ -12,7 +12,7 @@ from hitl.card.spec_card import normalise
 
 MOST_FEATURES = 300  # features of a card on one page
 FIELDS = ("title", "description", *NUMBERS, "agent")  # text fields of the form of a feature
-TEXTS = ("name", "repository", "base_branch", "review", *FIELDS, "text", "tokens", "money")
+TEXTS = ("name", "repository", "base_branch", "review", *FIELDS, "text", "max_parallel", "tokens", "money")
 
 
 @dataclass
@@ -73,7 +73,7 @@ def field_of(path: str, what: str, place: int | None) -> str | None:
     if what == "budget" and path.startswith("budget."):
         return path.removeprefix("budget.")
     if place is None:
-        return path if path in ("name", "description", "repository", "base_branch") else None
+        return path if path in ("name", "description", "repository", "base_branch", "max_parallel") else None
     own = re.match(rf"features\[{place}\](?:\.([a-z_]+)(?:\[(\d+)\])?)?", path)
     if own is None:  # the card was valid before this form, so this form causes the problem with a title or dependency elsewhere
         return next((name for name in ("title", "depends_on") if re.fullmatch(rf"features\[\d+\]\.{name}", path)), None)

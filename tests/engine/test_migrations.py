@@ -27,7 +27,7 @@ from engine.store.db import open_database
 SCHEMAS = {
     1: "a00521788998f5306bd188fe182aeec1dd3a5ffcd2c2c6539df0ad035b25738a",
     2: "ecd3a988a1b22409ae2f8b6c7245f8e8fe4e5dec2e03727ce8b7e98742ceb078",
-    3: "9ea08a7a36835b0ea54e55979ef8f6d694faf1bd2de6337aff95ebcc1922e56f",
+    3: "ec15f472c1c268649133afebe600f69dd7ae4969f54a61a7419f4895901b763b",
 }
 RENAMED = {2: {"runs": {"machine": "vm"}}}  # {version: {table: {column before: column since}}}
 OLD = range(1, VERSION)

@@ -21,6 +21,7 @@ TABLES = {
     "tickets": rows.TicketRow,
     "ticket_dependencies": rows.DependencyRow,
     "runs": rows.OwnedRunRow,
+    "turns": rows.TurnRow,
     "requests": rows.OwnedRequestRow,
     "review_comments": rows.ReviewCommentRow,
     "review_viewed": rows.ReviewViewedRow,

@@ -42,6 +42,20 @@ def test_each_property_has_a_form(client, path, stored, what, fields, expected):
     assert {attrs["action"] for attrs in seen(client, path).all("form")} >= {f"{path}/card", f"{path}/restore"}
 
 
+def test_how_many_runs_go_at_the_same_time_is_set_shown_and_taken_away(client, path, stored):
+    for given, said in (("two", "Runs at the same time must be a whole number."), ("0", "Must be 1 or more."), ("513", "Must be 512 or less.")):
+        answer = save(client, path, "max_parallel", max_parallel=given)
+        html = unescape(answer.get_data(as_text=True))
+        assert answer.status_code in (400, 422) and said in html and f'value="{given}"' in html
+    assert "as many runs as the installation has slots" in client.get(path).get_data(as_text=True)
+    assert save(client, path, "max_parallel", max_parallel="2").status_code == 303
+    assert stored()["max_parallel"] == 2 and "at most 2 runs" in client.get(path).get_data(as_text=True)
+    assert save(client, path, "max_parallel", version=2, max_parallel="").status_code == 303
+    assert "max_parallel" not in stored()
+    approved = f"/sessions/{session(client, {**CARD, 'max_parallel': 1}, approved=True)['id']}/spec"
+    assert "at most 1 run<" in client.get(approved).get_data(as_text=True)
+
+
 def test_a_budget_is_kept_as_it_was_typed_until_it_is_an_amount_and_an_empty_one_goes(client, path, stored):
     for fields, said in (({"tokens": "many"}, "Tokens must be a whole number."), ({"tokens": "0"}, "Must be 1 or more."),
                          ({"tokens": "5", "money": "2.5"}, "This installation has no price table"), ({"money": "1e3"}, "Money must be a number like 2.50.")):

@@ -32,6 +32,7 @@ LATER = 1000.0  # seconds: longer than any back-off
 MOST_SESSIONS = 3
 
 features = st.lists(st.tuples(st.integers(0, 7), st.integers(0, 1)), min_size=1, max_size=4)  # (which of those before it depends on, priority)
+limits = st.sampled_from((None, None, 1, 2))  # max_parallel
 
 
 class SwarmMachine(Command):
@@ -61,17 +62,17 @@ class SwarmMachine(Command):
 
     # Builds
 
-    @initialize(plan=features, tenant=st.sampled_from(TENANTS), review=st.booleans(), checks=st.booleans())
-    def first_build(self, plan: list[tuple[int, int]], tenant: str, review: bool, checks: bool) -> None:
-        self.start_build(plan, tenant, review, checks, twice=False)
+    @initialize(plan=features, tenant=st.sampled_from(TENANTS), review=st.booleans(), checks=st.booleans(), most=limits)
+    def first_build(self, plan: list[tuple[int, int]], tenant: str, review: bool, checks: bool, most: int | None) -> None:
+        self.start_build(plan, tenant, review, checks, twice=False, most=most)
 
     @precondition(lambda self: len(self._sessions()) < MOST_SESSIONS)
-    @rule(plan=features, tenant=st.sampled_from(TENANTS), review=st.booleans(), checks=st.booleans(), twice=st.booleans())
-    def start_build(self, plan: list[tuple[int, int]], tenant: str, review: bool, checks: bool, twice: bool) -> None:
+    @rule(plan=features, tenant=st.sampled_from(TENANTS), review=st.booleans(), checks=st.booleans(), twice=st.booleans(), most=limits)
+    def start_build(self, plan: list[tuple[int, int]], tenant: str, review: bool, checks: bool, twice: bool, most: int | None) -> None:
         """With `checks`, what is merged after something else is checked on the merged head first.
         With `twice`, a second submit is served between the first one's look at the session and its transaction."""
         criteria = {"acceptance_criteria": [{"text": "it holds", "check": "true"}]} if checks else {}
-        card = {"name": "Model", "review": review, "features": [
+        card = {"name": "Model", "review": review, **({"max_parallel": most} if most else {}), "features": [
             {**criteria, "title": f"F{n}", "priority": priority, "depends_on": [f"F{k}" for k in range(min(n, 3)) if bits >> k & 1]}
             for n, (bits, priority) in enumerate(plan)]}
         session = sessions.create(self.web, self.config, tenant, project_name="Model", spec_card=card)
@@ -89,7 +90,7 @@ class SwarmMachine(Command):
             assert twice
         finally:
             first.close()
-        self.truths.built(session, 1 + len(plan), review)
+        self.truths.built(session, 1 + len(plan), review, most)
 
     # The engine
 

@@ -2,6 +2,7 @@
 from collections import Counter
 from typing import Any
 
+from model_turns import Turns
 from model_world import HELD, Outside
 
 from engine.config import Config
@@ -28,10 +29,13 @@ class Truths:
         self.reviewed: set[str] = set()         # sessions whose card asks for review
         self.commands: set[str] = set()         # owners of living run-tickets
         self.sizes: dict[str, int] = {}         # session id -> tickets
+        self.turns = Turns(eye)
         self.unseen_hands = False               # somebody edited, and the engine has not had its look yet
 
-    def built(self, session: str, size: int, review: bool) -> None:
+    def built(self, session: str, size: int, review: bool, most: int | None = None) -> None:
         self.sizes[session] = size
+        if most:
+            self.turns.limits[session] = most
         if review:
             self.reviewed.add(session)
 
@@ -61,7 +65,10 @@ class Truths:
             assert session["state"] == "building" and not session["paused"], f"{run['id']} claimed while its session is {session['state']}"
             if ticket["id"] not in self.touched:
                 self._free(run, ticket)
-        return [run["ticket_id"] for run in self.claimed if run["seq"] > known]
+        new = [run for run in self.claimed if run["seq"] > known]
+        if new:
+            self.turns.claimed(new)
+        return [run["ticket_id"] for run in new]
 
     def _free(self, run: Any, ticket: Any) -> None:
         """What was merged once is in the branch, also while a person has it done again."""
@@ -77,6 +84,7 @@ class Truths:
 
     def hold(self) -> None:
         self.look_on()
+        self.turns.hold()
         self._runs()
         self._merges()
         self._tickets()
@@ -147,13 +155,14 @@ class Truths:
                             " when 'review' then 'in_review' else 'failed' end")
         assert not idle, f"a person is asked in vain: {[tuple(row) for row in idle]}"
         paused = self.eye.value("select paused from engine_state")
-        full = self.eye.value("select count(*) from runs where ended_at is null and state not in ('queued', 'merging', 'wanted')") >= self.config.slots
+        slots_full = self.eye.value("select count(*) from runs where ended_at is null and state not in ('queued', 'merging', 'wanted')") >= self.config.slots
         living = {self.outside.runs[run_id].job.session for run_id in self.outside.alive()}
         for session in self.eye.all("select id, state, paused, reason from hitl_sessions order by seq"):
             tickets = self.eye.all("select id, type, status, parent_id from tickets where session_id = ? order by seq", (session["id"],))
             shown = f"{session['state']} ({session['reason']}): {[(t['id'], t['status']) for t in tickets]}"
             count = Counter(t["status"] for t in tickets)
             if session["state"] == "building":
+                full = slots_full or self.turns.at_limit(session["id"])
                 held_up = full and (count["ready"] or self._queued(session["id"]))
                 stuck = not (paused or session["paused"] or session["id"] in living or held_up or self._waits(session["id"]))
                 assert not stuck, f"nothing can move: {shown}"

@@ -20,6 +20,7 @@ from engine.runtimes import Choice, Fake
 from engine.store.db import Database
 
 MODEL = "tests/model/test_engine_model.py"
+FAIRNESS = "tests/engine/test_fairness.py"
 REPEATED = "tests/model/test_engine_mutants.py::test_a_finish_that_is_repeated_merges_its_run_once"
 EXAMPLES = "30"
 
@@ -37,6 +38,12 @@ MUTANTS = {
         "change_rows(db, status, HELD_BY, ", "change_rows(db, status, \"id = :id and status in ('claimed', 'running')\", "),
     "a stale run begins": Mutant(
         "engine/tickets/claims.py", "f\"id = :id and claim_token = :token and status = '{status}'\"", "f\"id = :id and status = '{status}'\""),
+    "a session with runs comes before one without": Mutant(
+        "engine/tickets/claims.py", " where turn.id not in (select session_id from runs where {BUSY} and session_id is not null) limit", " limit",
+        FAIRNESS),
+    "the sessions of a tenant take no turns": Mutant("engine/tickets/claims.py", "    last = _last_session(db, tenant)\n", "    last = \"\"\n", FAIRNESS),
+    "what a card allows at the same time counts for nothing": Mutant(
+        "engine/tickets/approved_card.py", "and given > 0 else NO_LIMIT", "and False else NO_LIMIT"),
     "nothing is promoted": Mutant("engine/tickets/settle.py", "        promote(db, epic)\n", "        pass\n"),
     "start-build looks only before its transaction": Mutant(
         "hitl/ticket_generator.py", "        row = _approved(db, tenant, session_id)\n        if (row",

@@ -34,7 +34,7 @@ def _response(description: str, schema: str = "Error") -> dict[str, Any]:
 
 RESPONSES: dict[str, Any] = {
     "400": _response("The request is wrong: bad JSON (with line and column), an impossible value, not confirmed, not approved.", "BadRequest"),
-    "403": _response("The request used an unknown Host, or came from a page of another site."),
+    "403": _response("The request used an unknown Host, or came from a page of another site or from another user of the machine."),
     "404": _response("Unknown, or it belongs to another tenant."),
     "409": _response("The item has changed since you looked at it. Nothing was changed.", "Conflict"),
     "410": _response("The build was prepared, but its repository or its branch was removed since."),

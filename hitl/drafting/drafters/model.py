@@ -22,7 +22,7 @@ from hitl.web import strict_json
 LARGEST = 2_000_000  # bytes of a reply
 _AT_ONCE = threading.BoundedSemaphore(4)  # calls in this process; a call that hangs keeps its place until its connection gives up
 _ASKED = {"name": "spec_card", "strict": False, "schema": {name: value for name, value in SCHEMA.items() if not name.startswith("$schema")}}
-_NOT_ITS_OWN = ("repository", "base_branch", "review", "agent", "budget", "pull_requests")  # these stay as in the current card
+_NOT_ITS_OWN = ("repository", "base_branch", "review", "agent", "budget", "pull_requests", "max_parallel")  # these stay as in the current card
 
 
 class Unusable(Exception):
