@@ -22,7 +22,7 @@ from engine.log import event
 from engine.store.db import Database
 from engine.tickets import deliveries, requests
 from engine.tickets.approved_card import approved_card
-from engine.tickets.delivery_answers import APPROVE, NO_SECRET, RETRY, WITHOUT, complete
+from engine.tickets.delivery_answers import APPROVE, NO_SECRET, RETRY, STOP_WATCHING, WITHOUT, complete
 from engine.tickets.rows import DeliveryRow, TicketRow
 from engine.tickets.states import get
 from engine.times import NOW, delay, utc
@@ -233,7 +233,8 @@ class Deliverer:
 
     def _ask(self, row: DeliveryRow, error: RunFailure) -> None:
         """Opens one request, with the possible answers."""
-        options = [RETRY, WITHOUT]
+        there = row["number"] is not None and row["state"] in ("delivered", "watched")  # then the build is delivered
+        options = [RETRY, STOP_WATCHING if there else WITHOUT]
         if isinstance(error, NeedsApproval):
             options = [APPROVE, WITHOUT]
         elif isinstance(error, PolicyViolation) and error.extra.get("known") is False:
@@ -241,6 +242,8 @@ class Deliverer:
         more = " All deliveries to this repository wait until then." if isinstance(error, TokenRefused) else ""
         with self.db.transaction():
             if deliveries.move(self.db, row, row["state"], waiting="token" if isinstance(error, TokenRefused) else "person", reason=error.sentence):
-                said = f"{row['ticket_id']} could not be delivered to {row['repository']}. {error.sentence}{more}"
-                requests.open_delivery(self.db, self._ticket(row), said, options)
+                what = "looked at" if row["state"] == "watched" else "made ready for review"
+                what = (f"The pull request #{row['number']} of {row['ticket_id']} could not be {what}." if there else
+                        f"{row['ticket_id']} could not be delivered to {row['repository']}.")
+                requests.open_delivery(self.db, self._ticket(row), f"{what} {error.sentence}{more}", options)
         event("delivery_asks", ticket=row["ticket_id"], reason=error.sentence)

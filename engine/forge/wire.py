@@ -68,7 +68,7 @@ class OneOrigin(HTTPAdapter):
 
     def _judge(self, response: requests.Response) -> None:
         status, answer = response.status_code, _json(response)
-        words_of = words(answer, 200) if status >= 400 else ""
+        words_of = words(answer, 200).rstrip(".") if status >= 400 else ""
         said = f": {words_of}" if words_of else ""
         location = response.headers.get("Location", "")
         if status in (301, 302, 303, 307, 308) and "://" in location and origin_of(location) != self.origin and not (response.url or "").endswith("/logs"):

@@ -16,6 +16,7 @@ NO_SECRET = "This is no secret, deliver"
 AGAIN = "Open it again"
 LEAVE = "Leave it"
 ONCE_MORE = "Start another run"
+STOP_WATCHING = "Stop watching"
 
 
 def complete(db: Database, session_id: str, reason: str | None = None) -> bool:
@@ -35,7 +36,8 @@ def answer(db: Database, request: RequestRow, text: str) -> None:
     row = db.one("select * from deliveries where ticket_id = ?", (request["ticket_id"],), DeliveryRow)
     if row is None or row["waiting"] is None:
         raise BadRequest("This delivery no longer waits for an answer. Reload the page.")
-    does = {RETRY: _retry, APPROVE: _approve, NO_SECRET: _clear, WITHOUT: _without, AGAIN: _again, LEAVE: _leave, ONCE_MORE: _once_more}
+    does = {RETRY: _retry, APPROVE: _approve, NO_SECRET: _clear, WITHOUT: _without, AGAIN: _again, LEAVE: _leave, ONCE_MORE: _once_more,
+            STOP_WATCHING: _without}
     if text not in does or text not in stored(request["options"], []):
         raise BadRequest("This answer is not offered here. Choose one of the offered answers.")
     does[text](db, row)
@@ -64,7 +66,7 @@ def _clear(db: Database, row: DeliveryRow) -> None:
 
 
 def _without(db: Database, row: DeliveryRow) -> None:
-    """Ends the delivery of the whole build: its other deliveries are dropped too."""
+    """Ends the delivery of the whole build: its other deliveries are dropped too. What is delivered already is only watched no longer."""
     if row["state"] not in ("intended", "pushed", "opened"):
         _set(db, row, state="done")
         return

@@ -13,7 +13,7 @@ SHOWN = ("ticket_id", "state", "repository", "branch", "base_branch", "tip_sha",
          "rounds", "not_before", "reason", "created_at", "updated_at")
 MOST_SHOWN = 50     # comments of one pull request that were not taken up
 _PEOPLE = "f.fingerprint glob 'rights:*' or f.fingerprint glob 'unknown:*'"
-WHY = {"rights": "may not write to the repository", "unknown": "the forge does not say whether this person may write to the repository"}
+WHY = {"rights": "its author may not write to the repository", "unknown": "the forge does not say whether its author may write to the repository"}
 
 
 def deliveries_view(db: Database, tenant: str, session_id: str) -> list[dict[str, Any]]:

@@ -10,7 +10,7 @@ from forge_people import FORGES, unchanged, watched
 from engine.job.network import NONE
 from engine.job.prompt import prompt
 from engine.tickets import answers
-from engine.tickets.delivery_answers import AGAIN, LEAVE, ONCE_MORE, RETRY
+from engine.tickets.delivery_answers import AGAIN, LEAVE, ONCE_MORE, RETRY, STOP_WATCHING
 
 
 @pytest.fixture(params=FORGES, ids=["github", "gitlab"])
@@ -235,7 +235,9 @@ def test_opened_again_by_an_answer_after_it_was_reopened_by_hand_it_is_the_same_
 def test_a_look_that_failed_and_works_again_withdraws_its_question(built, forge):
     forge.double.mood = lambda method, path: reply(404, {"message": "Not Found"}) if "/api/" in path else None
     built.go(3)
-    assert json.loads(built.asked()["options"])[0] == RETRY and built.db.value("select count(*) from requests where kind = 'delivery'") == 1
+    assert json.loads(built.asked()["options"]) == [RETRY, STOP_WATCHING]
+    assert built.asked()["body"].startswith("The pull request #1 of TKT-001 could not be looked at. ")
+    assert built.db.value("select count(*) from requests where kind = 'delivery'") == 1
     forge.double.mood = lambda method, path: None
     built.go(1)
     assert (built.row()["state"], built.row()["waiting"], built.asked()) == ("watched", None, None)
@@ -248,3 +250,11 @@ def test_a_limit_or_a_refused_token_while_a_question_is_open_asks_nobody_else(as
         asked.go(14)
         assert asked.row()["waiting"] == "person" and asked.asked()["body"] == question and asked.row()["reason"]
     assert asked.db.value("select count(*) from requests where kind = 'delivery'") == 1
+
+
+def test_a_pull_request_that_cannot_be_looked_at_is_no_longer_watched_when_a_person_says_so(built, forge):
+    forge.double.mood = lambda method, path: reply(404, {"message": "Not Found"}) if "/api/" in path else None
+    built.go(2)
+    answered(built, STOP_WATCHING)
+    built.go(2)
+    assert (built.row()["state"], built.asked(), built.state()) == ("done", None, "completed")

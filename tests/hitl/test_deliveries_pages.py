@@ -124,7 +124,7 @@ def test_comments_that_were_not_taken_up_are_listed_for_a_person(client, db, bui
                    (delivery, fingerprint, body))
     page = client.get(f"/tickets/{built.epic}").text
     assert "Comments that were not taken up" in page and "stranger wrote on a.py, line 3" in page and "&lt;b&gt;your&lt;/b&gt;" in page
-    assert "may not write to the repository" in page and "codecov (2)" in page and "Rename it." not in page
+    assert "its author may not write to the repository" in page and "codecov (2)" in page and "Rename it." not in page
     assert "2 comments on the pull request of TKT-001 were not taken up" in client.get(f"/sessions/{built.session}").text
     found = client.get(f"/api/hitl/{built.session}/deliveries").json["deliveries"][0]["not_taken_up"]
     assert [each["head"] for each in found["people"]] == ["eve wrote", "stranger wrote on a.py, line 3"]
