@@ -173,4 +173,5 @@ def _duration(seconds: float) -> str:
     for size, name in ((86_400, "days"), (3600, "hours"), (60, "minutes")):
         if seconds >= 2 * size:
             return f"{seconds / size:.3g} {name}"
-    return f"{seconds:,.0f} seconds"
+    whole = max(1, round(seconds))
+    return f"{whole} {'second' if whole == 1 else 'seconds'}"

@@ -38,7 +38,7 @@ from engine.tickets import claims, reconcile, same_question
 from engine.tickets.rows import OwnedRunRow, RunRow
 from engine.times import utc
 
-MOST_TRIES = 10  # of a step that fails for no known reason, a second apart; then the run counts as failed
+MOST_TRIES = {False: 10, True: 300}  # of a step that fails for no known reason, and of the end of a merge that was started, a second apart
 
 
 class SwarmEngine:
@@ -204,7 +204,7 @@ class SwarmEngine:
             self._first_seen[run["id"]] = time.monotonic()
             event("adopted", run=run["id"], found=look.name.lower())
         step = steps.step(run, look, time.monotonic() - self._first_seen[run["id"]])
-        if step and self._failed.get(run["id"], 0) >= MOST_TRIES and run["state"] != "merging":
+        if step and self._failed.get(run["id"], 0) >= MOST_TRIES[run["state"] == "merging"]:
             step = steps.give_up
         if step == self.reaper.finish and _place(run) in self._busy.values():
             return  # one per repository at a time
@@ -225,7 +225,7 @@ class SwarmEngine:
             self._failed.pop(run["id"], None)
         except Exception as error:  # the outer edge of a worker: the run stays as it is, and a later tick looks at it again
             self._note(error, step.__name__, run=run["id"])
-            if not (isinstance(error, Transient) or is_of_storage(error)):  # those pass by themselves
+            if not is_of_storage(error) and (run["state"] == "merging" or not isinstance(error, Transient)):  # others pass by themselves
                 self._failed[run["id"]] = self._failed.get(run["id"], 0) + 1
             self._stopping.wait(1.0)
         finally:

@@ -5,7 +5,7 @@ Next: engine/finish/finish.py
 from collections.abc import Callable
 
 from engine.config import Config
-from engine.errors import Transient
+from engine.errors import Permanent, RunFailure, Transient
 from engine.finish.finish import finish, record_failure
 from engine.finish.outcomes import MAX_TRANSIENTS
 from engine.git.branches import Branches
@@ -95,18 +95,25 @@ class Reaper:
         self._fail(run, "The process of the run is gone and left no result. The ticket runs again.")
 
     def give_up(self, run: LiveRun) -> None:
-        """Ends a run whose end could not be recorded again and again."""
+        """Ends a run whose end could not be recorded again and again. Whether a started merge completed is not known, so someone looks at it first:
+        another run could do and merge the same work twice."""
+        if run["state"] == "merging":
+            tip = str(run["tip_sha"])[:12]
+            self._fail(run, f"The merge of the commit {tip} was started, but its end could not be recorded. The engine page and the server's log say why. "
+                            f"Look whether the integration branch has {tip}. If it has not, fix the repository and try again.", Permanent)
+            return
         self._fail(run, "What the run left could not be taken in. The engine page and the server's log say why.")
 
     def end_overdue(self, run: LiveRun) -> None:
         self._fail(run, f"The run took longer than {self.config.run_seconds:g} seconds, so it was stopped.")
 
-    def _fail(self, run: LiveRun, reason: str) -> None:
+    def _fail(self, run: LiveRun, reason: str, kind: type[RunFailure] = Transient) -> None:
         self.launcher.stop(run["id"])
         ticket = self.db.the("select * from tickets where id = ?", (run["ticket_id"],), TicketRow)
         words = self.launcher.last_words(run["id"])
         short = disk.trouble(self.config.database) or ("It had no space left on device." if disk.is_at_fault(words or "") else None)
-        record_failure(self.db, self.config, run, ticket, Transient(f"{reason} {short}" if short else reason, detail=words))
+        result = self.launcher.result(run["id"]) if kind is Permanent else None  # it names the changes of a recheck
+        record_failure(self.db, self.config, run, ticket, kind(f"{reason} {short}" if short else reason, detail=words), result)
         usage.book(self.db, self.config.data, run)
         self.launcher.discard(run["id"])
 

@@ -11,6 +11,7 @@ from memory_engine import TWO, drive, make_engine
 from runner_bench import Bench
 
 from engine.config import Config
+from engine.errors import Transient
 from engine.finish.outcomes import MAX_TRANSIENTS
 from engine.jobs import Job, Result
 from engine.loop import loop
@@ -118,7 +119,7 @@ def test_a_recheck_whose_changes_are_never_the_ones_that_wait_ends_with_a_person
 
 
 def test_a_run_whose_end_cannot_be_recorded_ends_with_a_person(db: Database, config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(loop, "MOST_TRIES", 2)
+    monkeypatch.setattr(loop, "MOST_TRIES", {False: 2, True: 3})
     build(db, config, ONE)
 
     class Wrong(FakeBranches):
@@ -134,6 +135,37 @@ def test_a_run_whose_end_cannot_be_recorded_ends_with_a_person(db: Database, con
     finally:
         engine.stop()
     waits_for_a_person(db, "TKT-002", MAX_TRANSIENTS + 1)
+
+
+@pytest.mark.parametrize("error", [Transient("The repository is in use."), TypeError("a bug")], ids=["in use", "a bug"])
+@pytest.mark.parametrize("what", ["merge", "advance"])
+def test_a_merge_whose_end_can_never_be_recorded_ends_with_a_person(what: str, error: Exception, db: Database, config: Config,
+                                                                    monkeypatch: pytest.MonkeyPatch) -> None:
+    """And no sooner than after its tries, because another run could merge the same work twice."""
+    monkeypatch.setattr(loop, "MOST_TRIES", {False: 2, True: 3})
+    session, tries = build(db, config, ONE if what == "merge" else CHECKED), list[str]()
+
+    class Locked(FakeBranches):
+        def merge(self, work: Any, tip: str, onto: str | None = None) -> str | None:
+            return self._raise() if what == "merge" else super().merge(work, tip, onto)
+
+        def advance(self, session: str, integration: str, result: Result) -> bool:
+            return self._raise() if what == "advance" else super().advance(session, integration, result)
+
+        def _raise(self) -> Any:
+            tries.append(what)
+            raise error
+
+    engine = make_engine(db, config, branches=Locked())
+    engine.launcher.inline = engine.launcher.in_memory = False  # type: ignore[misc]
+    monkeypatch.setattr(engine._stopping, "wait", lambda seconds: None)
+    engine.start()
+    try:
+        until(lambda: "failed" in statuses(db, session).values())
+    finally:
+        engine.stop()
+    assert 3 <= len(tries) <= 4 and not db.value("select 1 from runs where state = 'merging'")
+    assert "end could not be recorded" in db.value("select body from requests where kind = 'failed' and state = 'open' limit 1")
 
 
 def asking(job: Job, code: int) -> Result:

@@ -124,7 +124,8 @@ def test_a_busy_provider_is_a_wait_as_long_as_it_says(tmp_path: Path, kind: str,
         assert gateway.service.usage()["rate_limited"] == {"shape": PATHS[kind][0], "status": status, "wait": wait}
 
 
-@pytest.mark.parametrize(("header", "words"), [("90", "for 90 seconds"), ("600", "for 10 minutes"), ("7200", "for 2 hours"), ("259200", "for 3 days")])
+@pytest.mark.parametrize(("header", "words"), [("1", "for 1 second ("), ("90", "for 90 seconds"),
+                                               ("600", "for 10 minutes"), ("7200", "for 2 hours"), ("259200", "for 3 days")])
 def test_a_long_wait_is_told_as_it_was_asked_for(tmp_path: Path, header: str, words: str) -> None:
     with served(lambda handler, _: handler.answer({}, 429, Retry_After=header)) as upstream, side(tmp_path, {"openai": upstream.url}) as gateway:
         ask(gateway, "chat")
