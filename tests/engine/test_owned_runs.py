@@ -155,8 +155,8 @@ def test_a_build_goes_on_while_an_owner_waits(db: Database, config: Config, told
 
 def test_features_wait_while_their_epic_waits_for_an_environment(db: Database, config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
     session = build(db, config, {"name": "Two", "features": [{"title": "A"}, {"title": "B"}]})
-    with db.transaction():
-        db.execute("update tickets set waits_for = 'environment' where session_id = ? and type = 'epic'", (session,))
+    db.execute("create trigger hold after update of base_sha on tickets when new.type = 'epic' and old.base_sha is null begin"
+               " update tickets set waits_for = 'environment' where id = new.id; end")
     engine = make_engine(db, config)
     with monkeypatch.context() as patch:
         patch.setattr(engine.grounds, "send", lambda inline: None)
