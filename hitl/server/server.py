@@ -56,7 +56,7 @@ class Server(BaseWSGIServer):
         self.lanes = Lanes(self.limits, self._start)
         self._workers = Workers(self._answer, leave)
         self._epoll, self._wake = select.epoll(), os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
-        self._room = Room(self.limits, self._epoll)
+        self._room = Room(self.limits, self._epoll, self._hand_over)
         self._relay = Relay(tls, self.limits.grace_seconds) if tls else None
         self._answered: deque[socket.socket] = deque()  # from threads, to linger in the room
         self._lock = threading.Lock()  # of the two above, which end with the loop
@@ -102,13 +102,11 @@ class Server(BaseWSGIServer):
     def _turn(self, seconds: float) -> None:
         ready = {descriptor for descriptor, _ in self._epoll.poll(seconds, EVENTS)}
         for descriptor in ready - {self.socket.fileno(), self._wake}:
-            exchange = self._room.look(descriptor)
-            if exchange is not None:
-                self._hand_over(exchange)
+            self._room.look(descriptor)
         if self._wake in ready:
             os.eventfd_read(self._wake)
         if self.socket.fileno() in ready:
-            self._accept()  # last: a full room then closes none whose request has come
+            self._accept()
         while self._answered:
             self._room.linger(self._answered.popleft())
         now = time.monotonic()
@@ -145,13 +143,18 @@ class Server(BaseWSGIServer):
                     self._listen(False)  # until the next sweep: an epoll would report it without end
                     self._tell("descriptors")
                 return
+            self._receive(accepted, address)
+
+    def _receive(self, accepted: socket.socket, address: tuple[str, int]) -> None:
+        sock = accepted
+        try:
             connection = admitted(accepted, address, self.admit)
             if self._relay is not None:
-                try:
-                    accepted, connection.socket = self._relay.take(accepted)
-                except OSError:
-                    continue
-            self._room.admit(accepted, connection)
+                sock, connection.socket = self._relay.take(accepted)
+            self._room.admit(sock, connection)
+        except Exception as error:  # the outer edge of the connection: it is closed, and the others are served
+            event("error", logging.ERROR, where="server", error=f"{type(error).__name__}: {error}")
+            sock.close()
 
     def _hand_over(self, exchange: Exchange) -> None:
         refused = exchange.connection.refused

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from hitl.server.exchange import Exchange
 
-IDLE_SECONDS = 5.0
+IDLE_SECONDS = 2.0
 
 
 class _Worker(threading.Thread):

@@ -55,5 +55,17 @@ def test_a_connection_that_is_refused_is_answered_403_with_the_sentence_and_the_
             assert body == {"error": "This server answers its own user alone.", "code": "forbidden"}
 
 
+def test_an_admission_that_breaks_costs_its_connection_and_not_the_server() -> None:
+    def admit(connection: Connection) -> None:
+        if len(asked) == 1:
+            raise LookupError("a bug")
+    asked = [1]
+    with small(admit) as port:
+        with socket.create_connection(("127.0.0.1", port), HANG) as first:
+            assert first.recv(1) == b""
+        asked.clear()
+        assert ask(port, "GET", "/")[0] == 200
+
+
 def test_under_another_server_there_is_no_connection_to_find() -> None:
     assert connection_of({}) is None
