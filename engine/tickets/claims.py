@@ -78,8 +78,9 @@ def _of_tenant(db: Database, owner: str, tenant: str, limit: int, now: str) -> l
     last = runs[-1]["session_id"] if runs else last
     busy = db.pairs(f"select session_id, count(*) from runs where {BUSY} and tenant_id = ? and session_id is not null group by 1", (tenant,))
     while busy and len(runs) < limit:
-        session = min(busy, key=lambda name: (busy[name], name <= last, name))
-        share = min(limit - len(runs) if len(busy) == 1 else 1, most_parallel(db, session) - busy[session])
+        order, rest = sorted(busy, key=lambda name: (busy[name], name <= last, name)), limit - len(runs)
+        session, gap = order[0], busy[order[1]] - busy[order[0]] if len(order) > 1 else rest
+        share = min(rest, max(1, gap, rest // len(order)), most_parallel(db, session) - busy[session])
         got = _claim(db, owner, f"seq in ({_BEST % ':session'} :share)", {"tenant": tenant, "session": session, "now": now, "share": max(share, 0)})
         runs += got
         busy[session] += len(got)
