@@ -131,19 +131,20 @@ class Database:
             yield self
             return
         with self._writer:
-            self.check()
             before = connection.total_changes
             wait = durable or self.synchronous != "FULL"
             if not wait:
                 connection.execute("pragma synchronous = normal")
-            connection.execute("begin immediate")
             try:
+                connection.execute("begin immediate")
                 yield self
-                self.check()
+                self.check()  # only here, because nothing is in any file before
                 connection.execute("commit")
-            except BaseException:
+            except BaseException as error:
                 if connection.in_transaction:  # after a full disk or an I/O error, SQLite has rolled back already
                     connection.execute("rollback")
+                if isinstance(error, sqlite3.OperationalError):
+                    self.check()  # of a file that is gone, SQLite says that its disk fails
                 raise
             finally:
                 if not wait:

@@ -83,6 +83,16 @@ def test_nothing_is_written_to_a_file_that_is_gone_and_none_is_made(db: Database
     assert (config.database.stat().st_ino if config.database.exists() else None) == inode
 
 
+def test_a_file_that_is_taken_away_within_a_transaction_gets_nothing(db: Database, config: Config) -> None:
+    with pytest.raises(Unavailable, match="was replaced by another file"), db.transaction(durable=False):
+        db.execute("update counters set value = 5")
+        another(config.database)
+    assert db.value("pragma synchronous") == {"OFF": 0, "NORMAL": 1, "FULL": 2}[db.synchronous]
+    for path in (config.database, config.data / "moved"):
+        with sqlite3.connect(path) as there:
+            assert 5 not in [value for (value,) in there.execute("select value from counters")]
+
+
 def test_a_file_that_is_put_back_goes_on(db: Database, config: Config) -> None:
     os.rename(config.database, config.data / "away")
     with pytest.raises(Unavailable):
