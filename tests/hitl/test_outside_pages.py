@@ -83,7 +83,7 @@ def test_whatever_a_run_leaves_its_end_is_recorded_and_shown(client: FlaskClient
         assert outcomes and outcomes[0] is not None
         db.execute("update runs set agent = ? where ticket_id = ?", (agent, ticket["id"]))  # whose events the log has
         look_at_all(client, session, ticket["id"])
-        assert prompt(db, db.the("select * from tickets where id = ?", (ticket["id"],), TicketRow)).encode()
+        assert prompt(db, db.the("select * from tickets where id = ?", (ticket["id"],), TicketRow), "").encode()
         client.post(f"/api/hitl/{session}/cancel")
         engine.tick()
     assert db.value("select count(*) from runs where ended_at is null") == 0
@@ -131,7 +131,7 @@ def test_rows_that_hold_no_text_are_shown(sql: str, asks: bool, client: FlaskCli
             engine.tick()
         by_hand(config, sql)
         look_at_all(client, session, "TKT-002")
-        assert prompt(db, db.the("select * from tickets where id = 'TKT-002'", (), TicketRow)).encode()
+        assert prompt(db, db.the("select * from tickets where id = 'TKT-002'", (), TicketRow), "").encode()
         for _ in range(3):
             engine.tick()
         assert not engine.errors
