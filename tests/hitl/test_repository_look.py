@@ -109,7 +109,7 @@ def test_the_first_commit_of_an_empty_repository_is_a_choice_on_the_page_and_in_
     session = approved(client, repository=str(tmp_path / "empty"))
     assert repository(client, session)["state"] == "empty"
     page = client.get(f"/sessions/{session}").text
-    assert '<input type="checkbox" name="first_commit" value="true" form="start">' in page and '<code class="anywhere">trunk</code>' in page
+    assert '<input type="checkbox" name="first_commit" value="true" form="start">' in page and '<code dir="auto" class="anywhere">trunk</code>' in page
     started = client.post(f"/api/hitl/{session}/start-build", json={"confirmed": True})
     assert "The repository is empty" in started.json["warnings"][0]["message"]
     assert not requests.may_make_first_commit(db, started.json["epic_id"]), "off, unless someone wants it"

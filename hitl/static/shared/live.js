@@ -104,6 +104,8 @@
   });
 
   function unsent(value) {
+    const form = document.getElementById("unsent-form");
+    if (form && !document.getElementById("unsent")) form.after(form.content.cloneNode(true));
     const panel = document.getElementById("unsent");
     let place = [...panel.querySelectorAll("textarea")].at(-1);
     if (place.value) {
@@ -112,7 +114,6 @@
       place.ariaLabel = "What you typed";
     }
     place.value = value;
-    panel.hidden = false;
   }
 
   // A pressed button is busy until the next page has loaded.
