@@ -47,7 +47,7 @@ def work(run: Run) -> None:
     for name, text in job.means.hooks.items():
         write(inputs / f"hook-{name}", text)
     session.give(run.folder, job, inputs)
-    copy_scripts(inputs, "work.sh", "clone.sh", *COMMIT, "bin/swarm-ask")
+    copy_scripts(inputs, "work.sh", "clone.sh", "onto-base.sh", *COMMIT, "bin/swarm-ask")
     copy_relay(run, inputs)
     give_ground(run, inputs)
     if to_check(job):

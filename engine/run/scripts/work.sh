@@ -57,6 +57,7 @@ fi
 [ -d "$repo" ] && cd "$repo" && hook after_run
 
 echo "::phase commit"
+sh "$SWARM_IN/onto-base.sh" < /dev/null
 sh "$SWARM_IN/commit.sh" < /dev/null || { [ "$code" -ne 0 ] || code=113; exit "$code"; }
 hook before_remove
 exit "$code"
