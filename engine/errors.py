@@ -18,9 +18,9 @@
         │   ├── RateLimited       a model provider limits requests: wait as long as it says; after some hours someone is asked
         │   └── Unreachable       the host of a repository does not answer: a few more tries, then someone is asked
         ├── ProviderRefused       the model's provider refuses until someone acts: quota, payment, key, model; no attempt is used up
-        ├── AgentFailed           an attempt is used up; the next prompt says what failed
-        ├── Permanent             a retry does not help: wrong repository, refused result
-        │   ├── PolicyViolation   a result, or a change to push, breaks a rule; the sentence names the path
+        ├── AgentFailed           an attempt is used up; the next prompt says what failed, also of a result that is refused
+        ├── Permanent             a retry does not help: a wrong or damaged repository, a deleted branch
+        │   ├── PolicyViolation   a change to push breaks a rule; the sentence names the path. Of a run's result, it fails the attempt
         │   ├── Damaged           objects or refs of a repository are missing or broken; the sentence has git's own line
         │   ├── TokenRefused      the forge does not accept the token: the operator must set another
         │   └── NotStarted        it was found before an agent started, so no attempt is used up: a WORKFLOW.md that cannot be read, an absent agent

@@ -33,8 +33,8 @@ def finish(db: Database, config: Config, branches: Branches, run: RunRow, result
     ticket = db.the("select * from tickets where id = ?", (run["ticket_id"],), TicketRow)
     try:
         if result.outcome == "failed":
-            _keep_failed(db, branches, run, ticket, result)
-            raise FAILURES.get(result.failure or "", Transient)(result.reason, wait=result.wait)
+            reason = " ".join(filter(None, (result.reason, _keep_failed(db, branches, run, ticket, result))))
+            raise FAILURES.get(result.failure or "", Transient)(reason, wait=result.wait)
         _succeed(db, config, branches, run, ticket, result)
     except RunFailure as failure:
         if isinstance(failure, Transient) and db.value("select state from runs where id = ?", (run["id"],)) == "merging":
@@ -155,13 +155,17 @@ def _kept(db: Database, branches: Branches, run: RunRow, ticket: TicketRow, resu
     return work.branch
 
 
-def _keep_failed(db: Database, branches: Branches, run: RunRow, ticket: TicketRow, result: Result) -> None:
-    """Keeps the work of a run whose check failed, or which had to stop before its work was done, so that the next run starts from it."""
-    if run["kind"] == "feature" and result.failure != "permanent":
-        work = _work(db, run, ticket, result)
-        branches.keep_aside(work)
-        if result.tip:
-            branches.keep(work)
+def _keep_failed(db: Database, branches: Branches, run: RunRow, ticket: TicketRow, result: Result) -> str:
+    """Keeps the work of a run that failed or had to stop before its work was done, so that the next run starts from it. -> a sentence about it, or ''"""
+    if run["kind"] != "feature" or result.failure == "permanent":
+        return ""
+    work, sentences = _work(db, run, ticket, result), []
+    for keep in (branches.keep_aside, *([branches.keep] if result.tip else [])):
+        try:
+            keep(work)
+        except AgentFailed as refused:
+            sentences.append(refused.sentence)
+    return " ".join(sentences)
 
 
 def record_failure(db: Database, config: Config, run: RunRow, ticket: TicketRow, failure: RunFailure, result: Result | None = None) -> None:

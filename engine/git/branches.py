@@ -2,20 +2,25 @@
 
 Next: engine/finish/outcomes.py
 """
+import os
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 from engine.config import Config
 from engine.crash import point
-from engine.errors import AgentFailed, Permanent
+from engine.errors import AgentFailed, Permanent, PolicyViolation
 from engine.git.branch_names import kept_folder
+from engine.git.bundle import Unusable
 from engine.git.harvest import keep_aside, take_in
 from engine.git.merge import advance, merge
 from engine.git.repository import Repository
 from engine.jobs import Result
 
 MASS = 20  # deleted files: fewer are nothing unusual, even in a small repository
+REFUSED = "refused.bundle"  # in the folder of a run
+ASIDE_BYTES = 25_000_000  # of a refused bundle; each later run of the ticket would have to copy a larger one
 
 
 @dataclass(frozen=True)
@@ -37,10 +42,10 @@ class Branches(Protocol):
     """All steps are repeatable: done again, also after a crash, they make the same commits."""
 
     def keep(self, work: HandOver) -> str:
-        """Sets the ticket's own branch to the run's last commit. -> the tip. Raises PolicyViolation, Permanent (not the checked commit), AgentFailed
-        (nothing new), Transient."""
+        """Sets the ticket's own branch to the run's last commit. -> the tip. Raises AgentFailed (nothing new, or refused: by the policy, or because it
+        does not build on its base), Permanent (the repository is damaged), Transient."""
     def keep_aside(self, work: HandOver) -> None:
-        """Keeps the commits that the run made and did not deliver, so that the ticket's next run has them. Raises Permanent, Transient."""
+        """Keeps the commits that the run made and did not deliver, for the ticket's next run. Raises AgentFailed (unusable), Permanent, Transient."""
     def deletion(self, work: HandOver, tip: str) -> str:
         """A sentence about a change that deletes most files of its base, so that someone must look at it; '' for any other change."""
     def merge(self, work: HandOver, tip: str, onto: str | None = None) -> str | None:
@@ -58,10 +63,13 @@ class GitBranches:
 
     def keep(self, work: HandOver) -> str:
         """Takes in out.bundle, through the quarantine and the policy."""
-        repository = Repository(repository_path(self._config, work.session))
-        bundle = self._config.data / "runs" / work.run / "out" / "out.bundle"
+        repository, folder = Repository(repository_path(self._config, work.session)), self._config.data / "runs" / work.run
+        bundle, refused = folder / "out" / "out.bundle", folder / REFUSED
         with repository.locked():
-            tip = self._keep(repository, bundle, work)
+            try:
+                tip = self._keep(repository, bundle if bundle.exists() or not refused.exists() else refused, work)
+            except (PolicyViolation, Unusable) as why:
+                raise AgentFailed(f"{why.sentence} So the work was not taken. {_set_aside(repository, bundle, refused, work)}") from why
             if work.reviewed is not None:
                 repository.git("update-ref", "--end-of-options", reviewed_ref(work.ticket, work.reviewed), tip)
             return tip
@@ -78,7 +86,7 @@ class GitBranches:
         tip = take_in(repository, bundle, work.run, work.result.base)
         try:
             if tip != work.result.tip:
-                raise Permanent(f"The run handed over commit {tip[:12]}, but {str(work.result.tip)[:12]} was checked.")
+                raise AgentFailed(f"The run handed over commit {tip[:12]}, but {str(work.result.tip)[:12]} was checked.")
             if tip == work.result.base:
                 raise AgentFailed("The run handed over no commit of its own.")
             repository.set_branch(work.branch, tip, before)
@@ -90,9 +98,12 @@ class GitBranches:
     def keep_aside(self, work: HandOver) -> None:
         repository = Repository(repository_path(self._config, work.session))
         bundle = self._config.data / "runs" / work.run / "out" / "kept.bundle"
-        if bundle.exists():
+        if os.path.lexists(bundle):
             with repository.locked():
-                keep_aside(repository, bundle, work.run, str(work.result.base), kept_folder(work.branch))
+                try:
+                    keep_aside(repository, bundle, work.run, str(work.result.base), kept_folder(work.branch))
+                except Unusable as error:
+                    raise AgentFailed(f"{error.sentence} So the commits that it did not deliver are not kept.") from error
 
     def deletion(self, work: HandOver, tip: str) -> str:
         repository, base = Repository(repository_path(self._config, work.session)), str(work.result.base)
@@ -108,6 +119,17 @@ class GitBranches:
         repository = Repository(repository_path(self._config, session))
         with repository.locked():
             return advance(repository, integration, str(result.tip), str(result.base))
+
+
+def _set_aside(repository: Repository, bundle: Path, refused: Path, work: HandOver) -> str:
+    """Keeps a refused bundle: as commits for the ticket's next run if git can read it and it is not large, otherwise as a file. -> a sentence about it"""
+    if bundle.exists() and bundle.stat().st_size <= ASIDE_BYTES:
+        with suppress(Unusable):
+            names = keep_aside(repository, bundle, work.run, str(work.result.base), kept_folder(work.branch))
+            return f"The next attempt finds it in its clone as {', '.join(f'swarm-kept/{name}' for name in names)}."
+    if bundle.exists():
+        os.replace(bundle, refused)
+    return f"It is in runs/{work.run}/{REFUSED} of the data folder." if refused.exists() else ""
 
 
 def merge_message(ticket: str, title: str, session: str, run: str) -> str:

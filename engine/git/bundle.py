@@ -19,6 +19,10 @@ MOST_OBJECTS = 1_000_000
 _LINE = re.compile(rb"(-?)([0-9a-f]{40})(?: ([^\0]*))?")
 
 
+class Unusable(Permanent):
+    """A bundle that is not as it must be. If a run left it, its next attempt may do better."""
+
+
 class Header(NamedTuple):
     refs: dict[str, str]
     needed: tuple[str, ...]
@@ -64,5 +68,5 @@ def count_objects(descriptor: int, header: Header) -> int:
     return count
 
 
-def unusable(why: str) -> Permanent:
-    return Permanent(f"The run's bundle cannot be used: {why}.")
+def unusable(why: str) -> Unusable:
+    return Unusable(f"The run's bundle cannot be used: {why}.")

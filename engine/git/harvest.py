@@ -10,9 +10,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from engine.crash import point
-from engine.errors import Permanent, PolicyViolation
+from engine.errors import Damaged, Permanent, PolicyViolation
 from engine.files import fsync_folder, open_foreign
-from engine.git.bundle import KEPT, REF, Header, count_objects, read_header, unusable
+from engine.git.bundle import KEPT, REF, Header, Unusable, count_objects, read_header, unusable
 from engine.git.call import Input
 from engine.git.policy import DEFAULT_LIMITS, PolicyLimits, check
 from engine.git.repository import ZEROS, Repository
@@ -25,10 +25,11 @@ STREAMED = "core.bigFileThreshold=32m"
 
 def take_in(repository: Repository, bundle: Path, run_id: str, base: str, limits: PolicyLimits = DEFAULT_LIMITS) -> str:
     """Sets refs/swarm/runs/<run_id> to the bundle's refs/heads/swarm-out -> its sha. Repeatable. Call it with the
-    repository locked and the sandbox dead. Raises PolicyViolation or Permanent, with nothing kept, or Transient."""
+    repository locked and the sandbox dead. Raises PolicyViolation or Unusable for what the run left, Permanent for a damaged
+    repository, with nothing kept, or Transient."""
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}", run_id):
         raise Permanent(f"{run_id!r} is not the id of a run.")
-    descriptor = open_foreign(bundle, OUT_BYTES)
+    descriptor = _open(bundle)
     try:
         header = read_header(descriptor)
         objects = count_objects(descriptor, header)
@@ -42,9 +43,10 @@ def take_in(repository: Repository, bundle: Path, run_id: str, base: str, limits
                 _index(repository, descriptor, env, strict=True)
             except Permanent as error:
                 _explain(repository, descriptor, header, run_id, base, limits)
+                _check_repository(repository, base)
                 raise unusable(error.sentence.rstrip(".")) from error
             _check_connected(repository, base, tip, env)
-            check(repository, base, tip, limits, env)
+            _check_policy(repository, base, tip, limits, env)
             if objects:
                 _keep(folder / "pack", repository.path / "objects" / "pack")
     finally:
@@ -54,38 +56,70 @@ def take_in(repository: Repository, bundle: Path, run_id: str, base: str, limits
     return tip
 
 
-def keep_aside(repository: Repository, bundle: Path, run_id: str, base: str, folder: str) -> None:
-    """Takes in commits that the run made and did not deliver, as further numbers in `folder` (of refs, with a slash at its end). Repeatable.
-    Nobody merges them from there, so the policy does not look at them. Call it as take_in(). Raises Permanent, with nothing kept, or Transient."""
-    descriptor = open_foreign(bundle, OUT_BYTES)
+def keep_aside(repository: Repository, bundle: Path, run_id: str, base: str, folder: str) -> list[str]:
+    """Takes in commits that the run made and did not deliver, or its branch, as further numbers in `folder` (of refs, with a slash at its end).
+    -> their numbers. Repeatable. Nobody merges them from there, so the policy does not look at them. Call it and catch as with take_in()."""
+    descriptor = _open(bundle)
     try:
         header = read_header(descriptor)
         count_objects(descriptor, header)
-        if not all(re.fullmatch(KEPT + "[0-9]{1,6}", ref) for ref in header.refs):
+        if set(header.refs) != {REF} and not all(re.fullmatch(KEPT + "[0-9]{1,6}", ref) for ref in header.refs):
             raise unusable(f"it must contain only refs below {KEPT}")
         _check_present(repository, base, header)
         with _quarantine(repository, run_id) as (quarantine, env):
             os.lseek(descriptor, header.offset, os.SEEK_SET)
-            _index(repository, descriptor, env, strict=True)
+            try:
+                _index(repository, descriptor, env, strict=True)
+            except Permanent as error:
+                _check_repository(repository, base)
+                raise unusable(error.sentence.rstrip(".")) from error
             for tip in header.refs.values():
-                _check_complete(repository, tip, env)
+                _check_complete(repository, base, tip, env)
             _keep(quarantine / "pack", repository.path / "objects" / "pack")
     finally:
         os.close(descriptor)
     there = {repository.head(ref): int(ref.rpartition("/")[2]) for ref in repository.refs(folder)}
-    for ref, tip in sorted(header.refs.items(), key=lambda item: int(item[0].removeprefix(KEPT))):
+    for number, tip in sorted((int(ref.removeprefix(KEPT)) if ref != REF else 1, tip) for ref, tip in header.refs.items()):
         if tip not in there:
-            there[tip] = max([int(ref.removeprefix(KEPT)) - 1, *there.values()]) + 1
+            there[tip] = max([number - 1, *there.values()]) + 1
             repository.git("update-ref", "--end-of-options", f"{folder}{there[tip]}", tip, ZEROS)
+    return sorted(str(there[tip]) for tip in header.refs.values())
+
+
+def _open(bundle: Path) -> int:
+    try:
+        return open_foreign(bundle, OUT_BYTES)
+    except Permanent as error:
+        raise Unusable(error.sentence) from error
 
 
 def _check_present(repository: Repository, base: str, header: Header) -> None:
     """Checks that the repository has the base and the commits that the bundle needs."""
     wanted = [base, *header.needed]
     answers = repository.git("cat-file", "--batch-check=%(objecttype)", stdin="".join(f"{sha}\n" for sha in wanted).encode()).splitlines()
+    if answers[0] != b"commit":
+        raise Permanent(f"The repository no longer has the commit {base[:12]}, from which the run started.")
     for sha, answer in zip(wanted, answers, strict=True):
         if answer != b"commit":
             raise unusable(f"it builds on the commit {sha[:12]}, which this repository does not have")
+
+
+def _check_policy(repository: Repository, base: str, tip: str, limits: PolicyLimits, env: Mapping[str, str]) -> None:
+    try:
+        check(repository, base, tip, limits, env)
+    except PolicyViolation:
+        raise
+    except Permanent as error:
+        _check_repository(repository, base)
+        raise unusable(error.sentence.rstrip(".")) from error
+
+
+def _check_repository(repository: Repository, base: str) -> None:
+    """Looks whose fault a failure is. Raises Damaged if the repository does not hold all of the commit that the run started from."""
+    try:
+        repository.git("rev-list", "--objects", "--quiet", "--end-of-options", base, timeout=INDEX_SECONDS)
+    except Permanent as error:
+        raise Damaged(f"The repository {repository.path} is damaged: {error.sentence} Restore it from a backup.") from error
 
 
 @contextmanager
@@ -126,15 +160,16 @@ def _check_connected(repository: Repository, base: str, tip: str, env: Mapping[s
     """Checks that the tip is a commit, builds on the base, and that all its objects exist."""
     if repository.head(tip, env) == tip and not repository.is_ancestor(base, tip, env):
         raise unusable(f"its commit is not based on {base[:12]}, from which the run started")
-    _check_complete(repository, tip, env)
+    _check_complete(repository, base, tip, env)
 
 
-def _check_complete(repository: Repository, tip: str, env: Mapping[str, str]) -> None:
+def _check_complete(repository: Repository, base: str, tip: str, env: Mapping[str, str]) -> None:
     if repository.head(tip, env) != tip:
         raise unusable("its content is not a commit")
     try:
         repository.git("rev-list", "--objects", "--quiet", tip, "--not", "--all", env=env, timeout=INDEX_SECONDS)
     except Permanent as error:
+        _check_repository(repository, base)
         raise unusable(f"an object that it needs is missing ({error.sentence.rstrip('.')})") from error
 
 

@@ -47,11 +47,15 @@ def _ignored(paths: list[str], more: int) -> str:
 
 def take_bundle(outputs: Path, copy: Path) -> str | None:
     """Copies the bundle to a place where no sandbox can write. -> its commit; None if there is no bundle.
-    Raises AgentFailed or Permanent for a file that is not a usable bundle."""
+    Raises AgentFailed for a file that is not a usable bundle."""
     source = outputs / "out.bundle"
     if not os.path.lexists(source):
         return None
-    with os.fdopen(open_foreign(source, OUT_BYTES), "rb") as file:
+    try:
+        descriptor = open_foreign(source, OUT_BYTES)
+    except Permanent as error:
+        raise AgentFailed(error.sentence) from error
+    with os.fdopen(descriptor, "rb") as file:
         tip = _tip(file.fileno())
         copy.parent.mkdir(parents=True, exist_ok=True)
         with open(copy, "wb") as target:

@@ -80,29 +80,6 @@ def test_a_repository_that_cannot_be_had_fails_the_build_with_a_clear_reason(db:
     assert "The branch gone is not there. It has: main." in db.value("select reason from runs")
 
 
-HOSTILE = {
-    "a symlink that leaves the tree": ("ln -s /etc/passwd secret", "secret"),
-    "a submodule": ("mkdir sub && git update-index --add --cacheinfo 160000,$(git rev-parse HEAD),sub", "sub"),
-    "a file of 200 MB": ("truncate -s 200M big.bin", "big.bin"),
-    "a changed .gitmodules": ("printf '[submodule \"x\"]\\n\\tpath = x\\n\\turl = https://localhost/x\\n' > .gitmodules", ".gitmodules"),
-}
-
-
-@pytest.mark.parametrize("name", HOSTILE)
-def test_a_refused_result_names_the_path_and_the_engine_goes_on(db: Database, config: Config, name: str) -> None:
-    require("bwrap")
-    command, path = HOSTILE[name]
-    real = dataclasses.replace(config, runtime="bubblewrap", slots=2)
-    session = build(db, real, {"name": "Hostile", "features": [feature("Bad", command), feature("Good", "echo good > good.txt")]})
-    with running(db, real):
-        until(lambda: state(db, session) == "failed")
-    assert statuses(db, session) == {"TKT-001": "failed", "TKT-002": "failed", "TKT-003": "completed"}
-    assert path in db.value("select reason from tickets where id = 'TKT-002'")
-    assert db.value("select run_no from tickets where id = 'TKT-002'") == 1, "no retry helps"
-    repository, branch = integration(db, real, session)
-    assert git(repository, "ls-tree", "--name-only", branch).split() == [".gitignore", "README.md", "good.txt"]
-
-
 def test_nothing_that_an_agent_plants_in_its_work_tree_is_executed_on_the_host(db: Database, real: Config, tmp_path: Path) -> None:
     marker = tmp_path / "marker"
     touch = f"touch {marker}"

@@ -10,7 +10,7 @@ from agent_side import Agent, fresh, state
 from conftest import git
 
 from engine.errors import Permanent
-from engine.git.bundle import REF
+from engine.git.bundle import REF, Unusable
 from engine.git.harvest import keep_aside, take_in
 from engine.git.policy import PolicyLimits
 from engine.git.repository import Repository
@@ -150,7 +150,7 @@ def test_a_tip_that_does_not_contain_the_base_is_refused(bench: Bench) -> None:
     bench.take_in()
     other = bench.repository.commit(f"{bench.base}^{{tree}}", (), "Unrelated", 1)
     bench.refused(match="is not based on", base=other, run="r2")
-    bench.refused(match="does not have", base="1" * 40)
+    bench.refused(match="no longer has the commit", base="1" * 40)
 
 
 def test_a_tip_that_is_missing_or_is_no_commit_is_refused(bench: Bench) -> None:
@@ -255,3 +255,13 @@ def test_a_bundle_of_kept_commits_may_name_no_other_ref(bench: Bench) -> None:
     with pytest.raises(Permanent, match="it must contain only refs below refs/heads/swarm-kept/"):
         set_aside(bench)
     assert state(bench.repository) == before
+
+
+def test_a_bundle_that_is_refused_is_the_runs_fault_and_a_damaged_repository_is_not(bench: Bench) -> None:
+    with pytest.raises(Unusable):
+        bench.take_in(run="r2", base=bench.repository.commit(f"{bench.base}^{{tree}}", (), "Unrelated", 1))
+    tree = bench.repository.git("rev-parse", f"{bench.base}^{{tree}}").decode().strip()
+    (bench.repository.path / "objects" / tree[:2] / tree[2:]).unlink()
+    with pytest.raises(Permanent, match=r"The repository .* is damaged: .* Restore it from a backup\.") as raised:
+        bench.take_in()
+    assert not isinstance(raised.value, Unusable)

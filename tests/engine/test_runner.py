@@ -171,7 +171,7 @@ def test_a_forged_question_is_refused(unwrapped: Bench, script: str) -> None:
 @pytest.mark.parametrize("left", ["ln -sf /etc/passwd", "mkdir", "mkfifo"])
 def test_a_forged_bundle_is_refused_and_not_opened(unwrapped: Bench, left: str) -> None:
     result, _ = unwrapped.run(f'{left} "$SWARM_OUT/out.bundle"')
-    assert (result.outcome, result.failure, result.tip) == ("failed", "permanent", None)
+    assert (result.outcome, result.failure, result.tip) == ("failed", "agent", None)
 
 
 def test_a_bundle_of_nonsense_fails_the_attempt(unwrapped: Bench) -> None:
