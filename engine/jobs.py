@@ -41,8 +41,7 @@ class Limits(NamedTuple):
 
 
 class VmSpec(NamedTuple):
-    """The virtual machine of a run, if it has one. image: the folder of its image. disk_mb: swap space, on the host's disk.
-    templates: True if it may be a clone of a machine that was booted before."""
+    """The virtual machine of a run. image: its image's folder. disk_mb: swap space. templates: it may be a clone of a machine that was booted before."""
 
     image: str
     memory_mb: int = 1024
@@ -148,6 +147,7 @@ class Job(NamedTuple):
     program: str = ""              # that makes the sandboxes, if the runtime has a choice of programs
     ground: Ground | None = None   # what the sandboxes stand on; None: only the system's programs
     setup: Setup | None = None     # the environment to look for (prepare), or to make
+    resume: bool = False           # start from the ticket's own branch, whatever the agent's custom is, because the run before was stopped
 
     def write(self, folder: Path) -> None:
         write_json(folder / "job.json", {"format": FORMAT, **as_json(self)})
@@ -157,9 +157,10 @@ class Job(NamedTuple):
         """Reads this format or an earlier one. Raises Refused for a later one."""
         values = _read(folder / "job.json")
         source, access, vm = values.pop("source"), values.pop("access", None), values.pop("vm", None)
+        means = {**(given := values.pop("means", {})), "notes": tuple(given.get("notes", ()))}
         waiting, landed = (tuple(TicketChange(criteria=_criteria(change.pop("criteria")), **change) for change in values.pop(name, ()))
                            for name in ("waiting", "landed"))
-        return cls(vm=VmSpec(**vm) if vm else None, means=AgentSetup(**values.pop("means", {})), limits=Limits(**values.pop("limits")),
+        return cls(vm=VmSpec(**vm) if vm else None, means=AgentSetup(**means), limits=Limits(**values.pop("limits")),
                    criteria=_criteria(values.pop("criteria")), waiting=waiting, landed=landed,
                    ground=Ground.of(values.pop("ground", None)), setup=Setup.of(values.pop("setup", None)),
                    source=Source(source["url"], source["base_branch"], tuple(source["protocols"]), source.get("first_commit", False)) if source else None,
@@ -210,7 +211,7 @@ class Result:
         self.said: dict[str, Any] = {}  # from the agent about itself: session, tokens, message; {}: nothing
         self.usage: dict[str, Any] = {}  # use of models and network, as in engine/gateway/serving.py; {}: no gateway
         self.vm: dict[str, Any] = {}  # {accelerator, memory_mb, cpus, clone, boots, boot_ms: the longest one}; {}: no VM
-        self.wait: float = 0.0  # seconds to wait before the next request to the model's provider
+        self.wait, self.stopped = 0.0, False  # seconds to wait for the model's provider; True: a limit, a person or a shutdown ended the agent
         self.merged: list[dict[str, str]] = []  # from a recheck run: [{run, merge: the merge commit}], from base to tip
         self.conflicts: list[dict[str, Any]] = []  # [{run, sentence, paths, detail}], conflicts with the base
         self.ground: dict[str, Any] = {}  # of its environment: {key, …}, see engine/run/setup.py; {}: it has none

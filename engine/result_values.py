@@ -106,7 +106,7 @@ _DECIDES: dict[str, Callable[[Any], bool]] = {
 }
 _SHOWN: dict[str, Callable[[Any], Any]] = {
     "reason": _reason, "checks": checks_of, "phases": _counts, "said": _said, "usage": _counts,
-    "vm": _counts, "wait": lambda value: float(_bounded(_number(value) or 0.0)),
+    "vm": _counts, "wait": lambda value: float(_bounded(_number(value) or 0.0)), "stopped": lambda value: value is True,
     "notes": lambda value: [from_outside(each, TEXT) for each in value if isinstance(each, str)] if isinstance(value, list) else [],
     "ignored": lambda value: from_outside(value, TEXT) if isinstance(value, str) else "",
     "merged": lambda value: value or [], "conflicts": lambda value: value or [],

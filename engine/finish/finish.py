@@ -165,7 +165,15 @@ def _keep_failed(db: Database, branches: Branches, run: RunRow, ticket: TicketRo
             keep(work)
         except AgentFailed as refused:
             sentences.append(refused.sentence)
-    return " ".join(sentences)
+    return " ".join(sentences) or ("Its work so far is kept." if result.stopped and result.tip else "")
+
+
+def end_stopped(db: Database, branches: Branches, run: RunRow, result: Result) -> None:
+    """Ends a run that was stopped by hand, and keeps its work. run: its row. Repeatable."""
+    ticket = db.the("select * from tickets where id = ?", (run["ticket_id"],), TicketRow)
+    kept = _keep_failed(db, branches, run, ticket, Result(**{**vars(result), "stopped": True, "failure": None}))
+    claims.end(db, run["id"], "cancelled", f"It was stopped by hand. {kept}".strip(), result)
+    event("finished", ticket=run["ticket_id"], run=run["id"], outcome="cancelled", status=ticket["status"])
 
 
 def record_failure(db: Database, config: Config, run: RunRow, ticket: TicketRow, failure: RunFailure, result: Result | None = None) -> None:

@@ -36,10 +36,16 @@ def joining(groups: list[Path], argv: list[str]) -> list[str]:
     return ["/bin/sh", "-c", JOIN, "sh", *(str(group / "cgroup.procs") for group in groups), "--", *argv] if groups else argv
 
 
-def hits(groups: list[Path]) -> set[str]:
-    """Limits that the kernel had to enforce since the groups were made: "processes", "memory"."""
+def hits(groups: list[Path]) -> dict[str, int]:
+    """Limits that the kernel had to enforce since the groups were made, and how often: of "processes", "memory"."""
     events = (("processes", "pids.events", "max"), ("memory", "memory.events", "oom_kill"))
-    return {name for group in groups for name, file, key in events if _counts(group / file).get(key, 0)}
+    counts = {name: sum(_counts(group / file).get(key, 0) for group in groups) for name, file, key in events}
+    return {name: count for name, count in counts.items() if count}
+
+
+def cpu_seconds(groups: list[Path]) -> float | None:
+    """The time of processors that all processes of a sandbox have used so far, also those that have ended. None: the kernel does not count it here."""
+    return next((used / 1_000_000 for group in groups if (used := _counts(group / "cpu.stat").get("usage_usec")) is not None), None)
 
 
 def members(run_id: str) -> list[int]:

@@ -3,6 +3,7 @@ import errno
 import os
 import stat
 import subprocess
+import time
 from pathlib import Path
 
 LONGEST_PATH = 3500  # characters; the kernel takes 4095, and a name has up to 255
@@ -27,6 +28,31 @@ def measure(folder: Path, most_files: int, most_bytes: int) -> tuple[int, int]:
             if error.errno == errno.ENAMETOOLONG:
                 return most_files + 1, size
     return count, size
+
+
+def changed_within(folder: Path, seconds: float, most: int = 1_000_000) -> bool:
+    """True if something in a folder was changed in the last `seconds`, by the time that a program cannot set. Looks at no more than `most` entries."""
+    now, folders = time.time(), [str(folder)]
+
+    def is_new(status: os.stat_result) -> bool:
+        return now - seconds < status.st_ctime <= now + 1  # later than that: the clock was set back
+
+    while folders and most > 0:
+        path = folders.pop()
+        try:
+            if is_new(os.lstat(path)):
+                return True
+            with os.scandir(path) as entries:
+                for entry in entries:
+                    most -= 1
+                    status = entry.stat(follow_symlinks=False)
+                    if stat.S_ISDIR(status.st_mode):
+                        folders.append(entry.path)
+                    elif is_new(status):
+                        return True
+        except OSError:  # the folder changes while we read it, or is nested too deep
+            continue
+    return False
 
 
 def remove(folder: Path) -> None:

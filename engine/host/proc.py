@@ -33,6 +33,7 @@ class Usage(NamedTuple):
     threads: int
     start: int     # clock ticks since boot
     resident: int  # bytes
+    cpu: int       # clock ticks, with those of its children that have ended
 
 
 def usage(pid: int) -> Usage | None:
@@ -42,7 +43,8 @@ def usage(pid: int) -> Usage | None:
             values = file.read().rpartition(b")")[2].split()  # the command's name may contain spaces and brackets
     except OSError:
         return None
-    return Usage(values[0].decode(), int(values[1]), int(values[6]), int(values[17]), int(values[19]), int(values[21]) * PAGE)
+    cpu = sum(map(int, values[11:15]))
+    return Usage(values[0].decode(), int(values[1]), int(values[6]), int(values[17]), int(values[19]), int(values[21]) * PAGE, cpu)
 
 
 def descendants(pid: int) -> dict[int, Usage]:

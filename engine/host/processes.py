@@ -55,21 +55,36 @@ def open_pidfd(pid: int) -> int | None:
         return None
 
 
-def kill_holder(pid: int, lock: Path, grace: float = 1.0) -> None:
-    """Sends SIGTERM, then SIGKILL after `grace` seconds, to the process `pid` that holds `lock`. Returns when it is gone.
+def ask_holder(pid: int, lock: Path) -> None:
+    """Sends SIGTERM to the process `pid` that holds `lock`. Does not wait."""
+    descriptor = _holder(pid, lock)
+    if descriptor is not None:
+        send(descriptor, signal.SIGTERM)
+        os.close(descriptor)
 
-    It opens a pidfd first and then checks the lock: if the lock is still held, the pidfd belongs to the holder and not to a later process."""
-    descriptor = open_pidfd(pid)
+
+def kill_holder(pid: int, lock: Path, grace: float = 1.0) -> None:
+    """Sends SIGINT, then SIGKILL after `grace` seconds, to the process `pid` that holds `lock`. Returns when it is gone."""
+    descriptor = _holder(pid, lock)
     if descriptor is None:
         return
     try:
-        if is_held(lock):
-            send(descriptor, signal.SIGTERM)
-            if not has_ended(descriptor, grace):
-                send(descriptor, signal.SIGKILL)
-                has_ended(descriptor, 5.0)
+        send(descriptor, signal.SIGINT)
+        if not has_ended(descriptor, grace):
+            send(descriptor, signal.SIGKILL)
+            has_ended(descriptor, 5.0)
     finally:
         os.close(descriptor)
+
+
+def _holder(pid: int, lock: Path) -> int | None:
+    """A pidfd of the process that holds the lock. It is opened first and the lock is checked then: if the lock is still held, the pidfd belongs to the
+    holder and not to a later process."""
+    descriptor = open_pidfd(pid)
+    if descriptor is not None and not is_held(lock):
+        os.close(descriptor)
+        return None
+    return descriptor
 
 
 def has_ended(pidfd: int, seconds: float) -> bool:

@@ -18,7 +18,7 @@ from engine.job.front_matter import LIMITS
 from engine.job.network import network
 from engine.job.prompt import data_block, prompt
 from engine.job.workflow import Workflow, workflow_at
-from engine.jobs import AgentSetup, Job, Limits, Source
+from engine.jobs import AgentSetup, Job, Limits, Result, Source
 from engine.repositories.rows import RepositoryRow
 from engine.repositories.settings import settings_of
 from engine.runtimes.base import Runtime
@@ -29,23 +29,36 @@ from engine.tickets.approved_card import approved_card, repository_of
 from engine.tickets.rows import RunRow, TicketRow
 from engine.tickets.session_rows import SessionRow
 
+PASSING = ("transient", "rate_limited", "provider")  # failures of runs that may have left nothing
+BEGUN = "\n## Your clone begins with the work of a run that was stopped before it was done. Go on from there\n"
+
 
 def job_for(db: Database, config: Config, run: RunRow, ticket: TicketRow, session: SessionRow, runtime: Runtime, agent: Agent,
             workflow: Workflow | None = None) -> Job:
     """The job of a run. run, ticket, session: their rows. Raises Permanent when this installation does not allow the card's repository."""
     epic = db.one("select session_id, id, title, branch_name, environment from tickets where id = ?", (ticket["parent_id"],), TicketRow) or ticket
-    access = access_for(db, config, session, run["kind"], agent)
+    access, resume = access_for(db, config, session, run["kind"], agent), run["kind"] == "feature" and was_stopped(db, config, ticket)
     hooks = hooks_of(config, session, runtime, workflow)
     return Job(
         run=run["id"], kind=run["kind"], ticket=ticket["id"], session=ticket["session_id"], title=ticket["title"],
         description=ticket["description"], project=session["project_name"], repository=str(repository_path(config, ticket["session_id"])),
         integration=own_branch(epic), branch=own_branch(ticket), runtime=runtime.name, agent=agent.name,
-        prompt=prompt(db, ticket, network(runtime, access), workflow) + _kept(config, ticket) if run["kind"] == "feature" else "",
+        prompt=prompt(db, ticket, network(runtime, access), workflow) + _kept(config, ticket) + (BEGUN if resume else "") if run["kind"] == "feature" else "",
         criteria=criteria_of(ticket["acceptance_criteria"]),
         limits=limits(config, workflow), source=_source(db, config, session, ticket["id"]) if run["kind"] == "prepare" else None,
         vm=runtime.vm(config), program=runtime.program, access=access, ground=ground_of(db, config, session, epic, run["kind"], runtime),
         means=means(db, config, run, ticket, runtime, agent, hooks)._replace(
-            notes=workflow.notes(hooks_run=hooks is workflow) if workflow else ()))
+            notes=workflow.notes(hooks_run=hooks is workflow) if workflow else ()), resume=resume)
+
+
+def was_stopped(db: Database, config: Config, ticket: TicketRow) -> bool:
+    """True if the last run that left something did not end by itself: the ticket's own branch is a part, with which the next run begins."""
+    for row in db.all("select id from runs where ticket_id = ? and ended_at is not null and outcome <> 'void' order by seq desc limit 20",
+                      (ticket["id"],), RunRow):
+        result = Result.read(config.data / "runs" / row["id"])
+        if result is not None and (result.tip or not (result.stopped or result.failure in PASSING)):
+            return result.stopped
+    return False
 
 
 def ground_of(db: Database, config: Config, session: SessionRow, epic: TicketRow, kind: str, runtime: Runtime) -> Ground | None:

@@ -101,6 +101,7 @@ class FakeLauncher:
         self._handles: dict[str, Handle] = {}
         self._bases: dict[str, str] = {}
         self._ended: dict[str, Result] = {}
+        self._asked: dict[str, float] = {}
 
     def launch(self, job: Job) -> None:
         if job.run in self.jobs:
@@ -142,6 +143,13 @@ class FakeLauncher:
     def result(self, run_id: str) -> Result | None:
         return self._ended.get(run_id)
 
+    def ask_to_end(self, run_id: str) -> None:
+        self._asked[run_id] = time.monotonic()
+        self.stop(run_id)
+
+    def asked(self, run_id: str) -> float | None:
+        return time.monotonic() - self._asked[run_id] if run_id in self._asked else None
+
     def stop(self, run_id: str) -> None:
         if run_id in self._handles:
             self._runtime.stop(self._handles[run_id])
@@ -153,7 +161,7 @@ class FakeLauncher:
         return None
 
     def discard(self, run_id: str) -> None:
-        for table in (self.jobs, self._handles, self._bases, self._ended):
+        for table in (self.jobs, self._handles, self._bases, self._ended, self._asked):
             table.pop(run_id, None)
 
 

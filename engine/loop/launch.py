@@ -6,6 +6,7 @@ import enum
 import json
 import os
 import shutil
+import time
 from pathlib import Path
 from typing import Protocol
 
@@ -21,6 +22,7 @@ from engine.text import from_outside
 
 LAST_WORDS = 4000  # bytes of a runner's standard error that are kept
 TEMPORARY = ("in", "out", "work", "checks")  # folders that are needed only until the run has ended
+ASKED = "asked"  # a file; its time says when the run was asked to end
 
 
 class Look(enum.Enum):
@@ -49,8 +51,12 @@ class Launcher(Protocol):
         """False if a program with another format of jobs and results started it."""
     def result(self, run_id: str) -> Result | None:
         """The result, available from the time when look() returns ENDED until discard()."""
+    def ask_to_end(self, run_id: str) -> None:
+        """Asks the run to end and to keep its work. It has a result soon, at the latest after engine.run.output.SAVE_SECONDS and a little more."""
+    def asked(self, run_id: str) -> float | None:
+        """Seconds since the run was asked to end; None if it was not."""
     def stop(self, run_id: str) -> None:
-        """Ends the run; none of its processes is left when this returns. May be called again, and for a run that never started."""
+        """Ends the run at once; none of its processes is left when this returns. May be called again, and for a run that never started."""
     def pidfd(self, run_id: str) -> int | None:
         """A descriptor that becomes readable when the runner ends; the caller closes it. None: nothing to wait for."""
     def prepare_result(self, job: Job, result: Result) -> None:
@@ -122,6 +128,18 @@ class ProcessLauncher:
 
     def result(self, run_id: str) -> Result | None:
         return Result.read(self.folder(run_id))
+
+    def ask_to_end(self, run_id: str) -> None:
+        folder, pid = self.folder(run_id), self._pid(run_id)
+        if pid is not None:
+            (folder / ASKED).touch()
+            processes.ask_holder(pid, folder / "lock")
+
+    def asked(self, run_id: str) -> float | None:
+        try:
+            return max(0.0, time.time() - (self.folder(run_id) / ASKED).stat().st_mtime)
+        except FileNotFoundError:
+            return None
 
     def stop(self, run_id: str) -> None:
         folder = self.folder(run_id)

@@ -206,7 +206,7 @@ class SwarmEngine:
         step = steps.step(run, look, time.monotonic() - self._first_seen[run["id"]])
         if step and self._failed.get(run["id"], 0) >= MOST_TRIES[run["state"] == "merging"]:
             step = steps.give_up
-        if step == self.reaper.finish and _place(run) in self._busy.values():
+        if step in (self.reaper.finish, self.reaper.end_stopped) and _place(run) in self._busy.values():
             return  # one per repository at a time
         if step:
             self._hand_over(run, step)

@@ -6,18 +6,20 @@ from collections.abc import Callable
 
 from engine.config import Config
 from engine.errors import Permanent, RunFailure, Transient
-from engine.finish.finish import finish, record_failure
+from engine.finish.finish import end_stopped, finish, record_failure
 from engine.finish.outcomes import MAX_TRANSIENTS
 from engine.git.branches import Branches
 from engine.log import event
 from engine.loop.launch import TEMPORARY, Launcher, Look
-from engine.run.output import backstop
+from engine.run.output import SAVE_SECONDS, backstop
 from engine.store import disk
 from engine.store.db import Database
 from engine.tickets import claims, usage
 from engine.tickets.rows import Outcome, RunRow, Status, TicketRow
 from engine.tickets.states import HOLDS
 from engine.times import delay, utc
+
+MORE_SECONDS = 10.0  # for a run that was asked to end to write its result
 
 
 class LiveRun(RunRow):
@@ -42,7 +44,7 @@ class Reaper:
     def step(self, run: LiveRun, look: Look, age: float) -> Step | None:
         """The step that this run needs, or None. age: seconds since this process first saw the run."""
         if not run["wanted"] and run["state"] != "merging":
-            return self.end_unwanted
+            return self._unwanted(run, look)
         if run["state"] == "queued" or run["checked_by"]:
             return None  # a recheck run decides
         if look is Look.ALIVE:
@@ -51,6 +53,33 @@ class Reaper:
             overdue = age > backstop(self.config.run_seconds) and self.launcher.is_of_this_version(run["id"])
             return self.end_overdue if overdue else None  # a run of another version keeps its own limits and is left alone until it ends
         return {Look.ORPHAN: self.kill, Look.ENDED: self.finish, Look.LOST: self.end_lost, Look.VOID: self.end_void}[look]
+
+    def _unwanted(self, run: LiveRun, look: Look) -> Step | None:
+        """A run that was stopped by hand saves its work and ends, also if its ticket is ready again meanwhile. Any other ends at once."""
+        if run["kind"] != "feature" or look not in (Look.ALIVE, Look.ENDED) or not self._is_stopped(run):
+            return self.end_unwanted
+        if look is Look.ENDED:
+            return self.end_stopped
+        asked = self.launcher.asked(run["id"])
+        if asked is None:
+            return self.ask_to_end
+        return self.end_unwanted if asked > SAVE_SECONDS + MORE_SECONDS else None
+
+    def _is_stopped(self, run: LiveRun) -> bool:
+        return run["ticket_status"] == "failed" or (run["ticket_status"] != "cancelled" and self.db.value(
+            "select 1 from ticket_steers m join runs r on r.ticket_id = m.ticket_id where r.id = ? and m.kind = 'stopped' and m.created_at >= r.created_at",
+            (run["id"],)) is not None)
+
+    def ask_to_end(self, run: LiveRun) -> None:
+        self.launcher.ask_to_end(run["id"])
+
+    def end_stopped(self, run: LiveRun) -> None:
+        """Ends a run that was stopped by hand and has saved its work, if there was any."""
+        self.launcher.stop(run["id"])
+        result = self.launcher.result(run["id"])
+        if result is not None:
+            end_stopped(self.db, self.branches, run, result)
+            self.launcher.discard(run["id"])
 
     def adopt(self, run: LiveRun) -> None:
         """Records the start of a run whose launching process died before it could."""
@@ -68,7 +97,9 @@ class Reaper:
             self.launcher.discard(run["id"])
 
     def end_unwanted(self, run: LiveRun) -> None:
-        """Ends a run whose ticket was cancelled or changed by hand. It stops the run first and then records it, so a ticket never has two live runs."""
+        """Ends a run whose ticket was cancelled or changed by hand, or that was stopped by hand and saved nothing.
+
+        It stops the run first and then records it, so a ticket never has two live runs."""
         self.launcher.stop(run["id"])
         stopped = run["ticket_status"] == "failed"
         outcome: Outcome = "cancelled" if stopped or run["ticket_status"] == "cancelled" else "stale"

@@ -13,7 +13,7 @@ from engine.jobs import TIMES
 from engine.run.limits import LimitWatch, OverLimit
 from engine.text import from_outside
 
-LOOK_SECONDS = 0.5          # between two checks of what the sandbox uses, and of one whose end cannot be waited for
+SAVE_SECONDS = 40.0         # the longest time to end an agent and to save its work, see engine/run/ending.py
 TAIL = 4096                 # bytes of a command's output that are kept besides the log
 PHASE = b"::phase "
 MARKS = 200                 # most marker lines of a run whose time is kept, because a sandbox may write any number
@@ -37,6 +37,7 @@ class Log:
         self._descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
         self._room, self._megabytes = megabytes * 1_000_000, megabytes
         self._secrets: tuple[bytes, ...] = ()
+        self._is_cut = False
         self._held = b""  # the end of the last output, which may be the start of a secret
         self._times, self._since, self._marks = path.with_name(TIMES), time.monotonic(), 0
         self._line, self._begun = 1, b""  # number of the next line, and its text so far
@@ -60,6 +61,10 @@ class Log:
         self._note([self._line])
         self.write(held)
 
+    def cut(self) -> None:
+        """From now on, what does not fit is left out, and nothing is raised."""
+        self._is_cut = True
+
     def write(self, data: bytes) -> None:
         """Raises OverLimit when the log is full; the part that fitted is written."""
         kept = data[: self._room]
@@ -67,7 +72,7 @@ class Log:
         self._count(kept)
         while kept:
             kept = kept[os.write(self._descriptor, kept):]
-        if self._room == 0:
+        if self._room == 0 and not self._is_cut:
             raise OverLimit(f"The run wrote more than {self._megabytes} MB of log, so it was stopped.")
 
     def _count(self, data: bytes) -> None:
@@ -141,7 +146,7 @@ def watch(limits: LimitWatch, pipe: int, output: Output, bounds: Bounds) -> int:
     looked = 0.0  # set at the first output; from then on the sandbox's file systems can be seen from outside
     try:
         while True:
-            for descriptor, _ in poll.poll(LOOK_SECONDS * 1000 if ended is not None else 10):
+            for descriptor, _ in poll.poll(limits.LOOK_SECONDS * 1000 if ended is not None else 10):
                 if descriptor == pipe and not drain(pipe, output, 1 << 20):
                     poll.unregister(pipe)
             exit_code = limits.runtime.poll(limits.handle)
@@ -149,8 +154,8 @@ def watch(limits: LimitWatch, pipe: int, output: Output, bounds: Bounds) -> int:
                 limits.last_look()
                 return exit_code
             now = time.monotonic()
-            _keep(bounds, output, now)
-            if now - looked >= LOOK_SECONDS:
+            _keep(bounds, limits, output, now)
+            if now - looked >= limits.LOOK_SECONDS:
                 limits.look()
                 looked = now
     finally:
@@ -174,14 +179,14 @@ def drain(pipe: int, output: Output, most: int) -> bool:
 
 def backstop(run_seconds: float) -> float:
     """When the engine must end a run, in seconds since its start, because the runner, which keeps the limit, may be stopped or stuck.
-    The runner gets a tenth more, at least 5 seconds and at most a minute, to stop its sandbox and write its result."""
-    return run_seconds + min(max(5.0, run_seconds / 10), 60.0)
+    The runner gets a tenth more, at least 5 seconds and at most a minute, to stop its sandbox and write its result; before that, 40 to save the work."""
+    return run_seconds + SAVE_SECONDS + min(max(5.0, run_seconds / 10), 60.0)
 
 
-def _keep(bounds: Bounds, output: Output, now: float) -> None:
+def _keep(bounds: Bounds, limits: LimitWatch, output: Output, now: float) -> None:
     if now > bounds.deadline:
         raise OverTime(bounds.late)
     if bounds.look is not None:
         bounds.look()
-    if bounds.silence is not None and now - output.last > bounds.silence:
+    if bounds.silence is not None and now - output.last > bounds.silence and limits.is_idle(bounds.silence):
         raise Stalled(f"The run wrote nothing for {bounds.silence:g} seconds, so it was stopped.")

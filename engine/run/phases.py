@@ -64,9 +64,9 @@ def work(run: Run) -> None:
         run.result.said = described(report)
         committed = read_report(run.folder / "out")
         run.result.notes, run.result.ignored = committed.notes, committed.ignored
-    not_kept = session.keep(run.folder)
-    if not_kept:
-        run.log.write(f"The agent's session is not kept. {not_kept}\n".encode())
+        not_kept = session.keep(run.folder)
+        if not_kept:
+            run.log.write(f"The agent's session is not kept. {not_kept}\n".encode())
     _judge(code, output, job.limits, why_failed(agent, report, code) if output.reached else None, committed.failed)
 
 
@@ -76,7 +76,7 @@ def _earlier_work(job: Job, agent: Agent) -> tuple[str, list[str]]:
         raise Permanent(f"The repository of this session is not there: there is no {job.repository}. It may have been removed after its delivery. "
                         "Copy it back, or start a new session.")
     own = f"refs/heads/{job.branch}"
-    return own, [ref for ref in Repository(Path(job.repository)).refs(own, kept_folder(job.branch)) if ref != own or agent.resumes]
+    return own, [ref for ref in Repository(Path(job.repository)).refs(own, kept_folder(job.branch)) if ref != own or agent.resumes or job.resume]
 
 
 def _judge(code: int, output: Output, limits: Limits, why: str | None, uncommitted: list[str]) -> None:

@@ -18,6 +18,7 @@ from engine.files import DISK_ERRORS
 from engine.host.folders import remove
 from engine.host.processes import sweep
 from engine.jobs import Job, Result
+from engine.run.ending import Killed, Stopped
 from engine.run.limits import OverLimit
 from engine.run.output import Log, OverTime, Stalled
 from engine.run.outputs import give_bundle, read_question, take_bundle
@@ -28,10 +29,7 @@ from engine.runtimes.base import start_time
 
 # Imports make no garbage, and looking for it would take a tenth of the start-up.
 BOOTSTRAP = "import gc, sys; gc.disable(); sys.path.insert(0, sys.argv.pop(1)); from engine.run.runner import main; gc.enable(); main(sys.argv[1])"
-
-
-class Stopped(BaseException):
-    """SIGTERM came. It is no Exception, so that only main() catches it."""
+STOPPED = "The run was stopped before it was done."
 
 
 def command(root: Path, folder: Path) -> list[str]:
@@ -43,7 +41,8 @@ def command(root: Path, folder: Path) -> list[str]:
 def main(path: str) -> None:
     folder = Path(path).absolute()
     _write_started(folder)
-    signal.signal(signal.SIGTERM, _on_sigterm)
+    signal.signal(signal.SIGTERM, _on_signal)
+    signal.signal(signal.SIGINT, _on_signal)
     point("runner-started")
     result, run = Result(folder.name, "failed", int(time.time())), None
     try:
@@ -57,8 +56,8 @@ def main(path: str) -> None:
             run.service = Service(job, job.access, folder, keys)
             run.log.hide([run.service.token, *keys.values()])
         KINDS[job.kind](run)
-    except Stopped:
-        _fail(result, "transient", "The run was stopped before it was done.")
+    except (Stopped, Killed):
+        _fail(result, "transient", STOPPED)
     except RunFailure as failure:
         failure = _not_the_disks(run, failure)
         _fail(result, _kind(failure), failure.sentence)
@@ -66,9 +65,10 @@ def main(path: str) -> None:
     except Exception as error:  # the outer edge of this process: a run must not end without a reason
         sys.excepthook(type(error), error, error.__traceback__)
         _fail(result, "transient", error.sentence if isinstance(error, SwarmError) else _described(error))
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, signal.SIG_IGN)
     if run:
-        run.stop()  # once more, because SIGTERM may have come in the middle of a stop or a start
+        run.stop()  # once more, because a signal may have come in the middle of a stop or a start
         if result.outcome == "failed":
             sweep(result.run, folder)
     if run and run.service:
@@ -86,13 +86,16 @@ def prepare(run: Run) -> None:
 
 def feature(run: Run) -> None:
     """The agent's work, its result, the checks. The bundle is kept for any result of the checks, so that the next run can continue from it."""
-    outputs, copy, failure = run.folder / "out", run.folder / "checks" / "in" / "out.bundle", None
+    outputs, copy = run.folder / "out", run.folder / "checks" / "in" / "out.bundle"
+    failure: AgentFailed | Transient | None = None
     try:
         point("before-work")
         work(run)
         point("after-work")
     except AgentFailed as error:  # if the agent asked and then waited or ended with an error, its question counts
         failure = error
+    except Stopped:
+        failure = Transient(STOPPED)
     run.result.tip = take_bundle(outputs, copy)
     try:
         run.result.request = read_question(outputs)
@@ -117,10 +120,10 @@ def feature(run: Run) -> None:
         give_bundle(copy, outputs)
 
 
-def _trouble(run: Run, failure: AgentFailed | None) -> RunFailure | None:
+def _trouble(run: Run, failure: AgentFailed | Transient | None) -> RunFailure | None:
     """What the provider's last answer says of the run, whatever the agent itself says of it. failure: of the agent, if it failed."""
     trouble = run.service.trouble() if run.service else None
-    if isinstance(failure, (OverTime, Stalled)) and trouble and _kind(trouble) == "transient":
+    if isinstance(failure, (OverTime, Stalled, Transient)) and trouble and _kind(trouble) == "transient":
         return None  # a request that was interrupted by the stop of the sandbox means nothing
     return trouble
 
@@ -183,8 +186,12 @@ def _described(error: Exception) -> str:
     return f"The runner failed ({what}). Look for details in its runner.err."
 
 
-def _on_sigterm(number: int, frame: FrameType | None) -> None:
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+def _on_signal(number: int, frame: FrameType | None) -> None:
+    """SIGTERM: end and keep the work. SIGINT: end at once, also in the middle of that."""
+    signal.signal(number, signal.SIG_IGN)
+    if number == signal.SIGINT:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        raise Killed
     raise Stopped
 
 

@@ -14,6 +14,7 @@ from engine.host import cgroups
 from engine.host.folders import remove, tame
 from engine.jobs import Job, Limits, Result
 from engine.run.disk_use import DiskWatch
+from engine.run.ending import Stopped, save_work
 from engine.run.limits import LimitWatch, look_at
 from engine.run.output import Bounds, Log, Output, drain, watch
 from engine.runtimes.base import Handle, Runtime, SandboxJob
@@ -109,7 +110,8 @@ def run_sandbox(run: Run, script: str, inputs: Path, outputs: Path, environment:
     """Runs inputs/<script> in a fresh sandbox. -> its exit code. agent: True if it may use the run's models. place: None for the run's own.
 
     No process of the sandbox lives, and its outputs belong to this user alone, when this returns or raises: AgentFailed for a limit (OverTime
-    for the clock), Transient when the sandbox could not start."""
+    for the clock), Stopped, or Transient when the sandbox could not start. An agent that was stopped has its work so far in the outputs;
+    result.stopped says that it was."""
     place = place_of(run) if place is None else place
     outputs.mkdir(parents=True, exist_ok=True)
     lock, work = _take_lock(run.folder / "sandbox.lock"), run.folder / "work"
@@ -129,7 +131,7 @@ def run_sandbox(run: Run, script: str, inputs: Path, outputs: Path, environment:
             os.close(lock)  # from now on only the sandbox holds it
         output.last = time.monotonic()
         used = DiskWatch([work, place.filled] if place.filled else [work], place.disk_mb) if place.disk_mb else None
-        return _watched(run, LimitWatch(run.runtime, run.handle, outputs, run.job.limits, groups, used), pipe, output, bounds)
+        return _watched(run, LimitWatch(run.runtime, run.handle, outputs, run.job.limits, groups, used), pipe, output, bounds, agent)
     except Transient:
         drain(pipe, output, REST_BYTES)  # it may say why the sandbox did not start
         raise
@@ -143,10 +145,15 @@ def run_sandbox(run: Run, script: str, inputs: Path, outputs: Path, environment:
         run.log.rest()  # last, because it may also raise that the log is too long
 
 
-def _watched(run: Run, limits: LimitWatch, pipe: int, output: Output, bounds: Bounds) -> int:
-    """Watches the live sandbox to its end, whoever brings it about. -> its exit code"""
+def _watched(run: Run, limits: LimitWatch, pipe: int, output: Output, bounds: Bounds, agent: bool) -> int:
+    """Watches the live sandbox to its end, whoever brings it about. -> its exit code. If the agent is stopped, its work is saved first."""
     try:
         code = watch(limits, pipe, output, bounds)
+    except (AgentFailed, Stopped):
+        if agent and output.reached:
+            run.result.stopped = True
+            save_work(limits, pipe, output)
+        raise
     finally:
         run.stop()
         limits.look_at_disk()

@@ -1,4 +1,5 @@
 """The interface of a runtime, which runs one command in one fresh sandbox, and code that several runtimes share."""
+import functools
 import os
 import signal
 import subprocess
@@ -17,6 +18,7 @@ if TYPE_CHECKING:  # a run's own process has its job, and no need of settings
 Handle = dict[str, Any]
 TOO_MUCH = f"The run put more than {OUT_FILES} files or {OUT_BYTES // 1_000_000} MB into its outputs, so it was stopped."
 TOOLS = "/opt/agents"  # where a sandbox with a file system of its own has the installed agents
+GRACE_SECONDS = 5.0  # for an agent between SIGTERM and SIGKILL, when its run is stopped
 UNKNOWN_EXIT = -128  # it ended, but its exit code is unknown, because it was the child of another process
 
 # A program may reserve more memory than it uses. What a run uses is measured over all its processes (engine/run/limits.py), and a single process
@@ -64,7 +66,8 @@ class Runtime(Protocol):
 
     The server asks probe(), most(), own_files() and vm(), from any of its threads, because they need no sandbox. The process of a
     run calls start(), then poll() and full() in turn until poll() returns a code or a limit is exceeded, and then stop() in either case, all in
-    one thread; for the next command it starts again with start(). stop() and poll() may come from another process, after this one was killed.
+    one thread; for the next command it starts again with start(). Before stop() it may ask for an end that saves the work, by ask_to_end().
+    stop() and poll() may come from another process, after this one was killed.
 
     A handle is JSON. It has "pid", the process that ends when the sandbox ends, and, where the sandbox is a virtual machine, "vm":
     {accelerator, memory_mb, cpus, clone, and boot_ms once its command has begun}. Everything else in it belongs to the runtime."""
@@ -100,6 +103,14 @@ class Runtime(Protocol):
     def poll(self, handle: Handle) -> int | None:
         """The exit code (negative: a signal), None while it lives; after its end always the same. Raises Transient when the command never
         started, AgentFailed when the sandbox broke its rules."""
+
+    def changed(self, handle: Handle, seconds: float) -> bool:
+        """True if files inside were changed in the last `seconds`: a sandbox without output may be at work."""
+
+    def ask_to_end(self, handle: Handle, kill: bool = False) -> bool:
+        """Ends every process inside but the first one of the command. The first call sends SIGTERM, each call with `kill` sends SIGKILL. True: the
+        rest is gone, or will be within the grace time of a virtual machine (GRACE_SECONDS), and the first process gets SIGTERM and goes on alone. Call it
+        again until then; it returns at once. The caller then waits for the end by poll(), and calls stop()."""
 
     def stop(self, handle: Handle) -> None:
         """Ends the sandbox: when this returns (within 2 seconds), nothing of it is left. May be called again, and after the end."""
@@ -140,9 +151,16 @@ def start_time(pid: int) -> int | None:
 
 
 def limited(command: tuple[str, ...], limits: Limits, processes: int) -> list[str]:
-    """The command under limits for core dumps, file size, data, open files and processes."""
-    return ["/bin/sh", "-c", SET_LIMITS, "sh", str(limits.work_mb * 1_000_000 // 512), str(DATA_FACTOR * limits.memory_mb * 1_000_000 // 1024),
+    """The command under limits for core dumps, file size, data, open files and processes. It heeds SIGTERM, whoever starts it."""
+    return [*_heeding(), "/bin/sh", "-c", SET_LIMITS, "sh", str(limits.work_mb * 1_000_000 // 512), str(DATA_FACTOR * limits.memory_mb * 1_000_000 // 1024),
             str(processes + SPARE), *command]
+
+
+@functools.cache
+def _heeding() -> list[str]:
+    """The words before a command that lets SIGTERM reach it, though the program around it was started without; [] where the system's env cannot do that."""
+    env = Path("/usr/bin/env")
+    return [str(env), "--default-signal=TERM"] if env.exists() and b"default-signal" in env.read_bytes() else []
 
 
 def sandbox_paths(job: SandboxJob, inputs: str, outputs: str, work: str, gateway: str = "") -> dict[str, str]:
@@ -161,11 +179,15 @@ class Children:
 
     def spawn(self, argv: list[str], job: SandboxJob, environment: dict[str, str], descriptors: tuple[int, ...] = (),
               folder: Path | None = None) -> Handle:
+        # A shutdown sends SIGTERM to all programs, but the one around a sandbox must live until the work in it is saved.
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM} if _heeding() else ())
         try:
             child = subprocess.Popen(joining(list(job.groups), argv), stdin=subprocess.DEVNULL, stdout=job.log, stderr=job.log, pass_fds=descriptors,
                                      env=environment, cwd=folder, start_new_session=True)
         except OSError as error:
             raise Transient(f"The sandbox could not be started: {error.strerror}.") from error
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
         start = start_time(child.pid) or 0  # a zombie still has one
         self._started[child.pid, start] = child
         return {"pid": child.pid, "start": start, "run": job.run, "folder": str(job.outputs)}

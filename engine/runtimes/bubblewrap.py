@@ -12,10 +12,13 @@ from typing import Any
 
 from engine.errors import Transient
 from engine.host import keyring
+from engine.host.folders import changed_within
+from engine.host.proc import descendants
 from engine.host.processes import RUN_VARIABLE, sweep
 from engine.jobs import Limits
 from engine.runtimes import bwrap, overlay, seccomp
 from engine.runtimes.base import TOOLS, Children, Handle, OnHost, SandboxJob, kill_process, limited, sandbox_paths, start_time
+from engine.runtimes.ending import end_others
 from engine.runtimes.overlay import HOME, TEMPORARY_MB, WORK
 
 IN, OUT, GATEWAY = "/in", "/out", "/gateway.sock"
@@ -99,6 +102,18 @@ class Bubblewrap(OnHost):
         if exit_code is not None and exit_code > 0 and handle["pid"] not in self._stopped and "exit-code" not in _status(handle["status"]):
             raise Transient("bubblewrap could not set up the sandbox. The log has its message.")
         return exit_code
+
+    def changed(self, handle: Handle, seconds: float) -> bool:
+        return any(changed_within(Path(f"/proc/{handle['inner']['pid']}/root{place}"), seconds) for place in (WORK, HOME, "/tmp"))
+
+    def ask_to_end(self, handle: Handle, kill: bool = False) -> bool:
+        if "main" not in handle:  # the child of pid 1 that was there first: later ones are orphans of it
+            own = [(one.start, pid) for pid, one in descendants(handle["inner"]["pid"]).items() if one.parent == handle["inner"]["pid"]]
+            if not own:
+                return True
+            handle["main"] = min(own)
+        start, pid = handle["main"]
+        return end_others(handle, pid, start, lambda: descendants(handle["inner"]["pid"]), kill)
 
     def stop(self, handle: Handle) -> None:
         if self._children.poll(handle) is None:

@@ -65,6 +65,14 @@ class Fake(OnHost):
         self._release(handle)
         return int(handle["exit"])
 
+    def changed(self, handle: Handle, seconds: float) -> bool:
+        return False
+
+    def ask_to_end(self, handle: Handle, kill: bool = False) -> bool:
+        """A script has nothing more to do."""
+        self.stop(handle)
+        return True
+
     def stop(self, handle: Handle) -> None:
         if self.poll(handle) is None:
             self._stopped.add(handle["number"])

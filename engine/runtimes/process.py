@@ -6,10 +6,11 @@ from contextlib import suppress
 from pathlib import Path
 
 from engine.errors import Transient
-from engine.host.folders import measure
-from engine.host.proc import pids, usage
+from engine.host.folders import changed_within, measure
+from engine.host.proc import Usage, descendants, pids, usage
 from engine.host.processes import sweep
 from engine.runtimes.base import Children, Handle, OnHost, SandboxJob, limited, sandbox_paths
+from engine.runtimes.ending import end_others
 
 PR_SET_CHILD_SUBREAPER = 36
 LOOK_FILES = 1_000_000  # beyond that, the work tree is full
@@ -50,6 +51,18 @@ class Process(OnHost):
     def poll(self, handle: Handle) -> int | None:
         return self._children.poll(handle)
 
+    def changed(self, handle: Handle, seconds: float) -> bool:
+        return changed_within(Path(handle["work"]), seconds)
+
+    def ask_to_end(self, handle: Handle, kill: bool = False) -> bool:
+        self._reap_adopted()
+        return end_others(handle, handle["pid"], handle["start"], self._inside, kill)
+
+    def _inside(self) -> dict[int, Usage]:
+        """All that descend from this process, but for what was there before: it is a subreaper, so nothing of the sandbox escapes."""
+        foreign = {pid for other in self._others for pid in (other, *descendants(other))}
+        return {pid: one for pid, one in descendants(os.getpid()).items() if pid not in foreign}
+
     def stop(self, handle: Handle) -> None:
         if self._children.poll(handle) is None:
             with suppress(ProcessLookupError):
@@ -57,6 +70,12 @@ class Process(OnHost):
         self._children.kill(handle)
         sweep(handle["run"], Path(handle["folder"]))
         self._end_adopted()
+
+    def _reap_adopted(self) -> None:
+        """Those that have ended would count as processes of the run until then."""
+        for pid in _children_of_this_process() - self._others - self._children.pids():
+            with suppress(ChildProcessError):
+                os.waitpid(pid, os.WNOHANG)
 
     def _end_adopted(self) -> None:
         """What left its session and cleared its environment has become this process's child when its own parent ended."""

@@ -12,7 +12,7 @@ from engine.tickets.states import HELD, NOT_MERGING, UNDONE, change, get, is_mer
 from engine.times import NOW
 
 REASON_LIMIT, MESSAGE_LIMIT = 1000, 20_000  # characters
-STOPPED = "The run was stopped by hand. Work that it had not handed over is lost; its log is kept. Retry the ticket, change it, or drop it."
+STOPPED = "The run was stopped by hand. Its log is kept, and the next run starts from the work that could be saved. Retry the ticket, change it, or drop it."
 
 
 def retry(db: Database, tenant: str, ticket_id: str) -> str:

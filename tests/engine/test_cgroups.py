@@ -79,9 +79,9 @@ def test_a_sweep_ends_what_left_its_session_and_its_environment_and_removes_the_
 def test_a_fork_bomb_is_held_and_counted_and_ended(groups: list[Path], run: str) -> None:
     if not any((group / "pids.max").exists() for group in groups):
         pytest.skip("the groups that can be had here have no limits")
-    assert cgroups.hits(groups) == set()
+    assert cgroups.hits(groups) == {}
     child = inside(groups, "bomb() { bomb | bomb & }; bomb; sleep 60")
-    until(lambda: cgroups.hits(groups) == {"processes"})
+    until(lambda: set(cgroups.hits(groups)) == {"processes"})
     assert len(cgroups.members(run)) <= LIMITS.processes
     cgroups.sweep(run)
     child.wait(HANG)
@@ -99,7 +99,7 @@ def test_whoever_is_about_to_enter_a_swept_group_never_begins(groups: list[Path]
 def test_groups_are_made_anew_for_each_sandbox(groups: list[Path], run: str) -> None:
     inside(groups, "i=0; while [ $i -lt 40 ]; do sleep 9 > /dev/null & i=$((i+1)); done").communicate(timeout=HANG)
     cgroups.sweep(run)
-    assert cgroups.create(run, LIMITS) == groups and cgroups.hits(groups) == set()
+    assert cgroups.create(run, LIMITS) == groups and cgroups.hits(groups) == {}
 
 
 def test_the_sentence_for_people_says_what_holds() -> None:

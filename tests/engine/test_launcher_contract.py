@@ -98,6 +98,28 @@ def test_a_run_lives_until_it_is_stopped_and_may_be_stopped_again(side: Side) ->
     assert result is None or result.outcome == "failed", "what was stopped has done nothing"
 
 
+def test_a_run_that_is_asked_to_end_ends_with_a_result_and_knows_since_when(side: Side) -> None:
+    run = side.long()
+    side.launcher.launch(run)
+    until(lambda: side.launcher.pidfd(run.run) is not None or side.launcher.in_memory)
+    assert side.launcher.asked(run.run) is None
+    until(lambda: _works(side, run))
+    side.launcher.ask_to_end(run.run)
+    assert (side.launcher.asked(run.run) or 0.0) >= 0.0 and side.launcher.asked(run.run) is not None
+    until(lambda: side.launcher.look(run.run) is Look.ENDED, what="the run's end")
+    side.launcher.ask_to_end(run.run)
+    result = side.launcher.result(run.run)
+    assert result is not None and result.outcome == "failed"
+
+
+def _works(side: Side, run: Job) -> bool:
+    """Has its agent begun? Before that, the runner may not be ready to be asked."""
+    if not isinstance(side, Processes):
+        return True
+    log = side.folder / "runs" / run.run / "log"
+    return log.exists() and b"::phase agent" in log.read_bytes()
+
+
 def test_a_result_that_is_known_before_is_found_ended_and_nothing_is_started(side: Side) -> None:
     run = side.long()
     side.launcher.prepare_result(run, Result(run.run, "ok", 7, base="b", tip="t"))

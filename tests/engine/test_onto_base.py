@@ -4,9 +4,10 @@ import dataclasses
 import pytest
 from conftest import build, git, require
 from real_engine import completed, feature, integration, running
-from runner_bench import INTEGRATION, Bench, log_of
+from runner_bench import BRANCH, INTEGRATION, Bench, log_of
 
 from engine.config import Config
+from engine.jobs import AgentSetup
 from engine.store.db import Database
 
 TWO = "echo a > a.txt; git add -A; git commit -qm a; echo b > b.txt; git add -A; git commit -qm b\n"
@@ -86,3 +87,16 @@ def test_an_amended_base_is_merged(db: Database, config: Config) -> None:
         completed(db, session)
     repository, branch = integration(db, real, session)
     assert git(repository, "show", f"{branch}:x.txt") == "x\n" and git(repository, "merge-base", branch, "main") == git(repository, "rev-parse", "main")
+
+
+def test_a_run_that_goes_on_from_its_own_branch_does_not_take_its_own_commits_for_an_amended_base(bench: Bench) -> None:
+    git(bench.folder, "clone", "-q", "-b", INTEGRATION, str(bench.repository.path), "both")
+    clone = bench.folder / "both"
+    for branch, text in ((BRANCH, "own\n"), (INTEGRATION, "head\n")):  # by the same author, in the same second, from the same commit
+        git(clone, "checkout", "-q", "-B", branch, f"origin/{INTEGRATION}")
+        (clone / "README.md").write_text(text)
+        git(clone, "commit", "-q", "-am", "The same")
+        git(clone, "push", "-q", "origin", branch)
+    for script in ("true", "git merge --abort"):
+        result, folder = bench.run(agent="custom", means=AgentSetup(command=script))
+        assert (result.outcome, result.failure) == ("failed", "agent") and "put onto it" not in log_of(folder)

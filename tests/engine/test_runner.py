@@ -321,7 +321,7 @@ def test_work_that_is_resumed_is_merged_with_the_head_and_a_conflict_is_left_to_
     (inputs / "message").write_text("Merged\n")
     (inputs / "agent.sh").write_text(script)
     (inputs / "ignored").write_text("")
-    for name in ("clone.sh", *COMMIT):
+    for name in ("clone.sh", "onto-base.sh", *COMMIT):
         shutil.copy(ROOT / "engine" / "run" / "scripts" / name, inputs)
     done = subprocess.run(["sh", "-c", f". {ROOT}/engine/run/scripts/work.sh"], capture_output=True, text=True,
                           env={**GIT_ENV, **{f"SWARM_{name.upper()}": str(tmp_path / name) for name in ("in", "out", "work")}})

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from conftest import require, until
-from sandbox_bench import LIMITS, RUN, Bench, sleeping
+from sandbox_bench import LIMITS, PATIENCE, RUN, Bench, sleeping
 
 from engine.config import ROOT, Config
 from engine.errors import Refused
@@ -100,6 +100,45 @@ def test_stop_ends_everything_even_what_left_the_session(bench: Bench) -> None:
 def test_a_process_left_behind_is_gone_after_the_stop(bench: Bench) -> None:
     code, _ = bench.run("setsid sleep 604 & exit 5", FakeOutcome(exit=5))
     assert (code, sleeping("604")) == (5, [])
+
+
+LONG = [str(10_000_000 + 5 * os.getpid() + number) for number in range(4)]  # other tests on this machine sleep, too
+FIRST = f"trap 'asked=yes' TERM; {{agent}} & echo up; sleep {LONG[0]}; echo asked: $asked; exit 9"
+
+
+def test_who_is_asked_to_end_ends_all_but_the_first_process_which_goes_on_alone(bench: Bench) -> None:
+    handle = bench.start(FIRST.format(agent=f"setsid sleep {LONG[1]} & (setsid env -i sleep {LONG[2]} &)"), FakeOutcome(seconds=600, output=b"up\n"))
+    bench.hear("up")
+    until(lambda: bench.runtime.ask_to_end(handle), PATIENCE, what="the end of the others")
+    code = bench.end(handle)
+    assert not sleeping(*LONG)
+    assert bench.name == "fake" or (code, bench.said().split()[-2:]) == (9, ["asked:", "yes"])
+    assert code != 0 and bench.runtime.ask_to_end(handle), "it may be asked again, after its end"
+
+
+def test_who_does_not_end_when_it_is_asked_is_killed_and_the_first_process_goes_on(bench: Bench) -> None:
+    stays = f"(trap '' TERM; echo stays; sleep {LONG[3]})"
+    handle = bench.start(FIRST.format(agent=stays), FakeOutcome(seconds=600, output=b"up\nstays\n"))
+    bench.hear("up")
+    bench.hear("stays")
+    if bench.name in ("process", "bubblewrap"):  # the others end it by themselves
+        until(lambda: not bench.runtime.ask_to_end(handle) and not sleeping(LONG[0]), what="the end of the one that heeds it")
+        until(lambda: sleeping(LONG[3]), what="the one that stays")
+        assert not any(bench.runtime.ask_to_end(handle) for _ in range(3))
+    until(lambda: bench.runtime.ask_to_end(handle, kill=True), PATIENCE, what="the end of the others")
+    code = bench.end(handle)
+    assert not sleeping(*LONG)
+    assert bench.name == "fake" or (code, bench.said().split()[-2:]) == (9, ["asked:", "yes"])
+
+
+def test_it_says_whether_files_changed_inside_lately(bench: Bench) -> None:
+    handle = bench.start('mkdir -p a/b; echo up; sleep 1; echo x > a/b/c; echo x > "$HOME/x"; echo done; sleep 615',
+                         FakeOutcome(seconds=600, output=b"up\ndone\n"))
+    bench.hear("done")
+    until(lambda: bench.runtime.changed(handle, 60.0) or bench.name == "fake", what="the change")
+    until(lambda: not bench.runtime.changed(handle, 0.1), what="some time without one")
+    bench.runtime.stop(handle)
+    assert not bench.runtime.changed(handle, 0.1), "it may be asked after the end"
 
 
 def test_stop_may_come_twice_and_after_the_end(bench: Bench) -> None:

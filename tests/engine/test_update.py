@@ -101,7 +101,7 @@ def test_a_live_run_of_the_version_before_is_never_overdue_and_one_of_this_versi
         job._replace(run=name).write(launcher.folder(name))
     path = launcher.folder("before") / "job.json"
     path.write_text(json.dumps(as_before(json.loads(path.read_text()))))
-    live: Any = {"wanted": 1, "state": "running", "checked_by": None}
+    live: Any = {"wanted": 1, "state": "running", "checked_by": None, "kind": "feature", "ticket_status": "cancelled"}
     assert reaper.step({**live, "id": "before"}, Look.ALIVE, 1e9) is None
     assert reaper.step({**live, "id": "ours"}, Look.ALIVE, 1e9) == reaper.end_overdue
     assert reaper.step({**live, "id": "before", "wanted": 0}, Look.ALIVE, 1.0) == reaper.end_unwanted, "a person may cancel it"

@@ -2,13 +2,14 @@
 # files, gets its commits put onto that commit. Their files stay as they are, and so do index and work tree. Run by sh with SWARM_IN and SWARM_WORK set.
 # Nothing happens where the base would not be whole in what comes out: commit.sh then says what is wrong.
 
-. "$SWARM_IN/job"  # base
+. "$SWARM_IN/job"  # branch, base
 MOST=1000  # commits that are put onto the base
 LC_ALL=C GIT_NO_REPLACE_OBJECTS=1
 export LC_ALL GIT_NO_REPLACE_OBJECTS
 cd "$SWARM_WORK/repo" 2> /dev/null || exit 0
 head=$(git rev-parse -q --verify "HEAD^{commit}" 2> /dev/null) || exit 0
 ! git merge-base --is-ancestor "$base" "$head" 2> /dev/null || exit 0
+[ ! -e "$(git rev-parse --git-path MERGE_HEAD)" ] || exit 0  # it may be the base that is being merged
 own="$SWARM_WORK/onto-base"
 mkdir -p "$own" || exit 0
 git rev-list --topo-order --reverse "$base..$head" > "$own/commits" 2> /dev/null || exit 0
@@ -27,9 +28,10 @@ has_its_tree() {
     git log --no-walk --stdin --format=%T < "$own/commits" | grep -qFx "$(tree_of "$base")"
 }
 
-# git commit --amend keeps author and date, and the reflog names it.
+# git commit --amend keeps author and date, and the reflog names it. A commit of an earlier run is none that this one made of the base.
 amends_it() {
     first=$(head -n 1 "$own/commits")
+    ! git merge-base --is-ancestor "$first" "refs/remotes/origin/$branch" 2> /dev/null || return 1
     [ "$(git log -1 --format=%P "$first")" = "$(git log -1 --format=%P "$base")" ] || return 1
     [ "$(author_of "$first")" = "$(author_of "$base")" ] ||
         grep -q "^$base $first .*	commit (amend)" "$(git rev-parse --git-path logs/HEAD)" 2> /dev/null

@@ -61,5 +61,11 @@ class Qemu:
     def poll(self, handle: Handle) -> int | None:
         return self.vms.poll(handle)
 
+    def changed(self, handle: Handle, seconds: float) -> bool:
+        return self.vms.changed(handle, seconds)
+
+    def ask_to_end(self, handle: Handle, kill: bool = False) -> bool:
+        return self.vms.ask_to_end(handle, kill)
+
     def stop(self, handle: Handle) -> None:
         self.vms.stop(handle)

@@ -7,7 +7,7 @@ from typing import Any
 
 from engine.files import write_json
 
-PROTOCOL = 1  # version of the protocol between host and guest; an image with another version must be built again
+PROTOCOL = 2  # version of the protocol between host and guest; an image with another version must be built again
 KERNEL, INITRD, BASE, DESCRIPTION = "kernel", "initrd", "base.squashfs", "image.json"
 MAKE = "Build it with: make vm-image"
 

@@ -16,6 +16,7 @@ from engine.jobs import OUT_BYTES
 from engine.text import from_outside
 
 LONGEST_LINE, MOST_LINES = 400, 10_000
+BUSY_SECONDS = 1.0  # between two lines that say so; such lines are not counted
 CONSOLE_BYTES = 8192
 RESULT_BYTES = OUT_BYTES + 2_000_000  # with the headers of the tar
 SEED_BYTES = 64
@@ -28,6 +29,7 @@ class Heard:
     ready: float | None = None
     awake: float | None = None
     begun: float | None = None
+    busy: float | None = None
     code: int | None = None
     failed: str | None = None
     wrong: str | None = None
@@ -73,6 +75,11 @@ class Ports:
             while getattr(self.heard, word) is None and self._thread.is_alive() and time.monotonic() < end:
                 self._changed.wait(min(0.5, max(0.0, end - time.monotonic())))
         return getattr(self.heard, word) is not None
+
+    def end(self, seconds: float) -> None:
+        """Asks the guest to end its agent, which has `seconds` from SIGTERM to SIGKILL, and to let the first process of the command go on."""
+        if self.heard.begun is not None and self._thread.is_alive():
+            self._send(f"end {seconds:.0f}\n")
 
     def join(self) -> None:
         """Waits until all that the ended VM has said is taken in."""
@@ -132,6 +139,9 @@ class Ports:
         elif word == "full" and heard.begun is not None:
             if rest not in heard.full:
                 heard.full.append(rest)
+        elif line == "busy" and heard.begun is not None:
+            self._lines -= heard.busy is None or now - heard.busy > BUSY_SECONDS  # a long run may say it often
+            heard.busy = now
         elif word == "failed" and heard.code is None:
             heard.failed = heard.failed or rest
             self._kill()

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from engine.errors import AgentFailed, RunFailure, Transient
 from engine.host.processes import RUN_VARIABLE, sweep
 from engine.jobs import VmSpec
-from engine.runtimes.base import TOO_MUCH, Children, Handle, SandboxJob, find
+from engine.runtimes.base import GRACE_SECONDS, TOO_MUCH, Children, Handle, SandboxJob, find
 from engine.runtimes.qemu import template as templates
 from engine.runtimes.qemu.boot import RESUME_SECONDS, patience
 from engine.runtimes.qemu.command import GATEWAY, PROGRAM, Parts, arguments
@@ -104,6 +104,18 @@ class Vms:
         if isinstance(vm.ended, RunFailure):
             raise vm.ended
         return vm.ended
+
+    def changed(self, handle: Handle, seconds: float) -> bool:
+        """What the guest says of itself. The time that QEMU uses is no sign: an idle guest uses some, too."""
+        vm = self._vms.get(handle["pid"])
+        return bool(vm and vm.ports.heard.busy and time.monotonic() - vm.ports.heard.busy < seconds)
+
+    def ask_to_end(self, handle: Handle, kill: bool = False) -> bool:
+        """The guest does it: see engine/image/guest/main."""
+        vm = self._vms.get(handle["pid"])
+        if vm is not None:
+            vm.ports.end(0.0 if kill else GRACE_SECONDS)
+        return True
 
     def stop(self, handle: Handle) -> None:
         self._children.kill(handle)

@@ -1,7 +1,8 @@
 """Features that leave their clone in an odd state: what must be true of each is decided here, and judged in verdict.py.
 
 Each writes files of its own, odd/<title>/<name>, with the run that wrote them in them. WHOLE: all that was committed or left there is merged.
-NAMED: the attempt fails, its reason has these words, and the next attempt has what was left, as swarm-kept/<number>."""
+NAMED: the attempt fails, its reason has these words, and the next attempt has what was left, as swarm-kept/<number>; what was left when time was up
+is there from its beginning."""
 import itertools
 import random
 import re
@@ -14,8 +15,9 @@ mkdir -p $odd
 keep() {{ for name in "$@"; do echo "$SWARM_RUN" > $odd/$name; git add -A; git commit -qm "$name of {title}"; done; }}
 """
 OVERDUE = "past its time limit"
-CARRIED_ON = """if grep -q 'took longe[r] than' "$SWARM_PROMPT"; then
-    keep half
+CARRIED_ON = """if [ -e $odd/half ]; then
+    cmp $odd/half $odd/left
+    cp $odd/left $odd/came-along
     exit 0
 fi
 """
@@ -45,6 +47,7 @@ WHOLE = {
     "a pick resolved and not continued": Odd(
         "keep f\ngit checkout -q -b side; echo side >> $odd/f; git commit -qam side\ngit checkout -q -; echo own >> $odd/f; git commit -qam own\n"
         "git cherry-pick side > /dev/null 2>&1 || true\necho \"$SWARM_RUN\" > $odd/f", ("f",)),
+    "an amended base": Odd("echo \"$SWARM_RUN\" > $odd/f; git add -A; git commit -q --amend --no-edit", ("f",)),
     "a nested repository": Odd("cd $odd; git init -q; echo \"$SWARM_RUN\" > a; git add -A; git commit -qm a", ("a",),
                                "was a repository of its own without a remote"),
     "a change hidden by assume-unchanged": Odd("echo old > $odd/f; git add -A; git commit -qm f; echo \"$SWARM_RUN\" > $odd/f\n"
@@ -59,8 +62,8 @@ NAMED = {
         "git add -A; git commit -qm f; keep left\ngit checkout -q -; mkdir -p $odd; echo own > $odd/f\n"
         "git add -A; git commit -qm own; git cherry-pick side~1 side > /dev/null 2>&1 || true\ngit branch -q -D side; echo both > $odd/f",
         ("came-along",), "sequencer/todo (1 commit"),
-    OVERDUE: Odd("keep half\nsleep 600", ("half",), "took longer than"),
-    "an amended base": Odd("echo \"$SWARM_RUN\" > $odd/left; git add -A; git commit -q --amend --no-edit", ("came-along",), "does not contain"),
+    OVERDUE: Odd("keep half\necho \"$SWARM_RUN\" > $odd/left\nsleep 600", ("came-along",), "took longer than"),
+    "a link out of the tree": Odd("keep left\nln -s /etc/passwd $odd/out", ("came-along",), "is a symbolic link that leaves the tree", "out"),
 }
 ALL = WHOLE | NAMED
 

@@ -114,7 +114,8 @@ def _repository(world: World, session: str, name: str) -> list[str]:
         "select ticket_id, id from runs where session_id = ? and outcome = 'merged' and kind = 'feature'", session)}
     found += [f"{merge} is in the branch of {name} {n} times" for merge, n in collections.Counter(merges).items() if n != 1]
     found += [f"{merge} is in only one of branch and database of {name}" for merge in set(merges) ^ expected]
-    every = world.git(session, "rev-list", "--count", "--merges", branch).stdout.strip()
+    ours = ("--merges", "--grep=^Run: ")  # a clone that goes on from stopped work merges the integration branch, too
+    every = world.git(session, "rev-list", "--count", *ours, branch).stdout.strip()
     if every != str(len(expected)):
         found.append(f"{every} merge commits of {len(expected)} are in the branch of {name}")
     return found + ([] if name == forge.NAME else _contents(world, session, name, branch)) + _health(world, session, name)
