@@ -33,7 +33,7 @@ SWEEP_SECONDS = 0.5
 TURN = 32            # connections accepted in one turn of the loop
 EVENTS = 2048        # more than the room can have
 TOLD_SECONDS = 10.0  # at most one line of the log in so long says that a lane is full
-CROWD = 16           # threads from which on their memory is worth giving back
+CROWD = 16           # threads and waiting connections from which on their memory is worth giving back
 
 
 def nothing() -> None:
@@ -61,7 +61,7 @@ class Server(BaseWSGIServer):
         self._answered: deque[socket.socket] = deque()  # from threads, to linger in the room
         self._lock = threading.Lock()  # of the two above, which end with the loop
         self._stopping, self._ended = threading.Event(), threading.Event()
-        self._listens, self._sweep_at, self._told_at, self._most_threads = False, 0.0, -TOLD_SECONDS, 0
+        self._listens, self._sweep_at, self._told_at, self._most_held = False, 0.0, -TOLD_SECONDS, 0
 
     def serve_forever(self, poll_interval: float = SWEEP_SECONDS) -> None:
         """Serves until shutdown(), then lets the requests that are complete end."""
@@ -118,10 +118,10 @@ class Server(BaseWSGIServer):
         self._room.expire(now)
         self.lanes.cut_slow(now)
         self._listen(True)
-        alive = self._workers.alive
-        self._most_threads = max(self._most_threads, alive)
-        if self._most_threads >= CROWD and alive <= self._most_threads // 4:
-            self._most_threads = alive
+        held = self._workers.alive + len(self._room)
+        self._most_held = max(self._most_held, held)
+        if self._most_held >= CROWD and held <= self._most_held // 4:
+            self._most_held = held
             give_back()
 
     def _listen(self, wanted: bool) -> None:
