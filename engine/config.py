@@ -59,6 +59,8 @@ class Config:
     keep_days: int = _setting(30, values.whole(1, 36500), "Days to keep the folders of ended runs (logs, prompts); database rows stay")
     keep_mb: int = _setting(10000, values.whole(1, 100000000), "Largest size of all folders of ended runs; the oldest are removed first")
     keep_repository_days: int = _setting(90, values.whole(1, 36500), "Days to keep our repositories of sessions whose result was delivered")
+    keep_environment_days: int = _setting(30, values.whole(1, 36500), "Days to keep the environment of a repository that no build uses")
+    keep_environment_mb: int = _setting(20000, values.whole(1, 100000000), "Largest size of all environments; those unused for longest are removed first")
     keep_repository_mb: int = _setting(20000, values.whole(1, 100000000), "Largest size of all these repositories; the oldest are removed first")
     answer_seconds: float = _setting(0.0, values.seconds(0, 31536000), "How long a question waits before its first option is assumed; 0: forever")
     backoff_seconds: float = _setting(10.0, values.seconds(0, 3600), "First pause after a failed attempt; it doubles each time, up to 5 minutes")

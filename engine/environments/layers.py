@@ -60,21 +60,27 @@ def damage(snapshot: Snapshot) -> str | None:
 @contextlib.contextmanager
 def locked(data: Path, key: str, exclusive: bool, wait: float) -> Iterator[None]:
     """Holds the lock of a key. Raises Transient after `wait` seconds."""
-    root(data).mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(root(data) / f"{key}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    descriptor = take(data, key, exclusive, wait)
     try:
-        end, how = time.monotonic() + wait, fcntl.LOCK_EX if exclusive else fcntl.LOCK_SH
-        while True:
-            try:
-                fcntl.flock(descriptor, how | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                if time.monotonic() > end:
-                    raise Transient("Another run is making this environment, and it takes long. This run tries again later.") from None
-                time.sleep(0.05)
         yield
     finally:
         os.close(descriptor)
+
+
+def take(data: Path, key: str, exclusive: bool, wait: float) -> int:
+    """The descriptor of a key's lock, held until it is closed. Raises Transient after `wait` seconds."""
+    root(data).mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(root(data) / f"{key}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    end, how = time.monotonic() + wait, fcntl.LOCK_EX if exclusive else fcntl.LOCK_SH
+    while True:
+        try:
+            fcntl.flock(descriptor, how | fcntl.LOCK_NB)
+            return descriptor
+        except BlockingIOError:
+            if time.monotonic() > end:
+                os.close(descriptor)
+                raise Transient("Another run is making this environment, and it takes long. This run tries again later.") from None
+            time.sleep(0.05)
 
 
 def temporary(data: Path, key: str, run: str) -> Path:

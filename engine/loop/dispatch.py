@@ -7,6 +7,7 @@ import time
 from engine.agents import choose_agent
 from engine.config import Config
 from engine.crash import point
+from engine.environments import layers
 from engine.errors import NotStarted, Permanent, RunFailure, Transient
 from engine.finish.finish import record_failure
 from engine.job import access
@@ -28,13 +29,18 @@ def dispatch(db: Database, config: Config, launcher: Launcher, choice: Choice, r
                      (run["session_id"],), SessionRow)
     if ticket is None or session is None:
         raise LookupError(run["ticket_id"])
+    environment = db.value("select environment from tickets where id = ?", (ticket["parent_id"] or ticket["id"],))
+    if environment and layers.read(layers.root(config.data) / environment) is None:
+        _wait_for_environment(db, run, ticket)
+        return
+    runtime = choice.on(environment)
     try:
         workflow = workflow_for(db, config, run, ticket)
-        agent = choose_agent(config, ticket["agent"] or (workflow.agent if workflow else None), own_files=choice.runtime.own_files(config))
+        agent = choose_agent(config, ticket["agent"] or (workflow.agent if workflow else None), own_files=runtime.own_files(config))
         if choice.fallback and session["isolation"] != "waived" and needs_isolation(run["kind"], ticket, agent):
             _wait_for_isolation(db, run, choice)
             return
-        job = job_for(db, config, run, ticket, session, choice.runtime, agent, workflow)
+        job = job_for(db, config, run, ticket, session, runtime, agent, workflow)
         spent = access.used_up(job.access.budget) if job.access and job.access.models and not ticket["approved_tip"] else None
         if spent:
             _wait_for_budget(db, run, spent)
@@ -50,7 +56,7 @@ def dispatch(db: Database, config: Config, launcher: Launcher, choice: Choice, r
     except (RunFailure, OSError) as error:
         record_failure(db, config, run, ticket, why_not_started(error))
         return
-    begin(db, launcher, run, choice.runtime.name, agent.name, job.branch)
+    begin(db, launcher, run, runtime.name, agent.name, job.branch)
 
 
 def why_not_started(error: RunFailure | OSError) -> RunFailure:
@@ -76,6 +82,14 @@ def _wait_for_isolation(db: Database, run: RunRow, choice: Choice) -> None:
         if row:
             requests.open_isolation(db, row, choice.no_isolation)
     event("waits", ticket=run["ticket_id"], run=run["id"], why="isolation")
+
+
+def _wait_for_environment(db: Database, run: RunRow, ticket: TicketRow) -> None:
+    """The environment of the build was removed or damaged. It is made again before its tickets go on (engine/loop/grounds.py)."""
+    with db.transaction():
+        db.execute("update tickets set waits_for = 'environment', environment = null where id = ?", (ticket["parent_id"] or ticket["id"],))
+        claims.finish(db, run, "void", "ready" if ticket["parent_id"] else "running", "The environment is gone or damaged, so it is made again first.")
+    event("waits", ticket=run["ticket_id"], run=run["id"], why="environment")
 
 
 def _wait_for_budget(db: Database, run: RunRow, reason: str) -> None:

@@ -55,7 +55,7 @@ class SwarmEngine:
         self._may_choose = choice is None
         self.waker = Waker(db, self.launcher)
         self.couriers = Couriers(db, config, self._note, self.waker.wake)
-        self.grounds = Grounds(db, config, self._note, self.waker.wake, lambda: self.choice.runtime.stands)
+        self.grounds = Grounds(db, config, self._note, self.waker.wake, lambda: self.choice.standing is not None)
         self.errors: collections.deque[dict[str, Any]] = collections.deque(maxlen=20)
         self.clock = clock or Clock()
         self.trouble: str | None = None                # why nothing new starts, although the engine is not paused

@@ -52,14 +52,15 @@ class OwnedRuns:
         try:
             if choice.fallback and kind.isolated:
                 raise Permanent(f"This machine has no isolation to run the commands in. {choice.no_isolation}")
-            job = kind.job(self.db, self.config, run, stored(run["task"], {}), choice.runtime)
+            runtime = choice.standing or choice.runtime
+            job = kind.job(self.db, self.config, run, stored(run["task"], {}), runtime)
             self.launcher.launch(job)
         except (RunFailure, OSError) as error:
             failure = error if isinstance(error, RunFailure) else Transient(f"The run could not start: {error.strerror or error}.")
             self._end(run, failure.outcome, failure.sentence)
             return
-        if claims.begin(self.db, run, choice.runtime.name, job.agent or FALLBACK.name):
-            event("launched", run=run["id"], runtime=choice.runtime.name, kind=run["kind"])
+        if claims.begin(self.db, run, runtime.name, job.agent or FALLBACK.name):
+            event("launched", run=run["id"], runtime=runtime.name, kind=run["kind"])
         else:
             self.launcher.stop(run["id"])
 

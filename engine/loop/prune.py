@@ -8,6 +8,7 @@ from engine.errors import Transient
 from engine.git.branches import repository_path, reviewed_ref
 from engine.git.repository import Repository
 from engine.log import event
+from engine.loop.prune_environments import prune_environments
 from engine.loop.prune_repositories import bytes_in, prune_repositories
 from engine.store.db import BUSY_SECONDS, Database
 from engine.tickets.rows import RunRow
@@ -30,6 +31,7 @@ def prune(db: Database, config: Config, wal_bytes: int = WAL_BYTES) -> int:
     _prune_ledgers(db, config)
     _remove_strangers(db, config)
     prune_repositories(db, config)
+    prune_environments(db, config)
     return freed
 
 

@@ -52,7 +52,7 @@ def start(db: Database, config: Config, launcher: Launcher, choice: Choice, owne
         except (RunFailure, OSError) as error:
             record_failure(db, config, run, epic, why_not_started(error))
             continue
-        begin(db, launcher, run, choice.runtime.name, FALLBACK.name)
+        begin(db, launcher, run, choice.on(epic["environment"]).name, FALLBACK.name)
 
 
 def _due(db: Database, now: str, session_id: str | None) -> list[TicketRow]:
@@ -76,7 +76,7 @@ def _changes(db: Database, epic_id: str) -> list[_Waiting]:
 
 
 def _job(db: Database, config: Config, run: RunRow, epic: TicketRow, session: SessionRow, choice: Choice, changes: list[_Waiting]) -> Job:
-    job = job_for(db, config, run, epic, session, choice.runtime, FALLBACK)
+    job = job_for(db, config, run, epic, session, choice.on(epic["environment"]), FALLBACK)
     return job._replace(criteria=(), waiting=tuple(_change(row, row["run"], row["tip"], row["base"]) for row in changes),
                    landed=tuple(_change(row, "", str(row["merged_sha"]), "") for row in landed(db, epic["session_id"])))
 

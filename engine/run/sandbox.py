@@ -25,6 +25,7 @@ if TYPE_CHECKING:  # a run without a gateway does not load its modules
 VM_THREADS = 256
 TROUBLE_SECONDS = 60.0  # how long an agent may continue while its provider returns only errors
 REFUSED_SECONDS = 5.0   # the same while its provider refuses until someone acts, because more requests are no use
+GROUND_SECONDS = 600.0  # longest wait while another run makes the snapshot again
 REST_BYTES = 1 << 20  # output that is still read after the end
 
 
@@ -37,6 +38,7 @@ class Run:
         self.handle: Handle | None = None
         self.service: Service | None = None
         self.began = time.monotonic()
+        self.ground_lock: int | None = None
         self.troubled: float | None = None  # time since which the model's provider returns only errors
         self.disk: str | None = None  # a sentence, once the host's disk under the run was full while a sandbox lived
         self.tree_on_disk = False     # the work tree was on that disk
@@ -99,7 +101,10 @@ def place_of(run: Run) -> Place:
         return Place()
     if not ground.key:
         return Place(ground.disk_mb)
-    snapshot = layers.read(layers.root(run.folder.parent.parent) / ground.key)
+    data = run.folder.parent.parent
+    if run.ground_lock is None:
+        run.ground_lock = layers.take(data, ground.key, False, GROUND_SECONDS)  # until this process ends, so that nobody removes the snapshot
+    snapshot = layers.read(layers.root(data) / ground.key)
     if snapshot is None:
         raise Transient("The environment of this run is gone or damaged. It is made again before the next run.")
     return Place(ground.disk_mb, snapshot.folder)

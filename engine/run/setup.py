@@ -2,7 +2,6 @@
 
 A snapshot is made once for its key, under a lock, while others that want it wait. Its sandbox has its own egress, limits and secrets."""
 import re
-import shutil
 import signal
 import subprocess
 import time
@@ -143,8 +142,3 @@ def _left(path: Path) -> dict[str, str]:
             found[match[1]] = match[2]
     return found
 
-
-def clear(data: Path, alive: set[str]) -> None:
-    """Removes what runs left that were killed while they made a snapshot."""
-    for folder in layers.leftovers(data, alive):
-        shutil.rmtree(folder, ignore_errors=True)

@@ -17,11 +17,22 @@ BEST_FIRST = ("qemu", "bubblewrap", "process")  # auto takes the first that is r
 
 
 class Choice(NamedTuple):
-    """fallback: True if no isolating runtime works here, so that the engine and you must decide what may run."""
+    """fallback: True if no isolating runtime works here, so that the engine and you must decide what may run.
+    other: a runtime whose sandboxes can stand on an environment, where those of `runtime` cannot."""
 
     runtime: Runtime
     passed_over: Sequence[tuple[str, str]] = ()  # (name, why it cannot run and what to do), best first
     fallback: bool = False
+    other: Runtime | None = None
+
+    @property
+    def standing(self) -> Runtime | None:
+        """The runtime for builds that have an environment; None if none here can have one."""
+        return self.runtime if self.runtime.stands else self.other
+
+    def on(self, environment: str | None) -> Runtime:
+        """The runtime for a run, by the key of its build's environment."""
+        return (self.standing if environment else None) or self.runtime
 
     @property
     def no_isolation(self) -> str:
@@ -57,6 +68,11 @@ def choose(setting: str, vm: VmSpec | None = None) -> Choice:
             runtime = make(name, vm)
             reason = runtime.probe()
             if reason is None:
-                return Choice(runtime, passed_over, fallback=not runtime.isolates)
+                return Choice(runtime, passed_over, not runtime.isolates, None if runtime.stands or not runtime.isolates else _standing(vm))
             passed_over.append((name, reason))
     raise Refused("No runtime can run here. " + " ".join(reason for _, reason in passed_over))
+
+
+def _standing(vm: VmSpec | None) -> Runtime | None:
+    """The first runtime that works here and whose sandboxes can stand on an environment."""
+    return next((runtime for name in BEST_FIRST if (runtime := make(name, vm)).stands and runtime.probe() is None), None)

@@ -163,7 +163,8 @@ def begin(db: Database, run: RunRow, runtime: str, agent: str, branch: str = "")
         held = change(db, "running", f"id = :id and claim_token = :token and status = '{status}'", _held_by(run),
                       assigned_vm=f"{runtime}:{run['id']}", **of_ticket)
         if held:
-            db.execute(f"update runs set state = 'running', runtime = ?, agent = ?, started_at = {NOW} where id = ? and state = 'intended'",
+            db.execute(f"update runs set state = 'running', runtime = ?, agent = ?, started_at = {NOW}, environment = (select e.environment from tickets t"
+                       " join tickets e on e.id = coalesce(t.parent_id, t.id) where t.id = runs.ticket_id) where id = ? and state = 'intended'",
                        (runtime, agent, run["id"]))
     return held == 1
 

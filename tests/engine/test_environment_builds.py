@@ -1,14 +1,16 @@
 """A build in a repository with dependencies: the steps are proposed, approved once, made once, and every sandbox stands on what they made."""
-from collections.abc import Iterator
+import os
 from pathlib import Path
 
 import pytest
-from conftest import GIT_ENV, HANG, build, git, require, state, until
+from conftest import HANG, build, git, require, state, until
 from real_engine import completed, feature, running
 
 from engine.config import Config
 from engine.environments import layers
 from engine.environments.steps import Steps, digest
+from engine.host.folders import remove
+from engine.loop.prune_environments import prune_environments
 from engine.repositories import requests, sources, versions
 from engine.repositories.rows import RepositoryRow
 from engine.store.db import Database
@@ -25,7 +27,7 @@ def config(tmp_path: Path) -> Config:
 
 
 @pytest.fixture()
-def remote(tmp_path: Path) -> Iterator[Path]:
+def remote(tmp_path: Path) -> Path:
     """A repository with dependencies, in which a build can be delivered."""
     work, bare = tmp_path / "work", tmp_path / "remote.git"
     git(tmp_path, "init", "-q", "-b", "main", str(work))
@@ -34,8 +36,7 @@ def remote(tmp_path: Path) -> Iterator[Path]:
     git(work, "add", "-A")
     git(work, "commit", "-q", "-m", "First")
     git(tmp_path, "clone", "-q", "--bare", str(work), str(bare))
-    yield bare
-    assert GIT_ENV
+    return bare
 
 
 def card(remote: Path) -> dict:
@@ -103,3 +104,57 @@ def test_a_repository_of_the_sessions_own_has_no_environment(db: Database, confi
     with running(db, config):
         completed(db, session)
     assert db.value("select count(*) from repositories") == 0 and db.value("select count(*) from runs where kind = 'setup'") == 0
+
+
+def snapshot(db: Database, config: Config, repository: RepositoryRow, key: str, used_at: str = "2020-01-01T00:00:00.000Z", size: int = 1000) -> Path:
+    """An environment as a setup run leaves it."""
+    folder = layers.temporary(config.data, key, "run-x")
+    (folder / "repo" / "file").write_text("made")
+    made = layers.finish(config.data, key, folder, 1.0, {}, Steps(), {})
+    db.execute("insert into environments (tenant_id, repository_id, key, sha256, commit_sha, state, bytes, built_at, used_at)"
+               " values ('default', ?, ?, 's', 'c', 'ready', ?, ?, ?)", (repository["id"], key, size, used_at, used_at))
+    return made.folder
+
+
+def test_what_no_build_uses_is_removed_after_its_days_or_when_all_are_too_large(db: Database, config: Config, remote: Path) -> None:
+    repository = sources.row_for(db, config, "default", str(remote))
+    old, used, held = (snapshot(db, config, repository, digit * 64) for digit in "abc")
+    session = build(db, config, card(remote))
+    db.execute("update tickets set environment = ? where session_id = ? and type = 'epic'", (used.name, session))
+    lock = layers.take(config.data, held.name, False, 0)
+    (config.data / "environments" / f"{'d' * 64}.run-gone.tmp").mkdir()
+    prune_environments(db, config)
+    assert [folder.exists() for folder in (old, used, held)] == [False, True, True], "a building session and a live run keep theirs"
+    assert not list((config.data / "environments").glob("*.tmp"))
+    os.close(lock)
+    prune_environments(db, config)
+    assert not held.exists()
+    assert db.pairs("select key, state from environments") == {old.name: "removed", used.name: "ready", held.name: "removed"}
+    now = db.value("select strftime('%Y-%m-%dT%H:%M:%fZ', 'now')")
+    first, second = (snapshot(db, config, repository, digit * 64, now, 15_000_000_000) for digit in "ef")
+    prune_environments(db, config)
+    assert [first.exists(), second.exists()] == [False, True]
+
+
+def test_an_environment_that_vanishes_during_a_build_is_made_again(db: Database, config: Config, remote: Path) -> None:
+    approved(db, config, remote)
+    features = [feature("A", "swarm-ask 'Go on?' --option Yes || true"), feature("B", "tool > b.txt", depends_on=["A"])]
+    session = build(db, config, {**card(remote), "features": features})
+    with running(db, config):
+        asked = request(db)
+        remove(layers.root(config.data) / str(db.value("select environment from tickets where type = 'epic'")))
+        db.execute("update tickets set description = ? where id = ?", ("```sh\ntool > a.txt\n```\n", asked["ticket_id"]))
+        answers.answer_request(db, "default", asked["seq"], "Yes")
+        completed(db, session)
+    assert [row[0] for row in db.all("select outcome from runs where kind = 'setup' order by seq")] == ["done", "done"]
+    assert db.value("select sum(failures) from tickets") == 0
+
+
+def test_the_runs_say_on_what_they_stood(db: Database, config: Config, remote: Path) -> None:
+    approved(db, config, remote)
+    session = build(db, config, card(remote))
+    with running(db, config):
+        completed(db, session)
+    key = db.value("select key from environments")
+    stood = {(row["kind"], row["environment"]) for row in db.all("select kind, environment from runs where ticket_id is not null")}
+    assert stood - {("recheck", key)} == {("prepare", None), ("feature", key), ("integrate", key)}
