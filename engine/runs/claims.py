@@ -3,16 +3,13 @@ has ended, so stop and discard.
 
 Next: engine/loop/owned.py
 """
-from json import JSONEncoder
-
 from engine.jobs import Result
 from engine.store.db import Database
+from engine.tickets.claims import SAID, said
 from engine.tickets.rows import Outcome, OwnedRunRow, RunColumns
 from engine.times import NOW
 
-encode = JSONEncoder(ensure_ascii=False).encode
 FIRST = ("setup", "baseline")  # a build may wait for them, so they come before the others
-_COLUMNS = ("base_sha", "tip_sha", "checks", "phases", "usage", "vm", "said")
 _IS_HELD = "id = ? and claim_token = ? and ended_at is null"
 
 
@@ -41,13 +38,9 @@ def begin(db: Database, run: RunColumns, runtime: str, agent: str) -> bool:
 
 def end(db: Database, run: RunColumns, outcome: Outcome, reason: str | None, result: Result | None = None, detail: str | None = None) -> bool:
     """Ends a run. False: it has ended before."""
-    values = [None] * len(_COLUMNS) if result is None else [
-        result.base, result.tip, encode(result.checks), encode(result.phases),
-        *(encode(value) if value else None for value in (result.usage, result.vm, result.said))]
     with db.transaction():
         return db.execute(f"update runs set state = 'ended', outcome = ?, reason = ?, detail = ?, ended_at = {NOW},"
-                          f" {', '.join(f'{name} = coalesce(?, {name})' for name in _COLUMNS)} where {_IS_HELD}",
-                          (outcome, reason, detail, *values, run["id"], run["claim_token"])).rowcount == 1
+                          f" {SAID} where {_IS_HELD}", (outcome, reason, detail, *said(result), run["id"], run["claim_token"])).rowcount == 1
 
 
 def tries(db: Database, run: RunColumns) -> int:

@@ -182,7 +182,7 @@ def wait(db: Database, run: RunRow, branch: str, result: Result) -> bool:
     with db.transaction():
         held = change(db, "running", HELD_BY, _held_by(run), reason=WAITS, branch_name=branch)  # still claimed: the launching process died at once
         if held:
-            db.execute(f"update runs set state = 'queued', {_SAID} where id = ? and ended_at is null", (*_said(result), run["id"]))
+            db.execute(f"update runs set state = 'queued', {SAID} where id = ? and ended_at is null", (*said(result), run["id"]))
     return held == 1
 
 
@@ -218,23 +218,22 @@ def end(db: Database, run_id: str, outcome: Outcome, reason: str | None, result:
 
 
 def _end(db: Database, run_id: str, outcome: Outcome, reason: str | None, result: Result | None, detail: str | None) -> None:
-    db.execute(f"update runs set state = 'ended', outcome = ?, reason = ?, detail = ?, ended_at = {NOW}, {_SAID} where id = ? and ended_at is null",
-               (outcome, reason, detail, *_said(result), run_id))
+    db.execute(f"update runs set state = 'ended', outcome = ?, reason = ?, detail = ?, ended_at = {NOW}, {SAID} where id = ? and ended_at is null",
+               (outcome, reason, detail, *said(result), run_id))
     if outcome in ("cancelled", "stale"):  # its ticket was moved by hand and may be moved back, so the token of an ended run must not count
         db.execute("update tickets set claim_token = null where claim_token = (select claim_token from runs where id = :run)"
                    " and id = (select ticket_id from runs where id = :run)", {"run": run_id})
 
 
 _COLUMNS = ("base_sha", "tip_sha", "checks", "phases", "usage", "vm", "said")
-_SAID = ", ".join(f"{name} = coalesce(?, {name})" for name in _COLUMNS)
+SAID = ", ".join(f"{name} = coalesce(?, {name})" for name in _COLUMNS)
 
 
-def _said(result: Result | None) -> tuple[str | None, ...]:
-    """Values of a result for _SAID; None leaves a column unchanged."""
-    if result is None:
-        return (None,) * len(_COLUMNS)
-    return (result.base, result.tip, encode(result.checks), encode(result.phases),
-            *(encode(value) if value else None for value in (result.usage, result.vm, result.said)))
+def said(result: Result | None) -> tuple[str | None, ...]:
+    """Values of a result for SAID, which sets columns of runs; None leaves a column unchanged."""
+    return (None,) * len(_COLUMNS) if result is None else (
+        result.base, result.tip, encode(result.checks), encode(result.phases),
+        *(encode(value) if value else None for value in (result.usage, result.vm, result.said)))
 
 
 def busy_slots(db: Database) -> int:

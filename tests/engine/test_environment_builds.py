@@ -10,7 +10,7 @@ from engine.config import Config
 from engine.environments import layers
 from engine.environments.steps import Steps, digest
 from engine.host.folders import remove
-from engine.loop.prune_environments import prune_environments
+from engine.loop.prune.environments import prune_environments
 from engine.repositories import requests, sources, versions
 from engine.repositories.rows import RepositoryRow
 from engine.store.db import Database

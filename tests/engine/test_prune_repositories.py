@@ -12,7 +12,7 @@ from app import create_app
 from engine.config import Config
 from engine.git.branches import repository_path
 from engine.git.repository import Repository
-from engine.loop.prune_repositories import prune_repositories
+from engine.loop.prune.repositories import prune_repositories
 from engine.store.db import Database
 from engine.tickets import answers, states
 from engine.tickets.delivery_answers import WITHOUT

@@ -8,8 +8,8 @@ from engine.errors import Transient
 from engine.git.branches import repository_path, reviewed_ref
 from engine.git.repository import Repository
 from engine.log import event
-from engine.loop.prune_environments import prune_environments
-from engine.loop.prune_repositories import bytes_in, prune_repositories
+from engine.loop.prune.environments import prune_environments
+from engine.loop.prune.repositories import bytes_in, prune_repositories
 from engine.store.db import BUSY_SECONDS, Database
 from engine.tickets.rows import RunRow
 
