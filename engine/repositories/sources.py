@@ -28,9 +28,9 @@ def canonical(url: str) -> str:
 
 
 def name_of(given: str, source: str) -> str:
-    """How people write it: owner/repo of a forge; the folder of a path."""
+    """How people write it: owner/repo of a forge; a path as it is."""
     if source.startswith("/"):
-        return source
+        return given
     path = source.split("://", 1)[-1].partition("/")[2]
     return path if path.count("/") >= 1 else given
 
