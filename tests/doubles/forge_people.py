@@ -1,9 +1,10 @@
 """What people, bots and checks do on a pull request, in the same words on both forges."""
 import dataclasses
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from delivery_side import PROJECT, Built, for_forge
+from delivery_side import PROJECT, Built, for_forge, served
 from github_double import GitHubDouble
 from gitlab_double import GitLabDouble
 
@@ -86,6 +87,14 @@ class OnGitLab:
 
 FORGES = [(GitHubDouble, OnGitHub), (GitLabDouble, OnGitLab)]
 Forge = OnGitHub | OnGitLab
+
+
+def on_a_forge(pair: Any, folder: Path) -> Iterator[Any]:
+    """For a fixture: what people do on the forge of one of FORGES; at the end the double must have found no fault."""
+    double, people = pair
+    with double(served(folder)) as server:
+        yield people(server)
+        assert server.faults == []
 
 
 def watched(db: Database, config: Config, forge: Forge, folder: Path, **options: Any) -> Built:

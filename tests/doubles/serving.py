@@ -42,11 +42,17 @@ def websocket(url: str, headers: dict[str, str] | None = None) -> Client:
 @contextmanager
 def served(app: Flask) -> Iterator[int]:
     """The product's own server on a port of its own -> the port."""
-    server = http_server(app, socket.create_server(("127.0.0.1", 0), backlog=128))
+    with serving(http_server(app, socket.create_server(("127.0.0.1", 0), backlog=128))) as server:
+        yield server.port
+
+
+@contextmanager
+def serving(server: Any) -> Iterator[Any]:
+    """A server in a thread of its own, until the end of the block."""
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
     try:
-        yield server.port
+        yield server
     finally:
         server.shutdown()
         thread.join(HANG)

@@ -1,8 +1,8 @@
 """What a person wrote on a pull request stays: the title, the text, and whether it is a draft. On both forges."""
 import pytest
-from delivery_side import PROJECT, served
+from delivery_side import PROJECT
 from forge_http import TOKEN
-from forge_people import FORGES, unchanged, watched
+from forge_people import FORGES, on_a_forge, unchanged, watched
 
 from engine.config import Config
 from engine.forge import Place, connect
@@ -11,10 +11,7 @@ from engine.forge.own_text import is_marked, marked, updated
 
 @pytest.fixture(params=FORGES, ids=["github", "gitlab"])
 def forge(request, tmp_path):
-    double, people = request.param
-    with double(served(tmp_path)) as server:
-        yield people(server)
-        assert server.faults == []
+    yield from on_a_forge(request.param, tmp_path)
 
 
 @pytest.fixture

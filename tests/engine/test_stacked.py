@@ -1,17 +1,13 @@
 """With a pull request for each feature, a dependent one is based on the branch of what it depends on. On both forges."""
 import pytest
-from delivery_side import served
-from forge_people import FORGES, watched
+from forge_people import FORGES, on_a_forge, watched
 
 from engine.tickets import deliveries
 
 
 @pytest.fixture(params=FORGES, ids=["github", "gitlab"])
 def forge(request, tmp_path):
-    double, people = request.param
-    with double(served(tmp_path)) as server:
-        yield people(server)
-        assert server.faults == []
+    yield from on_a_forge(request.param, tmp_path)
 
 
 def branch(built, ticket):

@@ -3,9 +3,9 @@ import dataclasses
 import json
 
 import pytest
-from delivery_side import PROJECT, Built, for_forge, served
+from delivery_side import PROJECT, Built, for_forge
 from forge_http import reply
-from forge_people import FORGES, unchanged, watched
+from forge_people import FORGES, on_a_forge, unchanged, watched
 
 from engine.job.network import NONE
 from engine.job.prompt import prompt
@@ -15,10 +15,7 @@ from engine.tickets.delivery_answers import AGAIN, LEAVE, ONCE_MORE, RETRY, STOP
 
 @pytest.fixture(params=FORGES, ids=["github", "gitlab"])
 def forge(request, tmp_path):
-    double, people = request.param
-    with double(served(tmp_path)) as server:
-        yield people(server)
-        assert server.faults == []
+    yield from on_a_forge(request.param, tmp_path)
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from conftest import HANG, require
 from flask import Flask
 from other_user import HIT_AND_RUN, OTHER, as_user, asked_by, program, require_other_user
 from sandbox_bench import Bench
-from serving import application, ask, served, session
+from serving import application, ask, served, serving, session
 from werkzeug.serving import make_server
 
 from app import create_app, http_server
@@ -29,15 +29,9 @@ UPGRADE = {"Upgrade": "websocket", "Connection": "Upgrade", "Sec-WebSocket-Key":
 @contextmanager
 def served_by_another_server(app: Flask) -> Iterator[int]:
     """As `flask run` and --reload serve: nothing is asked at accept, so each request asks."""
-    server = make_server("127.0.0.1", 0, app, threaded=True)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    try:
+    with serving(make_server("127.0.0.1", 0, app, threaded=True)) as server:
         yield server.server_port
-    finally:
-        server.shutdown()
-        thread.join(HANG)
-        server.server_close()
+    server.server_close()
 
 
 SERVERS = pytest.mark.parametrize("serve", [served, served_by_another_server])

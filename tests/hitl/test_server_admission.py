@@ -1,12 +1,11 @@
 """Who may connect is asked once for each connection, before a byte of it is read; a request finds its connection in its environ."""
 import socket
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from conftest import HANG, until
 from flask import Flask, jsonify, request
-from serving import ask
+from serving import ask, serving
 
 from hitl.server.admission import Admission, Connection, connection_of
 from hitl.server.server import Server
@@ -22,14 +21,8 @@ def small(admit: Admission) -> Iterator[int]:
         assert connection is not None
         return jsonify(peer=connection.peer, here=connection.here, uid=connection.uid, open=connection.socket.fileno() >= 0)
 
-    server = Server(app, socket.create_server(("127.0.0.1", 0)), admit)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    try:
+    with serving(Server(app, socket.create_server(("127.0.0.1", 0)), admit)) as server:
         yield server.port
-    finally:
-        server.shutdown()
-        thread.join(HANG)
 
 
 def test_it_is_asked_before_a_byte_is_sent_and_the_request_finds_what_it_noted() -> None:
