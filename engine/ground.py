@@ -1,4 +1,4 @@
-"""What the sandboxes of a run stand on, as a job says it: a snapshot of an environment, and how one is made.
+"""What a job says of its repository: the snapshot on which its sandboxes stand, how one is made, and whose name its commits carry.
 
 Named tuples, for the same reason as in engine/jobs.py."""
 from collections.abc import Mapping
@@ -33,3 +33,11 @@ class Setup(NamedTuple):
     @classmethod
     def of(cls, value: Mapping[str, Any] | None) -> "Setup | None":
         return cls(**value) if value else None
+
+
+class Commits(NamedTuple):
+    """As a repository's settings say. author: of the agent's commits, "Name <mail>"; '' for the agent's own profile. sign_off: the person who
+    certifies them; '' for nobody."""
+
+    author: str = ""
+    sign_off: str = ""

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 from engine.errors import Refused
 from engine.files import write_json
-from engine.ground import Ground, Setup
+from engine.ground import Commits, Ground, Setup
 from engine.result_values import checked, parsed
 
 # The format of job.json and result.json, which name it (format 1 does not). It increases when a name in them is removed or changes its meaning;
@@ -146,7 +146,8 @@ class Job(NamedTuple):
     landed: tuple[TicketChange, ...] = ()    # and changes that were merged before
     program: str = ""              # that makes the sandboxes, if the runtime has a choice of programs
     ground: Ground | None = None   # what the sandboxes stand on; None: only the system's programs
-    setup: Setup | None = None     # the environment to look for (prepare), or to make
+    setup: Setup | None = None     # the environment to make
+    commits: Commits = Commits()
     resume: bool = False           # start from the ticket's own branch, whatever the agent's custom is, because the run before was stopped
 
     def write(self, folder: Path) -> None:
@@ -162,7 +163,7 @@ class Job(NamedTuple):
                            for name in ("waiting", "landed"))
         return cls(vm=VmSpec(**vm) if vm else None, means=AgentSetup(**means), limits=Limits(**values.pop("limits")),
                    criteria=_criteria(values.pop("criteria")), waiting=waiting, landed=landed,
-                   ground=Ground.of(values.pop("ground", None)), setup=Setup.of(values.pop("setup", None)),
+                   ground=Ground.of(values.pop("ground", None)), commits=Commits(**values.pop("commits", {})), setup=Setup.of(values.pop("setup", None)),
                    source=Source(source["url"], source["base_branch"], tuple(source["protocols"]), source.get("first_commit", False)) if source else None,
                    access=Access(hosts=tuple(access.pop("hosts")), budget=Budget(**access.pop("budget")), **access) if access else None, **values)
 

@@ -12,7 +12,7 @@ from engine.git.branch_names import kept_folder, own_branch
 from engine.git.branches import repository_path
 from engine.git.repository import Repository
 from engine.git.source import validate_source
-from engine.ground import Ground
+from engine.ground import Commits, Ground
 from engine.job.access import access_for
 from engine.job.front_matter import LIMITS
 from engine.job.network import network
@@ -20,7 +20,7 @@ from engine.job.prompt import data_block, prompt
 from engine.job.workflow import Workflow, workflow_at
 from engine.jobs import AgentSetup, Job, Limits, Result, Source
 from engine.repositories.rows import RepositoryRow
-from engine.repositories.settings import settings_of
+from engine.repositories.settings import Settings, settings_of
 from engine.runtimes.base import Runtime
 from engine.store.db import Database
 from engine.text import stored
@@ -38,7 +38,7 @@ def job_for(db: Database, config: Config, run: RunRow, ticket: TicketRow, sessio
     """The job of a run. run, ticket, session: their rows. Raises Permanent when this installation does not allow the card's repository."""
     epic = db.one("select session_id, id, title, branch_name, environment from tickets where id = ?", (ticket["parent_id"],), TicketRow) or ticket
     access, resume = access_for(db, config, session, run["kind"], agent), run["kind"] == "feature" and was_stopped(db, config, ticket)
-    hooks = hooks_of(config, session, runtime, workflow)
+    hooks, own = hooks_of(config, session, runtime, workflow), _settings(db, session)
     return Job(
         run=run["id"], kind=run["kind"], ticket=ticket["id"], session=ticket["session_id"], title=ticket["title"],
         description=ticket["description"], project=session["project_name"], repository=str(repository_path(config, ticket["session_id"])),
@@ -46,7 +46,8 @@ def job_for(db: Database, config: Config, run: RunRow, ticket: TicketRow, sessio
         prompt=prompt(db, ticket, network(runtime, access), workflow) + _kept(config, ticket) + (BEGUN if resume else "") if run["kind"] == "feature" else "",
         criteria=criteria_of(ticket["acceptance_criteria"]),
         limits=limits(config, workflow), source=_source(db, config, session, ticket["id"]) if run["kind"] == "prepare" else None,
-        vm=runtime.vm(config), program=runtime.program, access=access, ground=ground_of(db, config, session, epic, run["kind"], runtime),
+        vm=runtime.vm(config), program=runtime.program, access=access, ground=ground_of(own, epic, run["kind"], runtime),
+        commits=Commits(own.author, own.sign_off) if own else Commits(),
         means=means(db, config, run, ticket, runtime, agent, hooks)._replace(
             notes=workflow.notes(hooks_run=hooks is workflow) if workflow else ()), resume=resume)
 
@@ -61,12 +62,15 @@ def was_stopped(db: Database, config: Config, ticket: TicketRow) -> bool:
     return False
 
 
-def ground_of(db: Database, config: Config, session: SessionRow, epic: TicketRow, kind: str, runtime: Runtime) -> Ground | None:
-    """What the sandboxes of a run stand on: the environment of its build, and the disk as the repository's settings say."""
-    if kind == "prepare" or not runtime.stands or not session["repository_id"]:
-        return None
-    repository = db.one("select * from repositories where id = ?", (session["repository_id"],), RepositoryRow)
-    return Ground(epic["environment"] or "", settings_of(repository).disk_mb) if repository else None
+def ground_of(own: Settings | None, epic: TicketRow, kind: str, runtime: Runtime) -> Ground | None:
+    """What the sandboxes of a run stand on: the environment of its build, and the disk as its repository's settings say."""
+    return Ground(epic["environment"] or "", own.disk_mb) if own and kind != "prepare" and runtime.stands else None
+
+
+def _settings(db: Database, session: SessionRow) -> Settings | None:
+    """Of the repository that a session builds in; None for a repository of its own."""
+    row = db.one("select * from repositories where id = ?", (session["repository_id"],), RepositoryRow) if session["repository_id"] else None
+    return settings_of(row) if row else None
 
 
 def _kept(config: Config, ticket: TicketRow) -> str:

@@ -43,7 +43,8 @@ def work(run: Run) -> None:
     for name, text in {"prompt.md": job.prompt, "agent.sh": script, "message": message(job, agent), "ignored": ignored.TEXT}.items():
         write(inputs / name, text)
     write_values(inputs / "job", integration=job.integration, branch=job.branch, base=base, resume="yes" if own in refs else "",
-                  kept="yes" if set(refs) - {own} else "", agent=agent.name, keeps=" ".join(agent.keeps), hook_seconds=f"{job.means.hook_seconds:g}")
+                  kept="yes" if set(refs) - {own} else "", agent=agent.name, keeps=" ".join(agent.keeps), sign_off=job.commits.sign_off,
+                  hook_seconds=f"{job.means.hook_seconds:g}")
     for name, text in job.means.hooks.items():
         write(inputs / f"hook-{name}", text)
     session.give(run.folder, job, inputs)
@@ -55,7 +56,7 @@ def work(run: Run) -> None:
     run.log.write("".join(f"{note}\n" for note in job.means.notes).encode())
     run.timed("inputs", since)
     since, output = time.monotonic(), Output(run.log, PHASE + b"agent ")
-    environment = {**_identity(agent), **(run.service.environment() if run.service else {})}
+    environment = {**_identity(job.commits.author or agent.author), **(run.service.environment() if run.service else {})}
     try:
         code = run_sandbox(run, "work.sh", inputs, run.folder / "out", environment, output, run.bounds(silence=job.limits.stall_seconds), agent=True)
     finally:
@@ -180,6 +181,6 @@ def _check(run: Run, inputs: Path, number: int, criterion: Criterion) -> tuple[d
             "output": output.text(), "passed": code == 0}, reason
 
 
-def _identity(agent: Agent) -> dict[str, str]:
-    name, _, email = agent.author.rstrip(">").partition(" <")
+def _identity(author: str) -> dict[str, str]:
+    name, _, email = author.rstrip(">").partition(" <")
     return {"GIT_AUTHOR_NAME": name, "GIT_AUTHOR_EMAIL": email, "GIT_COMMITTER_NAME": name, "GIT_COMMITTER_EMAIL": email}

@@ -6,6 +6,7 @@ import pytest
 from conftest import git, require
 from runner_bench import BRANCH, INTEGRATION, Bench, log_of
 
+from engine.ground import Commits
 from engine.jobs import AgentSetup, Result
 
 
@@ -273,6 +274,17 @@ def test_files_that_attributes_send_to_lfs_must_be_pointers(bench: Bench) -> Non
                           "echo real > bad.bin; : > empty.bin")
     assert (result.outcome, result.failure) == ("failed", "agent")
     assert result.reason == "Git LFS has to keep these files, and it is not available here: bad.bin. Leave them out, or commit pointers."
+
+
+def test_the_author_and_the_sign_off_of_a_repository_stand_in_every_commit(bench: Bench) -> None:
+    ada, eve = "Ada Lovelace <ada@example.org>", "Eve <eve@localhost>"
+    result, folder = bench.run(f"echo 1 > one; git add -A; git commit -q -m one -m 'Text.' -m 'Signed-off-by: {eve}'; echo 2 > two",
+                               commits=Commits("Team <team@example.org>", ada), checks=("git log -1 --format=%B | grep -q '^Signed-off-by: Ada'",))
+    assert (result.outcome, result.reason) == ("ok", None)
+    clone, span = bench.take(folder), f"{result.base}..swarm-out"
+    assert set(git(clone, "log", "--format=%an <%ae>", span).split("\n")[:-1]) == {"Team <team@example.org>"}
+    assert git(clone, "log", "--format=%(trailers:key=Signed-off-by,valueonly)", span).split("\n") == [ada, "", ada, "", ""]
+    assert git(clone, "log", "-1", "--format=%(trailers:key=Ticket,valueonly)", "swarm-out").strip() == "TKT-002", "in one block with the others"
 
 
 def test_the_agents_own_commits_carry_its_profile_and_no_sign_off(bench: Bench) -> None:

@@ -1,12 +1,13 @@
 # shellcheck shell=sh disable=SC2154  # what is not set here is set by commit.sh
-# Sourced by commit.sh: what the agent's own commits must not carry into the history. One rewrite, before anything is checked.
+# Sourced by commit.sh: what the agent's own commits must carry into the history, and what they must not. One rewrite, before anything is checked.
 
-# $delivered becomes the rewritten commit. Nothing happens if every commit carries the profile and no sign-off, and no nested repository.
+# $delivered becomes the rewritten commit. Nothing happens if every commit carries the profile and no sign-off but the one that is wanted ($sign_off),
+# and no nested repository.
 rewrite_history() {
     before=$(git bundle list-heads "$SWARM_IN/in.bundle" | sed -n "s| refs/heads/$branch\$||p")
     git rev-list --topo-order --reverse "$base..$delivered" ${before:+"^$before"} > "$own/commits"
     needs_rewrite || return 0
-    echo "The agent's commits are rewritten: they carry the agent's profile and no sign-off."
+    echo "The agent's commits are rewritten: they carry the author of this run and ${sign_off:+the sign-off of $sign_off, }no other sign-off."
     : > "$own/map"
     while read -r commit; do
         if ! tree=$(clean_tree "$commit") || ! new=$(rewrite_one "$commit" "$tree"); then
@@ -20,6 +21,7 @@ rewrite_history() {
 
 needs_rewrite() {
     [ -n "${GIT_AUTHOR_NAME:-}" ] && [ -s "$own/commits" ] || return 1
+    [ -z "$sign_off" ] || return 0
     me="$GIT_AUTHOR_NAME <$GIT_AUTHOR_EMAIL>"
     git log --no-walk --stdin --format='%an <%ae>%x09%cn <%ce>' < "$own/commits" | grep -qvFx "$me	$me" ||
         git log --no-walk --stdin --format=%B < "$own/commits" | grep -qi '^signed-off-by:' || has_links
@@ -48,11 +50,11 @@ clean_tree() {
 }
 
 rewrite_one() {
-    git cat-file commit "$1" | awk -v tree="$2" -v map="$own/map" '
+    git cat-file commit "$1" | SIGN_OFF="$sign_off" awk -v tree="$2" -v map="$own/map" '
         BEGIN { while ((getline line < map) > 0) { split(line, pair, " "); became[pair[1]] = pair[2] } }
         body && tolower($0) ~ /^signed-off-by:/ { next }
         body && /^[ \t]*$/ { blank = blank $0 "\n"; next }
-        body { printf "%s", blank; blank = ""; print; next }
+        body { printf "%s", blank; blank = ""; print; last = $0; next }
         /^$/ { body = 1; print; next }
         /^gpgsig/ { signature = 1; next }
         signature && /^ / { next }
@@ -64,5 +66,10 @@ rewrite_one() {
             print $1 " " ENVIRON["GIT_" who "_NAME"] " <" ENVIRON["GIT_" who "_EMAIL"] "> " $(NF - 1) " " $NF
             next
         }
-        { print }' | git hash-object -t commit -w --stdin
+        { print }
+        END {
+            if (ENVIRON["SIGN_OFF"] == "") exit
+            if (last !~ /^[A-Za-z-]+: /) print ""
+            print "Signed-off-by: " ENVIRON["SIGN_OFF"]
+        }' | git hash-object -t commit -w --stdin
 }

@@ -3,7 +3,7 @@
 # Ends with 0, also when there is nothing to bring; with 113, and the reasons in its report, when the attempt failed here.
 # $SWARM_OUT/report says more, a line each: "failed SENTENCE", "note SENTENCE", "ignored PATH", "more NUMBER" (ignored files without a line).
 
-. "$SWARM_IN/job"  # branch, base
+. "$SWARM_IN/job"  # branch, base, sign_off
 . "$SWARM_IN/work-tree.sh"
 . "$SWARM_IN/commit-tree.sh"
 . "$SWARM_IN/commit-nested.sh"
