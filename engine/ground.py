@@ -20,7 +20,7 @@ class Ground(NamedTuple):
 class Setup(NamedTuple):
     """How a snapshot is made. steps: as in engine/environments/steps.py. commit: whose tree it is made in. base: key of an older snapshot that `update`
     begins with; '' to begin with nothing. ticket: the ticket whose commit it is; '' for the remote's branch. again: made even if there is one.
-    seconds: time limit of all commands together. disk_mb: most that they may write."""
+    seconds: time limit of all commands together. disk_mb: most that they may write. tenant: whose secrets the commands get."""
 
     steps: Mapping[str, Any]
     commit: str = ""
@@ -29,6 +29,12 @@ class Setup(NamedTuple):
     again: bool = False
     seconds: float = 1800.0
     disk_mb: int = 8192
+    tenant: str = ""
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """Names of the secrets that the commands get."""
+        return tuple(self.steps.get("secrets", ()))
 
     @classmethod
     def of(cls, value: Mapping[str, Any] | None) -> "Setup | None":

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from engine import secrets
 from engine.config import Config
 from engine.errors import Refused
 from engine.host.processes import take_lock
@@ -18,7 +19,7 @@ from engine.store.restoring import put_back, settle
 def backup(config: Config, target: Path | None = None) -> Path:
     """Makes a complete copy of the database, or none. -> the target.
 
-    Default: data/backups/swarm-<UTC time>.db. It does not contain the repositories under data/repos. Raises Refused."""
+    Default: data/backups/swarm-<UTC time>.db. It does not contain the repositories under data/repos, and no secrets. Raises Refused."""
     target = target or config.data / "backups" / time.strftime("swarm-%Y%m%dT%H%M%SZ.db", time.gmtime())
     if not config.database.exists():
         raise Refused(f"There is no database at {config.database}. Set SWARM_DATA to the data folder of the server.")
@@ -57,6 +58,8 @@ def main(argv: list[str] | None = None) -> int:
         config = Config.from_env()
         if not arguments.restore:
             print(f"Wrote {backup(config, arguments.file)}")
+            if (config.data / secrets.FILE).exists():
+                print(f"It has no secrets. {config.data / secrets.FILE} has them; store them again where you restore it.", file=sys.stderr)
             for sentence in notices(config.data):
                 print(sentence, file=sys.stderr)
         elif arguments.file is None:

@@ -1,8 +1,7 @@
 """The gateway of a run: it is made before the sandboxes, has a socket for each of them, and says how the use of models ended."""
-import json
-import os
 import secrets
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,14 +14,13 @@ from engine.gateway.record import Record
 from engine.gateway.server import Gateway, tls_context
 from engine.jobs import Access, Job, ledgers_of
 
-KEYS_BYTES = 65_536
 GRACE_SECONDS = 20.0      # for an agent to end by itself once the budget is used up
 
 
 class Service:
     """One per run. folder: the run's; requests.jsonl is written there, and the session's ledgers two folders up, in budgets/."""
 
-    def __init__(self, job: Job, access: Access, folder: Path, keys: dict[str, str], names: Resolve = resolve) -> None:
+    def __init__(self, job: Job, access: Access, folder: Path, keys: Mapping[str, str], names: Resolve = resolve) -> None:
         self.token = secrets.token_urlsafe(32)
         self._agent_door, self._check_door = folder / "agent.sock", folder / "checks.sock"
         self._record = Record(folder / "requests.jsonl")
@@ -80,12 +78,3 @@ class Service:
         limited = {"shape": last.shape, "status": last.status, "wait": last.wait} if last and last.meaning == "busy" else None
         return {**self._ledger.as_json(), "rate_limited": limited,
                 "asked": self._record.counts(), "egress": self._record.as_json()}
-
-
-def take_keys() -> dict[str, str]:
-    """{shape: key} from standard input, which is /dev/null afterwards."""
-    data = os.read(0, KEYS_BYTES)
-    nothing = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
-    os.dup2(nothing, 0)
-    os.close(nothing)
-    return dict(json.loads(data)) if data else {}

@@ -2,6 +2,7 @@
 import json
 import os
 
+from engine import secrets
 from engine.agents import Agent
 from engine.config import Config
 from engine.forge import login_of
@@ -46,12 +47,13 @@ def used_up(limits: Budget) -> str | None:
 
 
 def keys_file(config: Config, job: Job) -> int:
-    """A descriptor with the keys of the models that the run may use. It becomes the standard input of the run's process, so that
-    no key is in a file, in arguments or in an environment. It is empty if no keys are needed. The caller closes it."""
-    keys = {name: getattr(config, f"{name}_key") for name in job.access.models} if job.access else {}
-    if job.source is not None and job.source.url:
-        keys = login_of(config, job.source.url)  # a prepare run fetches the card's repository, which may be private
-    if not keys:
+    """A descriptor with the keys of the models that the run may use, the login for the repository that it fetches, and the secrets that its setup
+    names, as engine/run/keys.py reads them. It becomes the standard input of the run's process, so that none is in a file, in arguments or in an
+    environment. It is empty if none are needed. The caller closes it. Raises Permanent if a secret is missing."""
+    keys = {"models": {name: getattr(config, f"{name}_key") for name in job.access.models} if job.access else {},
+            "forge": login_of(config, job.source.url) if job.source is not None and job.source.url else {},
+            "secrets": secrets.all_of(config.data, job.setup.tenant, job.setup.secrets) if job.setup else {}}
+    if not any(keys.values()):
         return os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
     descriptor = os.memfd_create("keys", os.MFD_CLOEXEC)
     os.write(descriptor, json.dumps(keys).encode())

@@ -1,6 +1,7 @@
 """The job of a setup run: it makes the snapshot of an environment's approved steps."""
 from typing import Any
 
+from engine import secrets
 from engine.agents import FALLBACK
 from engine.config import Config
 from engine.errors import BadRequest, Permanent
@@ -16,12 +17,13 @@ from engine.tickets.rows import OwnedRunRow
 
 def setup_job(db: Database, config: Config, run: OwnedRunRow, task: dict[str, Any], runtime: Runtime) -> Job:
     """task: {sha256: of the approved steps, commit and session: whose commit it is, or absent for the newest of the branch; base: key of an older
-    snapshot; again: true to begin from nothing}. Raises Permanent if other steps are approved meanwhile, or the repository may not be used."""
+    snapshot; again: true to begin from nothing}. Raises Permanent if other steps are approved meanwhile, a secret is missing, or the repository may not be used."""
     repository = sources.get(db, run["tenant_id"], run["owner_id"])
     version, own = versions.approved(db, repository["id"]), settings.settings_of(repository)
     if version is None or version["sha256"] != task.get("sha256"):
         raise Permanent("The steps of the environment were changed before this run began. The run for the new steps follows.")
     steps, session = versions.steps_of(version), str(task.get("session") or "")
+    secrets.all_of(config.data, run["tenant_id"], steps.secrets)  # said now if one is missing, before anything is fetched
     limits = Limits(own.setup_seconds + 600, own.setup_seconds + 600, config.check_seconds, config.log_mb, own.setup_mb, config.memory_mb, config.processes)
     access = Access({}, steps.hosts, max(config.egress_mb, own.setup_mb), authorities=str(config.gateway_ca or "")) if steps.hosts else None
     return Job(run=run["id"], kind="setup", ticket="", session=session, title=f"Environment of {repository['name']}", description="",
@@ -29,7 +31,7 @@ def setup_job(db: Database, config: Config, run: OwnedRunRow, task: dict[str, An
                integration="", branch="", runtime=runtime.name, agent=FALLBACK.name, prompt="", limits=limits, program=runtime.program, access=access,
                source=None if task.get("commit") else _source(config, repository["url"], repository["default_branch"]),
                setup=Setup(steps.as_json(), str(task.get("commit") or ""), str(task.get("base") or ""), again=bool(task.get("again")),
-                           seconds=own.setup_seconds, disk_mb=own.setup_mb))
+                           seconds=own.setup_seconds, disk_mb=own.setup_mb, tenant=run["tenant_id"]))
 
 
 def _source(config: Config, url: str, branch: str | None) -> Source:

@@ -43,8 +43,9 @@ class Log:
         self._line, self._begun = 1, b""  # number of the next line, and its text so far
 
     def hide(self, secrets: Iterable[str]) -> None:
-        """Hides these secrets in all later output of sandboxes."""
-        self._secrets = tuple(secret.encode() for secret in secrets if len(secret) >= SECRET_BYTES)
+        """Hides these secrets, beside those of earlier calls, in all later output of sandboxes. The longest comes first, because it may hold another."""
+        more = {secret.encode() for secret in secrets if len(secret) >= SECRET_BYTES}
+        self._secrets = tuple(sorted({*self._secrets, *more}, key=len, reverse=True))
 
     def clean(self, data: bytes) -> bytes:
         """The part of the output that may be shown and kept now. Its end may come with the next piece, or with rest()."""

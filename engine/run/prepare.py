@@ -1,8 +1,5 @@
 """A prepare run: the repository of a build, and its integration branch."""
-import json
-import sys
 import time
-from collections.abc import Mapping
 from pathlib import Path
 
 from engine.errors import Damaged, Permanent, RunFailure, Transient, Unreachable
@@ -49,7 +46,7 @@ def fetched_base(run: Run, repository: Repository) -> str | None:
 
 def _fetched_base(run: Run, repository: Repository, url: str, source: Source, when: int) -> str | None:
     """Fetches the repository. -> the commit to build on, or None if it is empty and a question was asked"""
-    keys = _login(url)
+    keys = login(url, run.keys.forge.get("token", ""), run.keys.forge.get("user", ""))
     seen = look(url, source.protocols, source.base_branch, keys, REACH_SECONDS)
     if seen.state == "empty":
         if not source.first_commit:
@@ -86,12 +83,3 @@ def _notes(repository: Repository, base: str) -> list[str]:
 def _trouble(seen: Look) -> RunFailure:
     kinds: dict[str, type[RunFailure]] = {"unreachable": Unreachable, "damaged": Damaged}
     return kinds.get(seen.state, Permanent)(seen.sentence)
-
-
-def _login(url: str) -> Mapping[str, str]:
-    """Reads the forge's token from standard input, as {"token", "user"}, if there is one for this URL."""
-    try:
-        given = json.loads(sys.stdin.buffer.read() or b"{}")
-    except (OSError, ValueError, AttributeError):  # no token was given
-        return {}
-    return login(url, given.get("token", ""), given.get("user", ""))

@@ -19,6 +19,7 @@ from engine.host.folders import remove
 from engine.host.processes import sweep
 from engine.jobs import Job, Result
 from engine.run.ending import Killed, Stopped
+from engine.run.keys import take_keys
 from engine.run.limits import OverLimit
 from engine.run.output import Log, OverTime, Stalled
 from engine.run.outputs import give_bundle, read_question, take_bundle
@@ -48,13 +49,12 @@ def main(path: str) -> None:
     try:
         job = Job.read(folder)
         result.run = job.run
-        run = Run(job, folder, make(job.runtime, job.vm, job.program), result, Log(folder / "log", job.limits.log_mb))
+        run = Run(job, folder, make(job.runtime, job.vm, job.program), result, Log(folder / "log", job.limits.log_mb), take_keys())
         if job.access:
-            from engine.gateway.serving import Service, take_keys  # only here, because most runs need none and start sooner without it
+            from engine.gateway.serving import Service  # only here, because most runs need none and start sooner without it
 
-            keys = take_keys()
-            run.service = Service(job, job.access, folder, keys)
-            run.log.hide([run.service.token, *keys.values()])
+            run.service = Service(job, job.access, folder, run.keys.models)
+            run.log.hide([run.service.token, *run.keys.models.values()])
         KINDS[job.kind](run)
     except (Stopped, Killed):
         _fail(result, "transient", STOPPED)

@@ -15,6 +15,7 @@ from engine.host.folders import remove, tame
 from engine.jobs import Job, Limits, Result
 from engine.run.disk_use import DiskWatch
 from engine.run.ending import Stopped, save_work
+from engine.run.keys import Keys
 from engine.run.limits import LimitWatch, look_at
 from engine.run.output import Bounds, Log, Output, drain, watch
 from engine.runtimes.base import Handle, Runtime, SandboxJob
@@ -26,15 +27,16 @@ VM_THREADS = 256
 TROUBLE_SECONDS = 60.0  # how long an agent may continue while its provider returns only errors
 REFUSED_SECONDS = 5.0   # the same while its provider refuses until someone acts, because more requests are no use
 GROUND_SECONDS = 600.0  # longest wait while another run makes the snapshot again
+NO_KEYS = Keys()
 REST_BYTES = 1 << 20  # output that is still read after the end
 
 
 class Run:
     """A run in progress: its job, its folder and its result so far. handle: of the live sandbox.
-    service: its gateway, for a job with `access`."""
+    service: its gateway, for a job with `access`. keys: what it got on its standard input."""
 
-    def __init__(self, job: Job, folder: Path, runtime: Runtime, result: Result, log: Log) -> None:
-        self.job, self.folder, self.runtime, self.result, self.log = job, folder, runtime, result, log
+    def __init__(self, job: Job, folder: Path, runtime: Runtime, result: Result, log: Log, keys: Keys = NO_KEYS) -> None:
+        self.job, self.folder, self.runtime, self.result, self.log, self.keys = job, folder, runtime, result, log, keys
         self.handle: Handle | None = None
         self.service: Service | None = None
         self.began = time.monotonic()

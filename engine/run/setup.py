@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.crash import point
-from engine.environments import layers
+from engine.environments import layers, leaks
 from engine.environments.key import host_fingerprint, inputs_of, key_of
 from engine.environments.steps import Steps, parse
 from engine.errors import AgentFailed, Permanent, Transient
@@ -18,8 +18,9 @@ from engine.git.repository import Repository
 from engine.ground import Setup
 from engine.host.folders import remove
 from engine.run.inputs import copy_relay, copy_scripts, give_bundle_of, write, write_env, write_values
-from engine.run.output import PHASE, Output, OverTime
+from engine.run.output import HIDDEN, PHASE, Output, OverTime
 from engine.run.sandbox import Place, Run, run_sandbox
+from engine.text import printable
 
 LOCK_SECONDS = 3600.0  # longest wait for another run that makes the same snapshot
 LAST_LINES = 3
@@ -72,6 +73,7 @@ def make_snapshot(run: Run, setup: Setup, repository: Repository) -> layers.Snap
                 snapshot = layers.finish(data, key, folder, time.monotonic() - since, {**steps.env, **env}, steps, made_of)
             finally:
                 remove(folder)
+                remove(run.folder / "setup")  # its outputs may hold a secret
     run.result.ground = {"key": key, "seconds": snapshot.seconds, "bytes": snapshot.bytes, "reused": reused}
     run.timed("setup", since)
     return snapshot
@@ -100,13 +102,14 @@ def _fill(run: Run, setup: Setup, steps: Steps, repository: Repository, folder: 
     commands = steps.update if setup.base and steps.update else steps.setup
     for number, command in enumerate(commands, 1):
         write(inputs / f"step-{number}", command.replace("\r\n", "\n") + "\n")
-    write_values(inputs / "job", integration=branch, tip=setup.commit, steps=str(len(commands)))
+    write_values(inputs / "job", integration=branch, tip=setup.commit, steps=str(len(commands)), secrets=" ".join(setup.secrets))
     write_env(inputs / "ground-env", steps.env)
     copy_scripts(inputs, "setup.sh", "clone.sh")
     copy_relay(run, inputs)
-    output = Output(run.log, PHASE + b"setup ")
+    output, secrets = Output(run.log, PHASE + b"setup "), {name: run.keys.secrets[name] for name in setup.secrets}
+    run.log.hide(leaks.hidden(secrets))
     try:
-        code = run_sandbox(run, "setup.sh", inputs, outputs, {}, output, run.bounds(setup.seconds),
+        code = run_sandbox(run, "setup.sh", inputs, outputs, secrets, output, run.bounds(setup.seconds),
                            place=Place(setup.disk_mb, filled=folder))
     except OverTime as error:
         raise AgentFailed(f"{_step(outputs, commands)} took too long. {error.sentence}") from error
@@ -119,7 +122,28 @@ def _fill(run: Run, setup: Setup, steps: Steps, repository: Repository, folder: 
     if code or not (outputs / "whole").exists():
         lines = [line for line in output.text().split("\n") if line.strip()][-LAST_LINES:]
         raise AgentFailed("\n".join([f"{_step(outputs, commands)} failed with exit code {code}.", *lines]))
-    return _left(outputs / "env")
+    env = _left(outputs / "env")
+    _refuse_secrets(folder, env, secrets)
+    return env
+
+
+def _refuse_secrets(folder: Path, env: dict[str, str], secrets: dict[str, str]) -> None:
+    """Raises AgentFailed if the commands left a secret, in a file or in a variable. Every later sandbox could read it there."""
+    if not secrets:
+        return
+    found = leaks.find(folder, secrets)
+    variable = next((name for name, value in env.items() if leaks.find_in(value, secrets)), None)
+    if found is None and variable is None:
+        return
+    if found:
+        part, _, path = found[1].partition("/")
+        for form in leaks.hidden(secrets):
+            path = path.replace(form, HIDDEN.decode())
+        name, where = found[0], f"the file {printable(path)} in the {'home folder' if part == 'home' else 'work tree'}"
+    else:
+        name, where = str(leaks.find_in(env[str(variable)], secrets)), f"the variable {variable}"
+    raise AgentFailed(f"The setup left the value of the secret {name} in {where}. Every later sandbox could read it, so nothing of this environment was kept. "
+                      "Let the setup remove it again, or keep it in $SWARM_SECRETS alone.")
 
 
 def _step(outputs: Path, commands: tuple[str, ...]) -> str:

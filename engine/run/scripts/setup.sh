@@ -1,16 +1,25 @@
 # Makes a snapshot: runs the commands of an environment on a clean clone, then leaves only what they made. Sourced by sh with SWARM_IN, SWARM_OUT and
 # SWARM_WORK set; the work tree and the home folder are the snapshot's own folders. Exit code: of the command that failed; 112 when there is no clone.
-# A command can leave variables for all later sandboxes: lines NAME=value in the file $SWARM_ENV.
+# A command can leave variables for all later sandboxes: lines NAME=value in the file $SWARM_ENV. Each secret of the steps is a variable, and a file in the
+# folder $SWARM_SECRETS, which is in memory.
 
-. "$SWARM_IN/job"  # integration, tip, steps
+. "$SWARM_IN/job"  # integration, tip, steps, secrets
 . "$SWARM_IN/clone.sh"
 repo="$SWARM_WORK/repo" SWARM_ENV="$SWARM_OUT/env"
-export SWARM_ENV
+SWARM_SECRETS=/dev/shm/secrets
+export SWARM_ENV SWARM_SECRETS
 [ -z "${SWARM_GATEWAY:-}" ] || . "$SWARM_IN/gateway.sh"
 clone || exit 112
 cd "$repo" || exit 112
 git checkout -q -f --detach "$tip" || exit 112
 [ ! -e "$SWARM_IN/ground-env" ] || . "$SWARM_IN/ground-env"
+
+if [ -n "$secrets" ]; then
+    mkdir -m 700 "$SWARM_SECRETS" || exit 112
+    for name in $secrets; do
+        eval "printf %s \"\$$name\"" > "$SWARM_SECRETS/$name" || exit 112
+    done
+fi
 
 number=0
 while [ "$number" -lt "$steps" ]; do

@@ -1,9 +1,10 @@
 """Operations on tickets, requests and the engine."""
 from hitl.api.openapi.operations import Operation, ref
-from hitl.api.openapi.shapes import BOOLEAN, INTEGER, TEXT, options
+from hitl.api.openapi.shapes import BOOLEAN, INTEGER, TEXT, listed, options, shape
 
 _ONE = "/api/tickets/{ticket_id}"
 _REASON = options(reason={**TEXT, "minLength": 1, "maxLength": 1000})
+_SECRETS = shape(secrets=listed(TEXT))
 _OFFSET = {"type": "integer", "minimum": 0, "maximum": 10**18 - 1}
 
 TICKETS = (
@@ -36,6 +37,10 @@ TICKETS = (
     Operation("GET", "/api/engine", "getEngine", "The engine, its runtimes, agents and settings", {200: ref("Engine")}),
     Operation("POST", "/api/engine/pause", "pauseEngine", "Pauses the engine: nothing new starts", {200: ref("Engine")}, (), _REASON, optional=True),
     Operation("POST", "/api/engine/resume", "resumeEngine", "Resumes the engine", {200: ref("Engine")}, (), _REASON, optional=True),
+    Operation("GET", "/api/secrets", "listSecrets", "The names of the stored secrets, which setups of environments may name", {200: _SECRETS}),
+    Operation("PUT", "/api/secrets/{name}", "putSecret", "Stores a secret. Its value is never shown again", {200: _SECRETS}, (),
+              {**options(value={**TEXT, "minLength": 8, "maxLength": 16_000, "writeOnly": True}), "required": ["value"]}),
+    Operation("DELETE", "/api/secrets/{name}", "removeSecret", "Removes a secret", {200: _SECRETS}),
     Operation("GET", "/api/health", "getHealth", "Whether the server works", {200: ref("Health")}),
     Operation("GET", "/api/openapi.json", "getDescription", "This description", {200: {"type": "object"}}),
 )
