@@ -5,8 +5,11 @@ import json
 import os
 import platform
 from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING
 
-from engine.environments.steps import Steps
+
+if TYPE_CHECKING:  # a run that makes no snapshot does not load it
+    from engine.environments.steps import Steps
 
 FORMAT = 1  # of a snapshot's folder; a change makes all snapshots again
 # Manifests, lock files and versions of tools: what they say decides what a setup installs.
@@ -27,13 +30,13 @@ def is_input(path: str, patterns: Iterable[str]) -> bool:
                for pattern in patterns)
 
 
-def inputs_of(steps: Steps, blobs: Iterable[tuple[str, str]]) -> dict[str, str]:
+def inputs_of(steps: "Steps", blobs: Iterable[tuple[str, str]]) -> dict[str, str]:
     """{path: sha of its content} of the inputs among (path, sha) pairs of a commit's tree."""
     patterns = steps.inputs or INPUTS
     return {path: sha for path, sha in blobs if is_input(path, patterns)}
 
 
-def key_of(steps: Steps, inputs: Mapping[str, str], host: Mapping[str, str], ticket: str = "", tree: str = "") -> str:
+def key_of(steps: "Steps", inputs: Mapping[str, str], host: Mapping[str, str], ticket: str = "", tree: str = "") -> str:
     """64 hex digits. ticket and tree: for a snapshot that is made in a ticket's commit, which nobody else must find."""
     said = steps.as_json()
     made_of = {"format": FORMAT, "steps": {name: said[name] for name in sorted(said) if name != "days"}, "inputs": dict(sorted(inputs.items())),

@@ -13,13 +13,15 @@ import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from engine.environments.key import FORMAT
-from engine.environments.steps import Steps
 from engine.errors import Transient
 from engine.files import fsync_folder, write_json
 from engine.host.folders import measure, remove
+
+if TYPE_CHECKING:  # a run that makes no snapshot does not load it
+    from engine.environments.steps import Steps
 
 ABOUT = "environment.json"
 MOST_FILES = 5_000_000
@@ -92,7 +94,7 @@ def temporary(data: Path, key: str, run: str) -> Path:
     return folder
 
 
-def finish(data: Path, key: str, folder: Path, seconds: float, env: dict[str, str], steps: Steps, made_of: dict[str, Any]) -> Snapshot:
+def finish(data: Path, key: str, folder: Path, seconds: float, env: dict[str, str], steps: "Steps", made_of: dict[str, Any]) -> Snapshot:
     """Makes a temporary folder the snapshot of its key. One that is there, and cannot be used, is replaced."""
     _drop_special_bits(folder)
     entries, size = measure(folder, MOST_FILES, 1 << 60)
