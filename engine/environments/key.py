@@ -7,7 +7,6 @@ import platform
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
-
 if TYPE_CHECKING:  # a run that makes no snapshot does not load it
     from engine.environments.steps import Steps
 

@@ -17,7 +17,8 @@ from engine.tickets.rows import OwnedRunRow
 
 def setup_job(db: Database, config: Config, run: OwnedRunRow, task: dict[str, Any], runtime: Runtime) -> Job:
     """task: {sha256: of the approved steps, commit and session: whose commit it is, or absent for the newest of the branch; base: key of an older
-    snapshot; again: true to begin from nothing}. Raises Permanent if other steps are approved meanwhile, a secret is missing, or the repository may not be used."""
+    snapshot; again: true to begin from nothing}. Raises Permanent if other steps are approved meanwhile, if a secret is missing, or if the
+    repository may not be used."""
     repository = sources.get(db, run["tenant_id"], run["owner_id"])
     version, own = versions.approved(db, repository["id"]), settings.settings_of(repository)
     if version is None or version["sha256"] != task.get("sha256"):

@@ -72,8 +72,8 @@ def test_a_secret_comes_from_the_environment_or_from_its_file_and_is_listed_by_n
         secrets.remove(tmp_path, "default", "NPM_TOKEN")
 
 
-@pytest.mark.parametrize(("name", "value"), [("1A", VALUE), ("A B", VALUE), ("SWARM_X", VALUE), ("", VALUE), ("A" * 101, VALUE), ("A", "tooshrt"), ("A", 12345678),
-                                             ("A", None), ("A", "x" * 16_001), ("A", "with\0nul and more"), ("A", "half an emoji \ud83d")])
+@pytest.mark.parametrize(("name", "value"), [("1A", VALUE), ("A B", VALUE), ("SWARM_X", VALUE), ("", VALUE), ("A" * 101, VALUE), ("A", "tooshrt"),
+                                             ("A", 12345678), ("A", None), ("A", "x" * 16_001), ("A", "with\0nul and more"), ("A", "half an emoji \ud83d")])
 def test_a_name_or_a_value_that_cannot_be_used_is_refused_without_the_value(tmp_path: Path, name: str, value: object) -> None:
     with pytest.raises(BadRequest) as caught:
         secrets.put(tmp_path, "default", name, value)
@@ -131,7 +131,7 @@ def test_setup_alone_has_the_secret_and_nothing_of_it_stays(bench: Bench) -> Non
 ])
 def test_a_secret_that_setup_leaves_fails_the_environment_and_names_the_path(bench: Bench, step: str, where: str) -> None:
     secrets.put(bench.folder, "default", "NPM_TOKEN", VALUE)
-    result, folder = set_up(bench, step)
+    result, _ = set_up(bench, step)
     assert (result.outcome, result.failure) == ("failed", "agent")
     assert "the secret NPM_TOKEN" in str(result.reason) and where in str(result.reason) and VALUE not in str(result.reason)
     assert not [path for path in layers.root(bench.folder).iterdir() if path.is_dir()] and VALUE.encode() not in everywhere(bench.folder)
