@@ -121,13 +121,23 @@ def _drop_special_bits(folder: Path) -> None:
 
 def delete(data: Path, key: str) -> bool:
     """Removes a snapshot. False: a run stands on it, or another run makes it."""
+    return _drop(data, key, True)
+
+
+def set_aside(data: Path, key: str) -> bool:
+    """Takes a snapshot out of use at once; leftovers() has its files. False: a run stands on it, or another run makes it."""
+    return _drop(data, key, False)
+
+
+def _drop(data: Path, key: str, wholly: bool) -> bool:
     try:
         with locked(data, key, True, 0):
             doomed = root(data) / f"{key}.removed.tmp"
             if (root(data) / key).exists():
                 remove(doomed)
                 os.rename(root(data) / key, doomed)
-            remove(doomed)
+            if wholly:
+                remove(doomed)
             return True
     except Transient:
         return False

@@ -95,7 +95,9 @@ class Grounds:
             if said.text == requests.WITHOUT:
                 settings.set_without(self._db, repository["id"], True)
             elif said.text == requests.APPROVE and said.sha256:
-                versions.approve(self._db, repository["id"], said.sha256, said.by)
+                waiting = versions.proposed(self._db, repository["id"])
+                if waiting and waiting["sha256"] == said.sha256:  # else it is approved already, or someone wrote other steps and is asked about those
+                    versions.approve(self._db, repository["id"], said.sha256, said.by)
 
     def _propose(self, repository: RepositoryRow, git: Repository, base: str) -> None:
         """Proposes what the files of the base tell, if nothing is approved yet."""

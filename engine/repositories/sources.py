@@ -5,7 +5,7 @@ from urllib.parse import urlsplit
 from engine.config import Config
 from engine.errors import NotFound
 from engine.git.source import validate_source
-from engine.repositories.rows import RepositoryRow
+from engine.repositories.rows import RepositoryRow, RepositoryState
 from engine.store.db import Database
 from engine.tickets.approved_card import repository_of
 from engine.times import NOW
@@ -63,6 +63,19 @@ def get(db: Database, tenant: str, repository_id: str) -> RepositoryRow:
     if row is None:
         raise NotFound("Repository not found")
     return row
+
+
+def all_of(db: Database, tenant: str) -> list[RepositoryRow]:
+    """By name."""
+    return db.all("select * from repositories where tenant_id = ? order by name, seq", (tenant,), RepositoryRow)
+
+
+def looked(db: Database, repository: RepositoryRow, state: RepositoryState, reason: str, branch: str | None) -> RepositoryRow:
+    """Notes what a look at it found. -> its row. A look that found no branch keeps the one that is known."""
+    with db.transaction():
+        db.execute(f"update repositories set state = ?, reason = ?, default_branch = coalesce(?, default_branch), looked_at = {NOW} where id = ?",
+                   (state, reason or None, branch, repository["id"]))
+        return get(db, repository["tenant_id"], repository["id"])
 
 
 def touch(db: Database, repository_id: str) -> None:

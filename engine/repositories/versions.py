@@ -65,3 +65,13 @@ def approve(db: Database, repository_id: str, sha256: str, by: str) -> Environme
 def discard(db: Database, repository_id: str) -> None:
     """Drops the proposal, if there is one."""
     db.execute("update environment_versions set state = 'replaced' where repository_id = ? and state = 'proposed'", (repository_id,))
+
+
+def retire(db: Database, repository_id: str) -> None:
+    """Drops the proposal and what is used: the repository has no steps any more."""
+    db.execute("update environment_versions set state = 'replaced' where repository_id = ? and state in ('proposed', 'approved')", (repository_id,))
+
+
+def history(db: Database, repository_id: str) -> list[EnvironmentVersionRow]:
+    """All versions, the newest first."""
+    return db.all("select * from environment_versions where repository_id = ? order by seq desc", (repository_id,), EnvironmentVersionRow)

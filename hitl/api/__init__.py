@@ -8,11 +8,14 @@ from hitl.api.engine import engine_api
 from hitl.api.evidence import evidence_api
 from hitl.api.forge import deliveries_api
 from hitl.api.interview import interview_api
+from hitl.api.repositories import repositories_api
 from hitl.api.review import review_api
+from hitl.api.runs import runs_api
 from hitl.api.secrets import secrets_api
 from hitl.api.sessions import sessions_api
 from hitl.api.tickets import tickets_api
 
 api = Blueprint("api", __name__, url_prefix="/api")
-for part in (sessions_api, interview_api, card_api, tickets_api, review_api, evidence_api, deliveries_api, engine_api, secrets_api):
+for part in (sessions_api, interview_api, card_api, tickets_api, review_api, evidence_api, deliveries_api, repositories_api, runs_api, secrets_api,
+             engine_api):
     api.register_blueprint(part)

@@ -15,7 +15,8 @@ from hitl.web.filters import number
 from hitl.web.forms import attempt, typed_text
 
 routes = Blueprint("inbox", __name__)
-_VERBS = {"question": "Answer", "isolation": "Decide", "budget": "Decide", "delivery": "Decide", "failed": "Look", "review": "Review"}
+_VERBS = {"question": "Answer", "isolation": "Decide", "budget": "Decide", "delivery": "Decide", "failed": "Look", "review": "Review",
+          "environment": "Decide", "baseline": "Decide", "base": "Decide", "permission": "Decide"}
 
 
 @routes.get("/inbox")
@@ -67,6 +68,8 @@ def _of_request(asked: dict[str, Any]) -> dict[str, Any]:
     text = number(options, "suggested answer") if shown_kind(asked) == "question" and options else ""
     is_review = asked["kind"] == "review"
     href = f"/tickets/{asked['ticket_id']}{'/changes' if is_review else ''}" if asked["ticket_id"] else f"/sessions/{asked['session_id']}"
+    if asked["repository"] and (asked["kind"] == "environment" or not asked["session_id"]):
+        href = f"/repositories/{asked['repository']}"
     return {"key": asked["seq"], "state": "in_review" if is_review else shown_kind(asked), "title": asked["title"] or asked["project_name"], "href": href,
             "ticket_id": asked["ticket_id"], "session_id": asked["session_id"], "session_name": asked["project_name"], "text": text,
             "since": asked["created_at"], "verb": _VERBS[asked["kind"]], "request": with_forms(asked)}

@@ -3,17 +3,19 @@ import json
 from typing import Any
 
 from engine.store.db import Database
-from engine.tickets.rows import RequestRow
+from engine.tickets.rows import OwnedRequestRow
 from hitl.views.ticket import request_dict
 
 
 def requests_view(db: Database, tenant: str, session_id: str | None = None) -> list[dict[str, Any]]:
-    """The open requests, oldest first: of all sessions, or of one."""
+    """The open requests, oldest first: of all sessions and repositories, or of one session. project_name: of the session, or else the repository's name;
+    repository: the id of the repository that a request about an environment is about."""
     only = "" if session_id is None else " and q.session_id = :session"
     return [request_dict(row) for row in db.all(
-        "select q.*, s.project_name, t.title, t.type as ticket_type from requests q join hitl_sessions s on s.id = q.session_id"
-        " left join tickets t on t.id = q.ticket_id"
-        f" where q.tenant_id = :tenant and q.state = 'open'{only} order by q.seq", {"tenant": tenant, "session": session_id}, RequestRow)]
+        "select q.*, coalesce(s.project_name, p.name, 'This installation') as project_name, p.id as repository, p.name as repository_name,"
+        " t.title, t.type as ticket_type from requests q left join hitl_sessions s on s.id = q.session_id left join tickets t on t.id = q.ticket_id"
+        " left join repositories p on p.id = iif(q.owner_kind = 'repository', q.owner, s.repository_id) and q.kind = 'environment'"
+        f" where q.tenant_id = :tenant and q.state = 'open'{only} order by q.seq", {"tenant": tenant, "session": session_id}, OwnedRequestRow)]
 
 
 def waiting_count(db: Database, tenant: str, states: tuple[str, ...], most: int) -> int:

@@ -10,7 +10,7 @@ from engine.store.db import Database, as_dict
 from engine.text import stored
 from engine.tickets import actions, usage
 from engine.tickets import states as tickets
-from engine.tickets.rows import DependencyRow, RequestRow, RunRow, TicketRow
+from engine.tickets.rows import DependencyRow, OwnedRequestRow, OwnedRunRow, RequestRow, RunRow, TicketRow
 from hitl.session import sessions
 from hitl.views import usage as used
 
@@ -64,17 +64,18 @@ def ticket_dict(row: TicketRow) -> dict[str, Any]:
             "review": bool(row["review"])}
 
 
-def run_dict(row: RunRow) -> dict[str, Any]:
+def run_dict(row: RunRow | OwnedRunRow) -> dict[str, Any]:
     return {**_visible(row), "checks": checks_of(stored(row["checks"], [])), "phases": stored(row["phases"], {}), "vm": stored(row["vm"], {}),
+            "task": stored(row["task"], {}),
             "said": stored(row["said"], {}),
             "usage": used.told(stored(row["usage"], {})) if row["usage"] else None}
 
 
-def request_dict(row: RequestRow) -> dict[str, Any]:
+def request_dict(row: RequestRow | OwnedRequestRow) -> dict[str, Any]:
     return {**_visible(row), "options": [str(each) for each in stored(row["options"], [])]}
 
 
-def _visible(row: TicketRow | RunRow | RequestRow) -> dict[str, Any]:
+def _visible(row: TicketRow | RunRow | OwnedRunRow | RequestRow | OwnedRequestRow) -> dict[str, Any]:
     return {name: value for name, value in as_dict(row).items() if name not in _SECRET}
 
 

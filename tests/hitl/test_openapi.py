@@ -10,7 +10,10 @@ from schemathesis.checks import CHECKS, load_all_checks
 from serving import session
 
 from engine.config import Config
+from engine.environments.steps import Steps
 from engine.errors import SwarmError
+from engine.repositories import sources, versions
+from engine.runs import wanted
 from engine.tickets import settle
 from hitl.api.openapi import OPERATIONS, document
 from hitl.api.openapi.errors import RESPONSES
@@ -78,6 +81,16 @@ def sessions(app, client):
     return found
 
 
+@pytest.fixture
+def repository(db, config):
+    """{the name of an id: one that is known}: a repository with steps, and a run that makes its environment."""
+    row = sources.row_for(db, config, "default", "owner/repo")
+    versions.propose(db, row, Steps(setup=("true",)), "page")
+    versions.approve(db, row["id"], versions.proposed(db, row["id"])["sha256"], "you")
+    versions.propose(db, row, Steps(setup=("false",)), "page")
+    return {"repository_id": row["id"], "run_id": wanted.want(db, "setup", "repository", row["id"], "default", {})["id"]}
+
+
 def modes():
     """What is asked: of each operation what it describes, and, where it takes more than an id, what it does not."""
     for each in OPERATIONS:
@@ -86,10 +99,11 @@ def modes():
 
 
 @pytest.mark.parametrize(("described", "mode"), list(modes()))
-def test_every_answer_is_in_the_description(app, sessions, described, mode):
+def test_every_answer_is_in_the_description(app, sessions, repository, described, mode):
     operation = SCHEMA[described.path][described.method]
     ticket_ids = [row[0] for row in app.extensions["swarm"].db.all("select id from tickets")]
-    shas = [row[0] for row in app.extensions["swarm"].db.all("select sha256 from amendments union select sha256 from spec_versions")]
+    shas = [row[0] for row in app.extensions["swarm"].db.all("select sha256 from amendments union select sha256 from spec_versions"
+                                                            " union select sha256 from environment_versions")]
     SCHEMA.app = app
 
     @settings(max_examples=EXAMPLES, deadline=None, database=None, derandomize=True, suppress_health_check=list(HealthCheck), phases=[Phase.generate])
@@ -97,7 +111,7 @@ def test_every_answer_is_in_the_description(app, sessions, described, mode):
            sha=st.sampled_from(shas), known=st.sampled_from([True, True, True, False]))
     def ask(case, state, ticket, sha, known):
         if known:
-            for name, value in (("session_id", sessions[state]), ("ticket_id", ticket)):
+            for name, value in (("session_id", sessions[state]), ("ticket_id", ticket), *repository.items()):
                 if name in (case.path_parameters or {}):
                     case.path_parameters[name] = value
             for name in ("sha256", "spec_sha256"):

@@ -12,6 +12,10 @@ from engine.store.db import Database
 FREE = ("select * from environments n where state = 'ready' and not exists (select 1 from tickets e join hitl_sessions s on s.id = e.session_id"
         " where e.environment = n.key and s.state in ('building', 'failed')) order by coalesce(used_at, built_at), seq")
 
+# One that someone deleted, and on which no build stands any more.
+DELETED = ("select 1 from environments where key = :key and state = 'removed' and not exists (select 1 from tickets e join hitl_sessions s"
+           " on s.id = e.session_id where e.environment = :key and s.state in ('building', 'failed'))")
+
 
 def prune_environments(db: Database, config: Config) -> int:
     """-> bytes of the removed environments. The rows stay, with the state removed."""
@@ -36,11 +40,12 @@ def remove_environment(db: Database, config: Config, key: str) -> bool:
 
 
 def _remove_leftovers(db: Database, config: Config) -> None:
-    """Removes unfinished snapshots of runs that are not live, and, after keep_environment_days, those that the database does not know."""
+    """Removes unfinished snapshots of runs that are not live, those that someone deleted while a run or a build stood on them, and, after
+    keep_environment_days, those that the database does not know."""
     alive = {row[0] for row in db.execute("select id from runs where ended_at is null")}
     for folder in layers.leftovers(config.data, alive):
         remove(folder)
     for folder in layers.root(config.data).glob("*/"):
-        if len(folder.name) == 64 and time.time() - folder.stat().st_mtime > config.keep_environment_days * 86400 and \
-                db.value("select 1 from environments where key = ? and state = 'ready'", (folder.name,)) is None:
+        if len(folder.name) == 64 and (db.value(DELETED, {"key": folder.name}) or time.time() - folder.stat().st_mtime > config.keep_environment_days * 86400) \
+                and db.value("select 1 from environments where key = ? and state = 'ready'", (folder.name,)) is None:
             layers.delete(config.data, folder.name)

@@ -5,14 +5,15 @@ from functools import cache
 from typing import Any
 
 from engine import VERSION
-from hitl.api.openapi import errors, schemas
+from hitl.api.openapi import errors, schemas, schemas_repository
 from hitl.api.openapi.operations import described
 from hitl.api.openapi.operations_card import CARD
+from hitl.api.openapi.operations_repository import REPOSITORIES
 from hitl.api.openapi.operations_review import REVIEW
 from hitl.api.openapi.operations_session import SESSIONS
 from hitl.api.openapi.operations_ticket import TICKETS
 
-OPERATIONS = (*SESSIONS, *CARD, *TICKETS, *REVIEW)
+OPERATIONS = (*SESSIONS, *CARD, *TICKETS, *REVIEW, *REPOSITORIES)
 
 
 @cache
@@ -27,5 +28,5 @@ def document() -> dict[str, Any]:
                  "description": "From an approved idea to merged code. Errors are always {\"error\": a sentence, \"code\": a slug, …}. "
                                 "Requests must carry one of the server's own Host names; unsafe methods must not come from a page of another site."},
         "paths": paths,
-        "components": {"schemas": {**schemas.SCHEMAS, **errors.SCHEMAS}, "responses": errors.RESPONSES},
+        "components": {"schemas": {**schemas.SCHEMAS, **schemas_repository.SCHEMAS, **errors.SCHEMAS}, "responses": errors.RESPONSES},
     }

@@ -17,12 +17,14 @@ SCHEMAS: dict[str, Any] = {
         "description": "wrong_state: the item is in another state now. card_changed: someone else changed the card; both versions are included. "
                        "question_open: a question waits. already_started: a ticket of the amendment has started.",
         "allOf": [{"$ref": "#/components/schemas/Error"}, {"type": "object", "properties": {
-            "currentState": TEXT, "since": maybe(TEXT), "spec_sha256": TEXT, "given_sha256": {}, "sha256": TEXT, "question": INTEGER,
+            "currentState": TEXT, "since": maybe(TEXT), "spec_sha256": TEXT, "given_sha256": {}, "sha256": maybe(TEXT),
+            "question": INTEGER,
             "answer": maybe(TEXT), "answered_by": maybe(TEXT), "answered_at": maybe(TEXT), "tickets": _TICKETS,
             "current": {"$ref": "#/components/schemas/CardAt"}, "base": {"anyOf": [{"$ref": "#/components/schemas/CardAt"}, {"type": "null"}]},
-            "yours": {}, "changes": listed(_CHANGE)}}]},
+            "yours": {}, "changes": listed(_CHANGE), "ticket": maybe(TEXT), "ended_at": maybe(TEXT)}}]},
     "BadRequest": {"allOf": [{"$ref": "#/components/schemas/Error"}, {"type": "object", "properties": {
-        "line": INTEGER, "column": INTEGER, "edit": INTEGER, "currentState": TEXT, "since": TEXT}}]},
+        "line": INTEGER, "column": INTEGER, "edit": INTEGER, "currentState": TEXT, "since": TEXT,
+        "details": listed({"$ref": "#/components/schemas/Problem"})}}]},
     "Unavailable": {"allOf": [{"$ref": "#/components/schemas/Error"}, {"type": "object", "properties": {
         "retry_after": INTEGER, "last_tick_age": {"type": ["number", "null"]}, "paused": BOOLEAN}}]},
 }

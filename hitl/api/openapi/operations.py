@@ -8,6 +8,7 @@ OF_A_BODY = (400, 413, 415)
 PARAMETERS: dict[str, dict[str, Any]] = {
     "session_id": {"type": "string", "minLength": 1}, "ticket_id": {"type": "string", "minLength": 1},
     "name": {"type": "string", "pattern": "^[A-Za-z_][A-Za-z0-9_]{0,99}$"},
+    "repository_id": {"type": "string", "minLength": 1}, "run_id": {"type": "string", "minLength": 1}, "key": {"type": "string", "minLength": 1},
     "comment": {"type": "integer", "minimum": 1, "maximum": 2**31 - 1},
     "number": {"type": "integer", "minimum": 1, "maximum": 5}, "version": {"type": "integer", "minimum": 1, "maximum": 10**9},
 }

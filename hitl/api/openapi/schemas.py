@@ -8,6 +8,7 @@ from hitl.card.shape import SCHEMA
 
 SESSION_STATES = ("draft", "clarifying", "review", "approved", "building", "completed", "failed", "cancelled")
 TICKET_STATES = ("pending", "blocked", "ready", "claimed", "running", "needs_input", "in_review", "completed", "failed", "cancelled")
+RUN_KINDS = ("prepare", "feature", "recheck", "integrate", "deliver", "resolve", "plan", "baseline", "setup", "install", "hello")
 _COUNTS = {"type": "object", "additionalProperties": INTEGER}
 _WAITING = {**maybe(TEXT), "description": "Builds of other tenants that wait until SWARM_TENANTS names them"}
 _SUMMARY = {
@@ -92,8 +93,9 @@ SCHEMAS: dict[str, Any] = {
         run=maybe(ref("Run")), checks={"type": "array"}, project_name=TEXT, dependents=listed(TEXT), usage=ref("Usage"), steers=listed(ref("Steer")),
         requests=listed(ref("Request")))]},
     "Tickets": shape(tickets=listed(ref("Ticket"))),
-    "Run": open_shape(id=TEXT, ticket_id=TEXT, session_id=TEXT, kind=one_of("prepare", "feature", "recheck", "integrate", "deliver"), state=TEXT,
-                      run_no=INTEGER, outcome=maybe(TEXT), reason=maybe(TEXT), checks={"type": "array"}, phases={"type": "object"},
+    "Run": open_shape(id=TEXT, ticket_id=maybe(TEXT), session_id=maybe(TEXT), kind=one_of(*RUN_KINDS), state=TEXT,
+                      owner_kind=one_of("ticket", "session", "repository", "installation"), owner_id=TEXT, run_no=INTEGER,
+                      outcome=maybe(TEXT), reason=maybe(TEXT), checks={"type": "array"}, phases={"type": "object"},
                       usage=maybe(options(**_USED)), created_at=TIME, started_at=maybe(TIME), ended_at=maybe(TIME)),
     "Usage": open_shape(runs=INTEGER, unpriced={**INTEGER, "description": "Runs that used a model without a price"}, refused=INTEGER, sent=INTEGER,
                         received=INTEGER, **_USED),
@@ -113,7 +115,7 @@ SCHEMAS: dict[str, Any] = {
                               model=TEXT, tokens=INTEGER, sent=INTEGER, received=INTEGER, seconds=_NUMBER))),
         "description": "side: model or egress. Hosts, paths and models come from the sandbox"},
     "Runs": shape(runs=listed(ref("Run"))),
-    "Request": open_shape(seq=INTEGER, session_id=TEXT, ticket_id=maybe(TEXT), kind=TEXT, body=TEXT, options=listed(TEXT), state=TEXT,
+    "Request": open_shape(seq=INTEGER, session_id=maybe(TEXT), ticket_id=maybe(TEXT), kind=TEXT, body=TEXT, options=listed(TEXT), state=TEXT,
                           answer=maybe(TEXT), answered_by=maybe(TEXT), answered_at=maybe(TIME), created_at=TIME),
     "Deliveries": shape(deliveries=listed(open_shape(
         ticket_id=TEXT, state=one_of("intended", "pushed", "opened", "delivered", "watched", "done", "merged", "closed", "dropped"), repository=TEXT,
