@@ -44,16 +44,17 @@ def land(db: Database, config: Config, branches: Branches, run: RunRow, epic: Ti
 
 
 def refuse(db: Database, config: Config, run: RunRow, epic: TicketRow, failure: RunFailure, result: Result | None = None) -> None:
-    """Handles changes that did not pass, or could not be checked. A single change goes back with the failure; several are checked in halves."""
-    if not isinstance(failure, (AgentFailed, Permanent)) and epic["transients"] < MAX_TRANSIENTS:
-        times = epic["transients"] + 1
-        with db.transaction():
+    """Handles changes that did not pass, or could not be checked. A single change goes back with the failure; several are checked in halves.
+    If the recheck has lost its claim, it says nothing about what waits now: another one decides."""
+    tried = [each["run"] for each in result.merged] if result else []
+    with db.transaction():
+        passes = not isinstance(failure, (AgentFailed, Permanent)) and epic["transients"] < MAX_TRANSIENTS
+        if passes or not _holds(db, run):
+            times = epic["transients"] + 1
             _unmark(db, run)
             record(db, run, failure.outcome, "running", failure.sentence, result, detail=failure.extra.get("detail"),
                    transients=times, not_before=utc(after=delay(times, config.backoff_seconds)))
-        return
-    tried = [each["run"] for each in result.merged] if result else []
-    with db.transaction():
+            return
         members = [row for row in db.all(WAITING, (epic["id"],), RunRow) if row["id"] in tried or not tried]
         halves = isinstance(failure, AgentFailed) and len(members) > 1
         for number, member in enumerate(members):
@@ -95,6 +96,10 @@ def _release(db: Database, config: Config, run: RunRow, epic: TicketRow, reason:
     with db.transaction():
         _unmark(db, run)
         record(db, run, "stale", "running", reason, None, transients=epic["transients"] + 1, not_before=None)
+
+
+def _holds(db: Database, run: RunRow) -> bool:
+    return db.value(f"select 1 from runs r join tickets t on t.id = r.ticket_id where r.id = ? and r.ended_at is null and {HOLDS}", (run["id"],)) == 1
 
 
 def _unmark(db: Database, run: RunRow) -> None:

@@ -2,14 +2,18 @@
 from collections.abc import Callable
 from dataclasses import replace
 
+import pytest
 from conftest import build, state, statuses
 from memory_engine import drive, make_engine
 
 from engine.config import Config
+from engine.finish.finish import finish
+from engine.finish.outcomes import MAX_TRANSIENTS
 from engine.jobs import Job, Result
 from engine.loop.fakes import FakeBranches, fake_result
 from engine.store.db import Database
 from engine.tickets import claims
+from engine.tickets.rows import RunRow
 
 
 def checked(*titles: str) -> dict:
@@ -61,3 +65,38 @@ def test_a_conflict_is_said_before_any_recheck(db: Database, config: Config) -> 
     assert state(db, session) == "completed"
     assert [row[0] for row in db.all("select outcome from runs where ticket_id = 'TKT-003' order by seq")] == ["conflict", "merged"]
     assert rechecks(db) == ["merged"], "its work is older than what was merged, so the second try is checked on that"
+
+
+def rows(db: Database) -> list[tuple]:
+    """Tickets and runs, without their tokens: that of an ended run may be cleared."""
+    return [tuple(row) for sql in ("select id, status, failures, conflicts, transients, reason, not_before, run_no from tickets order by seq",
+                                   "select id, state, outcome, reason, merge_group, checked_by from runs order by seq") for row in db.all(sql)]
+
+
+@pytest.mark.parametrize("late", [
+    Result("", "failed", 0, failure="agent", reason="The check failed."), Result("", "failed", 0, failure="permanent", reason="It cannot be checked."),
+    Result("", "failed", 0, failure="transient", reason="The machine was busy."), Result("", "ok", 0, tip="1" * 40)],
+    ids=["failed", "permanent", "transient", "passed"])
+@pytest.mark.parametrize("transients", [0, MAX_TRANSIENTS])
+@pytest.mark.parametrize("conflicting", [False, True])
+def test_a_recheck_that_has_lost_its_claim_says_nothing_about_what_waits_now(
+        db: Database, config: Config, late: Result, transients: int, conflicting: bool) -> None:
+    """The first recheck has failed, and a later one of a half is under way. Then the first one speaks again."""
+    build(db, config, checked("A", "B", "C", "D"))
+    branches = FakeBranches()
+    engine = make_engine(db, config, breaking("B", "D"), branches=branches)
+    for wanted in (["failed", None], ["failed", "merged", None]):
+        for _ in range(30):
+            if rechecks(db) != wanted:
+                engine.tick()
+        assert rechecks(db) == wanted
+        first = db.the("select * from runs where kind = 'recheck' order by seq limit 1", (), RunRow)
+        waiting = db.all("select id, tip_sha from runs where state = 'queued'", (), RunRow)
+        assert len(waiting) > 1
+        late.run, late.base = first["id"], first["base_sha"]
+        late.merged = [{"run": row["id"], "merge": "2" * 40} for row in waiting]
+        late.conflicts = [{"run": waiting[0]["id"], "sentence": "It conflicts.", "paths": []}] if conflicting else []
+        db.execute("update tickets set transients = ? where type = 'epic'", (transients,))
+        before, merged = rows(db), list(branches.merged)
+        finish(db, config, branches, first, late)
+        assert rows(db) == before and branches.merged == merged

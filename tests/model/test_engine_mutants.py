@@ -57,6 +57,9 @@ MUTANTS = {
     "what was taken back lands with the others that were checked": Mutant(
         "engine/finish/landing.py", "held = len(members) == len(merges) and claims", "held = claims",
         "tests/engine/test_merge_queue.py::test_a_ticket_that_waits_to_be_merged_can_be_cancelled_and_the_rest_lands"),
+    "a stale recheck sends back what waits": Mutant(
+        "engine/finish/landing.py", "if passes or not _holds(db, run):", "if passes:",
+        "tests/engine/test_merge_queue_in_memory.py::test_a_recheck_that_has_lost_its_claim_says_nothing_about_what_waits_now"),
     "a commit that is in the branch is merged again": Mutant(
         "engine/git/merge.py", "if repository.is_ancestor(tip, head):", "if head == tip:", REPEATED),
     "the pause after a failure stays as it is": Mutant(
