@@ -99,7 +99,7 @@ def _release(db: Database, config: Config, run: RunRow, epic: TicketRow, reason:
 
 
 def _holds(db: Database, run: RunRow) -> bool:
-    return db.value(f"select 1 from runs r join tickets t on t.id = r.ticket_id where r.id = ? and r.ended_at is null and {HOLDS}", (run["id"],)) == 1
+    return bool(db.value(f"select 1 from runs r join tickets t on t.id = r.ticket_id where r.id = ? and r.ended_at is null and {HOLDS}", (run["id"],)))
 
 
 def _unmark(db: Database, run: RunRow) -> None:
