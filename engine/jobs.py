@@ -60,12 +60,14 @@ class Criterion(NamedTuple):
 
 
 class Source(NamedTuple):
-    """Where the repository of an epic comes from. url None: a new, empty repository. first_commit: someone wants one made there if it is empty."""
+    """Where the repository of an epic comes from. url None: a new, empty repository. first_commit: someone wants one made there if it is empty.
+    store: the bare repository that keeps what is fetched."""
 
     url: str | None
     base_branch: str | None
     protocols: tuple[str, ...]
     first_commit: bool = False
+    store: str = ""
 
 
 class Budget(NamedTuple):
@@ -164,7 +166,7 @@ class Job(NamedTuple):
         return cls(vm=VmSpec(**vm) if vm else None, means=AgentSetup(**means), limits=Limits(**values.pop("limits")),
                    criteria=_criteria(values.pop("criteria")), waiting=waiting, landed=landed,
                    ground=Ground.of(values.pop("ground", None)), commits=Commits(**values.pop("commits", {})), setup=Setup.of(values.pop("setup", None)),
-                   source=Source(source["url"], source["base_branch"], tuple(source["protocols"]), source.get("first_commit", False)) if source else None,
+                   source=Source(**{**source, "protocols": tuple(source["protocols"])}) if source else None,
                    access=Access(hosts=tuple(access.pop("hosts")), budget=Budget(**access.pop("budget")), **access) if access else None, **values)
 
 

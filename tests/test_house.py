@@ -29,13 +29,14 @@ PACKAGES: dict[str, tuple[str, str]] = {
     "engine.repositories": ("The repositories that sessions build in: rows, settings and environments.", "environments runs tickets store git"),
     "engine.environments": ("Environments: a repository's dependencies, prepared once, as the read-only ground of its sandboxes.", "gateway host"),
     "engine.image": ("make vm-image: the image that virtual machines start from, made of Debian packages.", "runtimes host"),
-    "engine.run": ("The runner's own process: it starts sandboxes and watches them.", "runtimes environments agents gateway git host"),
+    "engine.stores": ("What runs share of a repository: the objects that were fetched from its remote, and the files of a base commit.", "git host"),
+    "engine.run": ("The runner's own process: it starts sandboxes and watches them.", "runtimes stores environments agents gateway git host"),
     "engine.job": ("Makes a job from rows: everything that a run needs to know.",
-                   "runs repositories environments tickets store git agents runtimes gateway forge"),
+                   "runs repositories stores environments tickets store git agents runtimes gateway forge"),
     "engine.finish": ("From a result to a merge.", "repositories runs tickets store git agents"),
     "engine.delivery": ("Delivers a finished build to its forge, and takes in the feedback.", "tickets store git agents forge"),
     "engine.loop": ("The engine: it decides when each step happens.",
-                    "finish job run delivery runs repositories environments tickets store git agents runtimes host"),
+                    "finish job run delivery runs repositories stores environments tickets store git agents runtimes host"),
     "engine.commands": ("Commands for people: run-ticket, drain, backup.", "loop tickets store git runtimes host"),
     "hitl": ("The human's side of the product: the step from a card to its tickets, and the demo.", "session card web"),
     "hitl.web": ("The parts that every request and every shown text goes through.", ""),
@@ -53,7 +54,7 @@ OF_ENGINE = "store tickets runs repositories environments git"  # what hitl may 
 # Of other rooms these alone. agents.log puts what an agent wrote into a run's log in words: what an event means only its agent knows.
 # forge says whose token git needs for a look at a private repository.
 NAMES_OF_ENGINE = {"engine.forge", "engine.loop.status", "engine.runtimes.described", "engine.agents.log", "engine.host.socket_owner"}
-WITHOUT_STORE = ("run", "environments", "runtimes", "agents", "gateway", "git", "host")  # they load neither sqlite3 nor flask: a run's own process is small
+WITHOUT_STORE = ("run", "stores", "environments", "runtimes", "agents", "gateway", "git", "host")  # neither sqlite3 nor flask: a run's own process is small
 COMMANDS = {"hitl.demo": "engine.loop"}  # programs of their own, and what they may ask beside their room
 
 # {runtime or agent: who may name it beside its package, and why}

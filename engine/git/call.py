@@ -45,6 +45,7 @@ class Options(TypedDict, total=False):
     locks: Sequence[int]        # descriptors that git keeps open, so that their locks outlive this process as long as git does
     timeout: float              # seconds, then git and its helpers are killed; SECONDS
     config: Sequence[str]       # "name=value"
+    errors: IO[bytes] | None    # a file for git's messages, which can be read while it works
     memory: int                 # bytes that git may allocate; for objects that may be made to exhaust memory
 
 
@@ -56,7 +57,8 @@ def run_git(git_dir: Path | None, *args: str, **options: Unpack[Options]) -> byt
 def call_git(git_dir: Path | None, *args: str, **options: Unpack[Options]) -> Output:
     """Like run_git, with the exit code, for commands where a code other than 0 is also an answer."""
     given, timeout = options.get("stdin"), options.get("timeout", SECONDS)
-    child = _start(git_dir, args, subprocess.PIPE if isinstance(given, bytes) else given, subprocess.PIPE, options)
+    errors = options.get("errors")
+    child = _start(git_dir, args, subprocess.PIPE if isinstance(given, bytes) else given, errors or subprocess.PIPE, options)
     try:
         out, err = child.communicate(given if isinstance(given, bytes) else None, timeout)
     except subprocess.TimeoutExpired:
@@ -64,8 +66,14 @@ def call_git(git_dir: Path | None, *args: str, **options: Unpack[Options]) -> Ou
     finally:
         _end(child)
     if child.returncode not in options.get("ok", (0,)):
-        raise failure(args[0], child.returncode, err)
+        raise failure(args[0], child.returncode, _said(errors) if errors else err)
     return Output(child.returncode, out)
+
+
+def _said(errors: IO[bytes]) -> bytes:
+    """git's messages in a file, without its progress."""
+    errors.seek(0)
+    return re.sub(rb"[^\r\n]*\r|[^\r\n]*, done\.\n", b"", errors.read(1 << 20))
 
 
 @contextmanager

@@ -19,10 +19,12 @@ from engine.job.network import network
 from engine.job.prompt import data_block, prompt
 from engine.job.workflow import Workflow, workflow_at
 from engine.jobs import AgentSetup, Job, Limits, Result, Source
+from engine.repositories import sources
 from engine.repositories.rows import RepositoryRow
 from engine.repositories.settings import Settings, settings_of
 from engine.runtimes.base import Runtime
 from engine.store.db import Database
+from engine.stores.store import store_path
 from engine.text import stored
 from engine.tickets import requests
 from engine.tickets.approved_card import approved_card, repository_of
@@ -129,7 +131,9 @@ def _source(db: Database, config: Config, session: SessionRow, epic_id: str) -> 
         url, protocols = validate_source(repository, config.repository_roots, config.repository_url, config.repository_protocols)
     except BadRequest as error:
         raise Permanent(error.sentence) from error
-    return Source(url, approved_card(db, session["id"]).get("base_branch"), protocols, requests.may_make_first_commit(db, epic_id))
+    row = sources.of_session(db, config, session["id"])
+    return Source(url, approved_card(db, session["id"]).get("base_branch"), protocols, requests.may_make_first_commit(db, epic_id),
+                  str(store_path(config.data, row["id"])) if row else "")
 
 
 def needs_isolation(kind: str, ticket: TicketRow, agent: Agent) -> bool:

@@ -10,8 +10,10 @@ from engine.git.source import validate_source
 from engine.ground import Setup
 from engine.jobs import Access, Job, Limits, Source
 from engine.repositories import settings, sources, versions
+from engine.repositories.rows import RepositoryRow
 from engine.runtimes.base import Runtime
 from engine.store.db import Database
+from engine.stores.store import store_path
 from engine.tickets.rows import OwnedRunRow
 
 
@@ -30,14 +32,14 @@ def setup_job(db: Database, config: Config, run: OwnedRunRow, task: dict[str, An
     return Job(run=run["id"], kind="setup", ticket="", session=session, title=f"Environment of {repository['name']}", description="",
                project=repository["name"], repository=str(repository_path(config, session if task.get("commit") else f"environment-{repository['id']}")),
                integration="", branch="", runtime=runtime.name, agent=FALLBACK.name, prompt="", limits=limits, program=runtime.program, access=access,
-               source=None if task.get("commit") else _source(config, repository["url"], repository["default_branch"]),
+               source=None if task.get("commit") else _source(config, repository),
                setup=Setup(steps.as_json(), str(task.get("commit") or ""), str(task.get("base") or ""), again=bool(task.get("again")),
                            seconds=own.setup_seconds, disk_mb=own.setup_mb, tenant=run["tenant_id"]))
 
 
-def _source(config: Config, url: str, branch: str | None) -> Source:
+def _source(config: Config, repository: RepositoryRow) -> Source:
     try:
-        url, protocols = validate_source(url, config.repository_roots, config.repository_url, config.repository_protocols)
+        url, protocols = validate_source(repository["url"], config.repository_roots, config.repository_url, config.repository_protocols)
     except BadRequest as error:
         raise Permanent(error.sentence) from error
-    return Source(url, branch, protocols)
+    return Source(url, repository["default_branch"], protocols, store=str(store_path(config.data, repository["id"])))

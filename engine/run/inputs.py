@@ -5,7 +5,6 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from engine.environments import layers
-from engine.git.repository import Repository
 from engine.run.sandbox import Run
 from engine.text import quoted
 
@@ -21,14 +20,6 @@ def write(path: Path, text: str) -> None:
 def write_values(path: Path, **values: str) -> None:
     """Writes shell assignments, for a script to source."""
     write(path, "".join(f"{name}={quoted(value)}\n" for name, value in values.items()))
-
-
-def give_bundle_of(repository: Repository, target: Path, refs: list[str]) -> dict[str, str]:
-    """Writes refs as a bundle for a sandbox, and beside it the file `shallow` if the repository's history ends early. -> {ref: its commit in the bundle}"""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    if (repository.path / "shallow").exists():
-        shutil.copyfile(repository.path / "shallow", target.with_name("shallow"))
-    return repository.bundle(target, refs)
 
 
 def give_ground(run: Run, inputs: Path) -> None:

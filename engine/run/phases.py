@@ -17,7 +17,8 @@ from engine.git.branch_names import kept_folder
 from engine.git.repository import Repository
 from engine.host.folders import remove
 from engine.jobs import Criterion, Job, Limits
-from engine.run.inputs import copy_relay, copy_scripts, give_bundle_of, give_ground, write, write_values
+from engine.run.history import FILES, give_history
+from engine.run.inputs import copy_relay, copy_scripts, give_ground, write, write_values
 from engine.run.limits import OverLimit
 from engine.run.output import PHASE, Output, OverTime
 from engine.run.outputs import read_report
@@ -39,7 +40,7 @@ def work(run: Run) -> None:
         raise Permanent(f"The agent {job.agent!r} cannot work on this ticket.")
     since = time.monotonic()
     own, refs = _earlier_work(job, agent)
-    base = run.result.base = bundle_in(job, inputs / "in.bundle", refs)
+    base = run.result.base = bundle_in(run, inputs / "in.bundle", refs)
     for name, text in {"prompt.md": job.prompt, "agent.sh": script, "message": message(job, agent), "ignored": ignored.TEXT}.items():
         write(inputs / name, text)
     write_values(inputs / "job", integration=job.integration, branch=job.branch, base=base, resume="yes" if own in refs else "",
@@ -100,12 +101,12 @@ def _judge(code: int, output: Output, limits: Limits, why: str | None, uncommitt
         raise AgentFailed(" ".join(reason if reason.endswith((".", "!", "?")) or reason is reasons[-1] else f"{reason}." for reason in reasons))
 
 
-def bundle_in(job: Job, target: Path, further: list[str]) -> str:
-    """Writes the integration branch and further refs as a bundle for a sandbox, and beside it the file `shallow` if the repository's history ends
-    early. -> the branch's head in the bundle"""
+def bundle_in(run: Run, target: Path, further: list[str]) -> str:
+    """Gives the integration branch and further refs to a sandbox, as give_history() does. -> the branch's head"""
+    job = run.job
     repository, integration = Repository(Path(job.repository)), f"refs/heads/{job.integration}"
     try:
-        return give_bundle_of(repository, target, [integration, *further])[integration]
+        return give_history(run, repository, target, [integration, *further])[integration]
     except Permanent:
         if not repository.refs(integration):
             raise Permanent(f"The integration branch {job.integration} is no longer in {job.repository}.") from None
@@ -127,7 +128,7 @@ def check_all(run: Run) -> None:
     since, reasons = time.monotonic(), []
     inputs = _give_check_scripts(run)
     if not (inputs / "in.bundle").exists():
-        for name in ("in.bundle", "shallow"):
+        for name in FILES:
             if (run.folder / "in" / name).exists():
                 os.link(run.folder / "in" / name, inputs / name)
     write_values(inputs / "job", integration=run.job.integration, tip=run.result.tip or run.result.base or "")

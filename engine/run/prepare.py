@@ -1,5 +1,6 @@
 """A prepare run: the repository of a build, and its integration branch."""
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 from engine.errors import Damaged, Permanent, RunFailure, Transient, Unreachable
@@ -9,6 +10,7 @@ from engine.git.remote import login
 from engine.git.repository import Repository
 from engine.jobs import Source
 from engine.run.sandbox import Run
+from engine.stores import store as stores
 
 REACH_SECONDS = 30.0  # for the first answer of a host; the fetch itself may take longer
 
@@ -35,7 +37,7 @@ def prepare(run: Run) -> None:
 
 
 def fetched_base(run: Run, repository: Repository) -> str | None:
-    """Fetches the job's source into a repository, made first where there is none. -> the commit of its branch; None if it is empty"""
+    """Fetches the job's source for a repository, made first where there is none. -> the commit of its branch; None if it is empty"""
     source = run.job.source
     if source is None or source.url is None:
         raise Permanent("The run does not say where its repository is.")
@@ -45,7 +47,8 @@ def fetched_base(run: Run, repository: Repository) -> str | None:
 
 
 def _fetched_base(run: Run, repository: Repository, url: str, source: Source, when: int) -> str | None:
-    """Fetches the repository. -> the commit to build on, or None if it is empty and a question was asked"""
+    """Fetches into the store that the job names, from which the repository then borrows. -> the commit to build on, or None if it is empty and a
+    question was asked"""
     keys = login(url, run.keys.forge.get("token", ""), run.keys.forge.get("user", ""))
     seen = look(url, source.protocols, source.base_branch, keys, REACH_SECONDS)
     if seen.state == "empty":
@@ -57,15 +60,25 @@ def _fetched_base(run: Run, repository: Repository, url: str, source: Source, wh
     elif seen.state != "usable":
         raise _trouble(seen)
     try:
-        repository.fetch(url, source.protocols, keys)
+        base = _into_store(run, repository, source, url, str(seen.branch), keys)
     except Permanent as error:
         if seen.partial:
             raise Permanent(f"{url} is a partial clone, and objects that the build needs are only at its own remote. Name that remote instead, or run "
                             f"git fetch --refetch --no-filter there. ({error.sentence.rstrip('.')})") from error
         raise
-    base = repository.head(f"refs/remotes/origin/{seen.branch}")
     if base is None:
         raise Transient(f"The branch {seen.branch} of {url} was removed while it was fetched. It will be tried again.")
+    return base
+
+
+def _into_store(run: Run, repository: Repository, source: Source, url: str, branch: str, keys: Mapping[str, str]) -> str | None:
+    """-> the commit of the branch; None if it is gone meanwhile"""
+    store = Repository(Path(source.store))
+    with store.locked(stores.WAIT_SECONDS):
+        stores.fetch(store, url, source.protocols, keys, run.folder / stores.PROGRESS)
+        base = store.head(f"refs/remotes/origin/{branch}")
+        if base:
+            stores.borrow(repository, store, base, branch)
     return base
 
 

@@ -31,7 +31,7 @@ def recheck(run: Run) -> None:
         if criteria:
             run.job = job._replace(integration=FOLDER + job.run, criteria=criteria)
             repository.set_branch(run.job.integration, tip)
-            bundle_in(run.job, run.folder / "checks" / "in" / "in.bundle", [])
+            bundle_in(run, run.folder / "checks" / "in" / "in.bundle", [])
             repository.delete_ref(f"refs/heads/{run.job.integration}")
     run.result.base, run.result.tip = head, tip
     run.timed("merge", since)

@@ -130,7 +130,7 @@ def _trouble(run: Run, failure: AgentFailed | Transient | None) -> RunFailure | 
 
 def integrate(run: Run) -> None:
     """Runs the card's own checks on the merged whole."""
-    run.result.base = run.result.tip = bundle_in(run.job, run.folder / "checks" / "in" / "in.bundle", [])
+    run.result.base = run.result.tip = bundle_in(run, run.folder / "checks" / "in" / "in.bundle", [])
     check_all(run)
     run.result.outcome = "ok"
 

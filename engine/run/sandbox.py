@@ -19,6 +19,7 @@ from engine.run.keys import Keys
 from engine.run.limits import LimitWatch, look_at
 from engine.run.output import Bounds, Log, Output, drain, watch
 from engine.runtimes.base import Handle, Runtime, SandboxJob
+from engine.stores.store import Lent
 
 if TYPE_CHECKING:  # a run without a gateway does not load its modules
     from engine.gateway.serving import Service
@@ -44,6 +45,7 @@ class Run:
         self.troubled: float | None = None  # time since which the model's provider returns only errors
         self.disk: str | None = None  # a sentence, once the host's disk under the run was full while a sandbox lived
         self.tree_on_disk = False     # the work tree was on that disk
+        self.lent: tuple[Lent, ...] = ()  # objects that its sandboxes see, read-only
 
     def timed(self, phase: str, since: float) -> None:
         """Adds the milliseconds since `since` (monotonic) to a phase of the result."""
@@ -132,7 +134,8 @@ def run_sandbox(run: Run, script: str, inputs: Path, outputs: Path, environment:
             run.handle = run.runtime.start(SandboxJob(
                 run=run.job.run, command=("/bin/sh", "-c", f'. "$SWARM_IN/{script}"'), inputs=inputs, outputs=outputs, work=work,
                 environment=environment, limits=run.job.limits._replace(work_mb=place.disk_mb or run.job.limits.work_mb), log=end, lock=lock,
-                groups=tuple(groups), tools=tools, gateway=door, disk=work if place.disk_mb else None, ground=place.ground, filled=place.filled))
+                groups=tuple(groups), tools=tools, gateway=door, disk=work if place.disk_mb else None, ground=place.ground, filled=place.filled,
+                objects=run.lent))
         finally:
             os.close(end)
             os.close(lock)  # from now on only the sandbox holds it

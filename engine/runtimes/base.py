@@ -59,6 +59,7 @@ class SandboxJob(NamedTuple):
     disk: Path | None = None     # host folder for what the sandbox writes to its work tree, home and /tmp; None: in memory
     ground: Path | None = None   # with disk: folder of a snapshot, below the work tree $SWARM_WORK/repo and the home folder; never changed
     filled: Path | None = None   # with disk: folder of a snapshot in the making, whose repo/ and home/ the sandbox fills
+    objects: tuple[tuple[Path, str], ...] = ()  # (host folder of git objects, absolute place inside where it is seen read-only)
 
 
 class Runtime(Protocol):
@@ -75,7 +76,7 @@ class Runtime(Protocol):
     name: str
     isolation: str               # one honest sentence for people
     isolates: bool               # False: commands can reach everything that their user can, so you must agree first
-    stands: bool                 # True: its sandboxes can stand on the snapshot of an environment (SandboxJob.ground)
+    stands: bool                 # True: its sandboxes can stand on the snapshot of an environment (SandboxJob.ground) and see folders of objects (.objects)
 
     @property
     def program(self) -> str:

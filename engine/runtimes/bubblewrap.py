@@ -148,6 +148,8 @@ def _argv(program: str, job: SandboxJob, files: dict[str, int]) -> list[str]:
         argv += ["--perms", "0444", "--ro-bind-data", str(descriptor), name] if name != FILTER_OPTION else [FILTER_OPTION, str(descriptor)]
     for name in SHARED_ETC:
         argv += ["--ro-bind-try", f"/etc/{name}", f"/etc/{name}"]
+    for folder, place in job.objects:
+        argv += ["--ro-bind", str(folder), place]
     if job.tools:
         argv += ["--ro-bind", str(job.tools), TOOLS]
     if job.gateway:

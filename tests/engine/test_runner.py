@@ -17,7 +17,7 @@ from engine.config import ROOT
 from engine.git.repository import Repository
 from engine.host.processes import is_held, members
 from engine.jobs import Result, Source
-from engine.run.phases import COMMIT, bundle_in
+from engine.run.phases import COMMIT
 from engine.run.runner import command
 
 
@@ -228,6 +228,9 @@ def test_prepare_makes_a_fresh_repository_and_may_be_repeated(unwrapped: Bench) 
     assert git(unwrapped.repository.path, "show", f"{head}:README.md") == "# Demo\n"
 
 
+STORE = "{}/stores/r.git"
+
+
 def origin(bench: Bench, branches: int = 1) -> Path:
     folder = bench.folder / "origin"
     git(bench.folder, "init", "-q", "-b", "trunk", "origin")
@@ -242,15 +245,15 @@ def origin(bench: Bench, branches: int = 1) -> Path:
 
 def test_prepare_fetches_the_default_branch_or_the_named_one(unwrapped: Bench) -> None:
     folder = origin(unwrapped, 2)
-    result, _ = unwrapped.run(kind="prepare", source=Source(f"file://{folder}", None, ("file",)))
+    result, _ = unwrapped.run(kind="prepare", source=Source(f"file://{folder}", None, ("file",), store=STORE.format(unwrapped.folder)))
     assert (result.outcome, result.reason, result.base) == ("ok", None, git(folder, "rev-parse", "trunk").strip())
-    named, _ = unwrapped.run(kind="prepare", integration="swarm/x/y", source=Source(f"file://{folder}", "b01", ("file",)))
+    named, _ = unwrapped.run(kind="prepare", integration="swarm/x/y", source=Source(f"file://{folder}", "b01", ("file",), store=STORE.format(unwrapped.folder)))
     assert unwrapped.repository.head("refs/heads/swarm/x/y") == named.base
 
 
 def test_prepare_names_the_branches_there_are(unwrapped: Bench) -> None:
     folder = origin(unwrapped, 13)
-    result, _ = unwrapped.run(kind="prepare", source=Source(f"file://{folder}", "dev", ("file",)))
+    result, _ = unwrapped.run(kind="prepare", source=Source(f"file://{folder}", "dev", ("file",), store=STORE.format(unwrapped.folder)))
     assert (result.outcome, result.failure) == ("failed", "permanent")
     names = ", ".join(f"b{n:02}" for n in range(1, 11))
     assert result.reason == f"The branch dev is not there. It has: {names} and more. Make that branch there, or name another."
@@ -315,8 +318,9 @@ def test_work_that_is_resumed_is_merged_with_the_head_and_a_conflict_is_left_to_
         git(clone, "push", "-q", "origin", branch)
     for name in ("in", "out", "work"):
         (tmp_path / name).mkdir()
+    heads = [f"refs/heads/{INTEGRATION}", f"refs/heads/{BRANCH}"]
     values = {"integration": INTEGRATION, "branch": BRANCH, "resume": "yes", "agent": "a",
-              "base": bundle_in(unwrapped.job(), inputs / "in.bundle", [f"refs/heads/{BRANCH}"])}
+              "base": unwrapped.repository.bundle(inputs / "in.bundle", heads)[heads[0]]}
     (inputs / "job").write_text("".join(f"{name}='{value}'\n" for name, value in values.items()))
     (inputs / "message").write_text("Merged\n")
     (inputs / "agent.sh").write_text(script)

@@ -3,6 +3,10 @@
 # as files that git does not know.
 
 clone() {
+    if [ -e "$SWARM_IN/alternates" ]; then
+        borrow
+        return
+    fi
     if [ ! -e "$SWARM_IN/shallow" ] && [ ! -d "$repo" ]; then
         git clone -q --no-tags -b "$integration" "$SWARM_IN/in.bundle" "$repo"
         return
@@ -11,4 +15,13 @@ clone() {
     # The host's repository may be shallow, and a bundle cannot say so: where its history ends comes beside it.
     [ ! -e "$SWARM_IN/shallow" ] || cat "$SWARM_IN/shallow" > "$repo/.git/shallow" || return
     git -C "$repo" fetch -q --no-tags origin && git -C "$repo" checkout -q -f -B "$integration" --track "origin/$integration"
+}
+
+# The objects are there already, read-only, in the folders that alternates leads to. Only the names of commits are copied.
+borrow() {
+    git init -q --template= -b "$integration" "$repo" && mkdir -p "$repo/.git/info" "$repo/.git/hooks" "$repo/.git/objects/info" &&
+        cat "$SWARM_IN/alternates" > "$repo/.git/objects/info/alternates" && cat "$SWARM_IN/packed-refs" > "$repo/.git/packed-refs" || return
+    [ ! -e "$SWARM_IN/shallow" ] || cat "$SWARM_IN/shallow" > "$repo/.git/shallow" || return
+    printf '[remote "origin"]\n\turl = %s\n\tfetch = +refs/heads/*:refs/remotes/origin/*\n' "$SWARM_IN/in.bundle" >> "$repo/.git/config"
+    git -C "$repo" checkout -q -f -B "$integration" --track "origin/$integration"
 }

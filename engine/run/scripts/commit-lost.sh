@@ -8,8 +8,8 @@
 
 # "COMMIT NAME" for everything that leads to commits: refs, stashes, operations in progress, other work trees, and where HEAD has been.
 sources() {
-    git for-each-ref --format='%(refname)' | grep -v -e '^refs/remotes/origin/' -e '^refs/remotes/swarm-kept/' -e '^refs/stash$' |
-        while read -r ref; do
+    git for-each-ref --format='%(objectname) %(refname)' | grep -vFx -f "$given" | cut -d ' ' -f 2 |
+        grep -v -e '^refs/remotes/origin/' -e '^refs/remotes/swarm-kept/' -e '^refs/stash$' | while read -r ref; do
             ! sha=$(git rev-parse -q --verify "$ref^{commit}") || echo "$sha $ref"
         done
     git log -g --format='%H %gd' refs/stash 2> /dev/null | while read -r sha name; do
@@ -40,10 +40,13 @@ known() {
     git bundle list-heads "$SWARM_IN/in.bundle" | while read -r sha ref; do
         [ -n "$delivered" ] && [ "$ref" = "refs/heads/$branch" ] || echo "^$sha"
     done
+    sed -n 's|^\([0-9a-f]*\) refs/tags/.*|^\1|p' "$given"
     [ -z "$delivered" ] || echo "^$delivered"
 }
 
 keep_lost() {
+    given="$SWARM_IN/packed-refs"  # refs that the run found
+    [ -e "$given" ] || given=/dev/null
     : > "$own/kept"
     : > "$own/covered"
     : > "$own/excused"  # in the history of what is delivered otherwise

@@ -27,7 +27,7 @@ hook() {
 echo "::phase clone"
 clone || exit 112
 cd "$repo" || exit 112
-[ -z "$kept" ] || git fetch -q --no-tags "$SWARM_IN/in.bundle" "refs/swarm/kept/$branch/*:refs/remotes/swarm-kept/*" || exit 112
+[ -z "$kept" ] || [ -e "$SWARM_IN/alternates" ] || git fetch -q --no-tags "$SWARM_IN/in.bundle" "refs/swarm/kept/$branch/*:refs/remotes/swarm-kept/*" || exit 112
 if [ -n "$resume" ]; then
     git checkout -q -b "$branch" "refs/remotes/origin/$branch" || exit 112
     # A conflict stays in the tree, because the agent must resolve it.
