@@ -29,7 +29,7 @@ class Config:
                                             " uids or names, separated by commas; *: every user")
     tls_cert: Path | None = _setting(None, values.optional_file, "File with the certificate (PEM) for https; empty: http")
     tls_key: Path | None = _setting(None, values.optional_file, "File with the private key of SWARM_TLS_CERT (PEM)")
-    data: Path = _setting(ROOT / "data", values.folder, "Folder that holds swarm.db, repos/, runs/ and images/")
+    data: Path = _setting(ROOT / "data", values.folder, "Folder that holds swarm.db, repos/, stores/, runs/ and images/")
     runtime: str = _setting("auto", values.registered("engine.runtimes.RUNTIMES"),
                             "Sandbox that runs a ticket; auto: the best one that works")
     agent: str = _setting("auto", values.registered("engine.agents.AGENTS"), "Agent for tickets whose card names none; auto: the first one that can run")

@@ -60,14 +60,13 @@ class Criterion(NamedTuple):
 
 
 class Source(NamedTuple):
-    """Where the repository of an epic comes from. url None: a new, empty repository. first_commit: someone wants one made there if it is empty.
-    store: the bare repository that keeps what is fetched."""
+    """Where the repository of an epic comes from. url None: a new, empty repository. first_commit: someone wants one made there if it is empty."""
 
     url: str | None
     base_branch: str | None
     protocols: tuple[str, ...]
     first_commit: bool = False
-    store: str = ""
+    store: str = ""  # the bare repository that keeps what is fetched
 
 
 class Budget(NamedTuple):
