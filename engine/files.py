@@ -13,11 +13,11 @@ LEAST_FREE = 256_000  # bytes; with less free, nothing new starts, because live 
 DISK_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO}  # of a disk, whoever uses it
 
 
-def shortage(folder: Path) -> str | None:
-    """A sentence if the disk of this folder is full, otherwise None. Raises OSError if the folder cannot be read."""
+def shortage(folder: Path, least: int = LEAST_FREE) -> str | None:
+    """A sentence if the disk of this folder is full: less than `least` bytes are free. Otherwise None. Raises OSError if the folder cannot be read."""
     status = os.statvfs(folder)
     free = status.f_bavail * status.f_frsize
-    if free < LEAST_FREE:
+    if free < least:
         return f"The disk is full: {free // 1000} kB are free on {folder}. Free some space; the engine then continues by itself."
     if status.f_files and not status.f_favail:
         return f"The disk is full: {folder} has no room for more files. Remove some; the engine then continues by itself."

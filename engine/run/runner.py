@@ -6,6 +6,7 @@ Next: engine/run/phases.py
 """
 import json
 import os
+import re
 import signal
 import sys
 import time
@@ -14,7 +15,7 @@ from types import FrameType
 
 from engine.crash import point
 from engine.errors import AgentFailed, Permanent, ProviderRefused, RateLimited, RunFailure, SwarmError, Transient, Unreachable
-from engine.files import DISK_ERRORS
+from engine.files import DISK_ERRORS, shortage
 from engine.host.folders import remove
 from engine.host.processes import sweep
 from engine.jobs import Job, Result
@@ -31,6 +32,8 @@ from engine.runtimes.base import start_time
 # Imports make no garbage, and looking for it would take a tenth of the start-up.
 BOOTSTRAP = "import gc, sys; gc.disable(); sys.path.insert(0, sys.argv.pop(1)); from engine.run.runner import main; gc.enable(); main(sys.argv[1])"
 STOPPED = "The run was stopped before it was done."
+_LACK = re.compile(r"out of diskspace|no space left on device", re.I)
+LITTLE = 64_000_000  # bytes; with less free on the host, such words are believed
 
 
 def command(root: Path, folder: Path) -> list[str]:
@@ -160,10 +163,12 @@ def _fail(result: Result, failure: str, reason: str) -> None:
 
 
 def _not_the_disks(run: Run | None, failure: RunFailure) -> RunFailure:
-    """The failure; Transient instead of one of the agent if the host's disk was full meanwhile and no limit of the run was exceeded."""
-    if run and run.disk and isinstance(failure, AgentFailed) and not isinstance(failure, OverLimit):
-        return Transient(f"{run.disk} {failure.sentence}")
-    return failure
+    """The failure; Transient instead of one of the agent if the host's disk was full meanwhile and no limit of the run was exceeded.
+    What git says of a lack of space counts only while the disk really has little: the agent could write such words itself."""
+    if run is None or not isinstance(failure, AgentFailed) or isinstance(failure, OverLimit):
+        return failure
+    disk = run.disk or (shortage(run.folder, LITTLE) if _LACK.search(failure.sentence) else None)
+    return Transient(f"{disk} {failure.sentence}") if disk else failure
 
 
 def _leave(result: Result, folder: Path) -> None:
