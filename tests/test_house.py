@@ -32,7 +32,7 @@ PACKAGES: dict[str, tuple[str, str]] = {
     "engine.stores": ("What runs share of a repository: the objects that were fetched from its remote, and the files of a base commit.", "git host"),
     "engine.run": ("The runner's own process: it starts sandboxes and watches them.", "runtimes stores environments agents gateway git host"),
     "engine.job": ("Makes a job from rows: everything that a run needs to know.",
-                   "runs repositories stores environments tickets store git agents runtimes gateway forge"),
+                   "runs repositories stores environments tickets store git agents runtimes gateway forge host"),
     "engine.finish": ("From a result to a merge.", "repositories runs tickets store git agents"),
     "engine.delivery": ("Delivers a finished build to its forge, and takes in the feedback.", "tickets store git agents forge"),
     "engine.loop": ("The engine: it decides when each step happens.",
@@ -68,6 +68,7 @@ NAMED = {
 LATE = {
     "engine.git.call": {"tempfile": "a run's own process needs none before its agent starts"},
     "engine.git.repository": {"tempfile": "the same", "shutil": "the same", "engine.git.remote": "only a prepare run reaches out"},
+    "engine.environments.detect.formats": {"yaml": "of the extra default; without it YAML is named as not read"},
     "engine.job.yaml_head": {"yaml": "of the extra default, only in the process that reads a WORKFLOW.md"},
     "engine.job.liquid_template": {"liquid": "the same", "liquid.exceptions": "the same"},
     "engine.run.runner": {"engine.gateway.serving": "most runs need no gateway", "engine.run.prepare": "only a prepare run reaches out",

@@ -1,24 +1,15 @@
 """Reads the YAML and the Liquid of a WORKFLOW.md by their libraries, in a process of its own with limits.
 
-The file is foreign: a line of it can ask for gigabytes or for hours. The process has no environment, little memory and little time of a processor;
-what happens there is in reader_child.py. The libraries are in the extra `default`; without them the small readers read less."""
-import json
-import signal
-import subprocess
-import sys
+The file is foreign: a line of it can ask for gigabytes or for hours. What happens in the process is in reader_child.py. The libraries are in the extra
+`default`; without them the small readers read less."""
 from importlib.util import find_spec
-from pathlib import Path
 from typing import Any
 
-from engine.config import ROOT
-from engine.errors import Permanent, Transient
+from engine.errors import Permanent
+from engine.host import limited
 
 LIBRARIES = {"yaml": "PyYAML", "liquid": "python-liquid"}
 INSTALL = ".venv/bin/pip install -e '.[default]'"
-SECONDS = 120.0  # by the clock, for a machine that is busy; the limit on the processor's time ends what is hostile
-BOOTSTRAP = ("import sys; root = sys.argv[1]; sys.path[:] = sys.argv[1:] + sys.path; "
-             "from engine.job.reader_child import main; main()")
-TOO_MUCH = "It needs too much time or memory to be read. Make it simpler."
 
 
 def missing() -> str | None:
@@ -42,18 +33,7 @@ def render(template: str, values: dict[str, Any], line: int) -> str:
 
 
 def _ask(question: dict[str, Any]) -> Any:
-    paths = [str(ROOT), *(path for path in sys.path if Path(path).is_absolute())]
-    try:
-        # -I -S -B: the modules come from where this process has them, and nothing else of the user's Python set-up counts
-        done = subprocess.run([sys.executable, "-I", "-S", "-B", "-c", BOOTSTRAP, *paths], input=json.dumps(question).encode(), capture_output=True,
-                              env={}, cwd="/", timeout=SECONDS)
-    except subprocess.TimeoutExpired:
-        raise Transient("WORKFLOW.md of the repository could not be read in time, because this computer is busy.") from None
-    if done.returncode in (-signal.SIGXCPU, -signal.SIGKILL):
-        raise Permanent(TOO_MUCH)
-    if done.returncode:
-        raise Transient(f"The reader of WORKFLOW.md failed: {done.stderr.decode('utf-8', 'replace').strip().rpartition(chr(10))[2]}")
-    answer = json.loads(done.stdout)
+    answer = limited.ask("engine.job.reader_child", question, "WORKFLOW.md of the repository")
     if "wrong" in answer:
         raise Permanent(answer["wrong"])
     return answer["ok"]

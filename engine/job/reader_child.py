@@ -2,21 +2,18 @@
 
 It lowers its own limits before it sees the file, and loads only the library that it needs."""
 import json
-import resource
 import sys
 from typing import Any
 
 from engine.errors import Permanent
+from engine.host.limited import TOO_MUCH, lower_limits
 from engine.job import liquid_template, yaml_head
-from engine.job.reader import TOO_MUCH
 
-MEMORY = 400_000_000  # bytes of address space
-CPU_SECONDS = 3       # of a processor, with the imports
+CPU_SECONDS = 3  # of a processor, with the imports
 
 
 def main() -> None:
-    for limit, most in ((resource.RLIMIT_AS, MEMORY), (resource.RLIMIT_CPU, CPU_SECONDS), (resource.RLIMIT_FSIZE, 0), (resource.RLIMIT_CORE, 0)):
-        resource.setrlimit(limit, (most, most))
+    lower_limits(CPU_SECONDS)
     sys.stdout.write(json.dumps(_answer(json.loads(sys.stdin.buffer.read()))))
 
 
