@@ -16,6 +16,7 @@ SETS = {
     "crates": ("crates.io", "index.crates.io", "static.crates.io"),
     "rubygems": ("rubygems.org", "index.rubygems.org"),
     "maven": ("repo.maven.apache.org", "repo1.maven.org"),
+    "packagist": ("repo.packagist.org", "packagist.org"),
 }
 PORTS = (80, 443)
 _NAME = re.compile(r"(?=.{1,253}$)(?:[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?\.)+[a-z](?:[a-z0-9-]{0,61}[a-z0-9])?")

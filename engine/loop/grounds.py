@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 from engine.config import Config
 from engine.environments import layers
-from engine.environments.detect import detect
+from engine.environments.detecting import detected
 from engine.environments.key import host_fingerprint, inputs_of, key_of
 from engine.git.branches import repository_path
 from engine.git.repository import Repository
@@ -102,7 +102,7 @@ class Grounds:
     def _propose(self, repository: RepositoryRow, git: Repository, base: str) -> None:
         """Proposes what the files of the base tell, if nothing is approved yet."""
         if versions.approved(self._db, repository["id"]) is None:
-            found = detect(TreeAt(git, base))
+            found = detected(TreeAt(git, base))
             if found.steps.setup:
                 versions.propose(self._db, repository, found.steps, "detected", found.found)
 

@@ -8,7 +8,7 @@ from engine.environments import layers
 from engine.run.sandbox import Run
 from engine.text import quoted
 
-_OWN = re.compile(r"(\$PATH\b|\$SWARM_WORK\b)")
+_OWN = re.compile(r"(\$PATH\b|\$HOME\b|\$SWARM_WORK\b)")
 SCRIPTS = Path(__file__).resolve().parent / "scripts"
 
 
@@ -46,7 +46,7 @@ def copy_scripts(inputs: Path, *names: str) -> None:
 
 
 def write_env(path: Path, env: Mapping[str, str]) -> None:
-    """Writes variables for a script to source. $PATH and $SWARM_WORK in a value stand for the sandbox's own."""
+    """Writes variables for a script to source. $PATH, $HOME and $SWARM_WORK in a value stand for the sandbox's own."""
     lines = [f"{name}={''.join(_part(part) for part in _OWN.split(value))}\nexport {name}\n" for name, value in env.items()]
     write(path, "".join(lines))
 
