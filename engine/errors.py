@@ -16,7 +16,8 @@
     └── RunFailure                a run ended without a result; the class says whether an attempt is used up
         ├── Transient             not the agent's fault: wait and try again, no attempt is used up
         │   ├── RateLimited       a model provider limits requests: wait as long as it says; after some hours someone is asked
-        │   └── Unreachable       the host of a repository does not answer: a few more tries, then someone is asked
+        │   ├── Unreachable       the host of a repository does not answer: a few more tries, then someone is asked
+        │   └── GroundFailed      what the sandbox stands on cannot be used, such as a service: a few more tries, then someone is asked
         ├── ProviderRefused       the model's provider refuses until someone acts: quota, payment, key, model; no attempt is used up
         ├── AgentFailed           an attempt is used up; the next prompt says what failed, also of a result that is refused
         ├── Permanent             a retry does not help: a wrong or damaged repository, a deleted branch
@@ -114,6 +115,12 @@ class Unreachable(Transient):
     """The host of a repository does not answer, or not in time."""
 
     code = "unreachable"
+
+
+class GroundFailed(Transient):
+    """What a sandbox stands on cannot be used, so neither agent nor check began."""
+
+    code = "ground_failed"
 
 
 class ProviderRefused(RunFailure):

@@ -197,7 +197,7 @@ class Result:
 
     outcome: 'ok' (out/out.bundle has base..tip), 'no_change', 'needs_input' (request is set; with a bundle if work was
     done), 'over_budget' (reason is set; with a bundle if work was done), 'failed' (failure says 'transient',
-    'rate_limited', 'unreachable', 'provider', 'agent' or 'permanent'). checks: [{text, command, exit, seconds, output, passed}].
+    'rate_limited', 'unreachable', 'ground', 'provider', 'agent' or 'permanent'). checks: [{text, command, exit, seconds, output, passed}].
     at: date of the merge commit, in seconds since the epoch; so a repeated merge makes the same commit."""
 
     def __init__(self, run: str, outcome: str, at: int, **known: Any) -> None:

@@ -10,7 +10,7 @@ from dataclasses import replace
 from engine.agents import why_unbuilt
 from engine.config import Config
 from engine.crash import point
-from engine.errors import AgentFailed, Permanent, ProviderRefused, RateLimited, RunFailure, Transient, Unreachable
+from engine.errors import AgentFailed, GroundFailed, Permanent, ProviderRefused, RateLimited, RunFailure, Transient, Unreachable
 from engine.finish import landing, waiting
 from engine.finish.outcomes import failed, record
 from engine.git.branch_names import own_branch
@@ -23,7 +23,7 @@ from engine.tickets import claims, deliveries, requests, same_question
 from engine.tickets.approved_card import repository_of
 from engine.tickets.rows import RunRow, TicketRow
 
-FAILURES = {"transient": Transient, "rate_limited": RateLimited, "unreachable": Unreachable,
+FAILURES = {"transient": Transient, "rate_limited": RateLimited, "unreachable": Unreachable, "ground": GroundFailed,
             "provider": ProviderRefused, "agent": AgentFailed, "permanent": Permanent}
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from engine.config import Config
 from engine.crash import point
-from engine.errors import MergeConflict, NotStarted, Permanent, ProviderRefused, RateLimited, RunFailure, Transient, Unreachable
+from engine.errors import GroundFailed, MergeConflict, NotStarted, Permanent, ProviderRefused, RateLimited, RunFailure, Transient, Unreachable
 from engine.jobs import Result
 from engine.log import event
 from engine.store import disk
@@ -16,6 +16,9 @@ from engine.tickets.rows import Outcome, RunRow, Status, TicketRow
 from engine.times import delay, utc
 
 MAX_CONFLICTS = 2
+MOST_GROUNDS = 3  # tries in a row on an environment that cannot be used
+ON_GROUND = "No attempt was used up. Change the environment on the page of the repository, then retry."
+ON_DISK = "Free space where runs work, then retry."
 MAX_TRANSIENTS = 10  # in a row; after that they count as a failed attempt
 # Seconds that a ticket waits for a busy provider before someone is asked. Longer than the windows of an hour and of five hours by which providers
 # limit requests, and than nearly all of their outages; short enough that a build of the morning asks on the same day.
@@ -45,10 +48,11 @@ def failed(db: Database, config: Config, run: RunRow, ticket: TicketRow, failure
     if isinstance(failure, MergeConflict):
         columns = {"conflicts": ticket["conflicts"] + 1, "approved_tip": None}
         retry = ticket["conflicts"] < MAX_CONFLICTS
-    elif isinstance(failure, Transient) and disk.is_at_fault(failure.sentence):
+    elif isinstance(failure, GroundFailed) or (isinstance(failure, Transient) and disk.is_at_fault(failure.sentence)):
+        most, advice = (MOST_GROUNDS, ON_GROUND) if isinstance(failure, GroundFailed) else (MAX_TRANSIENTS + 1, ON_DISK)
         columns = {"transients": ticket["transients"] + 1, "not_before": utc(after=delay(ticket["transients"] + 1, config.backoff_seconds))}
-        retry = ticket["transients"] < MAX_TRANSIENTS  # it is not the ticket's fault, so it uses up no attempt; but someone must look at the disk
-        reason += "" if retry else f" This happened {MAX_TRANSIENTS + 1} times in a row. Free space where runs work, then retry."
+        retry = ticket["transients"] + 1 < most  # it is not the ticket's fault, so it uses up no attempt; but someone must look
+        reason += "" if retry else f" This happened {ticket['transients'] + 1} times in a row. {advice}"
     elif isinstance(failure, RateLimited):
         pause = max(float(str(failure.extra.get("wait", 0.0))), delay(ticket["transients"] + 1, config.backoff_seconds))
         since = _waits_since(db, ticket)

@@ -31,7 +31,7 @@ from engine.tickets.approved_card import approved_card, repository_of
 from engine.tickets.rows import RunRow, TicketRow
 from engine.tickets.session_rows import SessionRow
 
-PASSING = ("transient", "rate_limited", "provider")  # failures of runs that may have left nothing
+PASSING = ("transient", "rate_limited", "provider", "ground")  # failures of runs that may have left nothing
 BEGUN = "\n## Your clone begins with the work of a run that was stopped before it was done. Go on from there\n"
 
 

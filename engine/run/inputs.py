@@ -23,11 +23,20 @@ def write_values(path: Path, **values: str) -> None:
 
 
 def give_ground(run: Run, inputs: Path) -> None:
-    """Writes the variables of the run's environment, if it has one: those that its setup left, and those that its steps name."""
+    """Writes what scripts need of the run's environment, if it has one: its services, and the variables that its setup left, or that its steps name."""
     ground = run.job.ground
-    if ground is not None and ground.key:
-        snapshot = layers.read(layers.root(run.folder.parent.parent) / ground.key)
-        write_env(inputs / "ground-env", snapshot.env if snapshot else {})
+    if ground is None or not ground.key:
+        return
+    snapshot = layers.read(layers.root(run.folder.parent.parent) / ground.key)
+    services = snapshot.services if snapshot else {}
+    write_env(inputs / "ground-env", {**(snapshot.env if snapshot else {}),
+                                      **{name: value for each in services.values() for name, value in each.get("env", {}).items()}})
+    for name, each in services.items():
+        write(inputs / f"service-{name}", each["start"].replace("\r\n", "\n") + "\n")
+        if each.get("ready"):
+            write(inputs / f"ready-{name}", each["ready"].replace("\r\n", "\n") + "\n")
+    if services:
+        write(inputs / "services", "".join(f"{name}\n" for name in services))
 
 
 def copy_relay(run: Run, inputs: Path) -> None:

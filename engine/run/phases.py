@@ -17,6 +17,7 @@ from engine.git.branch_names import kept_folder
 from engine.git.repository import Repository
 from engine.host.folders import remove
 from engine.jobs import Criterion, Job, Limits
+from engine.run import services
 from engine.run.history import FILES, give_history
 from engine.run.inputs import copy_relay, copy_scripts, give_ground, write, write_values
 from engine.run.limits import OverLimit
@@ -41,15 +42,14 @@ def work(run: Run) -> None:
     since = time.monotonic()
     own, refs = _earlier_work(job, agent)
     base = run.result.base = bundle_in(run, inputs / "in.bundle", refs)
-    for name, text in {"prompt.md": job.prompt, "agent.sh": script, "message": message(job, agent), "ignored": ignored.TEXT}.items():
+    texts = {"prompt.md": job.prompt, "agent.sh": script, "message": message(job, agent), "ignored": ignored.TEXT}
+    for name, text in {**texts, **{f"hook-{name}": text for name, text in job.means.hooks.items()}}.items():
         write(inputs / name, text)
     write_values(inputs / "job", integration=job.integration, branch=job.branch, base=base, resume="yes" if own in refs else "",
                   kept="yes" if set(refs) - {own} else "", agent=agent.name, keeps=" ".join(agent.keeps), sign_off=job.commits.sign_off,
-                  hook_seconds=f"{job.means.hook_seconds:g}")
-    for name, text in job.means.hooks.items():
-        write(inputs / f"hook-{name}", text)
+                  hook_seconds=f"{job.means.hook_seconds:g}", service_seconds=services.seconds(job.limits))
     session.give(run.folder, job, inputs)
-    copy_scripts(inputs, "work.sh", "clone.sh", "onto-base.sh", *COMMIT, "bin/swarm-ask")
+    copy_scripts(inputs, "work.sh", "clone.sh", "services.sh", "onto-base.sh", *COMMIT, "bin/swarm-ask")
     copy_relay(run, inputs)
     give_ground(run, inputs)
     if to_check(job):
@@ -60,6 +60,8 @@ def work(run: Run) -> None:
     environment = {**_identity(job.commits.author or agent.author), **(run.service.environment() if run.service else {})}
     try:
         code = run_sandbox(run, "work.sh", inputs, run.folder / "out", environment, output, run.bounds(silence=job.limits.stall_seconds), agent=True)
+    except AgentFailed as error:
+        raise services.blamed(error, inputs, output) from error
     finally:
         run.timed("work", since)
         report = read(agent, run.folder / "log")
@@ -85,6 +87,7 @@ def _judge(code: int, output: Output, limits: Limits, why: str | None, uncommitt
     """Judges the exit code of work.sh, `why` from the agent's events, and `uncommitted`, what failed in the commit phase. All may be forged:
     success proves nothing, only the bundle and the checks count."""
     last = f": {output.last_line()}" if output.last_line() else "."
+    services.refuse_failed(code, output)
     if code != 0 and not output.reached:
         raise Transient(f"The work tree could not be made{last}")
     if code in (128 + signal.SIGXFSZ, -signal.SIGXFSZ):
@@ -131,7 +134,8 @@ def check_all(run: Run) -> None:
         for name in FILES:
             if (run.folder / "in" / name).exists():
                 os.link(run.folder / "in" / name, inputs / name)
-    write_values(inputs / "job", integration=run.job.integration, tip=run.result.tip or run.result.base or "")
+    write_values(inputs / "job", integration=run.job.integration, tip=run.result.tip or run.result.base or "",
+                 service_seconds=services.seconds(run.job.limits))
     for number, criterion in enumerate(todo, 1):
         check, reason = _check(run, inputs, number, criterion)
         run.result.checks.append(check)
@@ -153,7 +157,7 @@ def _give_check_scripts(run: Run) -> Path:
     if not (inputs / "check.sh").exists():
         inputs.mkdir(parents=True, exist_ok=True)
         copy_relay(run, inputs)
-        copy_scripts(inputs, "check.sh", "clone.sh")
+        copy_scripts(inputs, "check.sh", "clone.sh", "services.sh")
         give_ground(run, inputs)
     return inputs
 
@@ -165,10 +169,14 @@ def _check(run: Run, inputs: Path, number: int, criterion: Criterion) -> tuple[d
     folder, seconds = run.folder / "checks" / f"out-{number}", run.job.limits.check_seconds
     try:
         code = run_sandbox(run, "check.sh", inputs, folder, {"SWARM_CHECK": str(number)}, output, run.bounds(seconds))
-    except OverTime as error:
-        late = error.sentence
+    except AgentFailed as error:
+        failure = services.blamed(error, inputs, output)
+        if not isinstance(failure, OverTime):
+            raise failure from error
+        late = failure.sentence
     finally:
         remove(folder)  # nothing that a check leaves is needed
+    services.refuse_failed(code or 0, output)
     if code and not output.reached:
         if code == UNUSABLE_BUNDLE:
             raise AgentFailed(f"The agent's work cannot be used: {output.last_line()}")
@@ -178,6 +186,8 @@ def _check(run: Run, inputs: Path, number: int, criterion: Criterion) -> tuple[d
         reason = f"The check “{name}” did not pass. {late}"
     elif code:
         reason = f"The check “{name}” failed with exit code {code}."
+    if reason and run.services.ended:
+        reason = f"{reason} {run.services.ended}"
     return {"text": criterion.text, "command": criterion.check, "exit": code, "seconds": round(time.monotonic() - since, 3),
             "output": output.text(), "passed": code == 0}, reason
 

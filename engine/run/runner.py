@@ -14,7 +14,7 @@ from pathlib import Path
 from types import FrameType
 
 from engine.crash import point
-from engine.errors import AgentFailed, Permanent, ProviderRefused, RateLimited, RunFailure, SwarmError, Transient, Unreachable
+from engine.errors import AgentFailed, GroundFailed, Permanent, ProviderRefused, RateLimited, RunFailure, SwarmError, Transient, Unreachable
 from engine.files import DISK_ERRORS, shortage
 from engine.host.folders import remove
 from engine.host.processes import sweep
@@ -154,7 +154,8 @@ KINDS = {"setup": setup, "prepare": prepare, "feature": feature, "recheck": rech
 
 
 def _kind(failure: RunFailure) -> str:
-    kinds = {Permanent: "permanent", AgentFailed: "agent", RateLimited: "rate_limited", Unreachable: "unreachable", ProviderRefused: "provider"}
+    kinds = {Permanent: "permanent", AgentFailed: "agent", RateLimited: "rate_limited", Unreachable: "unreachable", GroundFailed: "ground",
+             ProviderRefused: "provider"}
     return next((kind for error, kind in kinds.items() if isinstance(failure, error)), "transient")
 
 

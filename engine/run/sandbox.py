@@ -13,6 +13,7 @@ from engine.errors import AgentFailed, ProviderRefused, Transient
 from engine.host import cgroups
 from engine.host.folders import remove, tame
 from engine.jobs import Job, Limits, Result
+from engine.run import services
 from engine.run.disk_use import DiskWatch
 from engine.run.ending import Stopped, save_work
 from engine.run.keys import Keys
@@ -46,6 +47,7 @@ class Run:
         self.disk: str | None = None  # a sentence, once the host's disk under the run was full while a sandbox lived
         self.tree_on_disk = False     # the work tree was on that disk
         self.lent: tuple[Lent, ...] = ()  # objects that its sandboxes see, read-only
+        self.services = services.NONE  # what the services of the last sandbox said
 
     def timed(self, phase: str, since: float) -> None:
         """Adds the milliseconds since `since` (monotonic) to a phase of the result."""
@@ -91,11 +93,12 @@ class Run:
 
 class Place(NamedTuple):
     """Where the work tree and the home of a sandbox are. disk_mb: most that it may write there, on the host's disk; 0: in memory.
-    ground: folder of the snapshot below them; filled: folder of a snapshot that the sandbox makes."""
+    ground: folder of the snapshot below them; filled: folder of a snapshot that the sandbox makes. services: names of those that it starts."""
 
     disk_mb: int = 0
     ground: Path | None = None
     filled: Path | None = None
+    services: tuple[str, ...] = ()
 
 
 def place_of(run: Run) -> Place:
@@ -111,7 +114,7 @@ def place_of(run: Run) -> Place:
     snapshot = layers.read(layers.root(data) / ground.key)
     if snapshot is None:
         raise Transient("The environment of this run is gone or damaged. It is made again before the next run.")
-    return Place(ground.disk_mb, snapshot.folder)
+    return Place(ground.disk_mb, snapshot.folder, services=tuple(snapshot.services))
 
 
 def run_sandbox(run: Run, script: str, inputs: Path, outputs: Path, environment: dict[str, str], output: Output, bounds: Bounds,
@@ -150,9 +153,10 @@ def run_sandbox(run: Run, script: str, inputs: Path, outputs: Path, environment:
             run.service.close(door)
         os.close(pipe)
         cgroups.sweep(run.job.run)
+        run.services = services.Said(work / "work", place.services)
         remove(work)
         tame(outputs)
-        run.log.rest()  # last, because it may also raise that the log is too long
+        run.services.write(run.log)  # last, because it may also raise that the log is too long
 
 
 def _watched(run: Run, limits: LimitWatch, pipe: int, output: Output, bounds: Bounds, agent: bool) -> int:

@@ -26,6 +26,9 @@ def retry(db: Database, tenant: str, ticket_id: str) -> str:
             raise _wrong(ticket, f"{ticket_id} cannot be retried: the ticket is {ticket['status']}, and its session is {session_state}.")
         failed = db.all(f"select id from tickets where parent_id = ? and {UNDONE} and status = 'failed'", (ticket_id,), TicketRow)
         settle.reopen(db, ticket["session_id"])
+        # Its environment may have been changed since: it is looked at again first.
+        db.execute("update tickets set waits_for = 'environment' where id = ? and environment is not null and waits_for is null and status = 'running'",
+                   (ticket["parent_id"] or ticket_id,))
         for each in [row["id"] for row in failed] or [ticket_id]:
             requests.withdraw(db, each)
             settle.release(db, "id = :id", {"id": each}, failures=0, conflicts=0, transients=0, not_before=None)

@@ -1,9 +1,10 @@
 # One check, inside a sandbox of its own, on a clean clone of the commit. Sourced by sh with SWARM_IN and SWARM_WORK set.
-# Exit code: the check's; before the line ::phase check it is 112 (no clone) or 113 (the bundle cannot be used).
+# Exit code: the check's; before the line ::phase check it is 112 (no clone), 113 (the bundle cannot be used) or 115 (a service cannot be used).
 
-. "$SWARM_IN/job"  # integration, tip
+. "$SWARM_IN/job"  # integration, tip, service_seconds
 repo="$SWARM_WORK/repo"
 . "$SWARM_IN/clone.sh"
+. "$SWARM_IN/services.sh"
 [ -z "${SWARM_GATEWAY:-}" ] || . "$SWARM_IN/gateway.sh"
 [ ! -e "$SWARM_IN/ground-env" ] || . "$SWARM_IN/ground-env"
 
@@ -13,5 +14,6 @@ if [ -e "$SWARM_IN/out.bundle" ]; then
     git fetch -q --no-tags "$SWARM_IN/out.bundle" refs/heads/swarm-out || exit 113
 fi
 git checkout -q -f --detach "$tip" || exit 113
+start_services || exit 115
 echo "::phase check $SWARM_CHECK"
 exec sh -e "$SWARM_IN/check-$SWARM_CHECK" < /dev/null

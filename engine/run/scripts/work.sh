@@ -1,9 +1,10 @@
 # The work of one ticket, inside the sandbox: clone, agent, then the commit phase. Sourced by sh with SWARM_IN, SWARM_OUT and SWARM_WORK set.
 # The lines that begin with ::phase divide the log into parts; they also show how far the run came.
 # When the run is stopped, the agent's processes are ended from outside; then this shell gets SIGTERM, and goes on with the commit phase alone.
-# Exit code: the agent's; 113 when its work could not be committed; 114 when a hook failed before the agent started.
+# Exit code: the agent's; 113 when its work could not be committed; 114 when a hook failed before the agent started; 115 when
+# a service could not be used.
 
-. "$SWARM_IN/job"  # integration, branch, base, resume, kept, agent, keeps, hook_seconds
+. "$SWARM_IN/job"  # integration, branch, base, resume, kept, agent, keeps, hook_seconds, service_seconds
 PATH="$SWARM_IN/bin:$PATH"
 SWARM_PROMPT="$SWARM_IN/prompt.md"
 RESUME=''  # yes: the agent can go on in its session
@@ -15,6 +16,7 @@ export PATH SWARM_PROMPT RESUME
 repo="$SWARM_WORK/repo"
 . "$SWARM_IN/clone.sh"
 . "$SWARM_IN/work-tree.sh"
+. "$SWARM_IN/services.sh"
 [ -z "${SWARM_GATEWAY:-}" ] || . "$SWARM_IN/gateway.sh"
 
 # A hook of the repository's WORKFLOW.md, if it has one of that name.
@@ -101,6 +103,7 @@ leave() {
 }
 
 ended='' stopped='' told=''
+start_services || exit 115
 hook after_create && hook before_run
 note_untracked
 if [ -e "$SWARM_IN/session.tar" ] && tar -C "$HOME" -xf "$SWARM_IN/session.tar"; then RESUME=yes; fi
