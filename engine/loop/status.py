@@ -15,7 +15,7 @@ class RunningEngine(Protocol):
     """An engine in this process. Any thread may call it."""
 
     def status(self) -> dict[str, Any]:
-        """{id, state, trouble, slots, busy, last_tick_age, tick_ms, uptime, runtime: {name, isolation, limits, passed_over}, errors}; seconds."""
+        """{id, state, trouble, slots, busy, last_tick_age, tick_ms, uptime, runtime: {name, isolation, limits, passed_over, standing}, errors}; seconds."""
 
 
 class Slot(Protocol):

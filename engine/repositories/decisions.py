@@ -58,6 +58,19 @@ def approve(db: Database, repository: RepositoryRow, sha256: str, by: str) -> No
             build(db, repository)
 
 
+def write(db: Database, repository: RepositoryRow, steps: Steps, by: str) -> None:
+    """The steps that someone wrote on the page: they are approved with that. No steps: the repository has none any more."""
+    with db.transaction():
+        if steps == Steps():
+            versions.retire(db, repository["id"])
+            return
+        used = versions.approved(db, repository["id"])
+        waiting = versions.propose(db, repository, steps, "page")
+        if waiting is None:  # they are approved already
+            versions.discard(db, repository["id"])
+        approve(db, repository, waiting["sha256"] if waiting else str(used and used["sha256"]), by)
+
+
 def build(db: Database, repository: RepositoryRow, again: bool = False, update: bool = False, by: str = "you") -> OwnedRunRow | None:
     """Has the environment made for the newest commit of the branch. again: from nothing, even if there is one; update: on top of the newest one.
     -> the run; None if builds that wait for it have it made. Raises WrongState if no steps are approved."""

@@ -7,7 +7,7 @@ from engine.runtimes.described import described
 from engine.tickets import claims
 from hitl.pages.frame import journal_end, render
 from hitl.views.engine import engine_state, settings_view
-from hitl.web.context import swarm
+from hitl.web.context import swarm, tenant
 from hitl.web.filters import duration, number, size
 from hitl.web.forms import go
 
@@ -19,6 +19,7 @@ def engine() -> str:
     journal_end()
     return render("engine/engine.html", "engine", engine=summary(), running=state()["runs"], runtimes=_with_glyphs(state()["runtimes"]),
                   agents=_with_glyphs(state()["agents"]), image=_image(), errors=_errors(), storage=state()["storage"],
+                  environments=state()["environments"], keep_environments=swarm().config.keep_environment_mb * 1_000_000,
                   settings=settings_view(swarm().config), error=None)
 
 
@@ -31,7 +32,7 @@ def pause(what: str) -> Response:
 def state() -> dict[str, Any]:
     """engine_state of views/engine.py, read once for each request."""
     if "engine" not in g:
-        g.engine = engine_state(swarm())
+        g.engine = engine_state(swarm(), tenant())
     known: dict[str, Any] = g.engine
     return known
 

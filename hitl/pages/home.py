@@ -106,7 +106,8 @@ def page(new: bool = False, error: SwarmError | None = None, typed: dict[str, st
     shown, older = _sessions(only, number_or("after", None))
     any_yet = bool(shown or _sessions("", None)[0])
     values = {"new": new or not any_yet, "sessions": any_yet, "engine": engine.summary(), "error": as_problem(error),
-              "typed": {**dict.fromkeys(FIELDS, ""), **(typed or {})}, "problems": card_problems(error),
+              "typed": {**dict.fromkeys(FIELDS, ""), "repository": request.args.get("repository", "")[:1000], **(typed or {})},
+              "problems": card_problems(error),
               "empty": error.extra.get("field") if isinstance(error, BadRequest) else None}
     if values["new"]:
         return render("home/home.html", "home", **values, sample_features=len(sample.card()["features"]), installation_facts=_installation())

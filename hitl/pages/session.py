@@ -17,6 +17,7 @@ from hitl.views import evidence, graph
 from hitl.views import usage as used
 from hitl.views.deliveries import delivery_of, people_not_taken_up
 from hitl.views.preview import preview
+from hitl.views.repositories.grounds import before_build, waits_for
 from hitl.views.repository import repository_view
 from hitl.web.context import swarm, tenant
 from hitl.web.forms import attempt, typed_text
@@ -77,6 +78,7 @@ def page(session_id: str, view: str = "", error: SwarmError | None = None, kept:
     if state == "approved" and view == "":
         plan = card.plan()
         values["preview"], values["unchecked"] = preview(plan) if plan else ([], [])
+        values["stands"] = before_build(swarm(), tenant(), values["look"]["repository"])
         return render("session/approved.html", "session", **values)
     return render("session/spec.html", "session", **values)
 
@@ -105,7 +107,8 @@ def _build(session_id: str, values: dict[str, Any]) -> str:
             card["last"] = last_line(card["run_id"]) if card["shown"] == "running" and card["run_id"] else ""
         _prove(session_id, columns)
         values["result"] = _result(session)
-        values["isolation"] = inbox.requests_of(session_id, "isolation", "budget", "provider", "delivery", "repository")
+        values["isolation"] = inbox.requests_of(session_id, "isolation", "budget", "provider", "delivery", "repository", "environment", "baseline")
+        values["ground"] = waits_for(swarm().db, session_id)
         values["not_taken_up"] = people_not_taken_up(swarm().db, session_id)
         values["proposed"] = swarm().db.value("select 1 from amendments where session_id = ? and state = 'proposed'", (session_id,)) is not None
     if view == "graph":

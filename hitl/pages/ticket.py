@@ -16,6 +16,8 @@ from hitl.views import gateway_requests
 from hitl.views import usage as used
 from hitl.views.deliveries import delivery_of, not_taken_up
 from hitl.views.evidence import as_shown, brief
+from hitl.views.inbox import requests_view
+from hitl.views.repositories.grounds import waits_for
 from hitl.views.ticket import run_of, runs_view, ticket_view
 from hitl.web.context import swarm, tenant
 from hitl.web.filters import duration, number, parse, weblink, whole
@@ -115,7 +117,7 @@ def head(ticket: dict[str, Any], run: dict[str, Any] | None) -> dict[str, Any]:
 
 def request_of(ticket: dict[str, Any]) -> dict[str, Any] | None:
     """The open request of this ticket. A request for isolation or budget counts for the whole session, so it may come from another ticket."""
-    asked = next(({**asked, "ticket_type": ticket["type"]} for asked in reversed(ticket["requests"]) if asked["state"] == "open"), None)
+    asked = next((asked for asked in reversed(requests_view(swarm().db, tenant(), ticket["session_id"])) if asked["ticket_id"] == ticket["id"]), None)
     if asked is None and ticket["status"] == "needs_input":
         asked = next(iter(inbox.requests_of(ticket["session_id"], "isolation", "budget", "provider")), None)
     return inbox.with_forms(asked) if asked else None
@@ -124,7 +126,9 @@ def request_of(ticket: dict[str, Any]) -> dict[str, Any] | None:
 def _waits(ticket: dict[str, Any]) -> str:
     """What a ticket without a run waits for, as a sentence."""
     if ticket["status"] in ("blocked", "pending"):
-        before = " and ".join(ticket["depends_on"][:4])
+        before, ground = " and ".join(ticket["depends_on"][:4]), waits_for(swarm().db, ticket["session_id"])
+        if ground:
+            return str(ground["sentence"])
         if not before:
             return "It starts when the epic has prepared the branch."
         return f"It starts when {before} {'are' if ' and ' in before else 'is'} merged."

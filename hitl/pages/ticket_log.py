@@ -1,4 +1,4 @@
-"""The log of a run: pieces of it in steps, for the ticket's page and while it grows, and the whole log as plain text."""
+"""The log of a run: pieces of it in steps, for the page of its ticket or its repository and while it grows, and the whole log as plain text."""
 import os
 import re
 from itertools import pairwise
@@ -8,8 +8,9 @@ from flask import Blueprint, Response, abort, render_template, request, send_fil
 
 from engine.agents.log import readable
 from engine.jobs import TIMES
+from engine.runs import wanted
 from hitl.views import log as log_steps
-from hitl.views.ticket import log_slice, run_of
+from hitl.views.ticket import log_slice, run_dict, run_of
 from hitl.web.context import swarm, tenant
 from hitl.web.filters import duration, number
 from hitl.web.input import number as query_number
@@ -30,7 +31,23 @@ def next_piece(ticket_id: str) -> str:
 @routes.get("/tickets/<ticket_id>/log.txt")
 def raw(ticket_id: str) -> Response:
     """The whole log of a run, unchanged; empty while an active run has not written anything. A browser shows it as plain text."""
-    run = _run(ticket_id)
+    return _whole(_run(ticket_id))
+
+
+@routes.get("/runs/<run_id>/log")
+def next_piece_of_run(run_id: str) -> str:
+    """The same, for any run."""
+    run = run_dict(wanted.get(swarm().db, tenant(), run_id))
+    return render_template("ticket/log_part.html", run=run, log=piece(run, query_number("after", 0), query_number("line", 1)))
+
+
+@routes.get("/runs/<run_id>/log.txt")
+def raw_of_run(run_id: str) -> Response:
+    """The same, for any run."""
+    return _whole(run_dict(wanted.get(swarm().db, tenant(), run_id)))
+
+
+def _whole(run: dict[str, Any]) -> Response:
     path = swarm().config.data / "runs" / run["id"] / "log"
     if not path.is_file():
         return Response(b"", content_type="text/plain; charset=utf-8") if run["ended_at"] is None else abort(404)

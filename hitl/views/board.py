@@ -118,7 +118,7 @@ def card(ticket: dict[str, Any], max_attempts: int) -> dict[str, Any]:
         shown, since = ticket["run_state"] if at_merge else status, since if at_merge else ticket.get("started_at") or since
     elif status == "failed":
         facts.append(f"attempt {ticket['failures']} of {max_attempts}" if ticket["failures"] else "")
-    elif status == "needs_input" and ticket.get("request") in ("isolation", "budget", "provider", "repository"):
+    elif status == "needs_input" and ticket.get("request") in ("isolation", "budget", "provider", "repository", "environment", "baseline"):
         shown = ticket["request"]
     elif status == "completed":
         shown_text = "Merged" if ticket["type"] != "epic" and ticket["merged_sha"] else "Done"

@@ -6,8 +6,9 @@ from engine.errors import Unavailable
 from engine.loop.status import of_another_version, shown, where
 from engine.runtimes.described import described
 from engine.store.held_back import waiting
-from engine.tickets.rows import RunRow
+from engine.tickets.rows import OwnedRunRow
 from engine.tickets.session_rows import EngineStateRow
+from hitl.views.repositories.page import disk_use
 from hitl.views.ticket import run_dict
 from hitl.web.context import Swarm
 
@@ -28,9 +29,9 @@ def health_view(swarm: Swarm) -> dict[str, Any]:
             "waiting": waiting(swarm.db, swarm.config.tenants)}
 
 
-def engine_view(swarm: Swarm) -> dict[str, Any]:
+def engine_view(swarm: Swarm, tenant: str) -> dict[str, Any]:
     """engine_state, the image and the settings."""
-    return {**engine_state(swarm), "image": described(swarm.config.vm), "settings": settings_view(swarm.config)}
+    return {**engine_state(swarm, tenant), "image": described(swarm.config.vm), "settings": settings_view(swarm.config)}
 
 
 def settings_view(config: Config) -> list[dict[str, Any]]:
@@ -38,17 +39,21 @@ def settings_view(config: Config) -> list[dict[str, Any]]:
     return [setting for setting in config.described() if not setting["name"].endswith(("_KEY", "_TOKEN"))]
 
 
-def engine_state(swarm: Swarm) -> dict[str, Any]:
-    """What any page may show of the engine: its status (see engine.loop.status.shown), whether it is paused and why, the active runs, and
-    `waiting`: a sentence about builds that wait for SWARM_TENANTS, or None."""
+def engine_state(swarm: Swarm, tenant: str) -> dict[str, Any]:
+    """What any page may show of the engine: its status (see engine.loop.status.shown), whether it is paused and why, the tenant's active runs, with
+    those that wait for a slot and have no ticket, `environments`: {count, bytes} of all snapshots, and `waiting`: a sentence about builds that wait
+    for SWARM_TENANTS, or None."""
     db = swarm.db
     pause = db.one("select paused, reason from engine_state", (), EngineStateRow)
-    live = db.all("select r.*, t.title from runs r join tickets t on t.id = r.ticket_id where r.ended_at is null order by r.seq", (), RunRow)
-    holding = [row["id"] for row in live if row["state"] not in ("queued", "merging")]
+    live = db.all("select r.*, coalesce(t.title, p.name, s.project_name, 'This installation') as title from runs r left join tickets t on t.id = r.ticket_id"
+                  " left join repositories p on r.owner_kind = 'repository' and p.id = r.owner"
+                  " left join hitl_sessions s on r.owner_kind = 'session' and s.id = r.owner where r.ended_at is null order by r.seq", (), OwnedRunRow)
+    holding = [row["id"] for row in live if row["state"] not in ("queued", "merging", "wanted")]
     return {
         "busy": len(holding), "notice": _notice(of_another_version(swarm.config, holding)), **shown(swarm.config, swarm.slot),
-        "storage": db.all_notices(),
-        "paused": bool(pause and pause["paused"]), "reason": pause["reason"] if pause else None, "runs": [run_dict(row) for row in live],
+        "storage": db.all_notices(), "environments": disk_use(db),
+        "paused": bool(pause and pause["paused"]), "reason": pause["reason"] if pause else None,
+        "runs": [run_dict(row) for row in live if row["tenant_id"] == tenant],
         "waiting": waiting(db, swarm.config.tenants),
     }
 

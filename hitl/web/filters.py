@@ -28,6 +28,7 @@ STATES = {
     "lost": ("failed", "Lost"), "over_budget": ("needs-you", "Over budget"), "void": ("cancelled", "Never started"), "stale": ("cancelled", "Outdated"),
     "passed": ("done", "passed"), "unchecked": ("review", "not checked by a command"), "waiting": ("queued", "not checked yet"),
     "waived": ("cancelled", "waived"),
+    "wanted": ("queued", "Waits for a slot"), "done": ("done", "Done"), "brief": ("cancelled", "Brief only"),
     "on": ("done", "On"), "off": ("cancelled", "Off"), "elsewhere": ("review", "Elsewhere"),
 }
 

@@ -8,7 +8,7 @@
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from flask import Flask, current_app, request
 from flask_sock import Sock
@@ -35,7 +35,8 @@ Found = TypeVar("Found")
 
 
 def install(app: Flask, progress: Callable[[Database, str], int | None]) -> None:
-    """Registers /ws?after=<seq>&session=<id>. Without `after` it starts with new events; without `session` it covers all sessions.
+    """Registers /ws?after=<seq>&session=<id>&repository=<id>. Without `after` it starts with new events; without `session` it covers all sessions.
+    It tells of growing logs of the session's runs, or of the repository's own.
 
     progress(db, session id): the progress of a session, for the messages about sessions."""
     app.config["LIVE_SEND_SECONDS"] = SEND_SECONDS
@@ -55,7 +56,8 @@ def install(app: Flask, progress: Callable[[Database, str], int | None]) -> None
     def ws(client: Server) -> None:
         client.sock = ClientSocket(client.sock, current_app.config["LIVE_SEND_SECONDS"])
         try:
-            Feed(client, parts.db, parts.config, broadcast, readers, since, request.args.get("session") or None).run(_cursor())
+            owner = Owner(request.args.get("session") or None, request.args.get("repository") or None)
+            Feed(client, parts.db, parts.config, broadcast, readers, since, owner).run(_cursor())
         except (OSError, LocalProtocolError):  # the client reads nothing or is gone, so only the socket has to be closed
             client.connected = False
             client.sock.shut()
@@ -71,13 +73,21 @@ def _cursor() -> int | None:
     return cursor
 
 
+class Owner(NamedTuple):
+    """Whose runs a client follows. session: whose events it gets alone; None: all."""
+
+    session: str | None
+    repository: str | None
+
+
 class Feed:
     """The events for one client. Its own thread first sends the events that it missed; then the broadcast sends new events. Threads that serve all
     clients read the database for it."""
 
     def __init__(self, client: Server, db: Database, config: Config, broadcast: Broadcast, readers: ThreadPoolExecutor, since: Since,
-                 session: str | None) -> None:
-        self.client, self.db, self.config, self.broadcast, self.readers, self.since, self.session = client, db, config, broadcast, readers, since, session
+                 owner: Owner) -> None:
+        self.client, self.db, self.config, self.broadcast, self.readers, self.since = client, db, config, broadcast, readers, since
+        self.session, self.owner = owner.session, owner
         self.socket: ClientSocket = client.sock
         self.sizes: dict[str, int] = {}
         self.looked = 0.0
@@ -98,7 +108,7 @@ class Feed:
             while self.client.connected:
                 self.catch_up()
                 self.look_at_logs()
-                self.client.event.wait(LOG_SECONDS if self.session else None)
+                self.client.event.wait(LOG_SECONDS if any(self.owner) else None)
                 self.client.event.clear()
                 self.client.input_buffer.clear()  # messages from clients have no meaning
         finally:
@@ -129,10 +139,10 @@ class Feed:
         return self.readers.submit(what, self.db, *arguments, **options).result()
 
     def look_at_logs(self) -> None:
-        if self.session is None or time.monotonic() - self.looked < LOG_SECONDS:
+        if not any(self.owner) or time.monotonic() - self.looked < LOG_SECONDS:
             return
         self.looked = time.monotonic()
-        for run_id, ticket_id in self.read(_live_runs, self.session):
+        for run_id, ticket_id in self.read(_live_runs, self.owner):
             try:
                 size = (self.config.data / "runs" / run_id / "log").stat().st_size
             except FileNotFoundError:
@@ -147,5 +157,8 @@ class Feed:
         self.client.send(text(message))
 
 
-def _live_runs(db: Database, session: str) -> list[tuple[Any, ...]]:
-    return db.all("select id, ticket_id from runs where session_id = ? and ended_at is null", (session,))
+def _live_runs(db: Database, owner: Owner) -> list[tuple[Any, ...]]:
+    if owner.session:
+        return db.all("select id, ticket_id from runs where session_id = ? and ended_at is null", (owner.session,))
+    return db.all("select id, ticket_id from runs where owner_kind = 'repository' and owner = ? and ticket_id is null and ended_at is null",
+                  (owner.repository,))

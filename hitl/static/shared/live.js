@@ -19,6 +19,8 @@
     if (cursor() >= 0) url.searchParams.set("after", cursor());
     const session = document.body.dataset.session;
     if (session) url.searchParams.set("session", session);
+    const repository = document.body.dataset.repository;  // whose growing logs are told
+    if (repository) url.searchParams.set("repository", repository);
     return url.href;
   }
 
