@@ -21,7 +21,7 @@ from engine.errors import Permanent
 if TYPE_CHECKING:  # a run's own process has its job, and no need of settings
     from engine.config import Config
 
-__all__ = ["AGENTS", "FALLBACK", "Agent", "AgentInstallation", "choose_agent", "installation", "is_configured", "why_unbuilt"]
+__all__ = ["AGENTS", "FALLBACK", "Agent", "AgentInstallation", "choose_agent", "has_model", "installation", "is_configured", "why_unbuilt"]
 
 AGENTS: dict[str, Agent] = {agent.name: agent for agent in (CLAUDE, CODEX, OPENCODE, GEMINI, AIDER, MINI, CUSTOM, RUNBOOK)}
 FALLBACK = RUNBOOK  # works where no other is configured; runs that need no agent (a recheck) are its, too
@@ -41,13 +41,18 @@ def choose_agent(config: "Config", wanted: str | None, agents: Mapping[str, Agen
     table, here = AGENTS if agents is None else agents, installation(config, own_files)
     name = wanted or config.agent
     if name == "auto":
-        return next((agent for agent in table.values() if not agent.is_fallback and agent.available(here) is None), FALLBACK)
+        return next((agent for agent in table.values() if not agent.is_fallback and has_model(agent, here) and agent.available(here) is None), FALLBACK)
     if name not in table:
         raise Permanent(f"The agent {name!r} does not exist. Choose one of: auto, {', '.join(table)}.")
     reason = table[name].available(here)
     if reason:
         raise Permanent(f"The agent {name} cannot run here. {reason}")
     return table[name]
+
+
+def has_model(agent: Agent, here: AgentInstallation) -> bool:
+    """False: it cannot run, whatever is installed. This asks no disk, and every run that starts asks it of every agent."""
+    return agent.takes_command or not agent.models or any(kind in here.models for kind in agent.models)
 
 
 def is_configured(config: "Config") -> bool:

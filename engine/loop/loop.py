@@ -27,7 +27,7 @@ from engine.loop.grounds import Grounds
 from engine.loop.launch import Launcher, ProcessLauncher
 from engine.loop.owned import LIVE_OWNED, OwnedRuns
 from engine.loop.owner_lock import OwnerLock, is_owned, sweep_owners
-from engine.loop.reap import LIVE, LiveRun, Reaper
+from engine.loop.reap import LIVE_IN_ORDER, LiveRun, Reaper
 from engine.loop.running import running
 from engine.loop.waker import Waker
 from engine.runtimes import Choice, choose
@@ -186,7 +186,7 @@ class SwarmEngine:
         return claims.busy_slots(self.db)
 
     def _reap(self) -> None:
-        live: list[RunRow | OwnedRunRow] = [*self.db.all(LIVE + " order by r.seq", (), LiveRun), *self.db.all(LIVE_OWNED, (), OwnedRunRow)]
+        live: list[RunRow | OwnedRunRow] = [*self.db.all(LIVE_IN_ORDER, (), LiveRun), *self.db.all(LIVE_OWNED, (), OwnedRunRow)]
         ids = {run["id"] for run in live}
         self._first_seen = {run_id: seen for run_id, seen in self._first_seen.items() if run_id in ids}
         with self._together():

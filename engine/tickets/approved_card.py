@@ -35,10 +35,16 @@ def most_parallel(db: Database, session_id: str) -> int:
     return given if isinstance(given, int) and not isinstance(given, bool) and given > 0 else NO_LIMIT
 
 
+def room(db: Database, session_id: str) -> int:
+    """How many more runs of the session may have a process now."""
+    most = most_parallel(db, session_id)
+    return most if most == NO_LIMIT else most - int(db.value(f"select count(*) from runs where {BUSY} and session_id = ?", (session_id,)))
+
+
 def has_room(db: Database, ticket_id: str) -> bool:
     """False if as many runs of the ticket's session have a process as its card allows."""
     session = db.value("select session_id from tickets where id = ?", (ticket_id,))
-    return session is None or int(db.value(f"select count(*) from runs where {BUSY} and session_id = ?", (session,))) < most_parallel(db, session)
+    return session is None or room(db, session) > 0
 
 
 def limits_of(config: Config, card: Any, raises: int) -> tuple[int, float]:

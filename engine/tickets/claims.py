@@ -10,7 +10,7 @@ from typing import Any
 from engine.jobs import Result
 from engine.store.db import Database
 from engine.tickets import settle
-from engine.tickets.approved_card import has_room, most_parallel
+from engine.tickets.approved_card import has_room, most_parallel, room
 from engine.tickets.rows import Outcome, RunKind, RunRow, Status, TicketRow
 from engine.tickets.states import BUSY, HELD_BY, NO_LIVE_RUN, Sql, change, change_rows
 from engine.times import NOW
@@ -26,7 +26,6 @@ CLAIMABLE = ("(not_before is null or not_before <= :now)"
 def claim(db: Database, owner: str, limit: int, now: str) -> list[RunRow]:
     """Claims up to `limit` ready tickets: fair between tenants, then between the sessions of a tenant; in a session by priority, then by age.
     -> the new rows of runs.
-
     `now` is UTC text; tickets with a later not_before are not claimed. Who has fewer live runs comes first. Equals take turns: in the order of
     their names, starting after the one that has the newest run."""
     first, last = db.all("select (select min(tenant_id) from tickets where status = 'ready'), (select max(tenant_id) from tickets where status = 'ready')")[0]
@@ -70,6 +69,10 @@ IDLE_SESSIONS = (f"seq in (with recursive after (id) as ({_NEXT} > :last union a
 
 def _of_tenant(db: Database, owner: str, tenant: str, limit: int, now: str) -> list[RunRow]:
     """Claims for one tenant: one ticket for each session without a busy run, then more for those with the fewest."""
+    first, only = db.all("select (select min(session_id) from tickets where tenant_id = :tenant and status = 'ready'),"
+                         " (select max(session_id) from tickets where tenant_id = :tenant and status = 'ready')", {"tenant": tenant})[0]
+    if first == only:  # nothing to share
+        return _of_session(db, owner, tenant, only, min(limit, room(db, only)), now)
     last = _last_session(db, tenant)
     runs = _claim(db, owner, IDLE_SESSIONS, {"tenant": tenant, "now": now, "last": last, "limit": limit},
                   order=lambda row: (row["session_id"] <= last, row["session_id"]))
@@ -81,12 +84,16 @@ def _of_tenant(db: Database, owner: str, tenant: str, limit: int, now: str) -> l
         order, rest = sorted(busy, key=lambda name: (busy[name], name <= last, name)), limit - len(runs)
         session, gap = order[0], busy[order[1]] - busy[order[0]] if len(order) > 1 else rest
         share = min(rest, max(1, gap, rest // len(order)), most_parallel(db, session) - busy[session])
-        got = _claim(db, owner, f"seq in ({_BEST % ':session'} :share)", {"tenant": tenant, "session": session, "now": now, "share": max(share, 0)})
+        got = _of_session(db, owner, tenant, session, share, now)
         runs += got
         busy[session] += len(got)
         if not got or len(got) < share:
             del busy[session]
     return runs
+
+
+def _of_session(db: Database, owner: str, tenant: str, session: str, limit: int, now: str) -> list[RunRow]:
+    return _claim(db, owner, f"seq in ({_BEST % ':session'} :limit)", {"tenant": tenant, "session": session, "now": now, "limit": max(limit, 0)})
 
 
 def _last_session(db: Database, tenant: str) -> str:
@@ -121,8 +128,6 @@ def _idle_tenants(db: Database, limit: int, last: str) -> list[str]:
 def _tenants(db: Database, last: str) -> list[str]:
     """All tenants with a ready ticket; tenants with the fewest live runs come first."""
     names = [row[0] for row in db.execute(f"with recursive {WITH_READY} select name from t where name is not null", {"after": ""})]
-    if len(names) < 2:
-        return names
     live = db.pairs("select tenant_id, count(*) from runs where ended_at is null group by 1")
     return sorted(names, key=lambda name: (live.get(name, 0), name <= last))
 
@@ -155,7 +160,6 @@ def recheck(db: Database, owner: str, epic_id: str, now: str) -> RunRow | None:
 def begin(db: Database, run: RunRow, runtime: str, agent: str, branch: str = "") -> bool:
     """claimed → running. False: the claim no longer belongs to this run. In a recheck run the epic is running already.
     branch: the one that the run works on, which is its ticket's from now on.
-
     Not durable: a power cut also ends the run, and its remains are found by its folder."""
     with db.transaction(durable=False):
         status = "running" if run["kind"] == "recheck" else "claimed"
@@ -192,7 +196,8 @@ def finish(db: Database, run: RunRow, outcome: Outcome, status: Status, reason: 
 
     A stale run ends with the outcome 'stale' and changes nothing else."""
     with db.transaction():
-        rows = change_rows(db, status, HELD_BY, _held_by(run), reason=reason, **_unclaimed(status), **columns)
+        unclaimed = {"claim_token": None, "claimed_by": None} if status == "running" else {}  # an epic coordinates, and holds no claim
+        rows = change_rows(db, status, HELD_BY, _held_by(run), reason=reason, **unclaimed, **columns)
         _end(db, run["id"], outcome if rows else "stale", reason, result, detail)
         if rows and status == "completed":
             settle.after(db, rows[0])
@@ -204,11 +209,6 @@ def finish(db: Database, run: RunRow, outcome: Outcome, status: Status, reason: 
 def _held_by(run: RunRow) -> dict[str, str]:
     """Parameters for HELD_BY."""
     return {"id": run["ticket_id"], "token": run["claim_token"]}
-
-
-def _unclaimed(status: str) -> dict[str, None]:
-    """Columns for an epic that stays running: it coordinates and holds no claim."""
-    return {"claim_token": None, "claimed_by": None} if status == "running" else {}
 
 
 def end(db: Database, run_id: str, outcome: Outcome, reason: str | None, result: Result | None = None, detail: str | None = None) -> None:

@@ -47,7 +47,7 @@ def engine_state(swarm: Swarm, tenant: str) -> dict[str, Any]:
     pause = db.one("select paused, reason from engine_state", (), EngineStateRow)
     live = db.all("select r.*, coalesce(t.title, p.name, s.project_name, 'This installation') as title from runs r left join tickets t on t.id = r.ticket_id"
                   " left join repositories p on r.owner_kind = 'repository' and p.id = r.owner"
-                  " left join hitl_sessions s on r.owner_kind = 'session' and s.id = r.owner where r.ended_at is null order by r.seq", (), OwnedRunRow)
+                  " left join hitl_sessions s on r.owner_kind = 'session' and s.id = r.owner where r.ended_at is null order by +r.seq", (), OwnedRunRow)
     holding = [row["id"] for row in live if row["state"] not in ("queued", "merging", "wanted")]
     return {
         "busy": len(holding), "notice": _notice(of_another_version(swarm.config, holding)), **shown(swarm.config, swarm.slot),

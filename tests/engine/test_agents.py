@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from flask.testing import FlaskClient
 
-from engine.agents import AGENTS, choose_agent, installation
+from engine.agents import AGENTS, choose_agent, has_model, installation
 from engine.agents.base import TOOLS, AgentInstallation
 from engine.agents.packages import PACKAGES
 from engine.agents.runbook import RUNBOOK, has_commands, shell_blocks
@@ -44,6 +44,17 @@ def test_auto_takes_the_first_agent_that_can_run_and_runbook_last() -> None:
     assert choose_agent(Config(), None, {"runbook": RUNBOOK, "absent": ABSENT, "coder": CODER}) is CODER
     assert choose_agent(Config(), None, {"runbook": RUNBOOK, "absent": ABSENT}) is RUNBOOK
     assert choose_agent(Config(), None) is AGENTS["runbook"]
+
+
+@pytest.mark.parametrize("name", AGENTS)
+def test_an_agent_that_auto_passes_over_without_looking_at_the_disk_cannot_run(name: str, tmp_path: Path) -> None:
+    """auto asks only agents whose kind of model is there. All of them are installed here, and there is a command."""
+    for kind in ("openai", "anthropic", "gemini"):
+        here = AgentInstallation(tmp_path, {kind: "some"}, "a command")
+        (tmp_path / name / "bin").mkdir(parents=True, exist_ok=True)
+        (tmp_path / name / "bin" / name).touch()
+        assert has_model(AGENTS[name], here) == (AGENTS[name].available(here) is None)
+        assert has_model(AGENTS[name], AgentInstallation(tmp_path, {}, "a command")) == (name in ("custom", "runbook"))
 
 
 def test_what_the_ticket_wants_goes_before_the_setting() -> None:
