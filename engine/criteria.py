@@ -11,5 +11,5 @@ def criteria_of(text: str) -> tuple[Criterion, ...]:
             found.append(Criterion(item))
         elif isinstance(item, dict):
             check = str(item.get("check") or "")
-            found.append(Criterion(str(item.get("text") or check), check, str(item.get("waived") or "")))
+            found.append(Criterion(str(item.get("text") or check), check, str(item.get("waived") or ""), str(item.get("kept") or "")))
     return tuple(found)

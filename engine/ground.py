@@ -1,8 +1,21 @@
-"""What a job says of its repository: the snapshot on which its sandboxes stand, how one is made, and whose name its commits carry.
+"""What a job says of its repository: where it comes from, the snapshot on which its sandboxes stand, how one is made, and whose name its commits carry.
 
 Named tuples, for the same reason as in engine/jobs.py."""
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, NamedTuple
+
+NOTHING: Mapping[str, Sequence[str]] = MappingProxyType({})
+
+
+class Source(NamedTuple):
+    """Where the repository of an epic comes from. url None: a new, empty repository. first_commit: someone wants one made there if it is empty."""
+
+    url: str | None
+    base_branch: str | None
+    protocols: tuple[str, ...]
+    first_commit: bool = False
+    store: str = ""  # the bare repository that keeps what is fetched
 
 
 class Ground(NamedTuple):
@@ -47,3 +60,26 @@ class Commits(NamedTuple):
 
     author: str = ""
     sign_off: str = ""
+
+
+class Before(NamedTuple):
+    """What a check said at the base. result: red, green, cannot_run or flaky. exit: None if it took too long."""
+
+    command: str
+    result: str
+    exit: int | None = None
+    output: str = ""
+
+
+class Baseline(NamedTuple):
+    """What a run must know of the base. commit: the base; '' for the newest commit of the branch. checks: what is known of the job's own checks.
+    times, known: of a baseline run: how often each check runs, and {"<commit> <key of the environment>": commands that need not run again}."""
+
+    commit: str = ""
+    checks: Sequence[Before] = ()
+    times: int = 1
+    known: Mapping[str, Sequence[str]] = NOTHING
+
+    @classmethod
+    def of(cls, value: Mapping[str, Any] | None) -> "Baseline | None":
+        return cls(**{**value, "checks": tuple(Before(**each) for each in value["checks"])}) if value else None

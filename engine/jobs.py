@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 from engine.errors import Refused
 from engine.files import write_json
-from engine.ground import Commits, Ground, Setup
+from engine.ground import Baseline, Commits, Ground, Setup, Source
 from engine.result_values import checked, parsed
 
 # The format of job.json and result.json, which name it (format 1 does not). It increases when a name in them is removed or changes its meaning;
@@ -52,21 +52,13 @@ class VmSpec(NamedTuple):
 
 
 class Criterion(NamedTuple):
-    """One acceptance criterion. `check`: a shell command, or empty if only people can judge. waived: the reason why the check is not needed."""
+    """One acceptance criterion. `check`: a shell command, or empty if only people can judge. waived: the reason why the check is not needed.
+    kept: the reason why it may stay as red as it is at the base."""
 
     text: str
     check: str = ""
     waived: str = ""
-
-
-class Source(NamedTuple):
-    """Where the repository of an epic comes from. url None: a new, empty repository. first_commit: someone wants one made there if it is empty."""
-
-    url: str | None
-    base_branch: str | None
-    protocols: tuple[str, ...]
-    first_commit: bool = False
-    store: str = ""  # the bare repository that keeps what is fetched
+    kept: str = ""
 
 
 class Budget(NamedTuple):
@@ -147,8 +139,9 @@ class Job(NamedTuple):
     landed: tuple[TicketChange, ...] = ()    # and changes that were merged before
     program: str = ""              # that makes the sandboxes, if the runtime has a choice of programs
     ground: Ground | None = None   # what the sandboxes stand on; None: only the system's programs
-    setup: Setup | None = None     # the environment to make
+    setup: Setup | None = None     # the environment to look for, or to make
     commits: Commits = Commits()
+    baseline: Baseline | None = None  # what is known of the base; None: nothing
     resume: bool = False           # start from the ticket's own branch, whatever the agent's custom is, because the run before was stopped
 
     def write(self, folder: Path) -> None:
@@ -165,6 +158,7 @@ class Job(NamedTuple):
         return cls(vm=VmSpec(**vm) if vm else None, means=AgentSetup(**means), limits=Limits(**values.pop("limits")),
                    criteria=_criteria(values.pop("criteria")), waiting=waiting, landed=landed,
                    ground=Ground.of(values.pop("ground", None)), commits=Commits(**values.pop("commits", {})), setup=Setup.of(values.pop("setup", None)),
+                   baseline=Baseline.of(values.pop("baseline", None)),
                    source=Source(**{**source, "protocols": tuple(source["protocols"])}) if source else None,
                    access=Access(hosts=tuple(access.pop("hosts")), budget=Budget(**access.pop("budget")), **access) if access else None, **values)
 
@@ -197,7 +191,8 @@ class Result:
 
     outcome: 'ok' (out/out.bundle has base..tip), 'no_change', 'needs_input' (request is set; with a bundle if work was
     done), 'over_budget' (reason is set; with a bundle if work was done), 'failed' (failure says 'transient',
-    'rate_limited', 'unreachable', 'ground', 'provider', 'agent' or 'permanent'). checks: [{text, command, exit, seconds, output, passed}].
+    'rate_limited', 'unreachable', 'ground', 'provider', 'agent' or 'permanent'). checks: [{text, command, exit, seconds, output, passed}],
+    and before, unchanged, moved of engine/run/checks.py.
     at: date of the merge commit, in seconds since the epoch; so a repeated merge makes the same commit."""
 
     def __init__(self, run: str, outcome: str, at: int, **known: Any) -> None:

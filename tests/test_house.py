@@ -72,7 +72,7 @@ LATE = {
     "engine.job.yaml_head": {"yaml": "of the extra default, only in the process that reads a WORKFLOW.md"},
     "engine.job.liquid_template": {"liquid": "the same", "liquid.exceptions": "the same"},
     "engine.run.runner": {"engine.gateway.serving": "most runs need no gateway", "engine.run.prepare": "only a prepare run reaches out",
-                          "engine.run.recheck": "it needs more than all the others", "engine.run.setup": "the same"},
+                          "engine.run.recheck": "it needs more than all the others", "engine.run.setup": "the same", "engine.run.baseline": "the same"},
     "engine.run.setup": {"engine.run.prepare": "only a setup without a commit reaches out"},
     "engine.host.keyring": {"ctypes": "it takes as long to load as everything else in a run's own process"},
     "engine.runtimes.bubblewrap": {"tempfile": "a run's own process never probes"},

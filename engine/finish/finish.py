@@ -10,7 +10,17 @@ from dataclasses import replace
 from engine.agents import why_unbuilt
 from engine.config import Config
 from engine.crash import point
-from engine.errors import AgentFailed, GroundFailed, Permanent, ProviderRefused, RateLimited, RunFailure, Transient, Unreachable
+from engine.errors import (
+    AgentFailed,
+    GroundFailed,
+    Permanent,
+    ProviderRefused,
+    RateLimited,
+    RunFailure,
+    Transient,
+    UnchangedSinceBase,
+    Unreachable,
+)
 from engine.finish import landing, waiting
 from engine.finish.outcomes import failed, record
 from engine.git.branch_names import own_branch
@@ -24,7 +34,7 @@ from engine.tickets.approved_card import repository_of
 from engine.tickets.rows import RunRow, TicketRow
 
 FAILURES = {"transient": Transient, "rate_limited": RateLimited, "unreachable": Unreachable, "ground": GroundFailed,
-            "provider": ProviderRefused, "agent": AgentFailed, "permanent": Permanent}
+            "provider": ProviderRefused, "agent": AgentFailed, "unchanged": UnchangedSinceBase, "permanent": Permanent}
 
 
 def finish(db: Database, config: Config, branches: Branches, run: RunRow, result: Result) -> None:
@@ -89,7 +99,7 @@ def _integrated(db: Database, run: RunRow, ticket: TicketRow, result: Result) ->
 
 def _deliver(db: Database, branches: Branches, run: RunRow, ticket: TicketRow, result: Result) -> None:
     """Takes a change that passed its checks to its review, if one is wanted or it deletes most files, or into the integration branch."""
-    work, approved = _work(db, run, ticket, result), ticket["approved_tip"] == result.tip
+    work, approved = _work(db, run, ticket, result), ticket["approved_tip"] == result.tip and not (ticket["review"] and requests.was_kept(db, ticket["id"]))
     tip = branches.keep(work)
     deletion = "" if approved else branches.deletion(work, tip)
     if not approved and (ticket["review"] or deletion):

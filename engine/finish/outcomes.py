@@ -6,9 +6,21 @@ from typing import Any
 
 from engine.config import Config
 from engine.crash import point
-from engine.errors import GroundFailed, MergeConflict, NotStarted, Permanent, ProviderRefused, RateLimited, RunFailure, Transient, Unreachable
+from engine.errors import (
+    GroundFailed,
+    MergeConflict,
+    NotStarted,
+    Permanent,
+    ProviderRefused,
+    RateLimited,
+    RunFailure,
+    Transient,
+    UnchangedSinceBase,
+    Unreachable,
+)
 from engine.jobs import Result
 from engine.log import event
+from engine.repositories import baselines
 from engine.store import disk
 from engine.store.db import Database
 from engine.tickets import claims, requests
@@ -37,11 +49,7 @@ def record(db: Database, run: RunRow, outcome: Outcome, status: Status, reason: 
 
 def failed(db: Database, config: Config, run: RunRow, ticket: TicketRow, failure: RunFailure, result: Result | None = None) -> None:
     """Records a failure of a run: its ticket retries after a pause, or waits for a decision. run, ticket: their rows."""
-    if isinstance(failure, ProviderRefused):
-        _wait_for_provider(db, run, failure.sentence, result)
-        return
-    if isinstance(failure, Unreachable) and run["kind"] == "prepare":
-        _wait_for_repository(db, config, run, ticket, failure.sentence, result)
+    if _waits(db, config, run, ticket, failure, result):
         return
     reason, retry = failure.sentence, True
     columns: dict[str, int | str | None]
@@ -74,6 +82,29 @@ def failed(db: Database, config: Config, run: RunRow, ticket: TicketRow, failure
             requests.withdraw(db, ticket["id"])  # what was asked before is not the trouble now
         if row and not retry:
             requests.open_failed(db, row, run["id"], reason)
+
+
+def _waits(db: Database, config: Config, run: RunRow, ticket: TicketRow, failure: RunFailure, result: Result | None) -> bool:
+    """Records a failure that only someone can end, and asks. False for any other failure."""
+    if isinstance(failure, UnchangedSinceBase):
+        _ask_about_base(db, run, ticket, failure.sentence, result)
+    elif isinstance(failure, ProviderRefused):
+        _wait_for_provider(db, run, failure.sentence, result)
+    elif isinstance(failure, Unreachable) and run["kind"] == "prepare":
+        _wait_for_repository(db, config, run, ticket, failure.sentence, result)
+    else:
+        return False
+    return True
+
+
+def _ask_about_base(db: Database, run: RunRow, ticket: TicketRow, reason: str, result: Result | None) -> None:
+    """A person decides about checks that are as red as at the base. Uses up no attempt."""
+    checks = result.checks if result else []
+    with db.transaction():
+        baselines.note_moved(db, ticket, run["id"], checks)
+        row = record(db, run, "needs_input", "needs_input", reason, result, transients=0, not_before=None)
+        if row:
+            requests.open_unchanged(db, ticket, run["id"], reason, sum(bool(check.get("unchanged")) for check in checks) or 1)
 
 
 def _wait_for_repository(db: Database, config: Config, run: RunRow, ticket: TicketRow, reason: str, result: Result | None) -> None:

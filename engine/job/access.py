@@ -52,7 +52,7 @@ def keys_file(config: Config, job: Job) -> int:
     environment. It is empty if none are needed. The caller closes it. Raises Permanent if a secret is missing."""
     keys = {"models": {name: getattr(config, f"{name}_key") for name in job.access.models} if job.access else {},
             "forge": login_of(config, job.source.url) if job.source is not None and job.source.url else {},
-            "secrets": secrets.all_of(config.data, job.setup.tenant, job.setup.secrets) if job.setup else {}}
+            "secrets": secrets.all_of(config.data, job.setup.tenant, job.setup.secrets) if job.setup and job.kind != "baseline" else {}}
     if not any(keys.values()):
         return os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
     descriptor = os.memfd_create("keys", os.MFD_CLOEXEC)

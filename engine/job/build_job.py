@@ -12,14 +12,14 @@ from engine.git.branch_names import kept_folder, own_branch
 from engine.git.branches import repository_path
 from engine.git.repository import Repository
 from engine.git.source import validate_source
-from engine.ground import Commits, Ground
+from engine.ground import Commits, Ground, Source
 from engine.job.access import access_for
 from engine.job.front_matter import LIMITS
 from engine.job.network import network
 from engine.job.prompt import data_block, prompt
 from engine.job.workflow import Workflow, workflow_at
-from engine.jobs import AgentSetup, Job, Limits, Result, Source
-from engine.repositories import sources
+from engine.jobs import AgentSetup, Job, Limits, Result
+from engine.repositories import baselines, sources
 from engine.repositories.rows import RepositoryRow
 from engine.repositories.settings import Settings, settings_of
 from engine.runtimes.base import Runtime
@@ -48,6 +48,7 @@ def job_for(db: Database, config: Config, run: RunRow, ticket: TicketRow, sessio
         prompt=prompt(db, ticket, network(runtime, access), workflow) + _kept(config, ticket) + (BEGUN if resume else "") if run["kind"] == "feature" else "",
         criteria=criteria_of(ticket["acceptance_criteria"]),
         limits=limits(config, workflow), source=_source(db, config, session, ticket["id"]) if run["kind"] == "prepare" else None,
+        baseline=None if run["kind"] == "prepare" else baselines.for_run(db, ticket),
         vm=runtime.vm(config), program=runtime.program, access=access, ground=ground_of(own, epic, run["kind"], runtime),
         commits=Commits(own.author, own.sign_off) if own else Commits(),
         means=means(db, config, run, ticket, runtime, agent, hooks)._replace(

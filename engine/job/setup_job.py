@@ -7,8 +7,8 @@ from engine.config import Config
 from engine.errors import BadRequest, Permanent
 from engine.git.branches import repository_path
 from engine.git.source import validate_source
-from engine.ground import Setup
-from engine.jobs import Access, Job, Limits, Source
+from engine.ground import Setup, Source
+from engine.jobs import Access, Job, Limits
 from engine.repositories import settings, sources, versions
 from engine.repositories.rows import RepositoryRow
 from engine.runtimes.base import Runtime
@@ -27,19 +27,21 @@ def setup_job(db: Database, config: Config, run: OwnedRunRow, task: dict[str, An
         raise Permanent("The steps of the environment were changed before this run began. The run for the new steps follows.")
     steps, session = versions.steps_of(version), str(task.get("session") or "")
     secrets.all_of(config.data, run["tenant_id"], steps.secrets)  # said now if one is missing, before anything is fetched
+    place = session if session and task.get("commit") else f"environment-{repository['id']}"  # before a build, a session has no repository of its own
     limits = Limits(own.setup_seconds + 600, own.setup_seconds + 600, config.check_seconds, config.log_mb, own.setup_mb, config.memory_mb, config.processes)
     access = Access({}, steps.hosts, max(config.egress_mb, own.setup_mb), authorities=str(config.gateway_ca or "")) if steps.hosts else None
     return Job(run=run["id"], kind="setup", ticket="", session=session, title=f"Environment of {repository['name']}", description="",
-               project=repository["name"], repository=str(repository_path(config, session if task.get("commit") else f"environment-{repository['id']}")),
+               project=repository["name"], repository=str(repository_path(config, place)),
                integration="", branch="", runtime=runtime.name, agent=FALLBACK.name, prompt="", limits=limits, program=runtime.program, access=access,
-               source=None if task.get("commit") else _source(config, repository),
+               source=None if task.get("commit") else source_of(config, repository, repository["default_branch"]),
                setup=Setup(steps.as_json(), str(task.get("commit") or ""), str(task.get("base") or ""), again=bool(task.get("again")),
                            seconds=own.setup_seconds, disk_mb=own.setup_mb, tenant=run["tenant_id"]))
 
 
-def _source(config: Config, repository: RepositoryRow) -> Source:
+def source_of(config: Config, repository: RepositoryRow, branch: str | None) -> Source:
+    """Where to fetch from. Raises Permanent if this installation does not allow the repository."""
     try:
         url, protocols = validate_source(repository["url"], config.repository_roots, config.repository_url, config.repository_protocols)
     except BadRequest as error:
         raise Permanent(error.sentence) from error
-    return Source(url, repository["default_branch"], protocols, store=str(store_path(config.data, repository["id"])))
+    return Source(url, branch, protocols, store=str(store_path(config.data, repository["id"])))

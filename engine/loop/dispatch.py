@@ -112,6 +112,7 @@ def _wait_for_provider(db: Database, run: RunRow, agent: str) -> bool:
 
 def _approved(db: Database, run: RunRow, ticket: TicketRow) -> Result:
     """The result of a run whose commit was approved: it only has to be merged."""
-    seen = db.one("select base_sha, tip_sha from runs where ticket_id = ? and tip_sha = ? and outcome = 'in_review' order by seq desc limit 1",
+    seen = db.one("select base_sha, tip_sha from runs where ticket_id = ? and tip_sha = ? and outcome in ('in_review', 'needs_input')"
+                  " order by seq desc limit 1",
                   (ticket["id"], ticket["approved_tip"]), RunRow)
     return Result(run=run["id"], outcome="ok", at=int(time.time()), base=seen["base_sha"] if seen else None, tip=ticket["approved_tip"])

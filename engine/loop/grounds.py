@@ -15,7 +15,7 @@ from engine.environments.key import host_fingerprint, inputs_of, key_of
 from engine.git.branches import repository_path
 from engine.git.repository import Repository
 from engine.git.tree import TreeAt
-from engine.repositories import requests, settings, snapshots, sources, versions
+from engine.repositories import base_questions, requests, settings, snapshots, sources, versions
 from engine.repositories.rows import EnvironmentVersionRow, RepositoryRow
 from engine.runs import wanted
 from engine.store.db import Database
@@ -66,12 +66,14 @@ class Grounds:
     def step(self, epic: TicketRow) -> None:
         """Lets the features of an epic go on, or starts what they wait for, or asks someone."""
         repository = sources.of_session(self._db, self._config, epic["session_id"])
-        if repository is None or not self._stands():
-            self._release(epic, None)
-        elif epic["waits_for"] == "environment":
-            self._environment(epic, repository)
+        if repository is None:
+            self._release(epic)
+        elif epic["waits_for"] == "baseline":
+            self._baseline(epic)
+        elif not self._stands():
+            self._found(epic, None)
         else:
-            self._release(epic, epic["environment"])
+            self._environment(epic, repository)
 
     def _environment(self, epic: TicketRow, repository: RepositoryRow) -> None:
         git, base = Repository(repository_path(self._config, epic["session_id"])), str(epic["base_sha"])
@@ -80,7 +82,7 @@ class Grounds:
         self._propose(repository, git, base)
         used, waiting = versions.approved(self._db, repository["id"]), versions.proposed(self._db, repository["id"])
         if settings.settings_of(repository).without or (used is None and waiting is None):
-            self._release(epic, None)
+            self._found(epic, None)
         elif waiting is not None and used is None:
             with self._db.transaction():
                 requests.ask_approval(self._db, epic, repository["name"], waiting["sha256"])
@@ -114,17 +116,28 @@ class Grounds:
         if layers.read(layers.root(self._config.data) / key) is not None and snapshots.is_fresh(self._db, repository["id"], key, made_of.days):
             with self._db.transaction():
                 snapshots.used(self._db, repository["id"], key)
-            self._release(epic, key)
+            self._found(epic, key)
             return
         older = snapshots.newest(self._db, repository["id"])
         wanted.want(self._db, "setup", "repository", repository["id"], repository["tenant_id"],
                     {"commit": base, "sha256": used["sha256"], "session": epic["session_id"], "base": older["key"] if older and made_of.update else ""},
                     epic["session_id"])
 
-    def _release(self, epic: TicketRow, key: str | None) -> None:
-        """The features may start, on this environment."""
+    def _found(self, epic: TicketRow, key: str | None) -> None:
+        """The environment is known. Next is what the checks say at the base."""
         with self._db.transaction():
-            self._db.execute("update tickets set waits_for = null, environment = ? where id = ? and waits_for is not null", (key, epic["id"]))
+            self._db.execute("update tickets set waits_for = 'baseline', environment = ? where id = ? and waits_for is not null", (key, epic["id"]))
+            self._baseline(self._db.the("select * from tickets where id = ?", (epic["id"],), TicketRow))
+
+    def _baseline(self, epic: TicketRow) -> None:
+        with self._db.transaction():
+            if base_questions.step(self._db, epic):
+                self._release(epic)
+
+    def _release(self, epic: TicketRow) -> None:
+        """The features may start."""
+        with self._db.transaction():
+            self._db.execute("update tickets set waits_for = null where id = ?", (epic["id"],))
             settle.session(self._db, epic["session_id"])
 
 

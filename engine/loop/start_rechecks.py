@@ -13,6 +13,7 @@ from engine.jobs import Job, TicketChange
 from engine.log import event
 from engine.loop.dispatch import begin, why_not_started
 from engine.loop.launch import Launcher
+from engine.repositories import baselines
 from engine.runtimes import Choice
 from engine.store.db import Database
 from engine.tickets import claims, requests
@@ -77,8 +78,10 @@ def _changes(db: Database, epic_id: str) -> list[_Waiting]:
 
 def _job(db: Database, config: Config, run: RunRow, epic: TicketRow, session: SessionRow, choice: Choice, changes: list[_Waiting]) -> Job:
     job = job_for(db, config, run, epic, session, choice.on(epic["environment"]), FALLBACK)
-    return job._replace(criteria=(), waiting=tuple(_change(row, row["run"], row["tip"], row["base"]) for row in changes),
-                   landed=tuple(_change(row, "", str(row["merged_sha"]), "") for row in landed(db, epic["session_id"])))
+    waiting = tuple(_change(row, row["run"], row["tip"], row["base"]) for row in changes)
+    merged = tuple(_change(row, "", str(row["merged_sha"]), "") for row in landed(db, epic["session_id"]))
+    commands = [criterion.check for change in (*waiting, *merged) for criterion in change.criteria if criterion.check]
+    return job._replace(criteria=(), waiting=waiting, landed=merged, baseline=baselines.for_run(db, epic, commands))
 
 
 def _change(row: TicketRow, run: str, tip: str, base: str) -> TicketChange:

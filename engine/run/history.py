@@ -36,6 +36,16 @@ def give_history(run: Run, repository: Repository, target: Path, refs: list[str]
     return heads
 
 
+def give_commit(run: Run, repository: Repository, commit: str, branch: str, target: Path) -> None:
+    """The same for one commit with its history. branch: its name for the sandbox; in the repository it exists only meanwhile."""
+    with repository.locked():
+        repository.set_branch(branch, commit, repository.head(f"refs/heads/{branch}"))
+        try:
+            give_history(run, repository, target, [f"refs/heads/{branch}"])
+        finally:
+            repository.delete_ref(f"refs/heads/{branch}")
+
+
 def _write(path: Path, text: str, more: bytes = b"") -> None:
     path.write_bytes(text.encode("utf-8", "surrogateescape") + more)
 

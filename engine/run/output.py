@@ -42,6 +42,10 @@ class Log:
         self._times, self._since, self._marks = path.with_name(TIMES), time.monotonic(), 0
         self._line, self._begun = 1, b""  # number of the next line, and its text so far
 
+    @property
+    def is_full(self) -> bool:
+        return self._room == 0
+
     def hide(self, secrets: Iterable[str]) -> None:
         """Hides these secrets, beside those of earlier calls, in all later output of sandboxes. The longest comes first, because it may hold another."""
         more = {secret.encode() for secret in secrets if len(secret) >= SECRET_BYTES}

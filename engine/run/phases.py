@@ -1,27 +1,24 @@
-"""The parts of a run that need a sandbox: the work of a ticket, and each check in its own sandbox.
+"""The part of a run that needs a sandbox for the work of a ticket. Its checks: engine/run/checks.py.
 
 Next: engine/run/sandbox.py
 """
-import os
 import signal
 import time
 from pathlib import Path
-from typing import Any
 
 from engine.agents import AGENTS, Agent, session
 from engine.agents.log import described, read, why_failed
 from engine.errors import AgentFailed, Permanent, Transient
-from engine.files import write_json
 from engine.git import ignored
 from engine.git.branch_names import kept_folder
 from engine.git.repository import Repository
-from engine.host.folders import remove
-from engine.jobs import Criterion, Job, Limits
+from engine.jobs import Job, Limits
 from engine.run import services
-from engine.run.history import FILES, give_history
+from engine.run.checks import give_scripts, to_check
+from engine.run.history import give_history
 from engine.run.inputs import copy_relay, copy_scripts, give_ground, write, write_values
 from engine.run.limits import OverLimit
-from engine.run.output import PHASE, Output, OverTime
+from engine.run.output import PHASE, Output
 from engine.run.outputs import read_report
 from engine.run.sandbox import Run, run_sandbox
 from engine.text import one_line
@@ -29,7 +26,6 @@ from engine.text import one_line
 COMMIT = ("work-tree.sh", "commit.sh", "commit-tree.sh", "commit-nested.sh", "commit-lost.sh", "commit-history.sh")  # the commit phase
 NOT_COMMITTED = 113    # commit.sh: the agent ended, but its work could not be committed
 HOOK_FAILED = 114      # work.sh: after_create or before_run
-UNUSABLE_BUNDLE = 113  # check.sh, before the check started
 
 
 def work(run: Run) -> None:
@@ -53,7 +49,7 @@ def work(run: Run) -> None:
     copy_relay(run, inputs)
     give_ground(run, inputs)
     if to_check(job):
-        _give_check_scripts(run)  # now, because the program may be updated while the agent works
+        give_scripts(run)  # now, because the program may be updated while the agent works
     run.log.write("".join(f"{note}\n" for note in job.means.notes).encode())
     run.timed("inputs", since)
     since, output = time.monotonic(), Output(run.log, PHASE + b"agent ")
@@ -120,76 +116,6 @@ def message(job: Job, agent: Agent) -> str:
     """Message of the commit for work that the agent left uncommitted."""
     trailers = f"Ticket: {job.ticket}\nSession: {job.session}\nAssisted-by: {agent.name}"
     return "\n\n".join(part for part in (one_line(job.title)[:200] or job.ticket, agent.note(job), trailers) if part) + "\n"
-
-
-def check_all(run: Run) -> None:
-    """Runs the command of every criterion that has one, on a clean clone of the tip (or of the base, if nothing changed). Fills
-    run.result.checks and checks.json. When all have run, raises AgentFailed for the first that did not pass."""
-    todo = to_check(run.job)
-    if not todo:
-        return
-    since, reasons = time.monotonic(), []
-    inputs = _give_check_scripts(run)
-    if not (inputs / "in.bundle").exists():
-        for name in FILES:
-            if (run.folder / "in" / name).exists():
-                os.link(run.folder / "in" / name, inputs / name)
-    write_values(inputs / "job", integration=run.job.integration, tip=run.result.tip or run.result.base or "",
-                 service_seconds=services.seconds(run.job.limits))
-    for number, criterion in enumerate(todo, 1):
-        check, reason = _check(run, inputs, number, criterion)
-        run.result.checks.append(check)
-        reasons += [reason] if reason else []
-        write_json(run.folder / "checks.json", run.result.checks)
-        run.timed("checks", since)
-        since = time.monotonic()
-    if reasons:
-        raise AgentFailed(reasons[0])
-
-
-def to_check(job: Job) -> list[Criterion]:
-    return [criterion for criterion in job.criteria if criterion.check and not criterion.waived]
-
-
-def _give_check_scripts(run: Run) -> Path:
-    """Copies the files that a check's sandbox needs, once. -> the folder of its inputs"""
-    inputs = run.folder / "checks" / "in"
-    if not (inputs / "check.sh").exists():
-        inputs.mkdir(parents=True, exist_ok=True)
-        copy_relay(run, inputs)
-        copy_scripts(inputs, "check.sh", "clone.sh", "services.sh")
-        give_ground(run, inputs)
-    return inputs
-
-
-def _check(run: Run, inputs: Path, number: int, criterion: Criterion) -> tuple[dict[str, Any], str | None]:
-    """-> ({text, command, exit, seconds, output, passed}, why it did not pass)"""
-    since, output, code, late = time.monotonic(), Output(run.log, PHASE + b"check "), None, None
-    write(inputs / f"check-{number}", criterion.check.replace("\r\n", "\n") + "\n")
-    folder, seconds = run.folder / "checks" / f"out-{number}", run.job.limits.check_seconds
-    try:
-        code = run_sandbox(run, "check.sh", inputs, folder, {"SWARM_CHECK": str(number)}, output, run.bounds(seconds))
-    except AgentFailed as error:
-        failure = services.blamed(error, inputs, output)
-        if not isinstance(failure, OverTime):
-            raise failure from error
-        late = failure.sentence
-    finally:
-        remove(folder)  # nothing that a check leaves is needed
-    services.refuse_failed(code or 0, output)
-    if code and not output.reached:
-        if code == UNUSABLE_BUNDLE:
-            raise AgentFailed(f"The agent's work cannot be used: {output.last_line()}")
-        raise Transient(f"The check could not start: {output.last_line() or f'exit code {code}'}")
-    name, reason = one_line(criterion.check)[:200], None
-    if late:
-        reason = f"The check “{name}” did not pass. {late}"
-    elif code:
-        reason = f"The check “{name}” failed with exit code {code}."
-    if reason and run.services.ended:
-        reason = f"{reason} {run.services.ended}"
-    return {"text": criterion.text, "command": criterion.check, "exit": code, "seconds": round(time.monotonic() - since, 3),
-            "output": output.text(), "passed": code == 0}, reason
 
 
 def _identity(author: str) -> dict[str, str]:

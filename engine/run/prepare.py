@@ -8,7 +8,7 @@ from engine.git.first_commit import push_first_commit
 from engine.git.look import Look, look
 from engine.git.remote import login
 from engine.git.repository import Repository
-from engine.jobs import Source
+from engine.ground import Source
 from engine.run.sandbox import Run
 from engine.stores import store as stores
 

@@ -9,7 +9,8 @@ from engine.git.branches import merge_message
 from engine.git.merge import combine
 from engine.git.repository import Repository
 from engine.jobs import Criterion, TicketChange
-from engine.run.phases import bundle_in, check_all
+from engine.run.checks import check_all
+from engine.run.phases import bundle_in
 from engine.run.sandbox import Run
 
 FOLDER = "swarm-recheck/"  # branches that exist only while their bundle is made

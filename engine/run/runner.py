@@ -14,17 +14,29 @@ from pathlib import Path
 from types import FrameType
 
 from engine.crash import point
-from engine.errors import AgentFailed, GroundFailed, Permanent, ProviderRefused, RateLimited, RunFailure, SwarmError, Transient, Unreachable
+from engine.errors import (
+    AgentFailed,
+    GroundFailed,
+    Permanent,
+    ProviderRefused,
+    RateLimited,
+    RunFailure,
+    SwarmError,
+    Transient,
+    UnchangedSinceBase,
+    Unreachable,
+)
 from engine.files import DISK_ERRORS, shortage
 from engine.host.folders import remove
 from engine.host.processes import sweep
 from engine.jobs import Job, Result
+from engine.run.checks import check_all, to_check
 from engine.run.ending import Killed, Stopped
 from engine.run.keys import take_keys
 from engine.run.limits import OverLimit
 from engine.run.output import Log, OverTime, Stalled
 from engine.run.outputs import give_bundle, read_question, take_bundle
-from engine.run.phases import bundle_in, check_all, to_check, work
+from engine.run.phases import bundle_in, work
 from engine.run.sandbox import Run
 from engine.runtimes import make
 from engine.runtimes.base import start_time
@@ -117,7 +129,8 @@ def feature(run: Run) -> None:
         try:
             check_all(run)
         except AgentFailed as error:
-            raise trouble or AgentFailed(" ".join(filter(None, (error.sentence, run.result.ignored)))) from error
+            kind = UnchangedSinceBase if isinstance(error, UnchangedSinceBase) else AgentFailed
+            raise trouble or kind(" ".join(filter(None, (error.sentence, run.result.ignored)))) from error
         run.result.outcome = "ok" if run.result.tip else "no_change"
     finally:
         give_bundle(copy, outputs)
@@ -150,12 +163,18 @@ def setup(run: Run) -> None:
     setup(run)
 
 
-KINDS = {"setup": setup, "prepare": prepare, "feature": feature, "recheck": recheck, "integrate": integrate}
+def baseline(run: Run) -> None:
+    from engine.run.baseline import baseline  # only here, because it needs more imports than other runs
+
+    baseline(run)
+
+
+KINDS = {"setup": setup, "baseline": baseline, "prepare": prepare, "feature": feature, "recheck": recheck, "integrate": integrate}
 
 
 def _kind(failure: RunFailure) -> str:
-    kinds = {Permanent: "permanent", AgentFailed: "agent", RateLimited: "rate_limited", Unreachable: "unreachable", GroundFailed: "ground",
-             ProviderRefused: "provider"}
+    kinds = {Permanent: "permanent", UnchangedSinceBase: "unchanged", AgentFailed: "agent", RateLimited: "rate_limited", Unreachable: "unreachable",
+             GroundFailed: "ground", ProviderRefused: "provider"}
     return next((kind for error, kind in kinds.items() if isinstance(failure, error)), "transient")
 
 

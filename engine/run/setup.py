@@ -17,7 +17,7 @@ from engine.files import read_foreign
 from engine.git.repository import Repository
 from engine.ground import Setup
 from engine.host.folders import remove
-from engine.run.history import give_history
+from engine.run.history import give_commit
 from engine.run.inputs import copy_relay, copy_scripts, write, write_env, write_values
 from engine.run.output import HIDDEN, PHASE, Output, OverTime
 from engine.run.sandbox import Place, Run, run_sandbox
@@ -96,10 +96,7 @@ def _fill(run: Run, setup: Setup, steps: Steps, repository: Repository, folder: 
         remove(part)
         part.mkdir(parents=True)
     branch = f"{COMMIT_BRANCH}{run.job.run}"
-    with repository.locked():
-        repository.set_branch(branch, setup.commit, repository.head(f"refs/heads/{branch}"))
-        give_history(run, repository, inputs / "in.bundle", [f"refs/heads/{branch}"])
-        repository.delete_ref(f"refs/heads/{branch}")
+    give_commit(run, repository, setup.commit, branch, inputs / "in.bundle")
     commands = steps.update if setup.base and steps.update else steps.setup
     for number, command in enumerate(commands, 1):
         write(inputs / f"step-{number}", command.replace("\r\n", "\n") + "\n")

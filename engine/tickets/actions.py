@@ -1,6 +1,7 @@
 """What people do with the tickets of a build: retry, cancel, stop, tell, waive, approve, ask for changes; and with the build: pause, resume, cancel."""
 import json
-from typing import Any
+from collections.abc import Collection
+from typing import Any, Literal
 
 from engine.criteria import criteria_of
 from engine.errors import BadRequest, WrongState
@@ -105,6 +106,17 @@ def waive(db: Database, tenant: str, ticket_id: str, number: int, reason: str) -
         db.execute(f"update tickets set acceptance_criteria = ?, updated_at = {NOW} where id = ?", (json.dumps(items, ensure_ascii=False), ticket_id))
         note(db, ticket, "waived", f"{criteria[number - 1].text}: {reason}")
         go_again(db, tenant, ticket)
+
+
+def mark(db: Database, ticket: TicketRow, commands: Collection[str], name: Literal["kept", "waived"], reason: str) -> None:
+    """Marks the criteria of a ticket that these commands check: they may stay red, or run no more. In the caller's transaction."""
+    items = [item for item in stored(ticket["acceptance_criteria"], []) if isinstance(item, (str, dict))]
+    marked = [item for item in items if isinstance(item, dict) and item.get("check") in commands and not item.get("waived")]
+    for item in marked:
+        item[name] = reason
+        note(db, ticket, "waived", f"{item.get('text') or item['check']}: {reason}")
+    if marked:
+        db.execute(f"update tickets set acceptance_criteria = ?, updated_at = {NOW} where id = ?", (json.dumps(items, ensure_ascii=False), ticket["id"]))
 
 
 def check_open(ticket: TicketRow) -> None:

@@ -1,10 +1,11 @@
 """Answers to requests. A request is answered once, and the effects happen in the same transaction."""
 
 from engine.errors import BadRequest, NotFound, WrongState
+from engine.result_values import checks_of
 from engine.store.db import Database
 from engine.text import stored
-from engine.tickets import delivery_answers, requests, same_question, settle
-from engine.tickets.rows import RequestRow
+from engine.tickets import actions, delivery_answers, requests, same_question, settle
+from engine.tickets.rows import RequestRow, RunRow, TicketRow
 from engine.tickets.states import change, get
 
 # Tickets that wait for a decision about the session, not for an answer to their own question.
@@ -49,8 +50,11 @@ def answer_request(db: Database, tenant: str, seq: int, text: str, by: str = "yo
             _answer_budget(db, row, text)
         elif row["kind"] == "delivery":
             delivery_answers.answer(db, row, text)
-        elif row["kind"] in ("environment", "baseline"):
+        elif row["kind"] == "environment":
             _check_offered(row, text)  # the engine looks at the answer: engine/loop/grounds.py
+        elif row["kind"] == "baseline":
+            _check_offered(row, text)
+            _answer_baseline(db, row, text)
         elif _is_of_epic(db, row):
             _answer_repository(db, row, text)
         requests.close_question(db, row, text, by)
@@ -97,3 +101,31 @@ def _answer_budget(db: Database, row: RequestRow, text: str) -> None:
     if text == requests.RAISE:
         db.execute("update hitl_sessions set budget_raises = budget_raises + 1 where id = ?", (row["session_id"],))
     settle.release(db, _WAITING, {"session": row["session_id"]}, not_before=None)
+
+
+def _answer_baseline(db: Database, row: RequestRow, text: str) -> None:
+    """About checks that cannot run at the base, or that are as red after the work as at the base (see requests.open_unchanged)."""
+    run = db.one("select kind, tip_sha, checks from runs where id = ?", (row["run_id"],), RunRow)
+    ticket = db.the("select * from tickets where id = ?", (row["ticket_id"],), TicketRow)
+    if run is None or run["kind"] == "baseline":
+        _answer_at_base(db, ticket, text)
+    elif text not in (requests.SEND_BACK, requests.TRY_AGAIN):
+        red = [str(check["command"]) for check in checks_of(stored(run["checks"], [])) if check.get("unchanged") and not check["passed"]]
+        actions.mark(db, ticket, red, "kept" if text == requests.KEEP else "waived", "It is as red as at the base, before any work.")
+        if ticket["type"] != "epic":
+            db.execute("update tickets set approved_tip = ? where id = ?", (run["tip_sha"], ticket["id"]))
+
+
+def _answer_at_base(db: Database, epic: TicketRow, text: str) -> None:
+    if text == requests.GO_ON:
+        db.execute("update tickets set waits_for = null where id = ?", (epic["id"],))
+        return
+    at_base = ("repository_id = (select repository_id from hitl_sessions where id = :session) and base_sha = :base and environment_key = :key"
+               " and result = 'cannot_run'")
+    place = {"session": epic["session_id"], "base": epic["base_sha"], "key": epic["environment"] or ""}
+    if text == requests.TRY_AGAIN:
+        db.execute(f"delete from baselines where {at_base}", place)
+        return
+    bad = [each[0] for each in db.all(f"select command from baselines where {at_base}", place)]
+    for ticket in db.all("select * from tickets where session_id = ?", (epic["session_id"],), TicketRow):
+        actions.mark(db, ticket, bad, "waived", "It cannot run at the base.")

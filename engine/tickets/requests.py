@@ -12,6 +12,8 @@ WAIVE = "Run this session without isolation"
 RAISE = "Raise the budget"
 STOP = "Stop"
 FIRST_COMMIT = "Make a first commit there"
+GO_ON = "Go on without"
+KEEP, SEND_BACK = "Keep it as it is", "Send it back"
 BUDGET_OPTIONS, PROVIDER_OPTIONS = [RAISE, STOP], [TRY_AGAIN, STOP]
 
 
@@ -90,6 +92,25 @@ def waits_for_provider(db: Database, session_id: str, agent: str | None) -> bool
 def is_of_provider(kind: str, options: list[str]) -> bool:
     """True for a request of open_provider(), by its kind and its options."""
     return kind == "budget" and options == PROVIDER_OPTIONS
+
+
+def waive_checks(count: int) -> str:
+    """The option that waives the checks that a request names."""
+    return "Waive this check" if count == 1 else f"Waive these {count} checks"
+
+
+def open_unchanged(db: Database, ticket: TicketRow, run_id: str, reason: str, count: int) -> None:
+    """Checks are as red as at the base, and nothing else is wrong. An epic has no agent that it could be sent back to."""
+    open_for(db, ticket, run_id, "baseline",
+             f"{reason} No attempt was used up. Keep the change with {'this check' if count == 1 else 'these checks'} red, which may then stay as red as "
+             f"at the base; waive {'it' if count == 1 else 'them'}; or {'check again' if ticket['type'] == 'epic' else 'let the agent go on'}.",
+             [KEEP, waive_checks(count), TRY_AGAIN if ticket["type"] == "epic" else SEND_BACK])
+
+
+def was_kept(db: Database, ticket_id: str) -> bool:
+    """True if the last decision about a change was that red checks of it are kept or waived, and not its review."""
+    return bool(db.value("select kind from requests where ticket_id = ? and kind in ('review', 'baseline') and state = 'answered' order by seq desc limit 1",
+                         (ticket_id,)) == "baseline")
 
 
 def open_delivery(db: Database, ticket: TicketRow, body: str, options: list[str]) -> None:

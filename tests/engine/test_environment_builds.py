@@ -15,6 +15,7 @@ from engine.repositories import requests, sources, versions
 from engine.repositories.rows import RepositoryRow
 from engine.store.db import Database
 from engine.tickets import answers
+from engine.tickets.requests import GO_ON
 
 TOOL = "mkdir -p .venv/bin && printf '#!/bin/sh\\necho tool\\n' > .venv/bin/tool && chmod +x .venv/bin/tool"
 STEPS = Steps(setup=(f"echo once >> \"$HOME/count\"; {TOOL}",), env={"PATH": "$SWARM_WORK/repo/.venv/bin:$PATH"})
@@ -80,6 +81,9 @@ def test_what_was_found_is_proposed_and_nothing_runs_before_it_is_approved(db: D
         proposal = versions.proposed(db, db.value("select id from repositories"))
         assert proposal and proposal["source"] == "detected" and "requirements.txt" in proposal["found"]
         answers.answer_request(db, "default", asked["seq"], requests.WITHOUT)
+        without = request(db)
+        assert without["kind"] == "baseline" and "The program tool is not in the sandbox" in without["body"]
+        answers.answer_request(db, "default", without["seq"], GO_ON)
         until(lambda: db.value("select count(*) from runs where kind = 'feature' and ended_at is not null"), HANG, "the features go on without")
     assert db.value("select environment from tickets where type = 'epic'") is None
     assert state(db, session) == "building"

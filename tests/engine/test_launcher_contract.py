@@ -8,7 +8,8 @@ from conftest import until
 
 from engine.config import Config
 from engine.git.repository import Repository
-from engine.jobs import Job, Limits, Result, Source
+from engine.ground import Source
+from engine.jobs import Job, Limits, Result
 from engine.loop.fakes import FakeBranches, FakeLauncher
 from engine.loop.launch import Launcher, Look, ProcessLauncher
 from engine.runtimes import Fake, FakeOutcome

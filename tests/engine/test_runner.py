@@ -15,8 +15,9 @@ from sandbox_bench import sleeping
 
 from engine.config import ROOT
 from engine.git.repository import Repository
+from engine.ground import Source
 from engine.host.processes import is_held, members
-from engine.jobs import Result, Source
+from engine.jobs import Result
 from engine.run.phases import COMMIT
 from engine.run.runner import command
 
