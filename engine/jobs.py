@@ -89,7 +89,8 @@ class Access(NamedTuple):
 class AgentSetup(NamedTuple):
     """Set-up of a run's agent. tools: the folder of installed agents on the host. model: '' for the agent's own choice.
     command: the operator's, for an agent that takes one. session: the agent's session to continue; home: the run whose session.tar has it. hooks: {name: shell
-    text} from the repository's WORKFLOW.md; hook_seconds: the time limit of each. notes: sentences about that file, for the log."""
+    text} from the repository's WORKFLOW.md; hook_seconds: the time limit of each. notes: sentences about that file, for the log. own_tools: programs that the
+    repository's own settings of the agent name may start: hooks, MCP servers."""
 
     tools: str = ""
     model: str = ""
@@ -99,6 +100,7 @@ class AgentSetup(NamedTuple):
     hooks: Mapping[str, str] = NOTHING
     hook_seconds: float = 60.0
     notes: Sequence[str] = ()
+    own_tools: bool = False
 
 
 class TicketChange(NamedTuple):

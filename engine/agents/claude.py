@@ -1,15 +1,25 @@
 """Claude Code: `claude -p`, events as stream-json, its session in ~/.claude."""
+import json
+
 from engine.agents.base import Agent, AgentReport, Event, at, brief, if_permitted, installed, items, program, tool_line
 from engine.jobs import Job
 from engine.text import quoted
+
+# What a repository's .claude/settings.json and .mcp.json would start. Its CLAUDE.md is read all the same; without the source "project" it would not be.
+_OFF = {"disableAllHooks": True, "apiKeyHelper": "", "otelHeadersHelper": "", "awsAuthRefresh": "", "awsCredentialExport": ""}
+_SAID = """for each in .mcp.json .claude/settings.json .claude/settings.local.json; do
+  if [ -e "$each" ]; then echo "What $each would start is off. Someone can allow it on the page of the repository."; fi
+done
+"""
 
 
 def _script(job: Job) -> str:
     model = f" --model {quoted(job.means.model)}" if job.means.model else ""
     resume = f'${{RESUME:+--resume {quoted(job.means.session)}}}' if job.means.session else ""
+    said, own = ("", "") if job.means.own_tools else (_SAID, f" --strict-mcp-config --settings {quoted(json.dumps(_OFF))}")
     return f"""export ANTHROPIC_BASE_URL="$SWARM_ANTHROPIC_BASE_URL" ANTHROPIC_API_KEY="$SWARM_GATEWAY_TOKEN"
 export CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC=1 CLAUDE_CODE_MAX_RETRIES=2 DISABLE_AUTOUPDATER=1 IS_SANDBOX=1
-{program("claude")} -p --output-format stream-json --verbose --dangerously-skip-permissions{model} {resume} < "$SWARM_PROMPT"
+{said}{program("claude")} -p --output-format stream-json --verbose --dangerously-skip-permissions{own}{model} {resume} < "$SWARM_PROMPT"
 """
 
 

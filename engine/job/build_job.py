@@ -52,7 +52,7 @@ def job_for(db: Database, config: Config, run: RunRow, ticket: TicketRow, sessio
         vm=runtime.vm(config), program=runtime.program, access=access, ground=ground_of(own, epic, run["kind"], runtime),
         commits=Commits(own.author, own.sign_off) if own else Commits(),
         means=means(db, config, run, ticket, runtime, agent, hooks)._replace(
-            notes=workflow.notes(hooks_run=hooks is workflow) if workflow else ()), resume=resume)
+            notes=workflow.notes(hooks_run=hooks is workflow) if workflow else (), own_tools=bool(own and own.hooks)), resume=resume)
 
 
 def was_stopped(db: Database, config: Config, ticket: TicketRow) -> bool:

@@ -220,3 +220,29 @@ def test_an_agent_for_virtual_machines_is_looked_for_in_what_their_image_has(tmp
     with pytest.raises(Permanent, match=r"not in the virtual machines' image. Run make agents, then SWARM_VM_FILES="):
         choose_agent(config, "codex", own_files=make("qemu").own_files(config))
     assert choose_agent(config, None, own_files=make("bubblewrap").own_files(config)).name == "codex", "bubblewrap is shown the host's"
+
+
+def started(folder: Path, means: AgentSetup) -> tuple[list[str], str]:
+    """The arguments that claude gets in a repository whose own settings start programs, and what the run's log says before."""
+    program = folder / "tools" / "claude" / "bin" / "claude"
+    program.parent.mkdir(parents=True)
+    program.write_text(f"#!/bin/sh\nprintf '%s\\0' \"$@\" > {folder}/arguments\n")
+    program.chmod(0o755)
+    (folder / "tree").mkdir()
+    (folder / "tree" / ".mcp.json").write_text("{}")
+    (folder / "prompt").write_text("Say hello")
+    script = AGENTS["claude"].script(job("", means=means))
+    assert script is not None
+    ran = subprocess.run(["sh", "-e", "-c", script], cwd=folder / "tree", capture_output=True, text=True, check=True,
+                         env={"PATH": "/usr/bin:/bin", "SWARM_TOOLS": str(folder / "tools"), "SWARM_PROMPT": str(folder / "prompt")})
+    return (folder / "arguments").read_text().split("\0"), ran.stdout
+
+
+def test_a_repositorys_own_hooks_and_servers_do_not_start_unless_someone_allows_them(tmp_path: Path) -> None:
+    (tmp_path / "off").mkdir()
+    (tmp_path / "on").mkdir()
+    arguments, said = started(tmp_path / "off", AgentSetup())
+    assert "--strict-mcp-config" in arguments and json.loads(arguments[arguments.index("--settings") + 1])["disableAllHooks"] is True
+    assert said == "What .mcp.json would start is off. Someone can allow it on the page of the repository.\n"
+    arguments, said = started(tmp_path / "on", AgentSetup(own_tools=True))
+    assert "--strict-mcp-config" not in arguments and "--settings" not in arguments and said == ""

@@ -10,6 +10,7 @@ from real_engine import feature, running
 
 from engine.config import Config
 from engine.environments import layers
+from engine.jobs import Job
 from engine.loop.loop import SwarmEngine
 from engine.loop.prune.environments import prune_environments
 from engine.repositories import requests
@@ -162,9 +163,11 @@ def test_a_build_that_asks_goes_on_when_its_steps_are_approved_on_the_page_of_th
     asked = until(lambda: client.get("/api/requests").json["requests"], HANG, "the epic asks")
     assert (asked[0]["kind"], asked[0]["session_id"], asked[0]["repository"]) == ("environment", session, known.rpartition("/")[2])
     assert client.delete(known).status_code == 409
+    client.patch(known, json={"hooks": True})
     approve(client, known)  # other steps than those that the epic asks about
     until(lambda: db.value("select state from hitl_sessions where id = ?", (session,)) in ("completed", "failed"), HANG, "the build ends")
     assert db.value("select answer from requests where kind = 'environment'") == requests.APPROVE
+    assert Job.read(config.data / "runs" / db.value("select id from runs where kind = 'feature'")).means.own_tools is True
     assert [row[0] for row in db.all("select kind from runs where ticket_id is null")] == ["setup"], "the build had it made, and nothing else did"
     assert db.value("select environment from tickets where type = 'epic'") == client.get(f"{known}/environment").json["key"]
 
