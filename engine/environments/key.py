@@ -13,11 +13,14 @@ if TYPE_CHECKING:  # a run that makes no snapshot does not load it
 FORMAT = 1  # of a snapshot's folder; a change makes all snapshots again
 # Manifests, lock files and versions of tools: what they say decides what a setup installs.
 INPUTS = ("package.json", "package-lock.json", "npm-shrinkwrap.json", "pnpm-lock.yaml", "pnpm-workspace.yaml", "yarn.lock", ".yarnrc.yml",
-          "bun.lock", "bun.lockb", ".npmrc", "pyproject.toml", "setup.cfg", "setup.py", "uv.lock", "poetry.lock", "pdm.lock", "Pipfile",
-          "Pipfile.lock", "requirements*.txt", "requirements/*.txt", "constraints*.txt", "environment.yml", "go.mod", "go.sum", "go.work",
+          "bun.lock", "bun.lockb", ".npmrc", ".yarnrc", "bunfig.toml", "pip.conf", "pyproject.toml", "setup.cfg", "setup.py", "uv.lock", "poetry.lock",
+          "pdm.lock", "Pipfile",
+          "Pipfile.lock", "*requirements*.txt", "requirements/*.txt", "*constraints*.txt", "environment.yml", "go.mod", "go.sum", "go.work",
           "go.work.sum", "Cargo.toml", "Cargo.lock", "Gemfile", "Gemfile.lock", "*.gemspec", "composer.json", "composer.lock", "pom.xml",
           "build.gradle", "build.gradle.kts", "settings.gradle", "settings.gradle.kts", "gradle.lockfile", "gradle/libs.versions.toml", "mise.toml",
-          ".tool-versions", ".python-version", ".nvmrc", ".node-version", ".ruby-version", "rust-toolchain", "rust-toolchain.toml", "mix.exs",
+          ".mise.toml",
+          ".tool-versions", ".python-version", ".nvmrc", ".node-version", ".ruby-version", ".go-version",
+          ".java-version", "runtime.txt", "rust-toolchain", "rust-toolchain.toml", "mix.exs",
           "mix.lock", "deno.lock", "global.json", "packages.lock.json", "*.csproj")
 PROGRAMS = ("python3", "node", "ruby", "go", "cargo", "java", "php", "gcc")
 

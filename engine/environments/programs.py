@@ -10,7 +10,7 @@ SECONDS = 20.0  # for a program to tell its version
 # {program: the words that make it tell its version; () where only its presence counts}
 PROGRAMS: Mapping[str, tuple[str, ...]] = {
     "python3": ("--version",), "node": ("--version",), "ruby": ("--version",), "go": ("version",), "java": ("-version",), "php": ("--version",),
-    "rustc": ("--version",), **dict.fromkeys(("npm", "pnpm", "yarn", "bun", "uv", "poetry", "pdm", "pipenv", "cargo", "bundle", "composer", "mvn",
+    "rustc": ("--version",), **dict.fromkeys(("python", "npm", "pnpm", "yarn", "bun", "uv", "poetry", "pdm", "pipenv", "cargo", "bundle", "composer", "mvn",
                                               "gradle"), ())}
 _VERSION = re.compile(r"\d+\.\d+(?:\.\d+)?")
 _PYTHON = re.compile(r"python3\.\d{1,3}")

@@ -117,6 +117,22 @@ def test_the_dev_container_counts_more_than_the_steps_for_githubs_agent() -> Non
     assert f"{STEPS}: The steps of {DEV} are used instead." in said(files)
 
 
+def test_pip_installs_into_a_virtual_environment_where_nothing_makes_one() -> None:
+    steps = detect(Files({DEV: '{"postCreateCommand": "pip3 install --user -r requirements.txt && python -m pip install -e . --user"}'})).steps
+    assert steps.setup == ("python3 -m venv .venv", "pip3 install -r requirements.txt && python -m pip install -e .")
+    own = detect(Files({DEV: '{"postCreateCommand": "python -m venv env && env/bin/pip install x"}'}), HOST).steps
+    assert own.setup == ('mkdir -p "$HOME/.tools/bin" && ln -sf "$(command -v python3)" "$HOME/.tools/bin/python"',
+                         "python -m venv env && env/bin/pip install x")
+    assert own.env == {"PATH": "$HOME/.tools/bin:$PATH"}
+
+
+def test_a_script_that_a_command_calls_is_an_input() -> None:
+    files = {DEV: '{"postCreateCommand": "bash ./scripts/set-up.sh && npm ci"}', "scripts/set-up.sh": "", "scripts/other.sh": "", "package.json": "{}",
+             "package-lock.json": "{}", "web/package.json": "{}"}
+    assert detect(Files(files)).steps.inputs == ("package.json", "package-lock.json", "scripts/set-up.sh")
+    assert detect(Files({**files, DEV: '{"postCreateCommand": "npm ci"}'})).steps.inputs == (), "the known ones are enough"
+
+
 def test_programs_for_the_whole_machine_go_to_the_home_folder() -> None:
     steps = detect(Files({DEV: '{"postCreateCommand": "npm install -g typescript && npm ci"}'})).steps
     assert steps.env == {"NPM_CONFIG_PREFIX": "$HOME/.tools", "PATH": "$HOME/.tools/bin:$PATH"}

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 from engine.environments.detect import actions, commands, compiled, devcontainer, node, others, pins, python, scripted, tools
 from engine.environments.detect.parts import WORK_TREE, Part, Tree, unused, word
 from engine.environments.detect.view import View
+from engine.environments.key import INPUTS, is_input
 from engine.environments.steps import COMMANDS, Steps, parse
 from engine.errors import BadRequest
 
@@ -76,13 +77,26 @@ def _together(parts: list[Part]) -> Steps:
 
 def _by_hand(view: View, taken: Part, parts: list[Part]) -> Steps:
     """The steps that someone wrote. Scripts that they call install what the manifests name, so hosts and folders are those of the manifests, too."""
-    first = Part()
-    if commands.needs_venv(list(taken.commands)) and tools.has_venv(view):
+    first, given = Part(), list(taken.commands)
+    if commands.needs_venv(given) and tools.has_venv(view):
         root = f"{WORK_TREE}/.venv"
         first = Part((f"{pins.python(view) or 'python3'} -m venv .venv",), (), {"VIRTUAL_ENV": root}, (f"{root}/bin",))
-    env = commands.global_env([each for each in taken.commands if "--prefix" not in each])
+        taken = taken._replace(commands=tuple(commands.for_venv(each) for each in given))
+    elif commands.needs_python(given) and not view.can("python") and view.can("python3"):
+        first = Part((f'mkdir -p "{tools.BIN}" && ln -sf "$(command -v python3)" "{tools.BIN}/python"',), paths=(tools.BIN,))
+    env = commands.global_env([each for each in given if "--prefix" not in each])
     others_of = [part._replace(commands=(), env={name: text for name, text in part.env.items() if name != "VIRTUAL_ENV"}) for part in parts]
-    return _together([first, taken, Part(env=env, paths=(tools.BIN,) if env else ()), *others_of])
+    steps = _together([first, taken, Part(env=env, paths=(tools.BIN,) if env else ()), *others_of])
+    return steps._replace(inputs=_inputs(view, commands.scripts(given, view.paths)))
+
+
+def _inputs(view: View, scripts: tuple[str, ...]) -> tuple[str, ...]:
+    """The known inputs that are there, and the scripts; () if the known ones are all."""
+    more = [name for name in scripts if not is_input(name, INPUTS) and not any(c in name for c in "*?[")]
+    if not more:
+        return ()
+    known = [pattern for pattern in INPUTS if any(is_input(path, (pattern,)) for path in view.paths)]
+    return tuple(dict.fromkeys([*known, *more]))[:COMMANDS]
 
 
 def _instead(each: dict[str, Any], taken: Part) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """Commands that others wrote for their own machines: whether they can run here, in which shell, and what they reach."""
 import re
+from collections.abc import Container
 
 from engine.environments.detect.parts import TOOLS
 from engine.environments.steps import COMMAND
@@ -14,6 +15,7 @@ _CONTAINER = re.compile(rf"{_WORD}(?:docker|docker-compose|podman|systemctl|serv
 _BASH = re.compile(r"\[\[|<\(|>\(|&>|<<<|\$'|=\(|\$\{[^}]{0,200}[/^,]|\{[\w-]{1,20}\.\.|pipefail"
                    r"|(?:^|[\s;&|])(?:source|function|local|declare|shopt|pushd|popd|mapfile)\s", re.MULTILINE)
 _PIP = re.compile(rf"{_WORD}(?:(?:python3?|[\w./-]*/python3?) -m )?pip3? (?:-\S+ )*install\b", re.MULTILINE)
+_USER = re.compile(r"(\bpip3? (?:-\S+ )*install\b[^\n;&|]{0,300}?) --user\b")
 _GLOBAL = re.compile(rf"{_WORD}(?:npm|pnpm) (?:install|i|add) (?:[^\n;&|]{{0,300}} )?(?:-g|--global)\b|{_WORD}npm (?:-g|--global)\b", re.MULTILINE)
 
 
@@ -45,6 +47,22 @@ def reaches(commands: list[str]) -> tuple[str, ...]:
     sets = [name for name, pattern in _REACHES.items() if any(pattern.search(command) for command in commands)]
     return (*sets, *(("api.github.com", "codeload.github.com") if "packagist" in sets else ()),
             *(("registry.yarnpkg.com",) if any(re.search(rf"{_WORD}yarn\b", command, re.MULTILINE) for command in commands) else ()))
+
+
+def for_venv(command: str) -> str:
+    """The command for a virtual environment, in which pip refuses to install for the user."""
+    return _USER.sub(r"\1", command)
+
+
+def needs_python(commands: list[str]) -> bool:
+    """True if a command starts `python`, which not every machine has beside python3."""
+    return any(re.search(rf"{_WORD}python(?=\s)", command, re.MULTILINE) for command in commands)
+
+
+def scripts(commands: list[str], paths: Container[str]) -> tuple[str, ...]:
+    """Files of the repository that the commands name: what they do depends on them."""
+    words = (word.strip("'\"()").removeprefix("./") for command in commands for word in re.split(r"[\s;&|=]+", command))
+    return tuple(dict.fromkeys(word for word in words if word in paths))
 
 
 def needs_venv(commands: list[str]) -> bool:
