@@ -13,6 +13,7 @@ DEPTH, LINES = 8, 2000
 HOOKS = ("after_create", "before_run", "after_run", "before_remove")
 LIMITS = ("run_seconds", "stall_seconds", "check_seconds")
 USED = {"hooks": (*HOOKS, "timeout_ms"), "agent": ("name",), "limits": LIMITS}  # what is used of a front matter
+ENVIRONMENT = "environment"  # used as a whole: {"value": it}, or {"error": why it cannot be read}
 _KEY = re.compile(r"([A-Za-z_][A-Za-z0-9_.-]{0,99}):(?:\s+(.*))?$")
 _ESCAPES = {"n": "\n", "t": "\t", '"': '"', "\\": "\\", "/": "/"}
 

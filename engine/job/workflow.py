@@ -1,7 +1,8 @@
 """WORKFLOW.md of a repository: how its owners want agents to work on tickets. It is read as data from the base commit of a build.
 
 Its front matter may have: hooks (shell text: after_create, before_run, after_run, before_remove, and timeout_ms), agent (a name, or {name}),
-limits ({run_seconds, stall_seconds, check_seconds}, never above the installation's). The text after it is the template of the ticket's part of the
+limits ({run_seconds, stall_seconds, check_seconds}, never above the installation's), environment (how dependencies are installed; it is only a proposal,
+see engine/loop/grounds.py). The text after it is the template of the ticket's part of the
 prompt, with {{ issue.title }}, {{ attempt }} and the like. Unknown names fail the ticket. Keys that are not used here are ignored, and named.
 
 YAML and Liquid are read by reader.py; without its libraries, by front_matter.py and small_template.py, which read less and say so."""
@@ -14,7 +15,7 @@ from typing import Any
 from engine.errors import Permanent
 from engine.git.repository import Repository
 from engine.job import front_matter, reader, small_template
-from engine.job.front_matter import HOOKS, LIMITS, USED
+from engine.job.front_matter import ENVIRONMENT, HOOKS, LIMITS, USED
 from engine.job.liquid_template import has_tags
 from engine.text import from_outside, one_line, printable
 
@@ -31,7 +32,8 @@ _CLONE = re.compile(r"git[ \t]+clone(?:[ \t]|\\\n){1,20}"
 @dataclass(frozen=True)
 class Workflow:
     """hooks: {name: shell text}; timeout: seconds for each. limits: {name: seconds}. template: '' if the file has none; line: of its first line
-    in the file. ignored: keys that are not used here. small: '' or a sentence that says that the small readers were used, and why."""
+    in the file. ignored: keys that are not used here. small: '' or a sentence that says that the small readers were used, and why. environment:
+    {"value": how dependencies are installed, as someone wrote it} or {"error": why it cannot be read}; {} if the file does not say."""
 
     template: str = ""
     hooks: dict[str, str] = field(default_factory=dict)
@@ -41,6 +43,7 @@ class Workflow:
     line: int = 1
     ignored: tuple[str, ...] = ()
     small: str = ""
+    environment: dict[str, Any] = field(default_factory=dict)
 
     def notes(self, hooks_run: bool) -> tuple[str, ...]:
         """Sentences for the log of a run. hooks_run: False if hooks are left out because nothing isolates."""
@@ -93,11 +96,14 @@ def _unusable(error: Permanent, small: str) -> Permanent:
 def _read_small(text: str) -> dict[str, Any]:
     head, template, line = front_matter.cut(text)
     small_template.check(template, line)
-    return {"head": front_matter.read(head), "template": template, "line": line}
+    values = front_matter.read(head)
+    if ENVIRONMENT in values:
+        values[ENVIRONMENT] = {"value": values[ENVIRONMENT]}
+    return {"head": values, "template": template, "line": line}
 
 
 def _workflow(head: dict[str, Any], template: str, line: int, small: str) -> Workflow:
-    ignored = [*(name for name in head if name not in USED),
+    ignored = [*(name for name in head if name not in USED and name != ENVIRONMENT),
                *(f"{name}.{inner}" for name in USED if isinstance(head.get(name), dict) for inner in head[name] if inner not in USED[name])]
     hooks, agent = _part(head, "hooks"), head.get("agent")
     limits = {name: _seconds(value, f"limits.{name}") for name, value in _part(head, "limits").items() if name in LIMITS and value is not None}
@@ -115,7 +121,7 @@ def _workflow(head: dict[str, Any], template: str, line: int, small: str) -> Wor
         raise Permanent("agent must be a name.")
     start = len(template) - len(template.lstrip())
     return Workflow(template.strip(), texts, seconds, named, limits, line + template.count("\n", 0, start),
-                    tuple(printable(one_line(name))[:NAME_LENGTH] for name in ignored) + clones, small)
+                    tuple(printable(one_line(name))[:NAME_LENGTH] for name in ignored) + clones, small, head.get(ENVIRONMENT) or {})
 
 
 def _without_clone(hooks: dict[str, str]) -> tuple[dict[str, str], tuple[str, ...]]:

@@ -9,6 +9,7 @@ from engine.errors import Permanent
 from engine.job import front_matter, liquid_template
 
 DEPTH, MERGES = 50, 20
+VALUES, CHARACTERS = 2000, 300_000  # most of a key that is used as a whole
 _PLAIN = (("bool", r"true|false", "tf"), ("null", r"null|~|", ("n", "~", "")), ("int", r"-?(?:0|[1-9][0-9]{0,14})", "-0123456789"),
           ("float", r"-?[0-9]{1,15}\.[0-9]{1,15}", "-0123456789"), ("merge", r"<<", "<"))
 _TAG = "tag:yaml.org,2002:"
@@ -45,7 +46,7 @@ def _loader() -> Any:
 
 
 def _values(text: str) -> dict[str, Any]:
-    """The maps and values that are used here; null for each other key."""
+    """The maps and values that are used here, and environment as _bounded() has it; null for each other key."""
     import yaml
 
     try:
@@ -60,7 +61,41 @@ def _values(text: str) -> dict[str, Any]:
         return {}
     if not isinstance(root, yaml.MappingNode):
         raise Permanent("Line 2: the front matter must be a map, which is lines with a name, a colon and a value.")
-    return {name: _part(name, node) if name in front_matter.USED else None for name, node in _pairs(root, front_matter.USED).items()}
+    return {name: _part(name, node) if name in front_matter.USED else _bounded(node) if name == front_matter.ENVIRONMENT else None
+            for name, node in _pairs(root, (*front_matter.USED, front_matter.ENVIRONMENT)).items()}
+
+
+def _bounded(node: Any) -> dict[str, Any]:
+    """The whole value of a key, {"value": …}; {"error": sentence} if it cannot be read, because nothing else must wait for it."""
+    try:
+        return {"value": _Whole().value(node)}
+    except Permanent as error:
+        return {"error": error.sentence}
+
+
+class _Whole:
+    """Makes maps and lists of nodes, as long as they are few. An alias counts again each time."""
+
+    def __init__(self) -> None:
+        self._nodes, self._characters = VALUES, CHARACTERS
+
+    def value(self, node: Any, depth: int = 0) -> Any:
+        self._nodes -= 1
+        self._characters -= len(node.value) if node.id == "scalar" else 0
+        if self._nodes < 0 or self._characters < 0 or depth > front_matter.DEPTH:
+            raise Permanent(f"Line {node.start_mark.line + 2}: environment has too many values, or is nested too deeply.")
+        if node.id == "sequence":
+            return [self.value(each, depth + 1) for each in node.value]
+        if node.id == "mapping":
+            return {name: self.value(each, depth + 1) for name, each in _pairs(node, _All()).items()}
+        return _value(node)
+
+
+class _All:
+    """Holds every name."""
+
+    def __contains__(self, name: object) -> bool:
+        return True
 
 
 def _part(name: str, node: Any) -> Any:

@@ -15,6 +15,7 @@ from engine.environments.key import host_fingerprint, inputs_of, key_of
 from engine.git.branches import repository_path
 from engine.git.repository import Repository
 from engine.git.tree import TreeAt
+from engine.job import written
 from engine.repositories import base_questions, requests, settings, snapshots, sources, versions
 from engine.repositories.rows import EnvironmentVersionRow, RepositoryRow
 from engine.runs import wanted
@@ -101,10 +102,21 @@ class Grounds:
                 waiting = versions.proposed(self._db, repository["id"])
                 if waiting and waiting["sha256"] == said.sha256:  # else it is approved already, or someone wrote other steps and is asked about those
                     versions.approve(self._db, repository["id"], said.sha256, said.by)
+                    requests.withdraw(self._db, repository["id"])
 
     def _propose(self, repository: RepositoryRow, git: Repository, base: str) -> None:
-        """Proposes what the files of the base tell, if nothing is approved yet."""
-        if versions.approved(self._db, repository["id"]) is None:
+        """Proposes what WORKFLOW.md of the base says; otherwise, if nothing is approved yet, what the other files tell."""
+        said = written.environment_at(git.path, base)
+        if said.wrong:
+            with self._db.transaction():
+                requests.tell_wrong(self._db, repository, said.wrong)
+        if said.steps is not None:
+            used = versions.approved(self._db, repository["id"])
+            proposal = versions.propose(self._db, repository, said.steps, "workflow", [written.FOUND])
+            if proposal and used:
+                with self._db.transaction():
+                    requests.tell_newer(self._db, repository, proposal["sha256"])
+        elif versions.approved(self._db, repository["id"]) is None:
             found = detected(TreeAt(git, base))
             if found.steps.setup:
                 versions.propose(self._db, repository, found.steps, "detected", found.found)

@@ -33,7 +33,7 @@ def _setup_ended(db: Database, config: Config, run: OwnedRunRow, outcome: Outcom
     repository, task = sources.get(db, run["tenant_id"], run["owner_id"]), stored(run["task"], {})
     if outcome == "done" and result and result.ground.get("key"):
         snapshots.record(db, run["tenant_id"], repository["id"], str(task.get("sha256")), str(result.base), run["id"], result.ground)
-        requests.withdraw(db, repository["id"])
+        requests.withdraw(db, repository["id"], of_setup=True)
         _go_on_at_base(db, repository["id"])
     else:
         grounds.failed(db, run["id"], repository, reason or "It was stopped.")

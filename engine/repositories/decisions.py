@@ -53,6 +53,7 @@ def approve(db: Database, repository: RepositoryRow, sha256: str, by: str) -> No
     Raises WrongState if the steps are others meanwhile."""
     with db.transaction():
         versions.approve(db, repository["id"], sha256, by)
+        requests.withdraw(db, repository["id"])
         settings.set_without(db, repository["id"], False)
         if not _answer(db, repository["id"], (requests.APPROVE, requests.AGAIN), by) and db.value(_WAITING, (repository["id"],)) is None:
             build(db, repository)

@@ -3,6 +3,7 @@ import json
 import re
 from typing import NamedTuple
 
+from engine.repositories.rows import RepositoryRow
 from engine.store.db import Database
 from engine.text import stored
 from engine.tickets.requests import open_for
@@ -40,15 +41,34 @@ def ask_after_failure(db: Database, epic: TicketRow, run_id: str, name: str, rea
 
 def tell_repository(db: Database, tenant: str, repository_id: str, run_id: str, name: str, reason: str) -> None:
     """The environment could not be made, and no build waits for it. There is one request for the repository."""
-    withdraw(db, repository_id)
+    withdraw(db, repository_id, of_setup=True)
     db.execute("insert into requests (tenant_id, run_id, kind, body, owner_kind, owner) values (?, ?, 'environment', ?, 'repository', ?)",
                (tenant, run_id, f"The environment of {name} could not be made. {reason}", repository_id))
 
 
-def withdraw(db: Database, repository_id: str) -> None:
-    """Withdraws the repository's own open requests, because a new setup began or its steps changed."""
-    db.execute(f"update requests set state = 'withdrawn', answered_at = {NOW} where owner_kind = 'repository' and owner = ? and state = 'open'",
-               (repository_id,))
+def tell_wrong(db: Database, repository: RepositoryRow, wrong: str) -> None:
+    """WORKFLOW.md has an environment that cannot be used. In the caller's transaction."""
+    _tell_once(db, repository, f"WORKFLOW.md of {repository['name']} has an environment that cannot be used. {wrong} Fix it in the repository. "
+               "Until then, builds go on as if it said nothing of an environment.")
+
+
+def tell_newer(db: Database, repository: RepositoryRow, sha256: str) -> None:
+    """WORKFLOW.md has other steps than those that are approved. In the caller's transaction."""
+    _tell_once(db, repository, f"WORKFLOW.md of {repository['name']} has another environment than the approved one. Look at it on the page of the repository, "
+               f"and approve it or discard it. Until then, builds go on with the approved one. Steps: {sha256}")
+
+
+def _tell_once(db: Database, repository: RepositoryRow, body: str) -> None:
+    """No build waits for this. The same words are not said twice."""
+    if db.value("select 1 from requests where owner_kind = 'repository' and owner = ? and body = ?", (repository["id"], body)) is None:
+        db.execute("insert into requests (tenant_id, kind, body, owner_kind, owner) values (?, 'environment', ?, 'repository', ?)",
+                   (repository["tenant_id"], body, repository["id"]))
+
+
+def withdraw(db: Database, repository_id: str, of_setup: bool = False) -> None:
+    """Withdraws the repository's own open requests, because its steps changed. of_setup: only those about a setup that failed, because another one ended."""
+    db.execute(f"update requests set state = 'withdrawn', answered_at = {NOW} where owner_kind = 'repository' and owner = ? and state = 'open'"
+               " and (? = 0 or run_id is not null)", (repository_id, int(of_setup)))
 
 
 def take_answer(db: Database, epic_id: str) -> Said | None:

@@ -4,7 +4,6 @@
 . "$SWARM_IN/job"  # integration, tip, service_seconds
 repo="$SWARM_WORK/repo"
 . "$SWARM_IN/clone.sh"
-. "$SWARM_IN/services.sh"
 [ -z "${SWARM_GATEWAY:-}" ] || . "$SWARM_IN/gateway.sh"
 [ ! -e "$SWARM_IN/ground-env" ] || . "$SWARM_IN/ground-env"
 
@@ -14,6 +13,6 @@ if [ -e "$SWARM_IN/out.bundle" ]; then
     git fetch -q --no-tags "$SWARM_IN/out.bundle" refs/heads/swarm-out || exit 113
 fi
 git checkout -q -f --detach "$tip" || exit 113
-start_services || exit 115
+[ ! -e "$SWARM_IN/services" ] || . "$SWARM_IN/services.sh"
 echo "::phase check $SWARM_CHECK"
 exec sh -e "$SWARM_IN/check-$SWARM_CHECK" < /dev/null

@@ -1,9 +1,8 @@
 # shellcheck shell=sh disable=SC2154  # what is not set here is set by who sources this
-# Sourced by work.sh and check.sh: starts the services of the run's environment, before agent and checks. They end with the sandbox.
+# Sourced by work.sh and check.sh where the run's environment has services: starts them, before agent and checks. They end with the sandbox.
 # Each has an empty folder of its own, $SWARM_WORK/services/<name>, and its output in $SWARM_WORK/service-<name>.log, which the host reads at the end.
 
 start_services() {
-    [ -e "$SWARM_IN/services" ] || return 0
     ready_until=$(($(date +%s) + service_seconds))
     while read -r service; do
         echo "::phase service $service"
@@ -36,3 +35,5 @@ not_ready() {
     tail -n 5 "$SWARM_WORK/service-$service.log"
     tail -n 1 "$SWARM_WORK/ready.log" 2> /dev/null
 }
+
+start_services || exit 115

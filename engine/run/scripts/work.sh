@@ -16,7 +16,6 @@ export PATH SWARM_PROMPT RESUME
 repo="$SWARM_WORK/repo"
 . "$SWARM_IN/clone.sh"
 . "$SWARM_IN/work-tree.sh"
-. "$SWARM_IN/services.sh"
 [ -z "${SWARM_GATEWAY:-}" ] || . "$SWARM_IN/gateway.sh"
 
 # A hook of the repository's WORKFLOW.md, if it has one of that name.
@@ -103,7 +102,7 @@ leave() {
 }
 
 ended='' stopped='' told=''
-start_services || exit 115
+[ ! -e "$SWARM_IN/services" ] || . "$SWARM_IN/services.sh"
 hook after_create && hook before_run
 note_untracked
 if [ -e "$SWARM_IN/session.tar" ] && tar -C "$HOME" -xf "$SWARM_IN/session.tar"; then RESUME=yes; fi
