@@ -65,6 +65,7 @@ class Database:
         connection.text_factory = _text
         connection.execute("pragma foreign_keys = on")
         connection.execute("pragma wal_autocheckpoint = 8000")
+        connection.execute("pragma temp_store = memory")  # a statement that changes 16 pages, as a claim does, would make a temporary file each time
         connection.execute(f"pragma synchronous = {self.synchronous}")
         return connection
 

@@ -1,4 +1,6 @@
 """What a tick costs: not more where more tickets need nothing. Counted in steps of SQLite, which no busy machine changes."""
+import os
+
 from conftest import build, state
 from memory_engine import drive, make_engine
 
@@ -6,7 +8,8 @@ from engine.config import Config
 from engine.loop.fakes import FakeBranches
 from engine.loop.loop import SwarmEngine
 from engine.store.db import Database
-from engine.tickets import actions
+from engine.tickets import actions, claims
+from engine.times import utc
 
 
 def steps(db: Database, engine: SwarmEngine) -> int:
@@ -33,3 +36,18 @@ def test_a_tick_does_not_read_the_tickets_that_need_nothing(db: Database, config
         drive(engine, 2)
         found.append(steps(db, engine))
     assert found[1] <= found[0] * 1.5, found
+
+
+def temporary_files() -> list[str]:
+    """Of SQLite, which this process has open. They have no name in any folder."""
+    links = (os.path.join("/proc/self/fd", name) for name in os.listdir("/proc/self/fd"))
+    return [target for target in (os.readlink(link) for link in links if os.path.islink(link)) if "etilqs_" in target]
+
+
+def test_a_claim_for_many_sessions_makes_no_temporary_file(db: Database, config: Config) -> None:
+    """One statement moves many tickets, and SQLite keeps what it changes, to be able to take it back."""
+    for _ in range(40):
+        build(db, config, {"name": "Many", "features": [{"title": "A", "description": "x" * 3000}]})
+    with db.transaction():
+        assert len(claims.claim(db, "test", 40, utc())) == 40
+        assert temporary_files() == []
