@@ -18,6 +18,8 @@ DELIVERY_POINTS = ("before-push", "after-push", "after-pushed", "before-open", "
 UPGRADE_POINTS = ("before-backup", "after-backup", "in-migration", "before-migrated", "after-migrated")
 # In the order in which a restore passes them; the third of the old database's files is moved at restore-moved:3.
 RESTORE_POINTS = ("restore-begun", "restore-copied", "restore-decided", "restore-moved", "restore-placed")
+# In the order in which a run that makes a snapshot passes them.
+SETUP_POINTS = ("before-setup", "before-snapshot", "snapshot-written", "snapshot-renamed", "snapshot-linked")
 RUNNER_POINTS = ("runner-started", "before-work", "after-work", "before-checks", "before-result", "after-result")
 
 

@@ -79,6 +79,7 @@ class Grounds:
     def _environment(self, epic: TicketRow, repository: RepositoryRow) -> None:
         git, base = Repository(repository_path(self._config, epic["session_id"])), str(epic["base_sha"])
         self._obey(epic, repository)
+        versions.drop_altered(self._db, repository)
         repository = sources.get(self._db, repository["tenant_id"], repository["id"])
         self._propose(repository, git, base)
         used, waiting = versions.approved(self._db, repository["id"]), versions.proposed(self._db, repository["id"])
@@ -125,14 +126,19 @@ class Grounds:
         """Uses the snapshot of the approved steps at the base, or has it made."""
         made_of = versions.steps_of(used)
         key = key_of(made_of, inputs_of(made_of, git.blobs(base)), host_fingerprint())
-        if layers.read(layers.root(self._config.data) / key) is not None and snapshots.is_fresh(self._db, repository["id"], key, made_of.days):
+        snapshot = layers.read(layers.root(self._config.data) / key)
+        if snapshot and layers.spoiled(self._config.data, snapshot):
+            snapshot = None
+        is_old = snapshots.is_old(self._db, repository["id"], key, made_of.days)
+        if snapshot and snapshots.is_known(self._db, repository["id"], key) and not is_old:
             with self._db.transaction():
                 snapshots.used(self._db, repository["id"], key)
             self._found(epic, key)
             return
         older = snapshots.newest(self._db, repository["id"])
         wanted.want(self._db, "setup", "repository", repository["id"], repository["tenant_id"],
-                    {"commit": base, "sha256": used["sha256"], "session": epic["session_id"], "base": older["key"] if older and made_of.update else ""},
+                    {"commit": base, "sha256": used["sha256"], "session": epic["session_id"], "base": older["key"] if older and made_of.update else "",
+                     "again": is_old},
                     epic["session_id"])
 
     def _found(self, epic: TicketRow, key: str | None) -> None:

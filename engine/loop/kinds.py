@@ -3,6 +3,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from engine.config import Config
+from engine.errors import NotFound
 from engine.job.baseline_job import baseline_job
 from engine.job.setup_job import setup_job
 from engine.jobs import Job, Result
@@ -30,7 +31,10 @@ class Kind(NamedTuple):
 
 def _setup_ended(db: Database, config: Config, run: OwnedRunRow, outcome: Outcome, reason: str | None, result: Result | None) -> None:
     """The snapshot is known, and the builds that wait for it are looked at again; or they ask."""
-    repository, task = sources.get(db, run["tenant_id"], run["owner_id"]), stored(run["task"], {})
+    try:
+        repository, task = sources.get(db, run["tenant_id"], run["owner_id"]), stored(run["task"], {})
+    except NotFound:  # someone removed its row: a build that waits makes a new one
+        return
     if outcome == "done" and result and result.ground.get("key"):
         snapshots.record(db, run["tenant_id"], repository["id"], str(task.get("sha256")), str(result.base), run["id"], result.ground)
         requests.withdraw(db, repository["id"], of_setup=True)

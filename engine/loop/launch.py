@@ -12,6 +12,7 @@ from typing import Protocol
 
 from engine.config import ROOT, Config
 from engine.crash import inherited, point
+from engine.environments import layers
 from engine.errors import RunFailure
 from engine.host import children, processes
 from engine.host.folders import remove
@@ -178,3 +179,5 @@ class ProcessLauncher:
                 remove(left)
         for path in self.folder(run_id).glob("*.tmp"):
             path.unlink(missing_ok=True)
+        for left in layers.of_run(self.config.data, run_id):
+            remove(left)

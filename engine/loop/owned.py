@@ -7,7 +7,7 @@ from collections.abc import Callable
 from engine.agents import FALLBACK
 from engine.config import Config
 from engine.crash import point
-from engine.errors import Permanent, RunFailure, Transient
+from engine.errors import Permanent, RunFailure, SwarmError, Transient
 from engine.jobs import Result
 from engine.log import event
 from engine.loop.kinds import KINDS
@@ -19,7 +19,7 @@ from engine.store.db import Database
 from engine.text import stored
 from engine.tickets.rows import Outcome, OwnedRunRow
 
-LIVE_OWNED = "select * from runs where ticket_id is null and ended_at is null and state <> 'wanted' order by seq"
+LIVE_OWNED = "select * from runs where ticket_id is null and ended_at is null and (state <> 'wanted' or cancelled) order by seq"
 AGAIN = 3  # runs in a row that end without a fault of theirs, before someone must look
 NO_FAULT = ("transient", "lost", "void")
 
@@ -55,11 +55,13 @@ class OwnedRuns:
             runtime = choice.standing or choice.runtime
             job = kind.job(self.db, self.config, run, stored(run["task"], {}), runtime)
             self.launcher.launch(job)
-        except (RunFailure, OSError) as error:
-            failure = error if isinstance(error, RunFailure) else Transient(f"The run could not start: {error.strerror or error}.")
+        except (SwarmError, OSError) as error:
+            failure = why_not(error)
             self._end(run, failure.outcome, failure.sentence)
             return
+        point("before-begin")
         if claims.begin(self.db, run, runtime.name, job.agent or FALLBACK.name):
+            point("after-begin")
             event("launched", run=run["id"], runtime=runtime.name, kind=run["kind"])
         else:
             self.launcher.stop(run["id"])
@@ -95,7 +97,7 @@ class OwnedRuns:
         self._end(run, outcome, result.reason, result)
 
     def end_cancelled(self, run: OwnedRunRow) -> None:
-        self._stop_and_end(run, "cancelled", "It was stopped by hand.")
+        self._stop_and_end(run, "cancelled", "It was stopped before it began." if run["state"] == "wanted" else "It was stopped by hand.")
 
     def end_void(self, run: OwnedRunRow) -> None:
         self._stop_and_end(run, "void", "The run never started.")
@@ -127,3 +129,10 @@ class OwnedRuns:
         point("after-finish")
         event("finished", run=run["id"], outcome=outcome, reason=reason, again=again or None)
         self.launcher.discard(run["id"])
+
+
+def why_not(error: SwarmError | OSError) -> RunFailure:
+    """Why a run did not start. What it belongs to may be gone from the database, which does not pass by itself."""
+    if isinstance(error, RunFailure):
+        return error
+    return Permanent(error.sentence) if isinstance(error, SwarmError) else Transient(f"The run could not start: {error.strerror or error}.")

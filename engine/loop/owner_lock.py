@@ -36,7 +36,7 @@ def _is_file(path: Path, descriptor: int) -> bool:
 
 def is_owned(config: Config, owner: str) -> bool:
     """True while the process that claims as `owner` lives."""
-    return is_held(_path(config, owner))
+    return owner != "" and is_held(_path(config, owner))
 
 
 def sweep_owners(config: Config) -> None:

@@ -23,10 +23,15 @@ def newest(db: Database, repository_id: str) -> EnvironmentRow | None:
                   (repository_id,), EnvironmentRow)
 
 
-def is_fresh(db: Database, repository_id: str, key: str, days: int) -> bool:
-    """True if a snapshot is known here and not older than `days`; 0: at any age."""
-    return db.value("select 1 from environments where repository_id = ? and key = ? and state = 'ready'"
-                    " and (? = 0 or built_at > strftime('%Y-%m-%dT%H:%M:%fZ', 'now', ?))", (repository_id, key, days, f"-{days} days")) is not None
+def is_known(db: Database, repository_id: str, key: str) -> bool:
+    """True if a snapshot was made or found for this repository, and not removed."""
+    return db.value("select 1 from environments where repository_id = ? and key = ? and state = 'ready'", (repository_id, key)) is not None
+
+
+def is_old(db: Database, repository_id: str, key: str, days: int) -> bool:
+    """True if a known snapshot is older than `days`, so it is made again; 0: at any age it is not."""
+    return bool(days) and db.value("select 1 from environments where repository_id = ? and key = ? and state = 'ready'"
+                                   " and built_at < strftime('%Y-%m-%dT%H:%M:%fZ', 'now', ?)", (repository_id, key, f"-{days} days")) is not None
 
 
 def used(db: Database, repository_id: str, key: str) -> None:

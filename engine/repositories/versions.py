@@ -5,7 +5,7 @@ from typing import Any
 
 from engine.environments import steps as texts
 from engine.environments.steps import Steps
-from engine.errors import WrongState
+from engine.errors import BadRequest, WrongState
 from engine.repositories.rows import EnvironmentVersionRow, RepositoryRow, StepsSource
 from engine.store.db import Database
 from engine.text import stored
@@ -28,6 +28,23 @@ def proposed(db: Database, repository_id: str) -> EnvironmentVersionRow | None:
 
 def steps_of(version: EnvironmentVersionRow) -> Steps:
     return texts.parse(stored(version["steps"], {}))
+
+
+def drop_altered(db: Database, repository: RepositoryRow) -> None:
+    """Text that someone changed in the database is not what was approved: it does not run, and waits for approval as a proposal if it can be read."""
+    used = approved(db, repository["id"])
+    if used is None:
+        return
+    try:
+        steps = steps_of(used)
+    except BadRequest:
+        steps = None
+    if steps is not None and texts.digest(steps) == used["sha256"]:
+        return
+    with db.transaction():
+        db.execute("update environment_versions set state = 'replaced' where seq = ?", (used["seq"],))
+        if steps is not None:
+            propose(db, repository, steps, used["source"])
 
 
 def propose(db: Database, repository: RepositoryRow, steps: Steps, source: StepsSource, found: Sequence[dict[str, Any]] = ()) -> EnvironmentVersionRow | None:

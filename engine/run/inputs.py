@@ -4,8 +4,7 @@ import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
-from engine.environments import layers
-from engine.run.sandbox import Run
+from engine.run.sandbox import Run, snapshot_of
 from engine.text import quoted
 
 _OWN = re.compile(r"(\$PATH\b|\$HOME\b|\$SWARM_WORK\b)")
@@ -27,16 +26,14 @@ def give_ground(run: Run, inputs: Path) -> None:
     ground = run.job.ground
     if ground is None or not ground.key:
         return
-    snapshot = layers.read(layers.root(run.folder.parent.parent) / ground.key)
-    services = snapshot.services if snapshot else {}
-    write_env(inputs / "ground-env", {**(snapshot.env if snapshot else {}),
-                                      **{name: value for each in services.values() for name, value in each.get("env", {}).items()}})
-    for name, each in services.items():
+    snapshot = snapshot_of(run)
+    write_env(inputs / "ground-env", {**snapshot.env, **{name: value for each in snapshot.services.values() for name, value in each.get("env", {}).items()}})
+    for name, each in snapshot.services.items():
         write(inputs / f"service-{name}", each["start"].replace("\r\n", "\n") + "\n")
         if each.get("ready"):
             write(inputs / f"ready-{name}", each["ready"].replace("\r\n", "\n") + "\n")
-    if services:
-        write(inputs / "services", "".join(f"{name}\n" for name in services))
+    if snapshot.services:
+        write(inputs / "services", "".join(f"{name}\n" for name in snapshot.services))
 
 
 def copy_relay(run: Run, inputs: Path) -> None:

@@ -14,6 +14,7 @@ from pathlib import Path
 from types import FrameType
 
 from engine.crash import point
+from engine.environments import layers
 from engine.errors import (
     AgentFailed,
     GroundFailed,
@@ -74,7 +75,7 @@ def main(path: str) -> None:
     except (Stopped, Killed):
         _fail(result, "transient", STOPPED)
     except RunFailure as failure:
-        failure = _not_the_disks(run, failure)
+        failure = _not_the_agents(run, failure)
         _fail(result, _kind(failure), failure.sentence)
         result.wait = float(str(failure.extra.get("wait", 0.0)))
     except Exception as error:  # the outer edge of this process: a run must not end without a reason
@@ -182,13 +183,14 @@ def _fail(result: Result, failure: str, reason: str) -> None:
     result.outcome, result.failure, result.reason = "failed", failure, reason
 
 
-def _not_the_disks(run: Run | None, failure: RunFailure) -> RunFailure:
-    """The failure; Transient instead of one of the agent if the host's disk was full meanwhile and no limit of the run was exceeded.
-    What git says of a lack of space counts only while the disk really has little: the agent could write such words itself."""
+def _not_the_agents(run: Run | None, failure: RunFailure) -> RunFailure:
+    """The failure; Transient instead of one of the agent if no limit of the run was exceeded, but the host's disk was full meanwhile or the
+    environment is damaged. What git says of a lack of space counts only while the disk really has little: the agent could write such words itself."""
     if run is None or not isinstance(failure, AgentFailed) or isinstance(failure, OverLimit):
         return failure
-    disk = run.disk or (shortage(run.folder, LITTLE) if _LACK.search(failure.sentence) else None)
-    return Transient(f"{disk} {failure.sentence}") if disk else failure
+    why = run.disk or (shortage(run.folder, LITTLE) if _LACK.search(failure.sentence) else None)
+    why = why or (layers.spoiled(run.folder.parent.parent, run.snapshot) if run.snapshot else None)
+    return Transient(f"{why} {failure.sentence}") if why else failure
 
 
 def _leave(result: Result, folder: Path) -> None:

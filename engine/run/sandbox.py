@@ -42,7 +42,8 @@ class Run:
         self.handle: Handle | None = None
         self.service: Service | None = None
         self.began = time.monotonic()
-        self.ground_lock: int | None = None
+        self.ground_lock: int | None = None  # held until this process ends
+        self.snapshot: layers.Snapshot | None = None  # that the sandboxes stand on, once one was started
         self.troubled: float | None = None  # time since which the model's provider returns only errors
         self.disk: str | None = None  # a sentence, once the host's disk under the run was full while a sandbox lived
         self.tree_on_disk = False     # the work tree was on that disk
@@ -108,13 +109,18 @@ def place_of(run: Run) -> Place:
         return Place()
     if not ground.key:
         return Place(ground.disk_mb)
-    data = run.folder.parent.parent
-    if run.ground_lock is None:
-        run.ground_lock = layers.take(data, ground.key, False, GROUND_SECONDS)  # until this process ends, so that nobody removes the snapshot
-    snapshot = layers.read(layers.root(data) / ground.key)
-    if snapshot is None:
-        raise Transient("The environment of this run is gone or damaged. It is made again before the next run.")
+    snapshot = snapshot_of(run)
     return Place(ground.disk_mb, snapshot.folder, services=tuple(snapshot.services))
+
+
+def snapshot_of(run: Run) -> layers.Snapshot:
+    """The snapshot that the run stands on from now until its process ends, so that nobody removes it. Raises Transient if it cannot be used."""
+    if run.snapshot is None:
+        standing = layers.stand(run.folder.parent.parent, str(run.job.ground and run.job.ground.key), GROUND_SECONDS)
+        if standing is None:
+            raise Transient("The environment of this run is gone or damaged. It is made again before the next run.")
+        run.ground_lock, run.snapshot = standing
+    return run.snapshot
 
 
 def run_sandbox(run: Run, script: str, inputs: Path, outputs: Path, environment: dict[str, str], output: Output, bounds: Bounds,

@@ -1,6 +1,7 @@
 """Makes the snapshot of an environment: in a run of kind setup, or in a feature run whose ticket changed what a setup depends on.
 
 A snapshot is made once for its key, under a lock, while others that want it wait. Its sandbox has its own egress, limits and secrets."""
+import os
 import re
 import signal
 import subprocess
@@ -9,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.crash import point
-from engine.environments import layers, leaks
+from engine.environments import layers, leaks, locks
 from engine.environments.key import host_fingerprint, inputs_of, key_of
 from engine.environments.steps import Steps, parse
 from engine.errors import AgentFailed, Permanent, Transient
@@ -24,6 +25,7 @@ from engine.run.sandbox import Place, Run, run_sandbox
 from engine.text import printable
 
 LOCK_SECONDS = 3600.0  # longest wait for another run that makes the same snapshot
+WAITS = b"Another run is making this environment. This run waits for it.\n"
 LAST_LINES = 3
 ENV_BYTES = 65_536
 _LINE = re.compile(r"(?!SWARM_|GIT_|LD_)([A-Za-z_][A-Za-z0-9_]{0,99})=(.{0,4000})")
@@ -58,7 +60,7 @@ def make_snapshot(run: Run, setup: Setup, repository: Repository) -> layers.Snap
     Raises AgentFailed with the step that failed and its last lines; Transient when this machine or another run is in the way."""
     key, steps = key_at(setup, repository, setup.commit)
     data, since = run.folder.parent.parent, time.monotonic()
-    with layers.locked(data, key, True, LOCK_SECONDS):
+    with locks.locked(layers.lock_of(data, key), True, LOCK_SECONDS, lambda: run.log.write(WAITS)):
         snapshot = None if setup.again else layers.read(layers.root(data) / key)
         why = layers.damage(snapshot) if snapshot else None
         reused = snapshot is not None and why is None
@@ -66,8 +68,10 @@ def make_snapshot(run: Run, setup: Setup, repository: Repository) -> layers.Snap
             run.log.write(f"{why}\n".encode())
         if snapshot is None or why:
             folder = layers.temporary(data, key, run.job.run)
+            point("before-setup")
             try:
-                _begin_with(data, setup, folder)
+                if not _begin_with(data, setup, folder):
+                    setup = setup._replace(base="")
                 env = _fill(run, setup, steps, repository, folder)
                 point("before-snapshot")
                 made_of = {"commit": setup.commit, "ticket": setup.ticket, "steps": steps.as_json()}
@@ -80,13 +84,22 @@ def make_snapshot(run: Run, setup: Setup, repository: Repository) -> layers.Snap
     return snapshot
 
 
-def _begin_with(data: Path, setup: Setup, folder: Path) -> None:
-    """Copies an older snapshot, for `update` to work on."""
-    older = layers.read(layers.root(data) / setup.base) if setup.base and setup.steps.get("update") else None
-    for part in ("repo", "home") if older else ():
-        copied = subprocess.run(["cp", "-a", "--reflink=auto", "--", f"{older.folder / part}/.", str(folder / part)], capture_output=True)  # type: ignore[union-attr]
-        if copied.returncode:
-            raise Transient(f"The older environment could not be copied: {copied.stderr.decode('utf-8', 'replace').strip()[-300:]}")
+def _begin_with(data: Path, setup: Setup, folder: Path) -> bool:
+    """Copies an older snapshot, for `update` to work on. False: there is none that can be used, so the setup begins with nothing."""
+    standing = layers.stand(data, setup.base, None) if setup.base and setup.steps.get("update") else None
+    if standing is None:
+        return False
+    descriptor, older = standing
+    try:
+        if layers.damage(older):
+            return False
+        for part in ("repo", "home"):
+            copied = subprocess.run(["cp", "-a", "--reflink=auto", "--", f"{older.folder / part}/.", str(folder / part)], capture_output=True)
+            if copied.returncode:
+                raise Transient(f"The older environment could not be copied: {copied.stderr.decode('utf-8', 'replace').strip()[-300:]}")
+        return True
+    finally:
+        os.close(descriptor)
 
 
 def _fill(run: Run, setup: Setup, steps: Steps, repository: Repository, folder: Path) -> dict[str, str]:
@@ -112,7 +125,7 @@ def _fill(run: Run, setup: Setup, steps: Steps, repository: Repository, folder: 
     except OverTime as error:
         raise AgentFailed(f"{_step(outputs, commands)} took too long. {error.sentence}") from error
     except AgentFailed as error:
-        raise AgentFailed(f"{_step(outputs, commands)} was stopped. {error.sentence}") from error
+        raise type(error)(f"{_step(outputs, commands)} was stopped. {error.sentence}") from error
     if code and not output.reached and commands:
         raise Transient(f"The clone for the setup could not be made: {output.last_line() or f'exit code {code}'}")
     if code == 128 + signal.SIGXFSZ:

@@ -15,7 +15,7 @@ _IS_HELD = "id = ? and claim_token = ? and ended_at is null"
 
 def is_wanted(db: Database) -> bool:
     """True if a run waits for a slot."""
-    return db.value("select 1 from runs where state = 'wanted' limit 1") is not None
+    return db.value("select 1 from runs where state = 'wanted' and not cancelled limit 1") is not None
 
 
 def claim(db: Database, engine: str, limit: int) -> list[OwnedRunRow]:
@@ -24,7 +24,7 @@ def claim(db: Database, engine: str, limit: int) -> list[OwnedRunRow]:
         return []  # without a transaction: an idle engine does not write
     with db.transaction():
         rows = db.all("update runs set state = 'intended', claim_token = lower(hex(randomblob(16))), claimed_by = ? where seq in (select seq from runs"
-                      f" where state = 'wanted' order by kind not in {FIRST}, seq limit ?) returning *", (engine, limit), OwnedRunRow)
+                      f" where state = 'wanted' and not cancelled order by kind not in {FIRST}, seq limit ?) returning *", (engine, limit), OwnedRunRow)
     return sorted(rows, key=lambda row: (row["kind"] not in FIRST, row["seq"]))
 
 

@@ -10,7 +10,6 @@ from typing import Any
 from engine.errors import NotFound, WrongState
 from engine.store.db import Database
 from engine.tickets.rows import OwnedRunRow, OwnerKind, RunKind
-from engine.times import NOW
 
 
 def want(db: Database, kind: RunKind, owner_kind: OwnerKind, owner: str, tenant: str, task: Mapping[str, Any], session: str | None = None) -> OwnedRunRow:
@@ -48,7 +47,7 @@ def get(db: Database, tenant: str, run_id: str) -> OwnedRunRow:
 
 
 def cancel(db: Database, tenant: str, run_id: str) -> OwnedRunRow:
-    """Ends a run without a ticket: at once if it still waits for a slot; else the engine stops it. -> its row.
+    """Asks the engine to end a run without a ticket, which then tells its owner. -> its row.
     Raises NotFound; WrongState for a run that has ended, and for a run of a ticket, which is cancelled with its ticket."""
     with db.transaction():
         run = get(db, tenant, run_id)
@@ -56,7 +55,4 @@ def cancel(db: Database, tenant: str, run_id: str) -> OwnedRunRow:
             raise WrongState(f"{run_id} is a run of {run['ticket_id']}. Stop or cancel the ticket instead.", ticket=run["ticket_id"])
         if run["state"] == "ended":
             raise WrongState(f"The run has ended already: {run['outcome']}.", currentState="ended", ended_at=run["ended_at"])
-        db.execute("update runs set cancelled = 1 where id = ?", (run_id,))
-        db.execute(f"update runs set state = 'ended', outcome = 'cancelled', reason = 'It was stopped before it began.', ended_at = {NOW}"
-                   " where id = ? and state = 'wanted'", (run_id,))
-        return get(db, tenant, run_id)
+        return db.the("update runs set cancelled = 1 where id = ? returning *", (run_id,), OwnedRunRow)

@@ -114,10 +114,10 @@ def snapshot(db: Database, config: Config, repository: RepositoryRow, key: str, 
     """An environment as a setup run leaves it."""
     folder = layers.temporary(config.data, key, "run-x")
     (folder / "repo" / "file").write_text("made")
-    made = layers.finish(config.data, key, folder, 1.0, {}, Steps(), {})
+    layers.finish(config.data, key, folder, 1.0, {}, Steps(), {})
     db.execute("insert into environments (tenant_id, repository_id, key, sha256, commit_sha, state, bytes, built_at, used_at)"
                " values ('default', ?, ?, 's', 'c', 'ready', ?, ?, ?)", (repository["id"], key, size, used_at, used_at))
-    return made.folder
+    return layers.root(config.data) / key
 
 
 def test_what_no_build_uses_is_removed_after_its_days_or_when_all_are_too_large(db: Database, config: Config, remote: Path) -> None:
@@ -125,7 +125,9 @@ def test_what_no_build_uses_is_removed_after_its_days_or_when_all_are_too_large(
     old, used, held = (snapshot(db, config, repository, digit * 64) for digit in "abc")
     session = build(db, config, card(remote))
     db.execute("update tickets set environment = ? where session_id = ? and type = 'epic'", (used.name, session))
-    lock = layers.take(config.data, held.name, False, 0)
+    standing = layers.stand(config.data, held.name, 0)
+    assert standing
+    lock = standing[0]
     (config.data / "environments" / f"{'d' * 64}.run-gone.tmp").mkdir()
     prune_environments(db, config)
     assert [folder.exists() for folder in (old, used, held)] == [False, True, True], "a building session and a live run keep theirs"

@@ -75,21 +75,23 @@ def test_a_failure_without_fault_is_tried_again_but_not_for_ever(db: Database, c
     assert told.ends == [("setup", outcome, "No.")]
 
 
-def test_a_run_that_waits_is_stopped_at_once_and_a_live_one_by_the_engine(db: Database, config: Config, told: Told) -> None:
+def test_a_run_is_stopped_by_the_engine_and_one_that_waits_never_begins(db: Database, config: Config, told: Told) -> None:
     waiting = want(db)
-    assert wanted.cancel(db, "default", waiting["id"])["outcome"] == "cancelled"
+    assert wanted.cancel(db, "default", waiting["id"])["cancelled"] == 1
+    engine = make_engine(db, config, script=lambda job: FakeOutcome(seconds=3600))
+    drive(engine, 2)
+    assert told.ends == [("setup", "cancelled", "It was stopped before it began.")]
     with pytest.raises(WrongState):
         wanted.cancel(db, "default", waiting["id"])
     with pytest.raises(NotFound):
         wanted.cancel(db, "other", want(db)["id"])
-    engine = make_engine(db, config, script=lambda job: FakeOutcome(seconds=3600))
     drive(engine, 2)
     live = wanted.current(db, "setup", "repository", "r1")
     assert live and live["state"] == "running"
     wanted.cancel(db, "default", live["id"])
     drive(engine, 2)
     assert wanted.get(db, "default", live["id"])["outcome"] == "cancelled"
-    assert told.ends == [("setup", "cancelled", "It was stopped by hand.")]
+    assert told.ends[1:] == [("setup", "cancelled", "It was stopped by hand.")]
 
 
 def test_the_run_of_a_ticket_is_not_stopped_this_way(db: Database, config: Config) -> None:
