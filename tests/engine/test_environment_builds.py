@@ -3,7 +3,8 @@ import os
 from pathlib import Path
 
 import pytest
-from conftest import HANG, build, git, require, state, until
+from conftest import HANG, build, require, state, until
+from environment_side import STEPS, approved, card, make_remote, request
 from real_engine import completed, feature, running
 
 from engine.config import Config
@@ -17,9 +18,6 @@ from engine.store.db import Database
 from engine.tickets import answers
 from engine.tickets.requests import GO_ON
 
-TOOL = "mkdir -p .venv/bin && printf '#!/bin/sh\\necho tool\\n' > .venv/bin/tool && chmod +x .venv/bin/tool"
-STEPS = Steps(setup=(f"echo once >> \"$HOME/count\"; {TOOL}",), env={"PATH": "$SWARM_WORK/repo/.venv/bin:$PATH"})
-
 
 @pytest.fixture()
 def config(tmp_path: Path) -> Config:
@@ -29,32 +27,7 @@ def config(tmp_path: Path) -> Config:
 
 @pytest.fixture()
 def remote(tmp_path: Path) -> Path:
-    """A repository with dependencies, in which a build can be delivered."""
-    work, bare = tmp_path / "work", tmp_path / "remote.git"
-    git(tmp_path, "init", "-q", "-b", "main", str(work))
-    (work / "requirements.txt").write_text("")
-    (work / ".gitignore").write_text(".venv\n")
-    git(work, "add", "-A")
-    git(work, "commit", "-q", "-m", "First")
-    git(tmp_path, "clone", "-q", "--bare", str(work), str(bare))
-    return bare
-
-
-def card(remote: Path) -> dict:
-    features = [feature(f"F{n}", f"tool > said-{n}.txt", acceptance_criteria=[{"text": "the tool works", "check": f"tool && test -e said-{n}.txt"}])
-                for n in range(2)]
-    return {"name": "Dependencies", "repository": str(remote), "features": features}
-
-
-def approved(db: Database, config: Config, remote: Path, steps: Steps = STEPS) -> RepositoryRow:
-    repository = sources.row_for(db, config, "default", str(remote))
-    assert versions.propose(db, repository, steps, "page")
-    versions.approve(db, repository["id"], digest(steps), "you")
-    return repository
-
-
-def request(db: Database) -> dict:
-    return dict(until(lambda: db.one("select * from requests where state = 'open'"), HANG, "a request is open"))
+    return make_remote(tmp_path)
 
 
 def test_approved_steps_are_made_once_and_all_sandboxes_stand_on_them(db: Database, config: Config, remote: Path) -> None:

@@ -2,9 +2,9 @@
 from pathlib import Path
 
 import pytest
-from conftest import HANG, build, by_hand, git, until
+from conftest import HANG, build, by_hand, git, require, until
+from environment_side import STEPS, approved, card, make_remote, request
 from real_engine import completed, feature, running
-from test_environment_builds import STEPS, TOOL, approved, card, config, remote, request  # noqa: F401  its fixtures
 
 from engine.config import Config
 from engine.environments import layers
@@ -17,6 +17,17 @@ from engine.tickets import answers
 HANGS = Steps(setup=("sleep 1000",))
 
 
+@pytest.fixture()
+def config(tmp_path: Path) -> Config:
+    require("bwrap")
+    return Config(data=tmp_path / "data", runtime="bubblewrap", agent="runbook", slots=2, backoff_seconds=0.0, repository_roots=(tmp_path,))
+
+
+@pytest.fixture()
+def remote(tmp_path: Path) -> Path:
+    return make_remote(tmp_path)
+
+
 def setups(db: Database) -> list[str | None]:
     return [row[0] for row in db.all("select outcome from runs where kind = 'setup' order by seq")]
 
@@ -25,7 +36,7 @@ def failures(db: Database) -> int:
     return int(db.value("select sum(failures + transients) from tickets"))
 
 
-def test_a_setup_that_is_cancelled_leaves_nothing_and_the_build_asks(db: Database, config: Config, remote: Path) -> None:  # noqa: F811
+def test_a_setup_that_is_cancelled_leaves_nothing_and_the_build_asks(db: Database, config: Config, remote: Path) -> None:
     approved(db, config, remote, HANGS)
     build(db, config, card(remote))
     with running(db, config):
@@ -37,7 +48,7 @@ def test_a_setup_that_is_cancelled_leaves_nothing_and_the_build_asks(db: Databas
         until(lambda: not layers.of_run(config.data, run), HANG, "what it had made is removed")
 
 
-def test_a_setup_that_is_cancelled_before_it_begins_asks_too(db: Database, config: Config, remote: Path) -> None:  # noqa: F811
+def test_a_setup_that_is_cancelled_before_it_begins_asks_too(db: Database, config: Config, remote: Path) -> None:
     repository = approved(db, config, remote)
     build(db, config, card(remote))
     run = wanted.want(db, "setup", "repository", repository["id"], "default", {})
@@ -49,7 +60,7 @@ def test_a_setup_that_is_cancelled_before_it_begins_asks_too(db: Database, confi
     assert setups(db) == ["cancelled"]
 
 
-def test_an_environment_that_is_too_old_is_made_again_once(db: Database, config: Config, remote: Path) -> None:  # noqa: F811
+def test_an_environment_that_is_too_old_is_made_again_once(db: Database, config: Config, remote: Path) -> None:
     approved(db, config, remote, STEPS._replace(days=7))
     with running(db, config):
         completed(db, build(db, config, card(remote)))
@@ -59,7 +70,7 @@ def test_an_environment_that_is_too_old_is_made_again_once(db: Database, config:
     assert setups(db) == ["done", "done"]
 
 
-def test_two_repositories_with_the_same_inputs_share_one_snapshot(db: Database, config: Config, remote: Path, tmp_path: Path) -> None:  # noqa: F811
+def test_two_repositories_with_the_same_inputs_share_one_snapshot(db: Database, config: Config, remote: Path, tmp_path: Path) -> None:
     git(tmp_path, "clone", "-q", "--bare", str(remote), str(tmp_path / "other.git"))
     for each in (remote, tmp_path / "other.git"):
         approved(db, config, each)
@@ -73,7 +84,7 @@ def test_two_repositories_with_the_same_inputs_share_one_snapshot(db: Database, 
 
 
 @pytest.mark.parametrize("nonsense", ["", "null", "[]", "{", '"x"', '{"limits": 7}', '{"limits": {"setup_seconds": "long"}, "without": "yes"}'])
-def test_settings_that_are_nonsense_count_as_absent(db: Database, config: Config, remote: Path, nonsense: str) -> None:  # noqa: F811
+def test_settings_that_are_nonsense_count_as_absent(db: Database, config: Config, remote: Path, nonsense: str) -> None:
     repository = sources.row_for(db, config, "default", str(remote))
     by_hand(config, "update repositories set settings = ?", (nonsense,))
     assert settings.settings_of(sources.get(db, "default", repository["id"])) == settings.Settings()
@@ -82,7 +93,7 @@ def test_settings_that_are_nonsense_count_as_absent(db: Database, config: Config
 
 
 @pytest.mark.parametrize("text", ['{"setup":["touch elsewhere"]}', "{", "[]", '{"setup":7}'])
-def test_steps_that_were_changed_by_hand_do_not_run(db: Database, config: Config, remote: Path, text: str) -> None:  # noqa: F811
+def test_steps_that_were_changed_by_hand_do_not_run(db: Database, config: Config, remote: Path, text: str) -> None:
     approved(db, config, remote)
     by_hand(config, "update environment_versions set steps = ?", (text,))
     build(db, config, card(remote))
@@ -93,7 +104,7 @@ def test_steps_that_were_changed_by_hand_do_not_run(db: Database, config: Config
         assert waiting and waiting["sha256"] in asked["body"] and ("elsewhere" in waiting["steps"]) == ("elsewhere" in text)
 
 
-def test_a_repository_that_vanishes_from_the_database_is_known_again(db: Database, config: Config, remote: Path) -> None:  # noqa: F811
+def test_a_repository_that_vanishes_from_the_database_is_known_again(db: Database, config: Config, remote: Path) -> None:
     approved(db, config, remote, HANGS)
     build(db, config, card(remote))
     with running(db, config):
@@ -104,10 +115,9 @@ def test_a_repository_that_vanishes_from_the_database_is_known_again(db: Databas
         assert requests.APPROVE in asked["options"], "nobody has approved anything for the new row"
         answers.answer_request(db, "default", asked["seq"], requests.WITHOUT)
         until(lambda: db.value("select count(*) from runs where kind = 'feature' and ended_at is not null"), HANG, "the features go on without")
-    assert failures(db) == 0 or db.value("select count(*) from runs where kind = 'feature'")
 
 
-def test_a_setup_whose_repository_vanished_ends_and_holds_up_nobody(db: Database, config: Config, remote: Path) -> None:  # noqa: F811
+def test_a_setup_whose_repository_vanished_ends_and_holds_up_nobody(db: Database, config: Config, remote: Path) -> None:
     approved(db, config, remote)
     wanted.want(db, "setup", "repository", db.value("select id from repositories"), "default", {})
     by_hand(config, "delete from repositories")
@@ -118,7 +128,7 @@ def test_a_setup_whose_repository_vanished_ends_and_holds_up_nobody(db: Database
     assert "Repository not found" in db.value("select reason from runs where kind = 'setup'")
 
 
-def test_a_snapshot_that_was_damaged_between_builds_is_made_again(db: Database, config: Config, remote: Path) -> None:  # noqa: F811
+def test_a_snapshot_that_was_damaged_between_builds_is_made_again(db: Database, config: Config, remote: Path) -> None:
     approved(db, config, remote)
     with running(db, config):
         completed(db, build(db, config, card(remote)))
@@ -127,7 +137,7 @@ def test_a_snapshot_that_was_damaged_between_builds_is_made_again(db: Database, 
     assert setups(db) == ["done", "done"] and failures(db) == 0
 
 
-def test_a_snapshot_that_is_damaged_during_a_build_is_made_again_and_uses_up_no_attempt(db: Database, config: Config, remote: Path) -> None:  # noqa: F811
+def test_a_snapshot_that_is_damaged_during_a_build_is_made_again_and_uses_up_no_attempt(db: Database, config: Config, remote: Path) -> None:
     approved(db, config, remote)
     features = [feature("A", "swarm-ask 'Go on?' --option Yes || true"), feature("B", "tool > b.txt", depends_on=["A"])]
     session = build(db, config, {**card(remote), "features": features})
@@ -138,4 +148,3 @@ def test_a_snapshot_that_is_damaged_during_a_build_is_made_again_and_uses_up_no_
         answers.answer_request(db, "default", asked["seq"], "Yes")
         completed(db, session)
     assert setups(db) == ["done", "done"] and db.value("select sum(failures) from tickets") == 0
-    assert TOOL in STEPS.setup[0]

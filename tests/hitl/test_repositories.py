@@ -123,7 +123,9 @@ def test_an_environment_that_a_run_stands_on_goes_when_the_run_has_ended(
         client: FlaskClient, db: Database, config: Config, engine: SwarmEngine, known: str) -> None:
     approve(client, known)
     key = environment(client, known, "ready", "failed")["key"]
-    lock = layers.take(config.data, key, False, 0)
+    standing = layers.stand(config.data, key, 0)
+    assert standing
+    lock = standing[0]
     assert client.delete(f"{known}/environments/{key}").status_code == 200
     prune_environments(db, config)
     assert (layers.root(config.data) / key).exists()
