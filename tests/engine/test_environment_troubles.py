@@ -114,7 +114,7 @@ def test_a_repository_that_vanishes_from_the_database_is_known_again(db: Databas
         asked = request(db)
         assert requests.APPROVE in asked["options"], "nobody has approved anything for the new row"
         answers.answer_request(db, "default", asked["seq"], requests.WITHOUT)
-        until(lambda: db.value("select count(*) from runs where kind = 'feature' and ended_at is not null"), HANG, "the features go on without")
+        until(lambda: db.value("select 1 from tickets where type = 'epic' and waits_for is not 'environment'"), HANG, "the build goes on without")
 
 
 def test_a_setup_whose_repository_vanished_ends_and_holds_up_nobody(db: Database, config: Config, remote: Path) -> None:
