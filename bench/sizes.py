@@ -21,15 +21,17 @@ class Size:
     board: int
     contended: int                # tickets for four processes
     held: int                     # connections that clients hold
+    commits: int                  # of the long history
+    megabytes: int                # of its objects
     vms: int                      # virtual machines of each kind, where there is an image
 
 
 FULL = Size(rows=(1_000, 100_000, 1_000_000), tenants=1000, times=5, cycles=300, slow_cycles=60, features=1000, rich_features=10_000, samples=60,
             builds=5, idle_seconds=60, tickets=3000, open_tickets=10_000, files=20_000, clients=(200, 1000), board=500, contended=2000, held=2000,
-            vms=10)
+            commits=50_000, megabytes=250, vms=10)
 QUICK = Size(rows=(1_000, 50_000), tenants=1000, times=3, cycles=150, slow_cycles=30, features=1000, rich_features=10_000, samples=20,
              builds=2, idle_seconds=10, tickets=1000, open_tickets=10_000, files=20_000, clients=(200,), board=500, contended=400, held=2000,
-             vms=3)
+             commits=10_000, megabytes=50, vms=3)
 LEAST = Size(rows=(100, 300), tenants=10, times=1, cycles=5, slow_cycles=2, features=20, rich_features=50, samples=2,
              builds=0, idle_seconds=0.3, tickets=20, open_tickets=100, files=50, clients=(3,), board=10, contended=12, held=100,
-             vms=0)
+             commits=0, megabytes=0, vms=0)

@@ -20,10 +20,13 @@ class Source(NamedTuple):
 
 class Ground(NamedTuple):
     """key: of the snapshot in data/environments; '' for none. disk_mb: most that a sandbox may write to its work tree, home and /tmp, which are then
-    on the host's disk; 0: in memory, with fixed sizes."""
+    on the host's disk; 0: in memory, with fixed sizes. tree: name of the files of its base commit, in data/trees; they may be there.
+    overlays: the program that can make overlays on this machine; '': none can; None: the run looks itself."""
 
     key: str = ""
     disk_mb: int = 0
+    tree: str = ""
+    overlays: str | None = None
 
     @classmethod
     def of(cls, value: Mapping[str, Any] | None) -> "Ground | None":

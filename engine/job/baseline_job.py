@@ -11,6 +11,7 @@ from engine.job.setup_job import source_of
 from engine.jobs import Criterion, Job
 from engine.repositories import baselines, settings, sources, versions
 from engine.runtimes.base import Runtime
+from engine.runtimes.overlay import overlaying
 from engine.store.db import Database
 from engine.tickets.rows import OwnedRunRow
 from engine.tickets.session_rows import SessionRow
@@ -36,5 +37,6 @@ def baseline_job(db: Database, config: Config, run: OwnedRunRow, task: dict[str,
                limits=most._replace(run_seconds=seconds, stall_seconds=seconds), criteria=tuple(Criterion(command, command) for command in commands),
                access=access_for(db, config, session, "baseline", FALLBACK),
                source=None if commit else source_of(config, repository, task.get("branch") or repository["default_branch"]),
-               ground=Ground(str(task.get("environment") or "") if commit else "", own.disk_mb) if runtime.stands else None,
+               ground=Ground(str(task.get("environment") or "") if commit else "", own.disk_mb, f"{repository['id']}/{commit}" if commit else "",
+                             overlaying() or "") if runtime.stands else None,
                setup=setup, baseline=Baseline(commit, times=times, known=places))

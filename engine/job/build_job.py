@@ -23,6 +23,7 @@ from engine.repositories import baselines, sources
 from engine.repositories.rows import RepositoryRow
 from engine.repositories.settings import Settings, settings_of
 from engine.runtimes.base import Runtime
+from engine.runtimes.overlay import overlaying
 from engine.store.db import Database
 from engine.stores.store import store_path
 from engine.text import stored
@@ -38,7 +39,7 @@ BEGUN = "\n## Your clone begins with the work of a run that was stopped before i
 def job_for(db: Database, config: Config, run: RunRow, ticket: TicketRow, session: SessionRow, runtime: Runtime, agent: Agent,
             workflow: Workflow | None = None) -> Job:
     """The job of a run. run, ticket, session: their rows. Raises Permanent when this installation does not allow the card's repository."""
-    epic = db.one("select session_id, id, title, branch_name, environment from tickets where id = ?", (ticket["parent_id"],), TicketRow) or ticket
+    epic = db.one("select session_id, id, title, branch_name, environment, base_sha from tickets where id = ?", (ticket["parent_id"],), TicketRow) or ticket
     access, resume = access_for(db, config, session, run["kind"], agent), run["kind"] == "feature" and was_stopped(db, config, ticket)
     hooks, own = hooks_of(config, session, runtime, workflow), _settings(db, session)
     return Job(
@@ -49,7 +50,7 @@ def job_for(db: Database, config: Config, run: RunRow, ticket: TicketRow, sessio
         criteria=criteria_of(ticket["acceptance_criteria"]),
         limits=limits(config, workflow), source=_source(db, config, session, ticket["id"]) if run["kind"] == "prepare" else None,
         baseline=None if run["kind"] == "prepare" else baselines.for_run(db, ticket),
-        vm=runtime.vm(config), program=runtime.program, access=access, ground=ground_of(own, epic, run["kind"], runtime),
+        vm=runtime.vm(config), program=runtime.program, access=access, ground=ground_of(own, session, epic, run["kind"], runtime),
         commits=Commits(own.author, own.sign_off) if own else Commits(),
         means=means(db, config, run, ticket, runtime, agent, hooks)._replace(
             notes=workflow.notes(hooks_run=hooks is workflow) if workflow else (), own_tools=bool(own and own.hooks)), resume=resume)
@@ -65,9 +66,13 @@ def was_stopped(db: Database, config: Config, ticket: TicketRow) -> bool:
     return False
 
 
-def ground_of(own: Settings | None, epic: TicketRow, kind: str, runtime: Runtime) -> Ground | None:
+def ground_of(own: Settings | None, session: SessionRow, epic: TicketRow, kind: str, runtime: Runtime) -> Ground | None:
     """What the sandboxes of a run stand on: the environment of its build, and the disk as its repository's settings say."""
-    return Ground(epic["environment"] or "", own.disk_mb) if own and kind != "prepare" and runtime.stands else None
+    tree = f"{session['repository_id']}/{epic['base_sha']}" if epic["base_sha"] else ""
+    if not runtime.stands or (own is None and kind != "prepare"):
+        return None
+    overlays = overlaying() or ""  # a run's own process would not find one that was installed with this program
+    return Ground(epic["environment"] or "", own.disk_mb, tree, overlays) if own and kind != "prepare" else Ground(overlays=overlays)
 
 
 def _settings(db: Database, session: SessionRow) -> Settings | None:

@@ -9,9 +9,15 @@ from engine.git.look import Look, look
 from engine.git.remote import login
 from engine.git.repository import Repository
 from engine.ground import Source
-from engine.run.sandbox import Run
+from engine.host.folders import remove
+from engine.run.history import can_overlay, give_history
+from engine.run.inputs import copy_scripts, write_values
+from engine.run.output import PHASE, Output
+from engine.run.sandbox import Place, Run, run_sandbox
 from engine.stores import store as stores
+from engine.stores import trees
 
+TREE_MB = 20_000  # most that the files of a base commit may need on the disk
 REACH_SECONDS = 30.0  # for the first answer of a host; the fetch itself may take longer
 
 
@@ -32,6 +38,8 @@ def prepare(run: Run) -> None:
             run.result.notes = _notes(repository, base)
             repository.set_branch(job.integration, base)
         repository.git("symbolic-ref", "HEAD", f"refs/heads/{job.integration}")  # so that a plain clone has the result
+    if job.source and job.source.store:
+        _make_tree(run, repository, Path(job.source.store), base)
     run.result.base, run.result.outcome = base, "ok"
     run.timed("prepare", since)
 
@@ -96,3 +104,28 @@ def _notes(repository: Repository, base: str) -> list[str]:
 def _trouble(seen: Look) -> RunFailure:
     kinds: dict[str, type[RunFailure]] = {"unreachable": Unreachable, "damaged": Damaged}
     return kinds.get(seen.state, Permanent)(seen.sentence)
+
+
+def _make_tree(run: Run, repository: Repository, store: Path, commit: str) -> None:
+    """Makes the tree of the commit, which is the head of the integration branch, unless it is there, or would be of no use. Runs go on without it if
+    it cannot be made, more slowly. Nothing of the repository is executed."""
+    data, name, since = run.folder.parent.parent, trees.name_of(store, commit), time.monotonic()
+    if not run.runtime.stands or trees.read(data, name) or repository.count_files(commit) < trees.LEAST_FILES or not can_overlay(run):
+        return
+    inputs, outputs, folder = run.folder / "tree" / "in", run.folder / "tree" / "out", trees.temporary(data, name, run.job.run)
+    try:
+        inputs.mkdir(parents=True, exist_ok=True)
+        give_history(run, repository, inputs / "in.bundle", [f"refs/heads/{run.job.integration}"])
+        write_values(inputs / "job", integration=run.job.integration)
+        copy_scripts(inputs, "tree.sh", "clone.sh")
+        code = run_sandbox(run, "tree.sh", inputs, outputs, {}, Output(run.log, PHASE), run.bounds(), place=Place(TREE_MB, filled=folder))
+        if code:
+            run.log.write(b"The files of the base could not be laid out for later runs, which therefore make their own.\n")
+        else:
+            trees.finish(data, name, folder, outputs / trees.INDEX)
+    except (RunFailure, OSError) as error:
+        run.log.write(f"The files of the base could not be laid out for later runs, which therefore make their own. {error}\n".encode())
+    finally:
+        remove(folder)
+        remove(run.folder / "tree")
+    run.timed("tree", since)

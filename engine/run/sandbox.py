@@ -49,6 +49,7 @@ class Run:
         self.tree_on_disk = False     # the work tree was on that disk
         self.lent: tuple[Lent, ...] = ()  # objects that its sandboxes see, read-only
         self.services = services.NONE  # what the services of the last sandbox said
+        self.tree: Path | None = None  # the base commit's files, below its work trees
 
     def timed(self, phase: str, since: float) -> None:
         """Adds the milliseconds since `since` (monotonic) to a phase of the result."""
@@ -94,12 +95,14 @@ class Run:
 
 class Place(NamedTuple):
     """Where the work tree and the home of a sandbox are. disk_mb: most that it may write there, on the host's disk; 0: in memory.
-    ground: folder of the snapshot below them; filled: folder of a snapshot that the sandbox makes. services: names of those that it starts."""
+    ground: folder of the snapshot below them; tree: folder of the base commit's files above that; filled: folder that the sandbox fills.
+    services: names of those that it starts."""
 
     disk_mb: int = 0
     ground: Path | None = None
     filled: Path | None = None
     services: tuple[str, ...] = ()
+    tree: Path | None = None
 
 
 def place_of(run: Run) -> Place:
@@ -108,9 +111,9 @@ def place_of(run: Run) -> Place:
     if ground is None:
         return Place()
     if not ground.key:
-        return Place(ground.disk_mb)
+        return Place(ground.disk_mb, tree=run.tree)
     snapshot = snapshot_of(run)
-    return Place(ground.disk_mb, snapshot.folder, services=tuple(snapshot.services))
+    return Place(ground.disk_mb, snapshot.folder, services=tuple(snapshot.services), tree=run.tree)
 
 
 def snapshot_of(run: Run) -> layers.Snapshot:
@@ -144,7 +147,7 @@ def run_sandbox(run: Run, script: str, inputs: Path, outputs: Path, environment:
                 run=run.job.run, command=("/bin/sh", "-c", f'. "$SWARM_IN/{script}"'), inputs=inputs, outputs=outputs, work=work,
                 environment=environment, limits=run.job.limits._replace(work_mb=place.disk_mb or run.job.limits.work_mb), log=end, lock=lock,
                 groups=tuple(groups), tools=tools, gateway=door, disk=work if place.disk_mb else None, ground=place.ground, filled=place.filled,
-                objects=run.lent))
+                objects=run.lent, tree=place.tree, overlays=run.job.ground.overlays if run.job.ground else None))
         finally:
             os.close(end)
             os.close(lock)  # from now on only the sandbox holds it

@@ -59,6 +59,8 @@ class SandboxJob(NamedTuple):
     disk: Path | None = None     # host folder for what the sandbox writes to its work tree, home and /tmp; None: in memory
     ground: Path | None = None   # with disk: folder of a snapshot, below the work tree $SWARM_WORK/repo and the home folder; never changed
     filled: Path | None = None   # with disk: folder of a snapshot in the making, whose repo/ and home/ the sandbox fills
+    tree: Path | None = None     # with disk: folder whose repo/ has the tracked files of a commit, below the work tree and above ground; never changed
+    overlays: str | None = None  # the program that makes overlays here; '': ground and tree are copied; None: it is looked for
     objects: tuple[tuple[Path, str], ...] = ()  # (host folder of git objects, absolute place inside where it is seen read-only)
 
 

@@ -66,7 +66,7 @@ class Bubblewrap(OnHost):
     def start(self, job: SandboxJob) -> Handle:
         if job.lock is None or job.log is None:
             raise Transient("A sandbox needs a log and a lock.")
-        program = (overlay.overlaying() if job.ground and not job.filled else None) or self.program
+        program = (overlay.program_for(job) if (job.ground or job.tree) and not job.filled else None) or self.program
         reason = bwrap.altered(program) or (None if os.path.isfile(program) else bwrap.missing())
         if reason:
             raise Transient(reason)

@@ -6,6 +6,7 @@ import functools
 import os
 import subprocess
 import tempfile
+from itertools import product
 from pathlib import Path
 
 from engine.errors import Transient
@@ -26,15 +27,18 @@ def mounts(job: SandboxJob) -> list[str]:
     argv = ["--bind", str(job.disk / "tmp"), "/tmp", "--bind", str(job.disk / "work"), WORK]
     if job.filled:
         return [*argv, "--bind", str(job.filled / "home"), HOME, "--bind", str(job.filled / "repo"), f"{WORK}/repo"]
-    if job.ground is None:
+    layers = [layer for layer in (job.ground, job.tree) if layer]  # the last is the top
+    if not layers:
         return [*argv, "--bind", str(job.disk / "home"), HOME]
-    if overlaying() is None:
-        for name in ("home", "repo"):
-            _copy(job.ground / name, job.disk / name)
+    if program_for(job) is None:
+        for layer, name in product(layers, ("home", "repo")):
+            _copy(layer / name, job.disk / name)
         return [*argv, "--bind", str(job.disk / "home"), HOME, "--bind", str(job.disk / "repo"), f"{WORK}/repo"]
     for name, place in (("home", HOME), ("repo", f"{WORK}/repo")):
         (job.disk / f"{name}.kernel").mkdir(exist_ok=True)
-        argv += ["--overlay-src", str(job.ground / name), "--overlay", str(job.disk / name), str(job.disk / f"{name}.kernel"), place]
+        for layer in layers:
+            argv += ["--overlay-src", str(layer / name)]
+        argv += ["--overlay", str(job.disk / name), str(job.disk / f"{name}.kernel"), place]
     return argv
 
 
@@ -47,6 +51,11 @@ def _copy(source: Path, target: Path) -> None:
     if copied.returncode:
         last = copied.stderr.decode("utf-8", "replace").strip().split("\n")[-1]
         raise Transient(f"The environment could not be copied for a sandbox: {last}")
+
+
+def program_for(job: SandboxJob) -> str | None:
+    """The bwrap that lays what a sandbox writes over its ground and tree; None: they are copied."""
+    return overlaying() if job.overlays is None else job.overlays or None
 
 
 @functools.cache

@@ -43,6 +43,7 @@ def fetch(store: Repository, url: str, protocols: tuple[str, ...], login: Mappin
     try:
         with open(progress, "w+b") as file:
             store.fetch(url, protocols, login, file)
+        os.utime(store.path)  # its last use
     finally:
         progress.unlink(missing_ok=True)
     if len(list((store.path / "objects" / "pack").glob("*.pack"))) > MANY_PACKS:

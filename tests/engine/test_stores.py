@@ -5,14 +5,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from conftest import GIT_ENV, git
-from runner_bench import BRANCH, INTEGRATION, Bench, bench_of, log_of
+from conftest import git
+from runner_bench import INTEGRATION, Bench, bench_of, log_of
+from store_side import filled, merged, prepared
 
-from engine.config import Config
 from engine.errors import Transient
-from engine.git.branches import GitBranches, HandOver
 from engine.git.repository import Repository
-from engine.jobs import Result, Source
 from engine.stores import store as stores
 
 
@@ -24,11 +22,7 @@ def bench(tmp_path: Path) -> Iterator[Bench]:
 @pytest.fixture()
 def remote(tmp_path: Path) -> Path:
     """Two branches and a tag on each; main has 300 commits."""
-    folder = tmp_path / "remote"
-    git(tmp_path, "init", "-q", "-b", "main", "remote")
-    stream = "".join(f"commit refs/heads/main\ncommitter A <a@b> {1700000000 + n} +0000\ndata 2\nc\nM 100644 inline f{n % 40}\ndata {len(str(n))}\n{n}\n"
-                     for n in range(300))
-    subprocess.run(["git", "-C", str(folder), "fast-import", "--quiet"], input=stream.encode(), check=True, env=GIT_ENV)
+    folder = filled(tmp_path / "remote", commits=300, files=40)
     git(folder, "tag", "-a", "-m", "One", "v1", "main~3")
     git(folder, "checkout", "-q", "-b", "other", "main~100")
     (folder / "other").write_text("other")
@@ -37,28 +31,6 @@ def remote(tmp_path: Path) -> Path:
     git(folder, "tag", "v0-other")
     git(folder, "checkout", "-q", "main")
     return folder
-
-
-def prepared(bench: Bench, remote: Path, name: str) -> Repository:
-    """The repository of a session, after its prepare run."""
-    bench.repository = Repository(bench.folder / "repos" / f"{name}.git")
-    result, _ = bench.run(kind="prepare", source=Source(str(remote), None, ("file",), store=str(bench.folder / "stores" / "REPO-1.git")))
-    assert (result.outcome, result.reason, result.base) == ("ok", None, git(remote, "rev-parse", "main").strip())
-    return bench.repository
-
-
-def merged(bench: Bench, script: str) -> Result:
-    """A feature run whose work is taken in and merged."""
-    result, folder = bench.run(script)
-    assert (result.outcome, result.reason) == ("ok", None), f"{result.reason} {log_of(folder)}"
-    work = HandOver(result.run, "TKT-002", "Greet", bench.repository.path.stem, BRANCH, INTEGRATION, result)
-    branches = GitBranches(config_of(bench))
-    assert branches.merge(work, branches.keep(work))
-    return result
-
-
-def config_of(bench: Bench) -> Config:
-    return Config(data=bench.folder)
 
 
 def objects(path: Path) -> set[str]:

@@ -10,6 +10,7 @@ from engine.git.repository import Repository
 from engine.log import event
 from engine.loop.prune.environments import prune_environments
 from engine.loop.prune.repositories import bytes_in, prune_repositories
+from engine.loop.prune.stores import prune_stores
 from engine.store.db import BUSY_SECONDS, Database
 from engine.tickets.rows import RunRow
 
@@ -32,6 +33,7 @@ def prune(db: Database, config: Config, wal_bytes: int = WAL_BYTES) -> int:
     _remove_strangers(db, config)
     prune_repositories(db, config)
     prune_environments(db, config)
+    prune_stores(db, config)
     return freed
 
 

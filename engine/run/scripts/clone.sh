@@ -23,5 +23,11 @@ borrow() {
         cat "$SWARM_IN/alternates" > "$repo/.git/objects/info/alternates" && cat "$SWARM_IN/packed-refs" > "$repo/.git/packed-refs" || return
     [ ! -e "$SWARM_IN/shallow" ] || cat "$SWARM_IN/shallow" > "$repo/.git/shallow" || return
     printf '[remote "origin"]\n\turl = %s\n\tfetch = +refs/heads/*:refs/remotes/origin/*\n' "$SWARM_IN/in.bundle" >> "$repo/.git/config"
+    # Files of the base are there, with an index that knows them: git writes only what differs. Without a usable index it writes all.
+    if [ -e "$SWARM_IN/index" ]; then
+        cat "$SWARM_IN/index" > "$repo/.git/index" || return
+        ! git -C "$repo" checkout -q -f -B "$integration" --track "origin/$integration" 2> /dev/null || return 0
+        rm -f "$repo/.git/index"
+    fi
     git -C "$repo" checkout -q -f -B "$integration" --track "origin/$integration"
 }
