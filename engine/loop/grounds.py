@@ -87,7 +87,7 @@ class Grounds:
             self._found(epic, None)
         elif waiting is not None and used is None:
             with self._db.transaction():
-                requests.ask_approval(self._db, epic, repository["name"], waiting["sha256"])
+                requests.ask_approval(self._db, epic, repository["name"], versions.steps_of(waiting))
         elif used is not None:
             self._stand(epic, repository, used, git, base)
 

@@ -3,16 +3,18 @@ import json
 import re
 from typing import NamedTuple
 
+from engine.environments.steps import Steps, digest
 from engine.repositories.rows import RepositoryRow
 from engine.store.db import Database
-from engine.text import stored
+from engine.text import printable, stored
 from engine.tickets.requests import open_for
 from engine.tickets.rows import OwnedRequestRow, TicketRow
 from engine.tickets.states import change
 from engine.times import NOW
 
 APPROVE, AGAIN, WITHOUT = "Approve and prepare", "Try again", "Go on without"
-_SHA = re.compile(r"\b[0-9a-f]{64}\b")
+SHOWN, SHOWN_LENGTH = 12, 200  # commands in a request, and characters of each
+_SHA = re.compile(r"Steps: ([0-9a-f]{64})\Z")  # not any other hash, which a command may have
 
 
 class Said(NamedTuple):
@@ -23,13 +25,15 @@ class Said(NamedTuple):
     sha256: str
 
 
-def ask_approval(db: Database, epic: TicketRow, name: str, sha256: str) -> None:
+def ask_approval(db: Database, epic: TicketRow, name: str, steps: Steps) -> None:
     """The steps of an environment wait for approval. In the caller's transaction."""
     if change(db, "needs_input", "id = :id and status = 'running'", {"id": epic["id"]}, reason="The environment waits for your approval."):
-        open_for(db, epic, None, "environment", f"{name} has dependencies, and nobody has approved yet how they are installed. Look at the steps on the "
-                 "page of the repository. Setup runs them once, with network, and every sandbox of the build then has what they made. "
-                 f"Steps: {sha256}",
-                 [APPROVE, WITHOUT])
+        commands = [printable(" ".join(command.split()))[:SHOWN_LENGTH] for command in steps.setup[:SHOWN]]
+        more = [f"and {len(steps.setup) - SHOWN} more"] if len(steps.setup) > SHOWN else []
+        reaches = f"It may reach {', '.join(steps.hosts)}." if steps.hosts else "It has no network."
+        open_for(db, epic, None, "environment", "\n\n".join([
+            f"{name} has dependencies, and nobody has approved yet how they are installed. Setup runs these commands once. {reaches} Every sandbox of the "
+            "build then has what they made.", *commands, *more, f"The page of the repository says why. Steps: {digest(steps)}"]), [APPROVE, WITHOUT])
 
 
 def ask_after_failure(db: Database, epic: TicketRow, run_id: str, name: str, reason: str) -> None:
@@ -78,4 +82,4 @@ def take_answer(db: Database, epic_id: str) -> Said | None:
         return None
     db.execute("update requests set options = ? where seq = ?", (json.dumps([]), row["seq"]))
     found = _SHA.search(row["body"])
-    return Said(str(row["answer"]), str(row["answered_by"] or "you"), found[0] if found else "")
+    return Said(str(row["answer"]), str(row["answered_by"] or "you"), found[1] if found else "")

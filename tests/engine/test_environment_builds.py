@@ -49,6 +49,7 @@ def test_what_was_found_is_proposed_and_nothing_runs_before_it_is_approved(db: D
     with running(db, config):
         asked = request(db)
         assert asked["kind"] == "environment" and requests.APPROVE in asked["options"]
+        assert ".venv/bin/pip install -r requirements.txt" in asked["body"] and "It may reach pypi." in asked["body"], "what will run is said before"
         assert db.value("select count(*) from runs where kind in ('setup', 'feature')") == 0
         assert db.value("select status from tickets where type = 'epic'") == "needs_input"
         proposal = versions.proposed(db, db.value("select id from repositories"))
@@ -137,3 +138,14 @@ def test_the_runs_say_on_what_they_stood(db: Database, config: Config, remote: P
     key = db.value("select key from environments")
     stood = {(row["kind"], row["environment"]) for row in db.all("select kind, environment from runs where ticket_id is not null")}
     assert stood - {("recheck", key)} == {("prepare", None), ("feature", key), ("integrate", key)}
+
+
+def test_what_is_approved_is_the_hash_of_the_request_and_no_other_hash_in_a_command(db: Database, config: Config, remote: Path) -> None:
+    repository = sources.row_for(db, config, "default", str(remote))
+    pinned = STEPS._replace(setup=(f"echo {'0' * 64} > pin", *STEPS.setup))
+    versions.propose(db, repository, pinned, "page")
+    session = build(db, config, card(remote))
+    with running(db, config):
+        answers.answer_request(db, "default", request(db)["seq"], requests.APPROVE)
+        completed(db, session)
+    assert db.value("select sha256 from environments") == digest(pinned)
