@@ -22,7 +22,7 @@ from engine.store import journal
 from engine.store.db import Database
 from hitl.web import guard
 from hitl.web.broadcast import Broadcast, ClientSocket, Since, text, with_progress
-from hitl.web.context import Swarm
+from hitl.web.context import Swarm, tenant
 from hitl.web.numbers import whole_number
 
 PING_SECONDS = 20
@@ -56,7 +56,7 @@ def install(app: Flask, progress: Callable[[Database, str], int | None]) -> None
     def ws(client: Server) -> None:
         client.sock = ClientSocket(client.sock, current_app.config["LIVE_SEND_SECONDS"])
         try:
-            owner = Owner(request.args.get("session") or None, request.args.get("repository") or None)
+            owner = Owner(request.args.get("session") or None, request.args.get("repository") or None, tenant())
             Feed(client, parts.db, parts.config, broadcast, readers, since, owner).run(_cursor())
         except (OSError, LocalProtocolError):  # the client reads nothing or is gone, so only the socket has to be closed
             client.connected = False
@@ -78,6 +78,11 @@ class Owner(NamedTuple):
 
     session: str | None
     repository: str | None
+    tenant: str
+
+    @property
+    def is_one(self) -> bool:
+        return bool(self.session or self.repository)
 
 
 class Feed:
@@ -108,7 +113,7 @@ class Feed:
             while self.client.connected:
                 self.catch_up()
                 self.look_at_logs()
-                self.client.event.wait(LOG_SECONDS if any(self.owner) else None)
+                self.client.event.wait(LOG_SECONDS if self.owner.is_one else None)
                 self.client.event.clear()
                 self.client.input_buffer.clear()  # messages from clients have no meaning
         finally:
@@ -139,7 +144,7 @@ class Feed:
         return self.readers.submit(what, self.db, *arguments, **options).result()
 
     def look_at_logs(self) -> None:
-        if not any(self.owner) or time.monotonic() - self.looked < LOG_SECONDS:
+        if not self.owner.is_one or time.monotonic() - self.looked < LOG_SECONDS:
             return
         self.looked = time.monotonic()
         for run_id, ticket_id in self.read(_live_runs, self.owner):
@@ -159,6 +164,6 @@ class Feed:
 
 def _live_runs(db: Database, owner: Owner) -> list[tuple[Any, ...]]:
     if owner.session:
-        return db.all("select id, ticket_id from runs where session_id = ? and ended_at is null", (owner.session,))
-    return db.all("select id, ticket_id from runs where owner_kind = 'repository' and owner = ? and ticket_id is null and ended_at is null",
-                  (owner.repository,))
+        return db.all("select id, ticket_id from runs where session_id = ? and tenant_id = ? and ended_at is null", (owner.session, owner.tenant))
+    return db.all("select id, ticket_id from runs where owner_kind = 'repository' and owner = ? and tenant_id = ? and ticket_id is null"
+                  " and ended_at is null", (owner.repository, owner.tenant))

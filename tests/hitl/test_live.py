@@ -9,6 +9,7 @@ from conftest import HANG, until
 from serving import served, session, websocket
 from simple_websocket import ConnectionClosed
 
+from engine.runs import wanted
 from engine.store.journal import bounds
 from engine.tickets import claims
 
@@ -173,6 +174,21 @@ def test_a_growing_log_of_the_watched_session_is_announced(app, db, port):
     log.write_bytes(b"1234567")
     assert heard(client)[0]["size"] == 7
     client.close()
+
+
+def test_a_growing_log_of_the_watched_repositorys_setup_is_announced_and_no_other_tenants(app, db, port):
+    swarm = app.extensions["swarm"]
+    runs = [wanted.want(db, "setup", "repository", owner, tenant, {}) for owner, tenant in (("r1", "default"), ("r2", "other"))]
+    for run in runs:
+        log = swarm.config.data / "runs" / run["id"] / "log"
+        log.parent.mkdir(parents=True)
+        log.write_bytes(b"12345")
+    other = connected(port, "?repository=r2")
+    client = connected(port, "?repository=r1")
+    assert heard(client) == [{"kind": "log", "ticket": None, "run": runs[0]["id"], "size": 5}]
+    assert silent(other)
+    client.close()
+    other.close()
 
 
 def test_a_change_by_another_process_is_noticed(app, db, port):

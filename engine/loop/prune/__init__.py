@@ -38,10 +38,11 @@ def prune(db: Database, config: Config, wal_bytes: int = WAL_BYTES) -> int:
 
 
 def _prune_runs(db: Database, config: Config) -> int:
-    """Removes run folders, oldest first: all that ended more than keep_days ago, and more while the rest is larger than keep_mb."""
+    """Removes run folders, oldest first: all that ended more than keep_days ago, and more while the rest is larger than keep_mb. Runs of open tickets
+    stay; a run without a ticket may go once it has ended."""
     rows = db.all("select r.id, r.ticket_id, r.session_id, r.run_no, r.outcome, r.ended_at < strftime('%Y-%m-%dT%H:%M:%fZ', 'now', ?) as old"
-                  " from runs r join tickets t on t.id = r.ticket_id"
-                  f" where r.ended_at is not null and t.status in {TERMINAL} order by r.seq", (f"-{config.keep_days} days",), _Ended)
+                  " from runs r left join tickets t on t.id = r.ticket_id"
+                  f" where r.ended_at is not null and (r.ticket_id is null or t.status in {TERMINAL}) order by r.seq", (f"-{config.keep_days} days",), _Ended)
     sizes = {row["id"]: bytes_in(config.data / "runs" / row["id"]) for row in rows}
     total, freed = sum(sizes.values()), 0
     for row in rows:
@@ -57,8 +58,10 @@ def _prune_runs(db: Database, config: Config) -> int:
 
 def _forget_review(config: Config, row: _Ended) -> bool:
     """Removes the ref of the reviewed commit together with its run. False: the repository is busy, so try another time."""
+    if row["outcome"] != "in_review":
+        return True
     repository = Repository(repository_path(config, row["session_id"]))
-    if row["outcome"] == "in_review" and repository.path.is_dir():
+    if repository.path.is_dir():
         try:
             with repository.locked(wait=1):
                 repository.delete_ref(reviewed_ref(row["ticket_id"], row["run_no"]))

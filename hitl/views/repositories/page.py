@@ -60,14 +60,17 @@ def baseline_of(db: Database, repository_id: str) -> dict[str, Any] | None:
 
 
 def setup_run(db: Database, repository: RepositoryRow) -> dict[str, Any] | None:
-    """Its newest setup run, with `sentence` and `lines` of its reason. `for_session`: the session that wants it, if one does."""
+    """Its newest setup run, with `sentence` and `lines` of its reason. `for_session`: the session that wants it, if one does. `refused`: hosts that it asked
+    for in vain: [{host, refused}]."""
     row = wanted.latest(db, "setup", "repository", repository["id"])
     if row is None:
         return None
     sentence, _, rest = (row["reason"] or "").partition("\n")
     task = stored(row["task"], {})
     name = db.value("select project_name from hitl_sessions where id = ?", (row["session_id"] or task.get("session"),))
-    return {**run_dict(row), "sentence": sentence, "lines": "\n".join(rest.split("\n")[-LAST_LINES:]), "for_session": name}
+    egress = stored(row["usage"], {}).get("egress") or {}
+    refused = [{"host": str(each.get("host")), "refused": each["refused"]} for each in egress.get("hosts", []) if each.get("refused")]
+    return {**run_dict(row), "refused": refused, "sentence": sentence, "lines": "\n".join(rest.split("\n")[-LAST_LINES:]), "for_session": name}
 
 
 def disk_use(db: Database) -> dict[str, int]:

@@ -34,7 +34,29 @@ def places(server: Server) -> dict[str, str]:
     tickets = {row[1]: row[0] for row in server.sqlite(f"select id, position from tickets where session_id = '{build}'")}
     found |= {"ticket": f"/tickets/{tickets['2']}", "ticket-failed": f"/tickets/{tickets['3']}", "ticket-done": f"/tickets/{tickets['1']}",
               "ticket-history": f"/tickets/{tickets['3']}/history", "changes": f"/tickets/{tickets['1']}/changes"}
+    found |= repositories(server)
     large = server.call("/api/hitl", {"project_name": "Two hundred", "spec_card": {
         "name": "Two hundred", "features": [{"title": f"Feature {n}"} for n in range(1, 201)]}})[1]
     return found | {"home": "/", "session-200": f"/sessions/{large['id']}", "inbox": "/inbox", "engine": "/engine", "keys": "/help/keys",
                     "error": "/sessions/unknown"}
+
+
+def repositories(server: Server) -> dict[str, str]:
+    """Two repositories of nobody's: one whose steps wait for approval, and one whose setup failed."""
+    steps = '{"hosts":["npm"],"setup":["npm ci","npx prisma generate"]}'
+    seen = '[{"file":"package-lock.json","used":true,"why":"npm installs exactly its versions."},{"file":"Dockerfile","used":false,"why":"Not built here."}]'
+    for place, state in (("proposed", "proposed"), ("failed", "approved")):
+        sha = place[0].replace("p", "a") * 64
+        server.sqlite(f"insert into repositories (id, source, url, name, default_branch, state, looked_at) values ('{place}', 'https://h/{place}', "
+                      f"'https://h/{place}', 'tidebook/{place}', 'main', 'reachable', '2026-01-01T00:00:00.000Z')")
+        server.sqlite(f"insert into environment_versions (repository_id, steps, sha256, source, found, state, approved_at) values ('{place}', '{steps}', "
+                      f"'{sha}', 'detected', '{seen}', '{state}', '2026-01-01T00:00:00.000Z')")
+    reason = "'Step 1 of the setup (npm ci) failed with exit code 1.' || char(10) || 'npm error 403 Forbidden'"
+    server.sqlite("insert into runs (id, kind, state, claim_token, claimed_by, run_no, owner_kind, owner, task, outcome, reason, ended_at) values"
+                  f" ('setup-1', 'setup', 'ended', 't', 'e', 1, 'repository', 'failed', '{{\"sha256\":\"{'f' * 64}\"}}', 'failed', {reason},"
+                  " '2026-01-01T00:00:00.000Z')")
+    server.sqlite("insert into baselines (repository_id, base_sha, environment_key, command, result, output) values"
+                  " ('failed', 'c', '', 'npm test', 'green', ''), ('failed', 'c', '', 'npx playwright test', 'cannot_run', 'Executable does not exist'),"
+                  " ('failed', 'c', '', 'npx vitest', 'red', ''), ('failed', 'c', '', 'npm run mail', 'flaky', '')")
+    return {"repositories": "/repositories", "repository-new": "/repositories/new", "repository-proposed": "/repositories/proposed",
+            "repository-failed": "/repositories/failed", "repository-edit": "/repositories/failed?edit=1"}
