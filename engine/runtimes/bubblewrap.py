@@ -1,6 +1,7 @@
 """New Linux namespaces by bwrap: the system's programs read-only, two folders of the run, and nothing else of the host. A keyring of its own and
 a filter of system calls stand before what namespaces do not divide."""
 import functools
+import glob
 import json
 import os
 import subprocess
@@ -29,6 +30,9 @@ ETC = {"passwd": "root:x:0:0:root:/:/bin/sh\nagent:x:1000:1000:agent:/home/agent
 # Each by name: where the host is root, root's private files would be readable inside (/etc/ssl/private is one).
 SHARED_ETC = ("alternatives", "ssl/certs", "ssl/openssl.cnf", "ca-certificates", "ld.so.cache", "ld.so.conf", "ld.so.conf.d", "mime.types",
               "localtime")
+# Settings without which programs of the system do not start: Debian links to them from /usr. No file that is for passwords.
+SHARED_PATTERNS = ("java-*-openjdk/security", "java-*-openjdk/*.cfg", "java-*-openjdk/*.properties", "maven/m2.conf", "maven/logging", "php/*/cli",
+                   "php/*/mods-available")
 SHARED_MEMORY_MB = 64
 START_SECONDS = 10.0
 KEY_LISTS = ("/proc/keys", "/proc/key-users")  # the names of keys; no namespace divides them
@@ -146,8 +150,8 @@ def _argv(program: str, job: SandboxJob, files: dict[str, int]) -> list[str]:
              *overlay.mounts(job)]
     for name, descriptor in files.items():
         argv += ["--perms", "0444", "--ro-bind-data", str(descriptor), name] if name != FILTER_OPTION else [FILTER_OPTION, str(descriptor)]
-    for name in SHARED_ETC:
-        argv += ["--ro-bind-try", f"/etc/{name}", f"/etc/{name}"]
+    for path in (*(f"/etc/{name}" for name in SHARED_ETC), *(path for pattern in SHARED_PATTERNS for path in sorted(glob.glob(f"/etc/{pattern}")))):
+        argv += ["--ro-bind-try", path, path]
     for folder, place in job.objects:
         argv += ["--ro-bind", str(folder), place]
     if job.tools:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from conftest import git
+from conftest import git, require
 from runner_bench import INTEGRATION, Bench, bench_of
 
 from engine.environments import layers
@@ -146,3 +146,10 @@ def test_what_setup_made_belongs_to_the_user_without_special_bits(bench: Bench) 
     assert made.outcome == "ok"
     folder = layers.root(bench.folder) / made.ground["key"] / "repo"
     assert not os.lstat(folder / "set").st_mode & (stat.S_ISUID | stat.S_ISGID)
+
+
+def test_java_and_maven_find_their_settings_and_no_passwords(bench: Bench) -> None:
+    require("mvn")
+    result, at = bench.run("true", checks=("mvn -v", "cat \"$(dirname \"$(dirname \"$(readlink -f \"$(command -v java)\")\")\")/conf/security/java.security\"",
+                                           "! cat /etc/maven/settings.xml"))
+    assert [check["passed"] for check in result.checks] == [True] * 3, (at / "log").read_text()
