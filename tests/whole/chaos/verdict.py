@@ -13,6 +13,7 @@ from tests.whole.chaos.world import World, until
 
 QUIET_SECONDS = 240.0
 EXPECTED = {"prepared", "merged", "integrated", "conflict", "transient", "void"}
+EXPECTED_WITHOUT_TICKET = {"done", "transient", "void"}  # a baseline of a session
 TEMPORARY = ("in", "out", "work", "checks")  # folders of a run that are to be gone when it has ended
 GONE = re.compile("process of the run is gone|could not (be started|start)")
 STOPPED = re.compile("stopped by signal|moved by others|moved by somebody else")
@@ -64,7 +65,8 @@ def _runs(world: World) -> list[str]:
             continue  # what it checked was cancelled meanwhile
         if (row["outcome"] == "failed" and odd_verdict.is_expected(world, row)) or (row["outcome"] == "transient" and provider.is_wait(world, row)):
             continue
-        if row["outcome"] not in (EXPECTED if row["ticket_id"] not in world.cancelled else EXPECTED | {"cancelled", "stale"}):
+        expected = EXPECTED if row["ticket_id"] else EXPECTED_WITHOUT_TICKET
+        if row["outcome"] not in (expected if row["ticket_id"] not in world.cancelled else expected | {"cancelled", "stale"}):
             found.append(f"{row['id']} ended as {row['outcome']}: {row['reason']}")
         elif row["outcome"] == "transient" and STOPPED.search(row["reason"]):
             stopped += 1
