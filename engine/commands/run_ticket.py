@@ -70,8 +70,8 @@ def _why_not(db: Database, ticket: TicketRow) -> str:
                                           " where d.ticket_id = ? and t.status <> 'completed'", (ticket["id"],), DependencyRow)]
         return f"{ticket['id']} waits for " + (f"{', '.join(waits)} to be merged." if waits else f"its epic {ticket['parent_id']}.")
     if ticket["status"] == "ready" and not has_room(db, ticket["id"]):
-        return (f"{ticket['id']} waits: its card allows {most_parallel(db, ticket['session_id'])} of its runs at the same time (max_parallel)."
-                " Wait for one to end.")
+        return (f"{ticket['id']} waits: its card or its repository allows {most_parallel(db, ticket['session_id'])} of its runs at the same time"
+                " (max_parallel). Wait for one to end.")
     if ticket["status"] == "ready":
         return f"{ticket['id']} may not start before {ticket['not_before']}."
     return f"{ticket['id']} is {ticket['status']}, and only a ready ticket can run. Retry it on its page first."

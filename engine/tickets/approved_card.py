@@ -30,9 +30,12 @@ def repository_of(db: Database, session_id: str) -> str | None:
 
 
 def most_parallel(db: Database, session_id: str) -> int:
-    """How many runs the session may have at the same time, as its card says."""
-    given = approved_card(db, session_id).get("max_parallel")
-    return given if isinstance(given, int) and not isinstance(given, bool) and given > 0 else NO_LIMIT
+    """How many runs the session may have at the same time: as its card and the settings of its repository say, the smaller of both."""
+    own = db.value("select iif(json_valid(p.settings), iif(json_type(p.settings, '$.max_parallel') = 'integer',"
+                   " json_extract(p.settings, '$.max_parallel'), null), null) from hitl_sessions s"
+                   " join repositories p on p.id = s.repository_id where s.id = ?", (session_id,))
+    said = (approved_card(db, session_id).get("max_parallel"), own)
+    return min((most for most in said if isinstance(most, int) and not isinstance(most, bool) and most > 0), default=NO_LIMIT)
 
 
 def room(db: Database, session_id: str) -> int:
@@ -42,7 +45,7 @@ def room(db: Database, session_id: str) -> int:
 
 
 def has_room(db: Database, ticket_id: str) -> bool:
-    """False if as many runs of the ticket's session have a process as its card allows."""
+    """False if as many runs of the ticket's session have a process as its card and its repository allow."""
     session = db.value("select session_id from tickets where id = ?", (ticket_id,))
     return session is None or room(db, session) > 0
 

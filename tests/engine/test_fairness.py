@@ -165,6 +165,14 @@ def test_a_card_alone_with_many_slots_is_limited_too(db: Database, config: Confi
     assert claims.claim(db, "engine", 9, LATER) == []
 
 
+@pytest.mark.parametrize(("settings", "most"), [('{"max_parallel": 2}', 2), ('{"max_parallel": 5}', 3), ('{"max_parallel": true}', 3), ("spoiled", 3)])
+def test_the_smaller_limit_of_card_and_repository_counts(db: Database, config: Config, settings: str, most: int) -> None:
+    session = released(db, config, 9, max_parallel=3)
+    db.execute("insert into repositories (id, source, url, name, settings) values ('r', 's', 'u', 'n', ?)", (settings,))
+    db.execute("update hitl_sessions set repository_id = 'r' where id = ?", (session,))
+    assert len(claims.claim(db, "engine", 9, LATER)) == most
+
+
 def test_a_limited_build_ends_with_rechecks_and_never_has_more_runs(db: Database, config: Config) -> None:
     criteria = [{"text": "it holds", "check": "true"}]
     session = build(db, config, {"name": "C", "max_parallel": 2, "features": [{"title": f"F{n}", "acceptance_criteria": criteria} for n in range(6)]})
@@ -182,7 +190,8 @@ def test_run_ticket_and_rechecks_keep_the_limit_and_say_so(db: Database, config:
     [run] = claims.claim(db, "engine", 9, LATER)
     other = db.value("select id from tickets where status = 'ready' and session_id = ?", (session,))
     assert claims.claim_one(db, "cli", other, LATER) is None
-    with pytest.raises(Refused, match=rf"{other} waits: its card allows 1 of its runs at the same time \(max_parallel\)\. Wait for one to end\."):
+    said = rf"{other} waits: its card or its repository allows 1 of its runs at the same time \(max_parallel\)\. Wait for one to end\."
+    with pytest.raises(Refused, match=said):
         run_ticket(db, config, other)
     epic = db.value("select id from tickets where type = 'epic'")
     assert claims.recheck(db, "engine", epic, LATER) is None

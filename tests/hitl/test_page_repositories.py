@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 from conftest import build, git
+from flask import Flask
 from flask.testing import FlaskClient
 from paging import Page, checked, seen
 from serving import session
@@ -23,7 +24,7 @@ STEPS = Steps(setup=("npm ci", "npm run build"), hosts=("npm",), env={"CI": "1"}
 
 @pytest.fixture
 def config(tmp_path: Path) -> Config:
-    return Config(data=tmp_path / "data", repository_roots=(tmp_path,))
+    return Config(data=tmp_path / "data", runtime="fake", repository_roots=(tmp_path,))
 
 
 @pytest.fixture
@@ -104,6 +105,28 @@ def test_the_steps_that_were_found_are_approved_as_they_are(client: FlaskClient,
     assert used and (used["source"], used["sha256"]) == ("detected", digest(STEPS))
 
 
+def test_a_proposal_beside_steps_in_use_can_be_dropped(client: FlaskClient, db: Database, repository: RepositoryRow) -> None:
+    approved(db, repository)
+    place = f"/repositories/{repository['id']}"
+    assert "Keep the steps in use" not in seen(client, f"{place}?edit=1").text
+    client.patch(f"/api{place}", json={"environment": {"setup": ["true"]}})
+    assert "Keep the steps in use" in seen(client, place).text
+    client.post(f"{place}/steps", data={"do": "discard"})
+    assert versions.proposed(db, repository["id"]) is None and client.get(f"/api{place}").json["environment"]["sha256"] == digest(STEPS)
+
+
+def test_where_sandboxes_have_no_environment_the_pages_say_so(
+        app: Flask, client: FlaskClient, db: Database, config: Config, repository: RepositoryRow) -> None:
+    card = session(client, {"name": "Card", "repository": repository["url"], "features": [{"title": "A"}]}, approved=True)
+    slot = app.extensions["swarm"].slot
+    assert slot.start("here")
+    try:
+        for place in (f"/repositories/{repository['id']}", f"/sessions/{card['id']}"):
+            assert "Sandboxes of fake have no environment. Builds go on without it" in seen(client, place).text
+    finally:
+        slot.stop()
+
+
 def test_every_state_of_an_environment_has_its_words(client: FlaskClient, db: Database, config: Config, repository: RepositoryRow) -> None:
     place = f"/repositories/{repository['id']}"
     assert "The first build looks for lock files" in seen(client, place).text
@@ -176,7 +199,7 @@ def test_a_build_that_waits_or_asks_says_so_on_its_pages_with_the_way_there(
     versions.propose(db, repository, STEPS, "detected")
     epic = db.the("select * from tickets where type = 'epic'", (), TicketRow)
     with db.transaction():
-        requests.ask_approval(db, epic, repository["name"], digest(STEPS))
+        requests.ask_approval(db, epic, repository["name"], STEPS)
     for place in (f"/sessions/{session}", "/tickets/TKT-001", "/inbox"):
         page = seen(client, place)
         assert {"Approve and prepare", "Go on without"} <= {each.get("value") for each in page.all("button")}, place

@@ -36,11 +36,14 @@ def look(repository_id: str) -> Response:
 
 @routes.post("/repositories/<repository_id>/steps")
 def steps(repository_id: str) -> Response:
-    """Saves the steps of the form and approves them: who writes them has approved them. do=without: builds go on without."""
+    """Saves the steps of the form and approves them: who writes them has approved them. do=without: builds go on without.
+    do=discard: drops the proposal, and what is in use stays."""
     row, typed = _row(repository_id), steps_form.of_form()
     what = typed_text("do")
     if what == "without":
         return _do(repository_id, lambda row: decisions.go_on(swarm().db, row, True, "you"))
+    if what == "discard":
+        return _do(repository_id, lambda row: versions.discard(swarm().db, row["id"]))
     if what == "add" or "up" in request.form:
         return make_response(page(row, typed=typed))
     try:
