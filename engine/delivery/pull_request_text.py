@@ -56,7 +56,8 @@ def _how(proof: evidence.Proof) -> str:
         return f"{command} waived: {_line(proof.waived)[:1000]}".strip()
     if proof.state == "unchecked":
         return "not checked by a command"
-    return f"{command} was not run" if proof.state == "waiting" else f"{command} {proof.state} in {proof.seconds or 0:.1f} s"
+    story = evidence.story(proof)
+    return f"{command} was not run" if proof.state == "waiting" else f"{command} {proof.state} in {proof.seconds or 0:.1f} s{f', {story}' if story else ''}"
 
 
 def _trailers(db: Database, ticket: TicketRow) -> str:

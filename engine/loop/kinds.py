@@ -16,8 +16,6 @@ from engine.text import stored
 from engine.tickets import settle
 from engine.tickets.rows import Outcome, OwnedRunRow, RunKind
 
-WAITS_FOR_ENVIRONMENT = "It waits for its environment."  # detail of a baseline run that must begin again
-
 
 class Kind(NamedTuple):
     """job: makes the job from the run's row and its task; raises RunFailure, which ends the run. ended: called in the transaction that ends the run,
@@ -47,7 +45,7 @@ def _go_on_at_base(db: Database, repository_id: str) -> None:
     """Baselines that had to wait for an environment are wanted again."""
     rows = db.all("select r.* from runs r join hitl_sessions s on s.id = r.owner where r.kind = 'baseline' and r.owner_kind = 'session' and r.detail = ?"
                   " and s.state in ('draft', 'clarifying', 'review', 'approved') and r.seq = (select max(seq) from runs where owner_kind = 'session'"
-                  " and owner = r.owner and kind = 'baseline')", (WAITS_FOR_ENVIRONMENT,), OwnedRunRow)
+                  " and owner = r.owner and kind = 'baseline')", (base_questions.WAITS_FOR_ENVIRONMENT,), OwnedRunRow)
     for row in rows:
         task = stored(row["task"], {})
         if task.get("repository") == repository_id:
@@ -62,7 +60,7 @@ def _baseline_ended(db: Database, config: Config, run: OwnedRunRow, outcome: Out
         used = versions.approved(db, repository["id"])
         if used:
             wanted.want(db, "setup", "repository", repository["id"], run["tenant_id"], {"commit": result.base, "sha256": used["sha256"]}, run["session_id"])
-            db.execute("update runs set detail = ? where id = ?", (WAITS_FOR_ENVIRONMENT, run["id"]))
+            db.execute("update runs set detail = ? where id = ?", (base_questions.WAITS_FOR_ENVIRONMENT, run["id"]))
     elif result and result.base:
         key = str(result.ground.get("key") or "")
         baselines.record(db, run["tenant_id"], repository["id"], result.base, key, run["id"], result.checks)

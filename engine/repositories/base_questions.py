@@ -8,6 +8,7 @@ from engine.tickets.rows import TicketRow
 from engine.tickets.states import change
 
 MOST_NAMED = 20
+WAITS_FOR_ENVIRONMENT = "It waits for its environment."  # detail of a baseline run before a build that must begin again
 
 
 def step(db: Database, epic: TicketRow) -> bool:

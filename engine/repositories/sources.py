@@ -45,6 +45,12 @@ def row_for(db: Database, config: Config, tenant: str, given: str) -> Repository
                              (tenant, source, url, name_of(given, source)), RepositoryRow)
 
 
+def known(db: Database, config: Config, tenant: str, given: str) -> RepositoryRow | None:
+    """The row of a repository, if there is one. Raises BadRequest for a name that is not allowed."""
+    url, _ = validate_source(given, config.repository_roots, config.repository_url, config.repository_protocols)
+    return db.one("select * from repositories where tenant_id = ? and source = ?", (tenant, canonical(url)), RepositoryRow)
+
+
 def of_session(db: Database, config: Config, session_id: str) -> RepositoryRow | None:
     """The row of the repository that a session builds in, which is then noted at the session; None for a repository of its own.
     Raises BadRequest for a name that is not allowed."""

@@ -9,6 +9,7 @@ from engine.git.branches import repository_path
 from engine.git.repository import Repository
 from hitl.session import sessions
 from hitl.ticket_generator import start_build
+from hitl.views import baseline
 from hitl.views.board import board_view
 from hitl.views.news import events_view
 from hitl.views.notes import notes_markdown
@@ -60,7 +61,9 @@ def approve(session_id: str) -> Response:
 def start(session_id: str) -> Response:
     """The build's answer, with what is known of its repository. What must be done first, the epic asks."""
     started = start_build(swarm().db, swarm().config, tenant(), session_id, json_body())
-    return jsonify({**started, "warnings": warnings_of(repository_view(swarm(), tenant(), session_id, LOOK_SECONDS))})
+    at_base = baseline.warnings_of(baseline.baseline_view(swarm(), tenant(), session_id))
+    found = warnings_of(repository_view(swarm(), tenant(), session_id, LOOK_SECONDS))
+    return jsonify({**started, "warnings": [*found, *at_base]})
 
 
 @sessions_api.get("/hitl/<session_id>/repository")

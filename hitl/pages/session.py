@@ -13,7 +13,7 @@ from hitl.pages.session_frame import StoredCard, head, stored_card
 from hitl.pages.ticket_log import last_line
 from hitl.session import sessions
 from hitl.ticket_generator import start_build
-from hitl.views import evidence, graph
+from hitl.views import baseline, evidence, graph
 from hitl.views import usage as used
 from hitl.views.deliveries import delivery_of, people_not_taken_up
 from hitl.views.preview import preview
@@ -48,6 +48,24 @@ def look(session_id: str) -> str:
                            choose="choose" in request.args)
 
 
+@routes.get("/sessions/<session_id>/baseline")
+def baseline_part(session_id: str) -> str:
+    """The part of the page about the checks at the base, which asks for itself again while they run."""
+    return render_template("session/baseline.html", at_base=baseline.baseline_view(swarm(), tenant(), session_id), base=f"/sessions/{session_id}")
+
+
+@routes.post("/sessions/<session_id>/baseline")
+def start_baseline(session_id: str) -> Response:
+    body = {"again": request.form.get("again") == "true"}
+    return attempt(lambda: baseline.start(swarm(), tenant(), session_id, body), f"/sessions/{session_id}#at-base",
+                   lambda error: page(session_id, error=error))
+
+
+@routes.post("/sessions/<session_id>/baseline/cancel")
+def cancel_baseline(session_id: str) -> Response:
+    return attempt(lambda: baseline.cancel(swarm(), tenant(), session_id), f"/sessions/{session_id}#at-base", lambda error: page(session_id, error=error))
+
+
 @routes.post("/sessions/<session_id>/<any(approve, reopen, start, pause, resume, cancel):what>")
 def move(session_id: str, what: str) -> Response:
     db, config = swarm().db, swarm().config
@@ -73,6 +91,7 @@ def page(session_id: str, view: str = "", error: SwarmError | None = None, kept:
     values |= _readable(card, values["session"])
     if view == "":
         values["look"] = repository_view(swarm(), tenant(), session_id, LOOK_SECONDS)
+        values["at_base"] = baseline.baseline_view(swarm(), tenant(), session_id)
     if state in EDITABLE and view == "":
         return card_editor.page(card, kept, error, values)
     if state == "approved" and view == "":
@@ -114,7 +133,7 @@ def _build(session_id: str, values: dict[str, Any]) -> str:
     if view == "graph":
         values["graph"] = graph.layout(sorted((card for card in cards if card["type"] != "epic"), key=lambda card: card["seq"]))
     if view == "evidence":
-        values["evidence"] = evidence.evidence_view(swarm().db, tenant(), session_id, number_or("after", 0))
+        values["evidence"] = evidence.evidence_view(swarm().db, tenant(), session_id, number_or("after", 0), evidence.PAGE, "story")
         values |= {"evidence_text": evidence.in_words(values["evidence"]["counts"]), "used_table": used.table(session["usage"])}
     if view == "spec":
         values |= _readable(stored_card(session_id), session)

@@ -131,7 +131,8 @@ def _criterion(proof: Proof) -> str:
     """A criterion with its latest state."""
     command, why = f" (`{_code(proof.command)}`)" if proof.command else "", f", because: {_line(proof.waived)}" if proof.waived else ""
     former = f"\n  - in run {proof.former}, not checked again yet" if proof.former else ""
-    return f"- {word(proof.state).capitalize()}: {_line(proof.text)}{command}{why}{former}"
+    story = f", {evidence.story(proof)}" if evidence.story(proof) else ""
+    return f"- {word(proof.state).capitalize()}: {_line(proof.text)}{command}{why}{story}{former}"
 
 
 def _check(check: dict[str, Any]) -> str:

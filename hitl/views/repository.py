@@ -22,7 +22,7 @@ def repository_view(swarm: Swarm, tenant: str, session_id: str, wait: float) -> 
     state: of the look; or new (none is given, so there will be a new one), not_allowed (this installation does not allow it), looking (it is not known
     after `wait` seconds; ask again)."""
     row = sessions.get(swarm.db, tenant, session_id)
-    repository, branch = _given(row)
+    repository, branch = given_in(row)
     if not repository:
         return {"repository": None, "base_branch": branch, "state": "new", "sentence": "", **NOBODY}
     given = {"repository": repository, "base_branch": branch}
@@ -47,7 +47,7 @@ def warnings_of(found: dict[str, Any]) -> list[Problem]:
     return [{"path": path, "message": message} for message in (found["sentence"], *found["notes"]) if message]
 
 
-def _given(row: SessionRow) -> tuple[str | None, str | None]:
+def given_in(row: SessionRow) -> tuple[str | None, str | None]:
     """The repository and the base branch that the card, or else the session, names."""
     try:
         card = sessions.current_card(row)

@@ -8,7 +8,10 @@ from flask.testing import FlaskClient
 from paging import seen
 
 from engine.config import Config
+from engine.delivery import pull_request_text
+from engine.repositories import sources
 from engine.store.db import Database
+from engine.tickets.rows import TicketRow
 
 CARD = {"name": "E", "checks": ["make whole"], "features": [
     {"title": "One", "acceptance_criteria": [{"text": "counts <b>", "check": "test 1"}, {"text": "breaks", "check": "test 2"}, "looks good"]},
@@ -33,7 +36,7 @@ def test_each_criterion_stands_with_its_proof_and_all_are_counted(client: FlaskC
     assert [(each["ticket"], each["run"], [item["state"] for item in each["criteria"]]) for each in found["tickets"]] == [
         ("TKT-001", None, ["waiting"]), ("TKT-002", "run-1", ["passed", "failed", "unchecked"]), ("TKT-003", None, ["waiting", "unchecked"])]
     assert found["tickets"][1]["criteria"][1] == {"number": 2, "text": "breaks", "command": "test 2", "state": "failed", "exit": 3, "seconds": 0.5,
-                                                  "waived": "", "former": 1}
+                                                  "waived": "", "former": 1, "before": None}
     seen(client, f"/sessions/{session}/evidence")
     page = client.get(f"/sessions/{session}/evidence").text
     for part in ("1 of 4 checks passed", "1 failed", "2 not checked by a command", "counts &lt;b&gt;", "test 2", "Checks on the whole", "exit 3"):
@@ -82,3 +85,23 @@ def test_a_red_of_an_earlier_run_is_marked_as_that_run_s_until_the_present_one_h
     assert "in run 1" not in page and '<details id="evidence-2" open>' in page
     db.execute("update runs set outcome = 'merged', checks = '[]' where id = 'run-2'")  # it only merged what run 1 had checked
     assert "in run 1" not in client.get("/tickets/TKT-002").text
+
+
+def test_what_was_red_before_and_green_after_is_said_everywhere(client: FlaskClient, db: Database, config: Config, session: str) -> None:
+    repository = sources.row_for(db, config, "default", "https://forge.example/acme/widget")
+    db.execute("update hitl_sessions set repository_id = ?", (repository["id"],))
+    db.execute("update tickets set base_sha = 'b1' where type = 'epic'")
+    for command, result in (("test 1", "red"), ("test 2", "green"), ("test 3", "cannot_run")):
+        db.execute("insert into baselines (repository_id, base_sha, environment_key, command, result, output) values (?, 'b1', '', ?, ?, 'said at the base')",
+                   (repository["id"], command, result))
+    tickets = client.get(f"/api/hitl/{session}/evidence").json["tickets"]
+    assert [[item["before"] for item in each["criteria"]] for each in tickets] == [["not_run"], ["red", "green", None], ["cannot_run", None]]
+    page, ticket = client.get(f"/sessions/{session}/evidence").text, client.get("/tickets/TKT-002").text
+    assert "Red before, green after" in page and "Green before, red after" in page and page.count(" after<") == 2, "nothing of what has not been checked"
+    assert "Red before, green after" in ticket and "said at the base" in ticket
+    notes = client.get(f"/sessions/{session}/notes.md").text
+    assert "(`test 1`), red before, green after" in notes and "(`test 2`), green before, red after" in notes
+    feature = db.one("select * from tickets where id = 'TKT-002'", (), TicketRow)
+    assert feature and "s, red before, green after)" in pull_request_text.body(db, config, feature)
+    db.execute("update baselines set environment_key = 'another'")
+    assert {item["before"] for each in client.get(f"/api/hitl/{session}/evidence").json["tickets"] for item in each["criteria"]} == {"not_run", None}

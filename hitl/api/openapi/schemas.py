@@ -6,6 +6,7 @@ from hitl.api.openapi.shapes import BOOLEAN, INTEGER, REVIEW, SHA256, TEXT, TIME
 from hitl.card.coverage import LABELS
 from hitl.card.shape import SCHEMA
 
+AT_BASE = ("not_run", "red", "green", "cannot_run", "flaky", "waived")
 SESSION_STATES = ("draft", "clarifying", "review", "approved", "building", "completed", "failed", "cancelled")
 TICKET_STATES = ("pending", "blocked", "ready", "claimed", "running", "needs_input", "in_review", "completed", "failed", "cancelled")
 RUN_KINDS = ("prepare", "feature", "recheck", "integrate", "deliver", "resolve", "plan", "baseline", "setup", "install", "hello")
@@ -108,7 +109,14 @@ SCHEMAS: dict[str, Any] = {
                       tickets=listed(shape(
         seq=INTEGER, ticket=TEXT, type=TEXT, title=TEXT, status=one_of(*TICKET_STATES), run=maybe(TEXT), criteria=listed(shape(
             number=INTEGER, text=TEXT, command=TEXT, state=one_of("passed", "failed", "waiting", "waived", "unchecked"), exit=maybe(INTEGER),
-            seconds=maybe(_NUMBER), waived=TEXT, former=INTEGER))))),
+            seconds=maybe(_NUMBER), waived=TEXT, former=INTEGER,
+            before={**maybe(one_of(*AT_BASE)), "description": "What its command said before any work; null in a repository of the session's own"}))))),
+    "Baseline": shape(
+        state=one_of("none", "not_run", "waiting", "running", "done", "failed"), reason={**TEXT, "description": "A sentence, if something is wrong or waits"},
+        base_sha=maybe(TEXT), environment={**maybe(TEXT), "description": "Key of the environment that the checks stood on"},
+        run={**maybe(TEXT), "description": "The newest baseline run"}, done=INTEGER, total=INTEGER, checks=listed(shape(
+            path={**TEXT, "description": "The place in the card; during a build, the ticket"}, text=TEXT, command=TEXT, result=one_of(*AT_BASE),
+            exit=maybe(INTEGER), output=TEXT, seconds=maybe(_NUMBER)))),
     "Asked": {**shape(
         run=maybe(TEXT), next={**maybe(INTEGER), "description": "The value for after"}, total=INTEGER, refused=INTEGER, recorded=INTEGER,
         requests=listed(shape(number=INTEGER, at=TEXT, side=TEXT, method=TEXT, host=TEXT, path=TEXT, allowed=BOOLEAN, why=TEXT, status=INTEGER,
