@@ -7,7 +7,8 @@ import resource
 import signal
 import subprocess
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, NamedTuple, TypedDict, Unpack
@@ -18,6 +19,7 @@ from engine.host.processes import RUN_VARIABLE
 
 OLDEST = (2, 38)  # merge-tree --write-tree
 SECONDS = 120.0
+LOOK_SECONDS = 0.5
 MISSING = "git was not found. Install git 2.38 or newer (for example: apt install git), and make sure that it is on PATH."
 
 SETTINGS = ("core.hooksPath=/dev/null", "gc.auto=0", "maintenance.auto=false", "core.fsync=loose-object,reference,pack,pack-metadata",
@@ -45,7 +47,8 @@ class Options(TypedDict, total=False):
     locks: Sequence[int]        # descriptors that git keeps open, so that their locks outlive this process as long as git does
     timeout: float              # seconds, then git and its helpers are killed; SECONDS
     config: Sequence[str]       # "name=value"
-    errors: IO[bytes] | None    # a file for git's messages, which can be read while it works
+    errors: IO[bytes]           # a file for git's messages, which can be read while it works
+    look: Callable[[], None]    # called again and again while it works, with `errors`
     memory: int                 # bytes that git may allocate; for objects that may be made to exhaust memory
 
 
@@ -60,6 +63,7 @@ def call_git(git_dir: Path | None, *args: str, **options: Unpack[Options]) -> Ou
     errors = options.get("errors")
     child = _start(git_dir, args, subprocess.PIPE if isinstance(given, bytes) else given, errors or subprocess.PIPE, options)
     try:
+        _watch(child, options, timeout)
         out, err = child.communicate(given if isinstance(given, bytes) else None, timeout)
     except subprocess.TimeoutExpired:
         raise _late(args[0], timeout) from None
@@ -68,6 +72,17 @@ def call_git(git_dir: Path | None, *args: str, **options: Unpack[Options]) -> Ou
     if child.returncode not in options.get("ok", (0,)):
         raise failure(args[0], child.returncode, _said(errors) if errors else err)
     return Output(child.returncode, out)
+
+
+def _watch(child: subprocess.Popen[bytes], options: Options, timeout: float) -> None:
+    """Calls options["look"], if there is one, until git, which prints nothing but messages, has ended or its time is over."""
+    look, end = options.get("look"), time.monotonic() + timeout
+    while look and time.monotonic() < end:
+        try:
+            child.wait(LOOK_SECONDS)
+            return
+        except subprocess.TimeoutExpired:
+            look()
 
 
 def _said(errors: IO[bytes]) -> bytes:

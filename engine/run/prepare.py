@@ -10,12 +10,14 @@ from engine.git.remote import login
 from engine.git.repository import Repository
 from engine.ground import Source
 from engine.host.folders import remove
+from engine.host.processes import is_held
 from engine.run.history import can_overlay, give_history
 from engine.run.inputs import copy_scripts, write_values
 from engine.run.output import PHASE, Output
 from engine.run.sandbox import Place, Run, run_sandbox
 from engine.stores import store as stores
 from engine.stores import trees
+from engine.stores.progress import Progress
 
 TREE_MB = 20_000  # most that the files of a base commit may need on the disk
 REACH_SECONDS = 30.0  # for the first answer of a host; the fetch itself may take longer
@@ -68,7 +70,7 @@ def _fetched_base(run: Run, repository: Repository, url: str, source: Source, wh
     elif seen.state != "usable":
         raise _trouble(seen)
     try:
-        base = _into_store(run, repository, source, url, str(seen.branch), keys)
+        base = _into_store(run, repository, source, url, seen, keys)
     except Permanent as error:
         if seen.partial:
             raise Permanent(f"{url} is a partial clone, and objects that the build needs are only at its own remote. Name that remote instead, or run "
@@ -79,11 +81,14 @@ def _fetched_base(run: Run, repository: Repository, url: str, source: Source, wh
     return base
 
 
-def _into_store(run: Run, repository: Repository, source: Source, url: str, branch: str, keys: Mapping[str, str]) -> str | None:
+def _into_store(run: Run, repository: Repository, source: Source, url: str, seen: Look, keys: Mapping[str, str]) -> str | None:
     """-> the commit of the branch; None if it is gone meanwhile"""
-    store = Repository(Path(source.store))
+    store, branch, messages = Repository(Path(source.store)), str(seen.branch), run.folder / stores.MESSAGES
+    if is_held(store.path.with_name(store.path.name + ".lock")):
+        run.log.write(b"Another build fetches this repository now. This one waits for it.\n")
+    progress = Progress(messages, lambda sentence: run.log.write(f"{sentence}\n".encode()), None if store.path.exists() else seen.bytes)
     with store.locked(stores.WAIT_SECONDS):
-        stores.fetch(store, url, source.protocols, keys, run.folder / stores.PROGRESS)
+        stores.fetch(store, url, source.protocols, keys, messages, progress.look)
         base = store.head(f"refs/remotes/origin/{branch}")
         if base:
             stores.borrow(repository, store, base, branch)

@@ -7,7 +7,7 @@ Only what a remote has goes into a store, so a session never sees another one's 
 borrow from it may need it after its ref is gone: no gc runs there, and extensions.preciousObjects stops one that somebody runs by hand."""
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,7 +16,7 @@ from engine.git.layout import Layout, object_folders
 from engine.git.repository import FETCH_SECONDS, Repository
 
 WAIT_SECONDS = FETCH_SECONDS + 60  # another build may be fetching
-PROGRESS = "fetch.progress"  # in a run's folder while it fetches: git's messages
+MESSAGES = "fetch.messages"  # in a run's folder while it fetches: git's messages
 MANY_PACKS = 40  # each fetch adds one at most; then they become few
 
 
@@ -35,17 +35,18 @@ def store_path(data: Path, repository_id: str) -> Path:
     return stores_of(data) / f"{repository_id}.git"
 
 
-def fetch(store: Repository, url: str, protocols: tuple[str, ...], login: Mapping[str, str], progress: Path) -> None:
+def fetch(store: Repository, url: str, protocols: tuple[str, ...], login: Mapping[str, str], messages: Path,
+          look: Callable[[], None] = lambda: None) -> None:
     """Fetches the heads and tags of the repository at `url`, as Repository.fetch() does. Call it with the store locked.
-    progress: the file that gets git's messages while it works; removed afterwards."""
+    messages: the file that gets git's messages while it works, removed afterwards; look: called again and again meanwhile."""
     store.create()
     _keep_all(store, True)
     try:
-        with open(progress, "w+b") as file:
-            store.fetch(url, protocols, login, file)
+        with open(messages, "w+b") as file:
+            store.fetch(url, protocols, login, errors=file, look=look)
         os.utime(store.path)  # its last use
     finally:
-        progress.unlink(missing_ok=True)
+        messages.unlink(missing_ok=True)
     if len(list((store.path / "objects" / "pack").glob("*.pack"))) > MANY_PACKS:
         _keep_all(store, False)
         store.git("repack", "--quiet", "--geometric=2", "-d", timeout=FETCH_SECONDS)  # keeps all objects, also of refs that are gone
