@@ -74,5 +74,5 @@ def stand(bench: Bench, made: Result, *checks: str) -> list[bool]:
     """Whether checks pass in sandboxes without a network, on what the setup made."""
     bench.prefix = ()
     assert layers.read(layers.root(bench.folder) / made.ground["key"]) is not None
-    result, _ = bench.run("echo done > done.txt", checks=checks, ground=Ground(made.ground["key"], disk_mb=200), processes=512, integration="project")
+    result, _ = bench.run("echo done > done.txt", checks=checks, ground=Ground(made.ground["key"], disk_mb=1000), processes=512, integration="project")
     return [bool(check["passed"]) for check in result.checks]

@@ -2,6 +2,7 @@
 import json
 import os
 import signal
+import sys
 from pathlib import Path
 
 import pytest
@@ -93,3 +94,10 @@ def test_every_file_that_a_detector_knows_is_in_the_documentation() -> None:
     assert not {name for module in DETECTORS for name in module.FILES if f"`{name}`" not in section}
     modules = {path.stem for path in (ROOT / "engine" / "environments" / "detect").glob("*.py") if "FILES" in path.read_text(encoding="utf-8")}
     assert {module.__name__.rpartition(".")[2] for module in DETECTORS} >= modules - {"__init__"}
+
+
+def test_without_the_library_for_yaml_its_files_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "yaml", None)
+    found = detect(Files({actions.FILES[0]: "jobs: {}\n", "go.mod": ""}))
+    assert found.steps.setup == ("go mod download",)
+    assert [each["why"] for each in found.found if each["file"] == actions.FILES[0]] == ["It could not be read: PyYAML is not installed, which reads it."]
