@@ -54,6 +54,7 @@ def approve(db: Database, repository: RepositoryRow, sha256: str, by: str) -> No
     with db.transaction():
         versions.approve(db, repository["id"], sha256, by)
         requests.withdraw(db, repository["id"])
+        requests.withdraw(db, repository["id"])
         settings.set_without(db, repository["id"], False)
         if not _answer(db, repository["id"], (requests.APPROVE, requests.AGAIN), by) and db.value(_WAITING, (repository["id"],)) is None:
             build(db, repository)
@@ -79,7 +80,7 @@ def build(db: Database, repository: RepositoryRow, again: bool = False, update: 
         used = versions.approved(db, repository["id"])
         if used is None:
             raise WrongState("No steps of an environment are approved, so nothing can be made. Write steps or approve the proposal first.")
-        requests.withdraw(db, repository["id"])
+        requests.withdraw(db, repository["id"], of_setup=True)
         if not again and not update and _answer(db, repository["id"], (requests.AGAIN,), by):
             return None
         older = snapshots.newest(db, repository["id"]) if update else None
