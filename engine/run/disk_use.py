@@ -11,8 +11,10 @@ class DiskWatch:
     """Compares the blocks of some folders with a limit. A walk over many files takes long, so it is made again after ten times that time; but at once
     when the free space of the disk has shrunk by half of what was left."""
 
-    def __init__(self, folders: list[Path], megabytes: int) -> None:
-        self._folders, self._most = folders, megabytes * 1_000_000
+    def __init__(self, folders: list[Path], megabytes: int, already: int = 0) -> None:
+        """already: bytes that are in the folders and that the sandbox did not write: an environment, where it is copied for each sandbox."""
+        self._folders, self._megabytes = folders, megabytes
+        self._most = megabytes * 1_000_000 + already
         self._used, self._next, self._free = 0, 0.0, self._room()
 
     def _room(self) -> int:
@@ -33,7 +35,7 @@ class DiskWatch:
         if self._used <= self._most:
             return None
         largest = ", ".join(f"{name} {size / 1_000_000:,.0f} MB" for name, size in self._detailed().most_common(NAMED))
-        return f"The run wrote more than {self._most // 1_000_000:,} MB to its disk, so it was stopped. Largest: {largest}."
+        return f"The run wrote more than {self._megabytes:,} MB to its disk, so it was stopped. Largest: {largest}."
 
     def _detailed(self) -> Counter[str]:
         """Sizes two levels below the places, because there are the folders that people know."""
@@ -43,6 +45,11 @@ class DiskWatch:
                 for part in _children(place):
                     sizes[f"{_name(place)}/{os.path.basename(part)}".removeprefix("repo/")] += _blocks(part)
         return sizes
+
+
+def is_overlaid(disk: Path) -> bool:
+    """True if a sandbox whose folder on the disk this is stands on its environment by an overlay, and not on a copy of it."""
+    return (disk / "repo.kernel").exists()
 
 
 def _name(part: str) -> str:

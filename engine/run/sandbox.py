@@ -14,7 +14,7 @@ from engine.host import cgroups
 from engine.host.folders import remove, tame
 from engine.jobs import Job, Limits, Result
 from engine.run import services
-from engine.run.disk_use import DiskWatch
+from engine.run.disk_use import DiskWatch, is_overlaid
 from engine.run.ending import Stopped, save_work
 from engine.run.keys import Keys
 from engine.run.limits import LimitWatch, look_at
@@ -152,7 +152,8 @@ def run_sandbox(run: Run, script: str, inputs: Path, outputs: Path, environment:
             os.close(end)
             os.close(lock)  # from now on only the sandbox holds it
         output.last = time.monotonic()
-        used = DiskWatch([work, place.filled] if place.filled else [work], place.disk_mb) if place.disk_mb else None
+        copied = run.snapshot.bytes if run.snapshot and place.ground and not is_overlaid(work) else 0
+        used = DiskWatch([work, place.filled] if place.filled else [work], place.disk_mb, copied) if place.disk_mb else None
         return _watched(run, LimitWatch(run.runtime, run.handle, outputs, run.job.limits, groups, used), pipe, output, bounds, agent)
     except Transient:
         drain(pipe, output, REST_BYTES)  # it may say why the sandbox did not start

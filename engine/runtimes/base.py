@@ -6,7 +6,7 @@ import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
-from engine.errors import Transient
+from engine.errors import Permanent, Transient
 from engine.host.cgroups import joining
 from engine.host.proc import usage
 from engine.host.processes import RUN_VARIABLE, has_ended, open_pidfd, send
@@ -136,6 +136,12 @@ class OnHost:
 
     def own_files(self, config: "Config") -> tuple[Path | None, str] | None:
         return None
+
+
+def refuse_ground(job: SandboxJob) -> None:
+    """For runtimes that do not stand. Raises Permanent for a job that needs an environment: without it, its commands would fail for no visible reason."""
+    if job.ground or job.filled:
+        raise Permanent("Sandboxes of this kind cannot stand on an environment. Set SWARM_RUNTIME=auto, or go on without the environment.")
 
 
 def find(program: str) -> str | None:

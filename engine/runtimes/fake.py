@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import NamedTuple
 
-from engine.runtimes.base import Handle, OnHost, SandboxJob
+from engine.runtimes.base import Handle, OnHost, SandboxJob, refuse_ground
 
 STOPPED = -9
 
@@ -45,6 +45,7 @@ class Fake(OnHost):
 
     def start(self, job: SandboxJob) -> Handle:
         """Everything is done here; only the end is seen later. Raises whatever the script raises."""
+        refuse_ground(job)
         outcome, number = self._script(job), next(self._numbers)
         if outcome.output and job.log is not None:
             os.write(job.log, outcome.output)

@@ -55,20 +55,20 @@ def _copy(source: Path, target: Path) -> None:
 
 def program_for(job: SandboxJob) -> str | None:
     """The bwrap that lays what a sandbox writes over its ground and tree; None: they are copied."""
-    return overlaying() if job.overlays is None else job.overlays or None
+    return overlaying((job.disk or job.work).parent) if job.overlays is None else job.overlays or None
 
 
 @functools.cache
-def overlaying() -> str | None:
-    """The bwrap that can make an overlay on the disk of this machine; None if none can. Tries it once in each process."""
+def overlaying(folder: Path) -> str | None:
+    """The bwrap that can make an overlay on the disk that a folder is on; None if none can. Tries it once in each process."""
     for program in bwrap.candidates():
-        if b"overlay-src" in Path(program).read_bytes() and bwrap.altered(program) is None and _works(program):
+        if b"overlay-src" in Path(program).read_bytes() and bwrap.altered(program) is None and _works(program, folder):
             return program
     return None
 
 
-def _works(program: str) -> bool:
-    with tempfile.TemporaryDirectory(prefix="swarm-overlay-") as folder:
+def _works(program: str, place: Path) -> bool:
+    with tempfile.TemporaryDirectory(prefix="overlay-", suffix=".tmp", dir=place) as folder:
         lower, upper, kernel = (os.path.join(folder, name) for name in ("lower", "upper", "kernel"))
         for path in (lower, upper, kernel):
             os.mkdir(path)

@@ -9,7 +9,7 @@ from engine.errors import Transient
 from engine.host.folders import changed_within, measure
 from engine.host.proc import Usage, descendants, pids, usage
 from engine.host.processes import sweep
-from engine.runtimes.base import Children, Handle, OnHost, SandboxJob, limited, sandbox_paths
+from engine.runtimes.base import Children, Handle, OnHost, SandboxJob, limited, refuse_ground, sandbox_paths
 from engine.runtimes.ending import end_others
 
 PR_SET_CHILD_SUBREAPER = 36
@@ -29,6 +29,7 @@ class Process(OnHost):
         return None if os.path.exists("/proc/self/stat") else "It needs Linux with /proc."
 
     def start(self, job: SandboxJob) -> Handle:
+        refuse_ground(job)
         if job.lock is None or job.log is None:
             raise Transient("A sandbox needs a log and a lock.")
         become_subreaper()

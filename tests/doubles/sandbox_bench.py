@@ -34,7 +34,8 @@ class Bench:
             folder.mkdir()
         self.count = 0
 
-    def start(self, command: str, outcome: FakeOutcome | Callable[[SandboxJob], FakeOutcome] | None = None, run: str = RUN) -> Handle:
+    def start(self, command: str, outcome: FakeOutcome | Callable[[SandboxJob], FakeOutcome] | None = None, run: str = RUN, **more: Path) -> Handle:
+        """more: disk, ground and filled of the job."""
         self.script = outcome if callable(outcome) else lambda job: outcome or FakeOutcome()
         self.count += 1
         lock = os.open(self.lock.with_name(f"{self.lock.name}{self.count}"), os.O_RDWR | os.O_CREAT | os.O_APPEND)
@@ -42,7 +43,7 @@ class Bench:
         log = os.open(self.folder / "log", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
         try:
             return self.runtime.start(SandboxJob(run, ("/bin/sh", "-c", command), self.inputs, self.outputs, self.folder / f"work{self.count}",
-                                                 {"GIVEN": "yes"}, LIMITS, log, lock))
+                                                 {"GIVEN": "yes"}, LIMITS, log, lock, **more))
         finally:
             os.close(lock)
             os.close(log)

@@ -10,9 +10,10 @@ from conftest import require, until
 from sandbox_bench import LIMITS, PATIENCE, RUN, Bench, sleeping
 
 from engine.config import ROOT, Config
-from engine.errors import Refused
+from engine.errors import Permanent, Refused
 from engine.host.processes import is_held, members
-from engine.runtimes import RUNTIMES, Fake, FakeOutcome, SandboxJob, choose
+from engine.run.disk_use import DiskWatch, is_overlaid
+from engine.runtimes import RUNTIMES, Fake, FakeOutcome, SandboxJob, choose, overlay
 
 ALLOWED = {"LANG", "TERM", "TZ", "GIT_TERMINAL_PROMPT", "GIT_PAGER", "GIT_CONFIG_NOSYSTEM", "SWARM_RUN", "SWARM_IN", "SWARM_OUT", "SWARM_WORK",
            "HOME", "TMPDIR", "USER", "LOGNAME", "PATH", "PWD", "OLDPWD", "SHLVL", "_", "GIVEN", "SWARM_TOOLS"}
@@ -193,6 +194,72 @@ def test_limits_for_sizes_and_processes_are_set_inside(bench: Bench) -> None:
         pytest.skip("a fake has no processes")
     _, said = bench.run("ulimit -c; ulimit -f; ulimit -d")
     assert said.split() == ["0", str(LIMITS.work_mb * 1_000_000 // 512), str(2 * LIMITS.memory_mb * 1_000_000 // 1024)]
+
+
+def layer(bench: Bench, name: str) -> Path:
+    """A folder of a snapshot with one file in the work tree and one in the home folder."""
+    for part in ("repo", "home"):
+        (bench.folder / name / part).mkdir(parents=True)
+        (bench.folder / name / part / "old").write_text(part)
+    return bench.folder / name
+
+
+CHANGES = 'cat "$SWARM_WORK/repo/old" "$HOME/old"; rm "$SWARM_WORK/repo/old"; echo mine > "$HOME/old"; mkdir "$SWARM_WORK/repo/new"; echo x > "$TMPDIR/x"'
+
+
+def test_who_stands_sees_the_environment_and_cannot_change_it_and_the_others_refuse_it(bench: Bench) -> None:
+    ground = layer(bench, "ground")
+    if not bench.runtime.stands:
+        with pytest.raises(Permanent, match="cannot stand on an environment"):
+            bench.start(CHANGES, disk=bench.folder / "disk", ground=ground)
+        return
+    for number in range(2):  # the second one sees nothing of the first one
+        assert bench.end(bench.start(CHANGES, disk=bench.folder / f"disk{number}", ground=ground)) == 0
+    assert bench.said() == "repohomerepohome"
+    assert {str(path.relative_to(ground)): path.read_text() for path in ground.rglob("old")} == {"repo/old": "repo", "home/old": "home"}
+    assert not (ground / "repo" / "new").exists()
+    assert (bench.folder / "disk0" / "tmp" / "x").exists(), "what it writes is on the host's disk, in a folder of its own"
+
+
+def test_who_stands_fills_the_folders_of_an_environment_and_the_others_refuse(bench: Bench) -> None:
+    filled = layer(bench, "filled")
+    if not bench.runtime.stands:
+        with pytest.raises(Permanent, match="cannot stand on an environment"):
+            bench.start(CHANGES, disk=bench.folder / "disk", filled=filled)
+        return
+    assert bench.end(bench.start(CHANGES, disk=bench.folder / "disk", filled=filled)) == 0
+    assert not (filled / "repo" / "old").exists() and (filled / "repo" / "new").is_dir() and (filled / "home" / "old").read_text() == "mine\n"
+
+
+def test_work_tree_and_home_may_be_on_the_disk_without_an_environment(bench: Bench) -> None:
+    handle = bench.start('echo x > "$SWARM_WORK/x"; echo y > "$HOME/y"; ls -A "$SWARM_WORK"', FakeOutcome(), disk=bench.folder / "disk")
+    assert bench.end(handle) == 0
+    if bench.runtime.stands:
+        assert ((bench.folder / "disk" / "work" / "x").read_text(), (bench.folder / "disk" / "home" / "y").read_text()) == ("x\n", "y\n")
+
+
+@pytest.mark.parametrize("without", ["a bwrap that knows overlays", "a disk that can have them"])
+def test_without_overlays_an_environment_is_copied_for_each_sandbox(wrapped: Bench, without: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    if without.startswith("a bwrap"):
+        old = wrapped.folder / "bwrap"  # as the distribution has it: it knows no such option
+        old.write_bytes(Path(wrapped.runtime.program).read_bytes().replace(b"overlay-src", b"overlay-sxx"))
+        old.chmod(0o755)
+        monkeypatch.setattr("engine.runtimes.bwrap.candidates", lambda: [str(old)])
+    else:
+        monkeypatch.setattr("engine.runtimes.overlay._works", lambda program, place: False)
+    overlay.overlaying.cache_clear()
+    try:
+        ground = layer(wrapped, "ground")
+        assert wrapped.end(wrapped.start(CHANGES, disk=wrapped.folder / "disk", ground=ground)) == 0
+        assert wrapped.said() == "repohome" and (ground / "repo" / "old").exists() and (ground / "home" / "old").read_text() == "home"
+        assert (wrapped.folder / "disk" / "repo" / "new").is_dir()
+        assert not is_overlaid(wrapped.folder / "disk")
+        watch = DiskWatch([wrapped.folder / "disk"], 1, already=100_000)
+        assert watch.look(at_once=True) is None
+        (wrapped.folder / "disk" / "repo" / "more").write_bytes(b"x" * 2_000_000)
+        assert "more than 1 MB" in str(watch.look(at_once=True)), "what was copied is not counted, what comes is"
+    finally:
+        overlay.overlaying.cache_clear()
 
 
 def test_the_fake_starts_thousands_a_second_without_descriptors(tmp_path: Path) -> None:

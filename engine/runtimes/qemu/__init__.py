@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from engine.jobs import VmSpec
-from engine.runtimes.base import TOOLS, Handle, SandboxJob
+from engine.runtimes.base import TOOLS, Handle, SandboxJob, refuse_ground
 
 if TYPE_CHECKING:
     from engine.config import Config
@@ -53,6 +53,7 @@ class Qemu:
         return None, f"It is not in the virtual machines' image. Run make agents, then SWARM_VM_FILES={config.agents_folder} make vm-image."
 
     def start(self, job: SandboxJob) -> Handle:
+        refuse_ground(job)
         return self.vms.start(job)
 
     def full(self, handle: Handle) -> str | None:
