@@ -123,8 +123,8 @@ def _approve(url: str, repository: str) -> None:
     if not get(url, f"{path}/environment").get("sha256"):
         send(Request(url + path, method="PATCH"), {"environment": {"setup": [INSTALL]}})
     found = get(url, f"{path}/environment")
-    if found.get("proposal"):
-        post(url, f"{path}/environment/approve", {"sha256": found["proposal"]["sha256"]})
+    if not found["approved"]:
+        post(url, f"{path}/environment/approve", {"sha256": found["sha256"]})
 
 
 def _build(url: str, remote: Path) -> str:
