@@ -17,7 +17,8 @@ from bench.peers import NAMES
 from bench.rows import Row
 from bench.sizes import FULL, QUICK, Size
 
-FIGURES = ("claims", "contention", "insert", "dispatch", "real_runs", "histories", "environments", "end_to_end", "host_git", "websocket", "pages", "load", "vms")
+FIGURES = ("claims", "contention", "insert", "dispatch", "real_runs", "histories", "environments", "end_to_end", "host_git", "websocket", "pages",
+           "load", "vms")
 WIDTHS = (84, 12, 12, 12, 12, 12, 8, 12)
 HEAD = ("figure", "ours", "raw", *NAMES, "ratio", "target")
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 from urllib.request import Request, urlopen
 
+from bench import bare
 from bench.children import hurry, server, until
 from bench.rows import Row
 from bench.sizes import Size
@@ -37,7 +38,7 @@ def _idle(size: Size, data: Path) -> Iterator[Row]:
 
 def _agents(size: Size, data: Path) -> Iterator[Row]:
     """The agent's first command writes down when it ran, and the branch that was merged tells."""
-    found, whole = [], []
+    found, whole, raw = [], [], []
     with server(data, RUNTIME="bubblewrap", SLOTS="1") as process:
         url = url_of(process)
         for _ in range(size.builds):
@@ -45,13 +46,15 @@ def _agents(size: Size, data: Path) -> Iterator[Row]:
             session = _build(url, STAMP.format(then=""))
             until(lambda session=session: get(url, f"/api/hitl/{session}")["state"] == "completed", "the build", 60, 0.02)  # type: ignore[misc]
             whole.append(time.monotonic() - since)
+            raw.append(bare.seconds(bwrap.candidates()[0], data / "bare"))
             run = next(run for ticket in get(url, f"/api/hitl/{session}/tickets")["tickets"] if ticket["type"] == "feature"
                        for run in get(url, f"/api/tickets/{ticket['id']}/runs")["runs"])
             launched = (data / "runs" / run["id"] / "job.json").stat().st_mtime
             found.append(stamp(data, session) - launched)
     yield Row("launch to agent started in bubblewrap, p50", "ms", statistics.median(found) * 1000, target=("≤", 150.0),
               note="from job.json: runner, clone in the sandbox, first command")
-    yield Row("start-build to completed, one feature, bubblewrap, p50", "s", statistics.median(whole), note="prepare, feature, merge, integrate")
+    yield Row("start-build to completed, one feature, bubblewrap, p50", "s", statistics.median(whole), statistics.median(raw),
+              ratio=statistics.median(whole) / statistics.median(raw), target=("≤", 4.0), note="prepare, feature, merge; raw: git and one bwrap by hand")
 
 
 def _restart(size: Size, data: Path) -> Iterator[Row]:

@@ -38,5 +38,5 @@ def baseline_job(db: Database, config: Config, run: OwnedRunRow, task: dict[str,
                access=access_for(db, config, session, "baseline", FALLBACK),
                source=None if commit else source_of(config, repository, task.get("branch") or repository["default_branch"]),
                ground=Ground(str(task.get("environment") or "") if commit else "", own.disk_mb, f"{repository['id']}/{commit}" if commit else "",
-                             overlaying() or "") if runtime.stands else None,
+                             overlaying(config.data) or "") if runtime.stands else None,
                setup=setup, baseline=Baseline(commit, times=times, known=places))

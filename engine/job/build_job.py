@@ -3,6 +3,7 @@
 Next: engine/loop/launch.py
 """
 from math import inf
+from pathlib import Path
 
 from engine.agents import Agent, installation
 from engine.config import Config
@@ -50,7 +51,7 @@ def job_for(db: Database, config: Config, run: RunRow, ticket: TicketRow, sessio
         criteria=criteria_of(ticket["acceptance_criteria"]),
         limits=limits(config, workflow), source=_source(db, config, session, ticket["id"]) if run["kind"] == "prepare" else None,
         baseline=None if run["kind"] == "prepare" else baselines.for_run(db, ticket),
-        vm=runtime.vm(config), program=runtime.program, access=access, ground=ground_of(own, session, epic, run["kind"], runtime),
+        vm=runtime.vm(config), program=runtime.program, access=access, ground=ground_of(own, session, epic, run["kind"], runtime, config.data),
         commits=Commits(own.author, own.sign_off) if own else Commits(),
         means=means(db, config, run, ticket, runtime, agent, hooks)._replace(
             notes=workflow.notes(hooks_run=hooks is workflow) if workflow else (), own_tools=bool(own and own.hooks)), resume=resume)
@@ -66,12 +67,12 @@ def was_stopped(db: Database, config: Config, ticket: TicketRow) -> bool:
     return False
 
 
-def ground_of(own: Settings | None, session: SessionRow, epic: TicketRow, kind: str, runtime: Runtime) -> Ground | None:
+def ground_of(own: Settings | None, session: SessionRow, epic: TicketRow, kind: str, runtime: Runtime, data: Path) -> Ground | None:
     """What the sandboxes of a run stand on: the environment of its build, and the disk as its repository's settings say."""
     tree = f"{session['repository_id']}/{epic['base_sha']}" if epic["base_sha"] else ""
     if not runtime.stands or (own is None and kind != "prepare"):
         return None
-    overlays = overlaying() or ""  # a run's own process would not find one that was installed with this program
+    overlays = overlaying(data) or ""  # a run's own process would not find one that was installed with this program
     return Ground(epic["environment"] or "", own.disk_mb, tree, overlays) if own and kind != "prepare" else Ground(overlays=overlays)
 
 

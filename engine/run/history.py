@@ -61,7 +61,7 @@ def _tree_of(run: Run) -> Path | None:
 
 def can_overlay(run: Run) -> bool:
     known = run.job.ground.overlays if run.job.ground else None
-    return bool(overlaying() if known is None else known)
+    return bool(overlaying(run.folder) if known is None else known)
 
 
 def _write(path: Path, text: str, more: bytes = b"") -> None:

@@ -152,9 +152,7 @@ def run_sandbox(run: Run, script: str, inputs: Path, outputs: Path, environment:
             os.close(end)
             os.close(lock)  # from now on only the sandbox holds it
         output.last = time.monotonic()
-        copied = run.snapshot.bytes if run.snapshot and place.ground and not is_overlaid(work) else 0
-        used = DiskWatch([work, place.filled] if place.filled else [work], place.disk_mb, copied) if place.disk_mb else None
-        return _watched(run, LimitWatch(run.runtime, run.handle, outputs, run.job.limits, groups, used), pipe, output, bounds, agent)
+        return _watched(run, LimitWatch(run.runtime, run.handle, outputs, run.job.limits, groups, _disk_watch(run, place, work)), pipe, output, bounds, agent)
     except Transient:
         drain(pipe, output, REST_BYTES)  # it may say why the sandbox did not start
         raise
@@ -167,6 +165,13 @@ def run_sandbox(run: Run, script: str, inputs: Path, outputs: Path, environment:
         remove(work)
         tame(outputs)
         run.services.write(run.log)  # last, because it may also raise that the log is too long
+
+
+def _disk_watch(run: Run, place: Place, work: Path) -> DiskWatch | None:
+    if not place.disk_mb:
+        return None
+    copied = run.snapshot.bytes if run.snapshot and place.ground and not is_overlaid(work) else 0
+    return DiskWatch([work, place.filled] if place.filled else [work], place.disk_mb, copied)
 
 
 def _watched(run: Run, limits: LimitWatch, pipe: int, output: Output, bounds: Bounds, agent: bool) -> int:
