@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 SYSTEM_PACKAGES := git sqlite3 openssl bubblewrap fiu-utils \
   qemu-system-x86 mmdebstrap uidmap squashfs-tools lz4 \
-  openssh-server gh chromium fonts-dejavu-core redis-server
+  openssh-server gh chromium fonts-dejavu-core redis-server curl python3-pip
 
 NPM_PACKAGES := nodejs npm  # for agents; other builds of nodejs contain npm and conflict with Debian's
 

@@ -92,6 +92,15 @@ class Config:
     egress_hosts: tuple[str, ...] = _setting((), values.parsed_by("engine.gateway.addresses.parse_hosts"),
                                           "Hosts that runs may reach: names, *.names, and sets such as npm or pypi; empty: none")
     egress_mb: int = _setting(2000, values.whole(1, 1000000), "Most that one run may send and receive, in total")
+    mirrors: dict[str, str] | None = _setting(None, values.parsed_by("engine.gateway.mirrors.parse_mirrors"),
+                                       "Your own registries in the place of public ones: pypi=https://nexus.example/simple npm=…, separated by spaces",
+                                       secret=True)
+    egress_private: tuple[str, ...] = _setting((), values.parsed_by("engine.gateway.mirrors.parse_private"),
+                                               "Allowed hosts that may be at private addresses and at other ports than 80 and 443, separated by commas")
+    egress_proxy: str = _setting("", values.parsed_by("engine.gateway.mirrors.parse_parent"),
+                                 "Proxy through which runs reach public hosts: http://user:password@proxy.example:3128; never shown", secret=True)
+    egress_ca: Path | None = _setting(None, values.file_of("certificates (PEM)"),
+                                      "File with more certificate authorities that sandboxes trust, for your own registries and proxies")
     gateway_ca: Path | None = _setting(None, values.file_of("certificates (PEM)"),
                                       "File with more certificate authorities for models behind https; empty: the system's")
 

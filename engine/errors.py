@@ -20,7 +20,8 @@
         │   └── GroundFailed      what the sandbox stands on cannot be used, such as a service: a few more tries, then someone is asked
         ├── ProviderRefused       the model's provider refuses until someone acts: quota, payment, key, model; no attempt is used up
         ├── AgentFailed           an attempt is used up; the next prompt says what failed, also of a result that is refused
-        │   └── UnchangedSinceBase  a check is as red as at the base: a person decides, and no attempt is used up
+        │   ├── UnchangedSinceBase  a check is as red as at the base: a person decides, and no attempt is used up
+        │   └── CannotRun         a check failed because its network was refused: someone is asked, and no attempt is used up
         ├── Permanent             a retry does not help: a wrong or damaged repository, a deleted branch
         │   ├── PolicyViolation   a change to push breaks a rule; the sentence names the path. Of a run's result, it fails the attempt
         │   ├── Damaged           objects or refs of a repository are missing or broken; the sentence has git's own line
@@ -139,6 +140,12 @@ class UnchangedSinceBase(AgentFailed):
     """Checks are red, and none of them because of the work: they were as red before it, or are so by now without it. A person decides."""
 
     code = "unchanged"
+
+
+class CannotRun(AgentFailed):
+    """A check failed, and the proxy had refused a host that it needs. The sentence names the host and the setting."""
+
+    code = "cannot_run"
 
 
 class Permanent(RunFailure):

@@ -13,6 +13,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
+from engine.access import Access as Access
+from engine.access import Budget as Budget
 from engine.errors import Refused
 from engine.files import write_json
 from engine.ground import Baseline, Commits, Ground, Setup, Source
@@ -59,31 +61,6 @@ class Criterion(NamedTuple):
     check: str = ""
     waived: str = ""
     kept: str = ""
-
-
-class Budget(NamedTuple):
-    """What a run and its session may spend on models; 0: no limit. Money is in the currency of the price table, which may have a name.
-    session_spent_…: what the ended runs of the session have spent; the live runs are in their ledgers."""
-
-    run_tokens: int = 0
-    run_money: float = 0.0
-    session_tokens: int = 0
-    session_money: float = 0.0
-    session_spent_tokens: int = 0
-    session_spent_money: float = 0.0
-    currency: str = ""
-
-
-class Access(NamedTuple):
-    """What the sandboxes of a run may reach, through the run's own gateway. models: {shape: base URL}, only for the agent; their keys are
-    not here: the runner gets them on its standard input. hosts: for the proxy, also of checks. authorities: a file of certificates."""
-
-    models: dict[str, str]
-    hosts: tuple[str, ...] = ()
-    megabytes: int = 0
-    budget: Budget = Budget()
-    prices: Mapping[str, dict[str, float]] = NOTHING
-    authorities: str = ""
 
 
 class AgentSetup(NamedTuple):
@@ -162,7 +139,7 @@ class Job(NamedTuple):
                    ground=Ground.of(values.pop("ground", None)), commits=Commits(**values.pop("commits", {})), setup=Setup.of(values.pop("setup", None)),
                    baseline=Baseline.of(values.pop("baseline", None)),
                    source=Source(**{**source, "protocols": tuple(source["protocols"])}) if source else None,
-                   access=Access(hosts=tuple(access.pop("hosts")), budget=Budget(**access.pop("budget")), **access) if access else None, **values)
+                   access=Access.of(access), **values)
 
 
 def _read(path: Path, parse: Callable[[bytes], Any] = json.loads) -> Any:

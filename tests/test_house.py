@@ -13,7 +13,7 @@ from engine.agents import AGENTS
 from engine.config import ROOT
 from engine.runtimes import RUNTIMES
 
-WORDS = "errors config jobs ground criteria result_values files log crash times text setting_values secrets"
+WORDS = "errors config access jobs ground criteria result_values files log crash times text setting_values secrets"
 # name: (its sentence, the rooms below it). The words of the engine are below everything.
 PACKAGES: dict[str, tuple[str, str]] = {
     "engine": ("The machine's side: tickets, claims, runs, repositories. It imports nothing from hitl.", ""),

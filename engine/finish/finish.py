@@ -141,7 +141,7 @@ def _ask(db: Database, branches: Branches, run: RunRow, ticket: TicketRow, resul
             if row:
                 same_question.record_answered(db, row, run["id"], question, options, earlier)
             return
-        row = record(db, run, "needs_input", "needs_input", "The agent asked a question.", result, branch_name=branch)
+        row = record(db, run, "needs_input", "needs_input", result.reason or "The agent asked a question.", result, branch_name=branch)
         if row:
             requests.open_question(db, row, run["id"], question, options)
 

@@ -11,7 +11,10 @@ An HTTP gateway that the run's own process serves on a unix socket is the one wa
     meter.py      the tokens of one reply, told while it streams
     prices.py     tokens to money
     ledger.py     the budget of a run and of its session
-    egress.py     the proxy for the allowed host names; addresses.py says which names and addresses those are
+    egress.py     the proxy for the allowed host names
+    reach.py      which names, ports and addresses those are, by the kinds of addresses.py
+    mirrors.py    the settings for a company's own registries
+    parent.py     the company's proxy, to what is public
     record.py     requests.jsonl: everything that was asked, allowed or refused
     link/         many connections over one byte link, both ends; bridge.py is the host's, for a VM
     serving.py    the gateway in the life of a run, and what it says of how the run ended

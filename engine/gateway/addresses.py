@@ -19,8 +19,12 @@ SETS = {
     "packagist": ("repo.packagist.org", "packagist.org"),
 }
 PORTS = (80, 443)
-_NAME = re.compile(r"(?=.{1,253}$)(?:[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?\.)+[a-z](?:[a-z0-9-]{0,61}[a-z0-9])?")
+NAME = re.compile(r"(?=.{1,253}$)(?:[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?\.)+[a-z](?:[a-z0-9-]{0,61}[a-z0-9])?")
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
+_PRIVATE = tuple(map(ipaddress.ip_network, ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "fc00::/7")))
+# Where clouds answer questions about the machine, with its credentials. Some of these are in networks that are else private or public.
+METADATA = tuple(map(ipaddress.ip_address, ("169.254.169.254", "169.254.170.2", "100.100.100.200", "192.0.0.192", "168.63.129.16", "fd00:ec2::254",
+                                            "fd20:ce::254")))
 Address = tuple[str, int]
 Resolve = Callable[[str, int], list[Address]]
 
@@ -29,7 +33,7 @@ def parse_hosts(text: str) -> tuple[str, ...]:
     """Parses names, `*.name` for all names below one, and names of SETS. Raises ValueError, which says what is allowed."""
     names = [part.strip().lower().rstrip(".") for part in text.split(",") if part.strip()]
     for name in names:
-        if name not in SETS and not _NAME.fullmatch(name.removeprefix("*.")):
+        if name not in SETS and not NAME.fullmatch(name.removeprefix("*.")):
             raise ValueError(f"host names like pypi.org or *.example.org, or {', '.join(SETS)}, separated by commas")
     return tuple(dict.fromkeys(names))
 
@@ -38,14 +42,14 @@ def expanded(names: Iterable[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(host for name in names for host in SETS.get(name, (name,))))
 
 
-def host_and_port(authority: str, default: int) -> tuple[str, int]:
-    """Host and port of a request. Raises Refusal for anything but a name, because addresses are on no list."""
+def host_and_port(authority: str, default: int, named: Iterable[str] = ()) -> tuple[str, int]:
+    """Host and port of a request. named: the operator's own hosts, which alone may be addresses or names without a dot. Raises Refusal."""
     host, colon, port = authority.rpartition(":")
-    if not colon:
+    if not colon or authority.endswith("]"):
         host, port = authority, str(default)
-    host = host.lower().removesuffix(".")
-    if not _NAME.fullmatch(host) or not re.fullmatch(r"[0-9]{1,5}", port):
-        raise Refusal(403, "not_allowed", "The proxy accepts only host names, not addresses.")
+    host = host.lower().removesuffix(".").removeprefix("[").removesuffix("]")
+    if not (NAME.fullmatch(host) or host in named) or not re.fullmatch(r"[0-9]{1,5}", port):
+        raise Refusal(403, "not_allowed", "The proxy accepts only host names, not addresses, unless SWARM_EGRESS_PRIVATE or SWARM_MIRRORS names them.")
     return host, int(port)
 
 
@@ -53,19 +57,28 @@ def is_listed(host: str, hosts: Iterable[str]) -> bool:
     return any(host == name or (name.startswith("*.") and host.endswith(name[1:])) for name in hosts)
 
 
-def resolve(host: str, port: int) -> list[Address]:
-    """The addresses of a name, all public. Connect to exactly these, because a second look-up might give others.
-
-    Raises Refusal when there are none, or when one is not public, because the operator did not mean such a name."""
+def look_up(host: str, port: int) -> list[Address]:
+    """The addresses of a name. Connect to exactly these, because a second look-up might give others. Raises Refusal when there are none."""
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError):
         raise Refusal(502, "unreachable", f"The name {host} could not be resolved.") from None
-    addresses = list(dict.fromkeys(str(each[4][0]) for each in found))
-    for address in addresses:
-        if not is_public(address):
-            raise Refusal(403, "not_allowed", f"{host} is at {address}, which is not a public address.")
-    return [(address, port) for address in addresses]
+    return [(address, port) for address in dict.fromkeys(str(each[4][0]) for each in found)]
+
+
+def kind_of(text: str) -> str:
+    """public; private: of a company's network; own: of this machine; special: everything else, and metadata services of clouds."""
+    try:
+        address = ipaddress.ip_address(text)
+    except ValueError:  # with a zone, for example
+        return "special"
+    if address in METADATA:
+        return "special"
+    if is_public(text):
+        return "public"
+    if address.is_loopback and not getattr(address, "ipv4_mapped", None):
+        return "own"
+    return "private" if any(address.version == network.version and address in network for network in _PRIVATE) else "special"
 
 
 def is_public(text: str) -> bool:

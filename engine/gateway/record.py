@@ -18,6 +18,7 @@ from engine.text import from_outside
 from engine.times import utc
 
 HOSTS, TEXT = 200, 300
+TROUBLES = 20    # different sentences about the network that one sandbox gives rise to
 
 
 @dataclass
@@ -44,6 +45,8 @@ class Record:
         self._lock = threading.Lock()
         self._count = self._refused = 0
         self._hosts: dict[str, dict[str, int]] = {}
+        self._troubles: list[tuple[str, str]] = []  # (host, sentence), of the sandbox that lives
+        self._told = 0
         self.totals = {"requests": 0, "refused": 0, "sent": 0, "received": 0}
 
     def add(self, asked: Asked) -> None:
@@ -58,6 +61,9 @@ class Record:
                 os.write(self._descriptor, json.dumps(line).encode() + b"\n")
             if asked.side == "egress":
                 self._sum(asked)
+                trouble = (asked.host[:TEXT], from_outside(asked.why, TEXT))
+                if trouble[1] and not (asked.allowed and asked.received) and len(self._troubles) < TROUBLES and trouble not in self._troubles:
+                    self._troubles.append(trouble)
 
     def _sum(self, asked: Asked) -> None:
         name = asked.host[:TEXT]
@@ -69,6 +75,19 @@ class Record:
             each["refused"] += not asked.allowed
             each["sent"] += asked.sent
             each["received"] += asked.received
+
+    def untold(self) -> list[str]:
+        """Sentences about hosts that were refused or did not answer, each once."""
+        with self._lock:
+            found = self._troubles[self._told:]
+            self._told = len(self._troubles)
+            return [sentence for _, sentence in found]
+
+    def take_troubles(self) -> list[tuple[str, str]]:
+        """[(host, sentence)] since the last call."""
+        with self._lock:
+            found, self._troubles, self._told = self._troubles, [], 0
+            return found
 
     def counts(self) -> dict[str, int]:
         """Of models and of the network together: {requests, refused, recorded: those that have a line}."""

@@ -141,8 +141,10 @@ class Gateway:
         body = json.dumps(shape.error(refusal.status, refusal.code, refusal.sentence) if shape else refusal.as_json()).encode()
         fields = [("content-type", "application/json"), ("content-length", str(len(body))), ("connection", "close")]
         fields += [("retry-after", "5")] if refusal.status == 429 else []
+        # Clients show the reason of a refused CONNECT, and never its body.
+        reason = refusal.sentence.encode("ascii", "replace").decode() if asked.method == "CONNECT" else refusal.code
         with suppress(OSError):
-            client.send(http1.head_bytes(f"HTTP/1.1 {refusal.status} {refusal.code}", fields) + (b"" if asked.method == "HEAD" else body))
+            client.send(http1.head_bytes(f"HTTP/1.1 {refusal.status} {reason}", fields) + (b"" if asked.method == "HEAD" else body))
             client.sock.shutdown(socket.SHUT_WR)
             client.end = min(client.end, time.monotonic() + DRAIN_SECONDS)
             while client.fill():

@@ -5,11 +5,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from engine.access import NOTHING, PARENT
 from engine.errors import RunFailure
-from engine.gateway.addresses import Resolve, expanded, resolve
+from engine.gateway.addresses import Resolve
 from engine.gateway.egress import Egress
 from engine.gateway.ledger import Ledger
+from engine.gateway.mirrors import basic, secrets_of
 from engine.gateway.model import Models
+from engine.gateway.parent import Parent
+from engine.gateway.reach import Reach
 from engine.gateway.record import Record
 from engine.gateway.server import Gateway, tls_context
 from engine.jobs import Access, Job, ledgers_of
@@ -18,15 +22,19 @@ GRACE_SECONDS = 20.0      # for an agent to end by itself once the budget is use
 
 
 class Service:
-    """One per run. folder: the run's; requests.jsonl is written there, and the session's ledgers two folders up, in budgets/."""
+    """One per run. folder: the run's; requests.jsonl is written there, and the session's ledgers two folders up, in budgets/. logins: {set of registries
+    or proxy: user:password as in a URL}."""
 
-    def __init__(self, job: Job, access: Access, folder: Path, keys: Mapping[str, str], names: Resolve = resolve) -> None:
+    def __init__(self, job: Job, access: Access, folder: Path, keys: Mapping[str, str], names: Resolve | None = None,
+                 logins: Mapping[str, str] = NOTHING) -> None:
         self.token = secrets.token_urlsafe(32)
         self._agent_door, self._check_door = folder / "agent.sock", folder / "checks.sock"
         self._record = Record(folder / "requests.jsonl")
         self._ledger = Ledger(access.budget, access.prices, ledgers_of(folder.parent.parent, job.session), job.run)
         self._models = Models(access.models, keys, self.token, self._ledger, tls_context(access.authorities)) if access.models else None
-        self._gateway = Gateway(self._models, Egress(expanded(access.hosts), access.megabytes, names), self._record)
+        self._reach, self._logins, routes = Reach(access.hosts, access.routes, job.kind == "setup"), logins, access.routes
+        parent = Parent(routes.parent, logins.get(PARENT, "")) if routes.parent else None
+        self._gateway = Gateway(self._models, Egress(self._reach, access.megabytes, names or self._reach.addresses, parent), self._record)
         self._told = 0
         self._over_since: float | None = None
 
@@ -43,11 +51,30 @@ class Service:
         """Environment for the agent's sandbox, besides the variables of scripts/gateway.sh."""
         return {"SWARM_GATEWAY_TOKEN": self.token} if self._models else {}
 
+    @property
+    def mirrors(self) -> dict[str, str]:
+        """{set: URL} of the registries that the run uses in the place of public ones, without logins."""
+        return self._reach.mirrors
+
+    def logins(self) -> dict[str, str]:
+        """Environment for the sandbox of a setup: the login of each mirror, as scripts/mirrors.sh takes it."""
+        found = {name: login for name, login in self._logins.items() if name in self._reach.mirrors}
+        return {**{f"SWARM_LOGIN_{name.upper()}": login for name, login in found.items()},
+                **{f"SWARM_AUTH_{name.upper()}": basic(login) for name, login in found.items()}}
+
+    def secrets(self) -> dict[str, str]:
+        """{setting: text of a login that must be seen nowhere}."""
+        return secrets_of(self._logins)
+
+    def take_troubles(self) -> list[tuple[str, str]]:
+        """[(host, sentence)] of hosts that were refused or did not answer, since the last call."""
+        return self._record.take_troubles()
+
     def notices(self) -> list[str]:
         """Sentences for the log, each once."""
         found = self._ledger.notices[self._told:]
         self._told += len(found)
-        return found
+        return found + self._record.untold()
 
     @property
     def over_budget(self) -> str | None:

@@ -3,9 +3,11 @@ import json
 import os
 
 from engine import secrets
+from engine.access import Routes
 from engine.agents import Agent
 from engine.config import Config
 from engine.forge import login_of
+from engine.gateway import mirrors
 from engine.gateway.shapes import SHAPES
 from engine.jobs import Access, Budget, Job
 from engine.store.db import Database
@@ -26,7 +28,13 @@ def access_for(db: Database, config: Config, session: SessionRow, kind: str, age
     if kind == "prepare" or not (needed or config.egress_hosts):
         return None
     return Access(models, config.egress_hosts, config.egress_mb, budget(db, config, session), config.prices or {},
-                  str(config.gateway_ca or ""))
+                  str(config.gateway_ca or ""), routes(config, config.egress_hosts))
+
+
+def routes(config: Config, hosts: tuple[str, ...]) -> Routes:
+    """The company's ways to these hosts, without the logins, which keys_file() hands over."""
+    return Routes({name: mirrors.without_login(url) for name, url in (config.mirrors or {}).items() if name in hosts}, config.egress_private,
+                  "{}:{}".format(*mirrors.endpoint(config.egress_proxy)) if config.egress_proxy else "", str(config.egress_ca or ""))
 
 
 def budget(db: Database, config: Config, session: SessionRow) -> Budget:
@@ -47,15 +55,24 @@ def used_up(limits: Budget) -> str | None:
 
 
 def keys_file(config: Config, job: Job) -> int:
-    """A descriptor with the keys of the models that the run may use, the login for the repository that it fetches, and the secrets that its setup
-    names, as engine/run/keys.py reads them. It becomes the standard input of the run's process, so that none is in a file, in arguments or in an
-    environment. It is empty if none are needed. The caller closes it. Raises Permanent if a secret is missing."""
+    """A descriptor with the keys of the models that the run may use, the login for the repository that it fetches, the secrets that its setup
+    names, and the logins of registries and of the proxy, as engine/run/keys.py reads them. It becomes the standard input of the run's process, so that none
+    is in a file, in arguments or in an environment. It is empty if none are needed. The caller closes it. Raises Permanent if a secret is missing."""
     keys = {"models": {name: getattr(config, f"{name}_key") for name in job.access.models} if job.access else {},
             "forge": login_of(config, job.source.url) if job.source is not None and job.source.url else {},
-            "secrets": secrets.all_of(config.data, job.setup.tenant, job.setup.secrets) if job.setup and job.kind != "baseline" else {}}
+            "secrets": secrets.all_of(config.data, job.setup.tenant, job.setup.secrets) if job.setup and job.kind != "baseline" else {},
+            "routes": _logins(config, job)}
     if not any(keys.values()):
         return os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
     descriptor = os.memfd_create("keys", os.MFD_CLOEXEC)
     os.write(descriptor, json.dumps(keys).encode())
     os.lseek(descriptor, 0, os.SEEK_SET)
     return descriptor
+
+
+def _logins(config: Config, job: Job) -> dict[str, str]:
+    """Of a mirror only a run that sets something up gets the login: what agents write runs in all others."""
+    if job.access is None:
+        return {}
+    used = {name: url for name, url in (config.mirrors or {}).items() if name in job.access.routes.mirrors} if job.setup and job.kind != "baseline" else {}
+    return mirrors.logins(used, config.egress_proxy)

@@ -8,6 +8,7 @@ from engine.errors import BadRequest, Permanent
 from engine.git.branches import repository_path
 from engine.git.source import validate_source
 from engine.ground import Setup, Source
+from engine.job.access import routes
 from engine.jobs import Access, Job, Limits
 from engine.repositories import settings, sources, versions
 from engine.repositories.rows import RepositoryRow
@@ -29,7 +30,7 @@ def setup_job(db: Database, config: Config, run: OwnedRunRow, task: dict[str, An
     secrets.all_of(config.data, run["tenant_id"], steps.secrets)  # said now if one is missing, before anything is fetched
     place = session if session and task.get("commit") else f"environment-{repository['id']}"  # before a build, a session has no repository of its own
     limits = Limits(own.setup_seconds + 600, own.setup_seconds + 600, config.check_seconds, config.log_mb, own.setup_mb, config.memory_mb, config.processes)
-    access = Access({}, steps.hosts, max(config.egress_mb, own.setup_mb), authorities=str(config.gateway_ca or "")) if steps.hosts else None
+    access = Access({}, steps.hosts, max(config.egress_mb, own.setup_mb), routes=routes(config, steps.hosts)) if steps.hosts else None
     return Job(run=run["id"], kind="setup", ticket="", session=session, title=f"Environment of {repository['name']}", description="",
                project=repository["name"], repository=str(repository_path(config, place)),
                integration="", branch="", runtime=runtime.name, agent=FALLBACK.name, prompt="", limits=limits, program=runtime.program, access=access,

@@ -70,7 +70,7 @@ def _measured(run: Run, inputs: Path, number: int, criterion: Criterion, base: B
     tries = [_tried(run, inputs, number, criterion) for _ in range(times)]
     shown = next((each for each in tries if not each["passed"]), tries[0])
     states = Counter(each["passed"] for each in tries)
-    why = "" if shown["passed"] else why_cannot_run(base, shown["exit"], shown["output"], criterion.check)
+    why = "" if shown["passed"] else " ".join(shown.get("refused", ())) or why_cannot_run(base, shown["exit"], shown["output"], criterion.check)
     if len(states) > 1:
         result = "flaky"
         shown["output"] = f"{states[False]} of {times} runs failed.\n{shown['output']}"

@@ -3,11 +3,12 @@
 Next: engine/run/sandbox.py
 """
 import os
+import re
 import time
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from engine.errors import AgentFailed, Transient, UnchangedSinceBase
+from engine.errors import AgentFailed, CannotRun, Transient, UnchangedSinceBase
 from engine.files import write_json
 from engine.ground import Baseline, Before
 from engine.host.folders import remove
@@ -21,6 +22,7 @@ from engine.run.sandbox import Run, run_sandbox
 from engine.text import one_line
 
 UNUSABLE_BUNDLE = 113  # check.sh, before the check started
+_REFUSED = re.compile(r"CONNECT|from proxy|(?:error|code|response|status)\W{1,3}(?:403|502|504)\b", re.I)  # programs that name no host say this
 FLAKY_TRIES = 3        # of a check that was sometimes red at the base
 
 
@@ -33,12 +35,13 @@ class _Failed(NamedTuple):
 
 def check_all(run: Run) -> None:
     """Runs the command of every criterion that has one, on a clean clone of the tip (or of the base, if nothing changed). Fills
-    run.result.checks and checks.json. When all have run, raises AgentFailed for the first that did not pass, and UnchangedSinceBase if none of
-    them is about the work."""
+    run.result.checks and checks.json. When all have run, raises AgentFailed for the first that did not pass (CannotRun if their network was refused), and
+    UnchangedSinceBase if none of them is about the work."""
     todo = to_check(run.job)
     if not todo:
         return
     since, failed = time.monotonic(), list[_Failed]()
+    run.troubles()  # of the agent
     inputs = give_scripts(run)
     if not (inputs / "in.bundle").exists():
         for name in FILES:
@@ -84,7 +87,8 @@ def _judge(run: Run, inputs: Path, failed: list[_Failed], before: dict[str, Befo
         return
     own = [each for each in failed if not _is_unchanged(run, each.check)]
     if own or not (run.job.kind != "feature" or any(_turned_green(check) for check in run.result.checks)):
-        raise AgentFailed((own or failed)[0].reason)
+        refused = all(each.check.get("refused") for each in own or failed)
+        raise (CannotRun if refused else AgentFailed)((own or failed)[0].reason)
     raise UnchangedSinceBase(" ".join(_unchanged(each) for each in failed))
 
 
@@ -151,5 +155,18 @@ def check_one(run: Run, inputs: Path, number: int, criterion: Criterion) -> tupl
         reason = f"The check “{name}” failed with exit code {code}."
     if reason and run.services.ended:
         reason = f"{reason} {run.services.ended}"
-    return {"text": criterion.text, "command": criterion.check, "exit": code, "seconds": round(time.monotonic() - since, 3),
-            "output": output.text(), "passed": code == 0}, reason
+    check = {"text": criterion.text, "command": criterion.check, "exit": code, "seconds": round(time.monotonic() - since, 3),
+             "output": output.text(), "passed": code == 0}
+    troubles = run.troubles()
+    return check, _with_troubles(check, reason, troubles) if reason and troubles else reason
+
+
+def _with_troubles(check: dict[str, Any], reason: str, troubles: list[tuple[str, str]]) -> str:
+    """Says in a check that failed which hosts its network refused. check["refused"] is set if its output tells of them: many programs ask for hosts that
+    they do not need. -> the reason with the host and the setting"""
+    said = check["output"]
+    told = [sentence for host, sentence in troubles if host.partition(":")[0] in said or _REFUSED.search(said)]
+    check["output"] = "\n".join([said.rstrip("\n"), *(sentence for _, sentence in troubles)]).lstrip("\n")
+    if told:
+        check["refused"] = told
+    return f"{reason} {(told or [sentence for _, sentence in troubles])[0]}"

@@ -1,4 +1,4 @@
-"""What a run gets on its standard input, and nowhere else: keys of models, the login of a forge, secrets of a setup."""
+"""What a run gets on its standard input, and nowhere else: keys of models, the login of a forge, secrets of a setup, logins of registries."""
 import json
 import os
 from collections.abc import Mapping
@@ -10,11 +10,12 @@ BYTES = 8_000_000  # more than all secrets of an environment
 
 
 class Keys(NamedTuple):
-    """models: {shape: key}. forge: {token, user}. secrets: {name: value}."""
+    """models: {shape: key}. forge: {token, user}. secrets: {name: value}. routes: {set of registries, or proxy: user:password as in a URL}."""
 
     models: Mapping[str, str] = NONE
     forge: Mapping[str, str] = NONE
     secrets: Mapping[str, str] = NONE
+    routes: Mapping[str, str] = NONE
 
 
 def take_keys() -> Keys:

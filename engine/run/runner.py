@@ -17,6 +17,7 @@ from engine.crash import point
 from engine.environments import layers
 from engine.errors import (
     AgentFailed,
+    CannotRun,
     GroundFailed,
     Permanent,
     ProviderRefused,
@@ -44,6 +45,7 @@ from engine.runtimes.base import start_time
 
 # Imports make no garbage, and looking for it would take a tenth of the start-up.
 BOOTSTRAP = "import gc, sys; gc.disable(); sys.path.insert(0, sys.argv.pop(1)); from engine.run.runner import main; gc.enable(); main(sys.argv[1])"
+ALLOW = "No attempt is used up. Allow the host and answer “Try again”, or say what the agent should do without it."
 STOPPED = "The run was stopped before it was done."
 _LACK = re.compile(r"out of diskspace|no space left on device", re.I)
 LITTLE = 64_000_000  # bytes; with less free on the host, such words are believed
@@ -69,8 +71,8 @@ def main(path: str) -> None:
         if job.access:
             from engine.gateway.serving import Service  # only here, because most runs need none and start sooner without it
 
-            run.service = Service(job, job.access, folder, run.keys.models)
-            run.log.hide([run.service.token, *run.keys.models.values()])
+            run.service = Service(job, job.access, folder, run.keys.models, logins=run.keys.routes)
+            run.log.hide([run.service.token, *run.keys.models.values(), *run.service.secrets().values()])
         KINDS[job.kind](run)
     except (Stopped, Killed):
         _fail(result, "transient", STOPPED)
@@ -129,10 +131,15 @@ def feature(run: Run) -> None:
         point("before-checks")
         try:
             check_all(run)
+        except CannotRun as error:
+            if trouble:
+                raise trouble from error
+            _ask_for_host(run.result, error.sentence)
         except AgentFailed as error:
             kind = UnchangedSinceBase if isinstance(error, UnchangedSinceBase) else AgentFailed
             raise trouble or kind(" ".join(filter(None, (error.sentence, run.result.ignored)))) from error
-        run.result.outcome = "ok" if run.result.tip else "no_change"
+        else:
+            run.result.outcome = "ok" if run.result.tip else "no_change"
     finally:
         give_bundle(copy, outputs)
 
@@ -143,6 +150,12 @@ def _trouble(run: Run, failure: AgentFailed | Transient | None) -> RunFailure | 
     if isinstance(failure, (OverTime, Stalled, Transient)) and trouble and _kind(trouble) == "transient":
         return None  # a request that was interrupted by the stop of the sandbox means nothing
     return trouble
+
+
+def _ask_for_host(result: Result, sentence: str) -> None:
+    """A check could not run: someone is asked, as if the agent had, and its work so far is kept."""
+    result.outcome, result.reason = "needs_input", sentence
+    result.request = {"question": f"{sentence} {ALLOW}", "options": ["Try again"]}
 
 
 def integrate(run: Run) -> None:

@@ -66,8 +66,7 @@ class Run:
         """Writes the gateway's notices to the log. Raises AgentFailed when the agent continues without a budget, or while its provider
         returns only errors, because some clients try forever."""
         if self.service:
-            for notice in self.service.notices():
-                self.log.write(f"gateway: {notice}\n".encode())
+            self._note_gateway()
             if self.service.is_spent():
                 raise AgentFailed(str(self.service.over_budget))
             trouble = self.service.trouble()
@@ -75,6 +74,15 @@ class Run:
             most = REFUSED_SECONDS if isinstance(trouble, ProviderRefused) else TROUBLE_SECONDS
             if self.troubled and time.monotonic() - self.troubled > most and not self.service.is_asking:
                 raise AgentFailed(f"The model's provider returned only errors for {most:g} seconds, so the run was stopped.")
+
+    def _note_gateway(self) -> None:
+        for notice in self.service.notices() if self.service else ():
+            self.log.write(f"gateway: {notice}\n".encode())
+
+    def troubles(self) -> list[tuple[str, str]]:
+        """[(host, sentence)] of what the sandbox that ended could not reach by the gateway; each is in the log, too."""
+        self._note_gateway()
+        return self.service.take_troubles() if self.service else []
 
     def stop(self) -> None:
         """Ends the live sandbox, if there is one."""

@@ -13,7 +13,7 @@ from engine.crash import point
 from engine.environments import layers, leaks, locks
 from engine.environments.key import host_fingerprint, inputs_of, key_of
 from engine.environments.steps import Steps, parse
-from engine.errors import AgentFailed, Permanent, Transient
+from engine.errors import AgentFailed, Permanent, RunFailure, Transient
 from engine.files import read_foreign
 from engine.git.repository import Repository
 from engine.ground import Setup
@@ -119,11 +119,13 @@ def _fill(run: Run, setup: Setup, steps: Steps, repository: Repository, folder: 
     copy_relay(run, inputs)
     output, secrets = Output(run.log, PHASE + b"setup "), {name: run.keys.secrets[name] for name in setup.secrets}
     run.log.hide(leaks.hidden(secrets))
+    run.troubles()  # of what ran before
+    logins = run.service.logins() if run.service else {}
     try:
-        code = run_sandbox(run, "setup.sh", inputs, outputs, secrets, output, run.bounds(setup.seconds),
+        code = run_sandbox(run, "setup.sh", inputs, outputs, {**secrets, **logins}, output, run.bounds(setup.seconds),
                            place=Place(setup.disk_mb, filled=folder))
     except OverTime as error:
-        raise AgentFailed(f"{_step(outputs, commands)} took too long. {error.sentence}") from error
+        raise _failure(run, f"{_step(outputs, commands)} took too long. {error.sentence}") from error
     except AgentFailed as error:
         raise type(error)(f"{_step(outputs, commands)} was stopped. {error.sentence}") from error
     if code and not output.reached and commands:
@@ -132,10 +134,18 @@ def _fill(run: Run, setup: Setup, steps: Steps, repository: Repository, folder: 
         raise AgentFailed(f"{_step(outputs, commands)} wrote a file of more than {setup.disk_mb:,} MB.")
     if code or not (outputs / "whole").exists():
         lines = [line for line in output.text().split("\n") if line.strip()][-LAST_LINES:]
-        raise AgentFailed("\n".join([f"{_step(outputs, commands)} failed with exit code {code}.", *lines]))
+        raise _failure(run, f"{_step(outputs, commands)} failed with exit code {code}.", *lines)
     env = _left(outputs / "env")
-    _refuse_secrets(folder, env, secrets)
+    _refuse_secrets(folder, env, {**secrets, **(run.service.secrets() if logins and run.service else {})})
     return env
+
+
+def _failure(run: Run, *lines: str) -> RunFailure:
+    """Failure of a command: its own lines, after what its network refused it. Then nobody's work is at fault, and another try alone does not help."""
+    troubles = [sentence for _, sentence in run.troubles()][:LAST_LINES]
+    mirrors = ", ".join(f"{name}={url}" for name, url in run.service.mirrors.items()) if run.service else ""
+    hint = [f"The setup used {mirrors} (SWARM_MIRRORS)."] if mirrors and not troubles else []  # some tools do not say what a registry answered
+    return (Permanent if troubles else AgentFailed)("\n".join([lines[0], *troubles, *hint, *lines[1:]]))
 
 
 def _refuse_secrets(folder: Path, env: dict[str, str], secrets: dict[str, str]) -> None:

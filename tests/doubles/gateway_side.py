@@ -9,7 +9,7 @@ from typing import Any
 
 from conftest import HANG, until
 
-from engine.gateway.addresses import Address, resolve
+from engine.gateway.addresses import Address
 from engine.gateway.serving import Service
 from engine.jobs import Access, Budget, Job, Limits
 
@@ -32,13 +32,13 @@ class Side:
     """What a sandbox sees of a gateway: its door, the token; and what the run sees of it: the service."""
 
     def __init__(self, folder: Path, models: dict[str, str], run: str = "run-1", hosts: tuple[str, ...] = (), budget: Budget | None = None,
-                 names: Callable[[str, int], list[Address]] = resolve, **values: Any) -> None:
+                 names: Callable[[str, int], list[Address]] | None = None, kind: str = "feature", logins: dict[str, str] | None = None, **values: Any) -> None:
         self.folder = folder / "runs" / run
         self.folder.mkdir(parents=True)
         access = Access(models=models, hosts=hosts, megabytes=values.pop("megabytes", 100), budget=budget or Budget(), **values)
-        job = Job(run=run, kind="feature", ticket="TKT-002", session="5e55", title="", description="", project="", repository="", integration="",
+        job = Job(run=run, kind=kind, ticket="TKT-002", session="5e55", title="", description="", project="", repository="", integration="",
                   branch="", runtime="bubblewrap", agent="runbook", prompt="", limits=LIMITS, access=access)
-        self.service = Service(job, access, self.folder, dict.fromkeys(models, KEY), names)
+        self.service = Service(job, access, self.folder, dict.fromkeys(models, KEY), names, logins or {})
         self.door = self.service.open(agent=True)
 
     @property
