@@ -47,7 +47,7 @@ from engine.runtimes.base import start_time
 BOOTSTRAP = "import gc, sys; gc.disable(); sys.path.insert(0, sys.argv.pop(1)); from engine.run.runner import main; gc.enable(); main(sys.argv[1])"
 ALLOW = "No attempt is used up. Allow the host and answer “Try again”, or say what the agent should do without it."
 STOPPED = "The run was stopped before it was done."
-_LACK = re.compile(r"out of diskspace|no space left on device", re.I)
+_LACK = re.compile(r"out of diskspace|no space left on device|pack-objects died|write error", re.I)
 LITTLE = 64_000_000  # bytes; with less free on the host, such words are believed
 
 
