@@ -101,3 +101,7 @@ def test_without_the_library_for_yaml_its_files_are_named(monkeypatch: pytest.Mo
     found = detect(Files({actions.FILES[0]: "jobs: {}\n", "go.mod": ""}))
     assert found.steps.setup == ("go mod download",)
     assert [each["why"] for each in found.found if each["file"] == actions.FILES[0]] == ["It could not be read: PyYAML is not installed, which reads it."]
+
+
+def test_a_name_with_control_characters_is_left_out_and_the_others_count() -> None:
+    assert detect(Files({"requirements/test.\x1b[2J.txt": "", "a\nb/package.json": "{}", "go.mod": ""})).steps.setup == ("go mod download",)
