@@ -11,7 +11,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from tests.whole.chaos import rounds
+from tests.whole.chaos import environments, rounds
 from tests.whole.chaos.forge import Forge
 from tests.whole.chaos.provider import Provider, help_out
 from tests.whole.chaos.sampler import Sampler
@@ -29,7 +29,8 @@ def main() -> int:
     provider, stack = Provider(), contextlib.ExitStack()
     rng = random.Random(options.seed)
     forge = Forge(folder, rng)
-    world = World(folder / "data", rng, options.features, provider, forge, stack.enter_context(provider) | stack.enter_context(forge))
+    environment = stack.enter_context(provider) | stack.enter_context(forge) | {"SWARM_REPOSITORY_ROOTS": str(folder)}
+    world = World(folder / "data", rng, options.features, provider, forge, environment)
     world.data.mkdir()
     began, table = time.monotonic(), collections.defaultdict[str, list[int]](lambda: [0, 0])
     print(f"{options.rounds} rounds, seed {options.seed}, {options.features} features a build, in {folder}\n{machine()}", flush=True)
@@ -39,6 +40,7 @@ def main() -> int:
         for number, name in enumerate(_plan(world.rng, options.rounds, options.only), 1):
             world.need_work()
             help_out(world)
+            environments.help_out(world)
             forge.play(world)
             hit = rounds.kinds()[name](world)
             table[name][0] += 1
@@ -94,7 +96,9 @@ def _report(world: World, table: dict[str, list[int]], seconds: float, sampler: 
              "forge: stages played": world.forge.stage, "forge: requests not served": world.forge.troubles,
              "conflicts": outcomes.get("conflict", 0), "cancellations granted": len(world.cancelled),
              "cancellations refused, too late": world.counts["too late"],
-             **{f"merged after {kind}": count for kind, count in sorted(world.odd.items())}, "looks for doubles": sampler.looks,
+             **{f"merged after {kind}": count for kind, count in sorted(world.odd.items())},
+             "setups": world.value("select count(*) from runs where kind = 'setup'"),
+             "looks for doubles": sampler.looks,
              "seconds": round(seconds)}
     print("\n| what | count |\n|---|---|")
     for name, value in facts.items():

@@ -1,6 +1,7 @@
 """The ways to hurt it. A round takes the world, does one thing to it, and says whether it hit what it aimed at.
 
 Whatever a round leaves alive, the next one may go on with; whatever it leaves dead, the next one starts again."""
+import functools
 import json
 import os
 import signal
@@ -10,7 +11,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from engine.crash import ENGINE_POINTS, RUNNER_POINTS
+from engine.crash import ENGINE_POINTS, RUNNER_POINTS, SETUP_POINTS
+from tests.whole.chaos import environments
 from tests.whole.chaos.server import Server, kill_process, read
 from tests.whole.chaos.world import World, until
 
@@ -184,6 +186,7 @@ def kinds() -> dict[str, Round]:
     """Every kind of round, by its name in the table, in the order of the docs."""
     found: dict[str, Round] = {f"engine: {name}": engine_point(name) for name in ENGINE_POINTS}
     found |= {f"runner: {name}": runner_point(name) for name in RUNNER_POINTS}
+    found |= {f"setup: {name}": functools.partial(environments.setup_point, name=name) for name in SETUP_POINTS}
     found |= {"server at random": at_random, "runner as a sandbox starts": runner_early, "git update-ref": update_ref(False),
               "git update-ref and server": update_ref(True), "cancelled while it merges": cancelled_late,
               "two servers, one stopped": two_servers}

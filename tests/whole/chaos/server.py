@@ -73,10 +73,10 @@ class Server:
         if self.process.stdout is not None:
             self.process.stdout.close()
 
-    def call(self, path: str, body: Any = None) -> tuple[int, Any] | None:
+    def call(self, path: str, body: Any = None, method: str | None = None) -> tuple[int, Any] | None:
         """Status and JSON; None where the server died over it."""
         data = None if body is None else json.dumps(body).encode()
-        request = urllib.request.Request(f"{self.url}{path}", data, {"Content-Type": "application/json"})
+        request = urllib.request.Request(f"{self.url}{path}", data, {"Content-Type": "application/json"}, method=method)
         try:
             with urllib.request.urlopen(request, timeout=20) as answer:
                 return answer.status, json.loads(answer.read())

@@ -6,14 +6,14 @@ import re
 import subprocess
 from pathlib import Path
 
-from tests.whole.chaos import forge, odd_verdict, provider
+from tests.whole.chaos import environments, forge, odd_verdict, provider
 from tests.whole.chaos.card import GROUP, START, shared_file
 from tests.whole.chaos.server import read
 from tests.whole.chaos.world import World, until
 
 QUIET_SECONDS = 240.0
 EXPECTED = {"prepared", "merged", "integrated", "conflict", "transient", "void"}
-EXPECTED_WITHOUT_TICKET = {"done", "transient", "void"}  # a baseline of a session
+EXPECTED_WITHOUT_TICKET = {"done", "transient", "void", "lost"}  # a baseline of a session, a setup of a repository
 TEMPORARY = ("in", "out", "work", "checks")  # folders of a run that are to be gone when it has ended
 GONE = re.compile("process of the run is gone|could not (be started|start)")
 STOPPED = re.compile("stopped by signal|moved by others|moved by somebody else")
@@ -24,7 +24,7 @@ def judge(world: World) -> list[str]:
     server = world.plain()
     until(lambda: _is_quiet(world), QUIET_SECONDS, 0.2)
     found = [*world.problems, *_tickets(world), *_runs(world), *_executions(world), *_database(world), *odd_verdict.tickets(world), *provider.faults(world),
-             *forge.faults(world, world.forge)]
+             *forge.faults(world, world.forge), *environments.faults(world)]
     for row in world.rows("select id, project_name from hitl_sessions"):
         found += _repository(world, row["id"], row["project_name"])
     until(lambda: not _folders(world), 10, 0.2)
@@ -39,6 +39,7 @@ def judge(world: World) -> list[str]:
 
 def _is_quiet(world: World) -> bool:
     provider.help_out(world)
+    environments.help_out(world)
     world.forge.play(world)
     return world.forge.is_done(world) and not world.value(
         "select (select count(*) from hitl_sessions where state = 'building') + (select count(*) from runs where ended_at is null)")

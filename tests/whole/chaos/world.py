@@ -87,7 +87,15 @@ class World:
             self._build(self.provider.make_card(f"Models {self.counts['builds']}"))
         if self.counts["builds"] == 1:
             self._build(self.forge.make_card())
+        if self.counts["builds"] % 4 == 1:
+            self.begin_environment()
         self._build(make_card(self.rng, f"Build {self.counts['builds']}", self.features, checks=self.counts["builds"] % 2 == 1))
+
+    def begin_environment(self) -> None:
+        from tests.whole.chaos import environments  # which needs a world
+
+        self.counts["environments"] += 1
+        self._build(environments.begin_build(self, environments.make(self.rng, self.counts["environments"])))
 
     def _build(self, card: dict[str, Any]) -> None:
         server = self.plain()
