@@ -41,7 +41,7 @@ def job_for(db: Database, config: Config, run: RunRow, ticket: TicketRow, sessio
             workflow: Workflow | None = None) -> Job:
     """The job of a run. run, ticket, session: their rows. Raises Permanent when this installation does not allow the card's repository."""
     epic = db.one("select session_id, id, title, branch_name, environment, base_sha from tickets where id = ?", (ticket["parent_id"],), TicketRow) or ticket
-    access, resume = access_for(db, config, session, run["kind"], agent), run["kind"] == "feature" and was_stopped(db, config, ticket)
+    access, resume = access_for(db, config, session, run["kind"], agent), run["kind"] == "feature" and ticket["run_no"] > 1 and was_stopped(db, config, ticket)
     hooks, own = hooks_of(config, session, runtime, workflow), _settings(db, session)
     return Job(
         run=run["id"], kind=run["kind"], ticket=ticket["id"], session=ticket["session_id"], title=ticket["title"],
