@@ -50,7 +50,7 @@ def why_cannot_run(base: Base, exit: int | None, output: str, command: str) -> s
         for pattern in _IMPORTS:
             for match in pattern.finditer(output):
                 if not match[1].startswith((".", "/", "file:")) and is_named(match[1], base.packages):
-                    return f"The package of {match[1]} is not installed, and a manifest of the repository names it."
+                    return f"An import of {match[1]} fails, and a manifest of the repository names it."
     return ""
 
 

@@ -114,7 +114,7 @@ def mark(db: Database, ticket: TicketRow, commands: Collection[str], name: Liter
     marked = [item for item in items if isinstance(item, dict) and item.get("check") in commands and not item.get("waived")]
     for item in marked:
         item[name] = reason
-        note(db, ticket, "waived", f"{item.get('text') or item['check']}: {reason}")
+        note(db, ticket, "waived" if name == "waived" else "edited", f"{item.get('text') or item['check']}: {reason}")
     if marked:
         db.execute(f"update tickets set acceptance_criteria = ?, updated_at = {NOW} where id = ?", (json.dumps(items, ensure_ascii=False), ticket["id"]))
 

@@ -111,7 +111,10 @@ def _answer_baseline(db: Database, row: RequestRow, text: str) -> None:
         _answer_at_base(db, ticket, text)
     elif text not in (requests.SEND_BACK, requests.TRY_AGAIN):
         red = [str(check["command"]) for check in checks_of(stored(run["checks"], [])) if check.get("unchanged") and not check["passed"]]
-        actions.mark(db, ticket, red, "kept" if text == requests.KEEP else "waived", "It is as red as at the base, before any work.")
+        if text == requests.KEEP:
+            actions.mark(db, ticket, red, "kept", "It may stay as red as it is at the base.")
+        else:
+            actions.mark(db, ticket, red, "waived", "It was as red at the base, before any work.")
         if ticket["type"] != "epic":
             db.execute("update tickets set approved_tip = ? where id = ?", (run["tip_sha"], ticket["id"]))
 
@@ -125,6 +128,7 @@ def _answer_at_base(db: Database, epic: TicketRow, text: str) -> None:
     place = {"session": epic["session_id"], "base": epic["base_sha"], "key": epic["environment"] or ""}
     if text == requests.TRY_AGAIN:
         db.execute(f"delete from baselines where {at_base}", place)
+        db.execute("update tickets set waits_for = 'environment' where id = ?", (epic["id"],))  # what was missing may be in its steps by now
         return
     bad = [each[0] for each in db.all(f"select command from baselines where {at_base}", place)]
     for ticket in db.all("select * from tickets where session_id = ?", (epic["session_id"],), TicketRow):

@@ -40,7 +40,8 @@ class _Place(NamedTuple):
 
 
 def baseline_view(swarm: Swarm, tenant: str, session_id: str) -> dict[str, Any]:
-    """{state, reason, base_sha, environment, run, done, total, checks: [{path, text, command, result, exit, output, seconds}]}. Raises NotFound.
+    """{state, reason, base_sha, environment, repository: its id, run, done, total,
+    checks: [{path, text, command, result, exit, output, seconds}]}. Raises NotFound.
 
     state: none (no check, or a repository of the session's own), not_run, waiting (for a slot or its environment), running, done, failed. reason: a sentence
     about a state that is not what was asked for. result: as in engine/tickets/evidence.py. run: the newest baseline run."""
@@ -56,8 +57,10 @@ def baseline_view(swarm: Swarm, tenant: str, session_id: str) -> dict[str, Any]:
     shown = [_as_dict(check, {**known, **live}.get(check.command)) for check in checks]
     state, reason = _state(swarm, row, run, shown, repository is not None)
     commands = {check.command for check in checks if not check.waived}
-    return {"state": state, "reason": reason, "base_sha": place.base if place else None, "environment": (place.key or None) if place else None,
-            "run": run["id"] if run else None, "done": len(commands & {*known, *live}), "total": len(commands), "checks": shown}
+    return {"state": state, "reason": reason, "base_sha": place.base if place else None,
+            "environment": (place.key or None) if place else None,
+            "repository": repository["id"] if repository else None, "run": run["id"] if run else None,
+            "done": len(commands & {*known, *live}), "total": len(commands), "checks": shown}
 
 
 def start(swarm: Swarm, tenant: str, session_id: str, body: dict[str, Any]) -> None:

@@ -7,7 +7,8 @@ from conftest import HANG, build, git, require, state, until
 from real_engine import completed, feature, running
 
 from engine.config import Config
-from engine.repositories import sources
+from engine.environments.steps import Steps, digest
+from engine.repositories import sources, versions
 from engine.repositories.settings import set_without
 from engine.runs import wanted
 from engine.store.db import Database
@@ -81,6 +82,14 @@ def test_a_check_that_cannot_run_asks_before_any_agent(db: Database, config: Con
             until(lambda: db.value("select count(*) from runs where kind = 'baseline' and ended_at is not null") == 2, HANG, "it is tried again")
             again = request(db)
             assert again["seq"] > asked["seq"] and again["kind"] == "baseline"
+            steps = Steps(setup=("mkdir -p .venv/bin; printf '#!/bin/sh\n' > .venv/bin/no-such-program; chmod +x .venv/bin/no-such-program",),
+                          env={"PATH": "$SWARM_WORK/repo/.venv/bin:$PATH"})
+            repository = sources.row_for(db, config, "default", str(remote))
+            versions.propose(db, repository, steps, "page")
+            versions.approve(db, repository["id"], digest(steps), "you")
+            answers.answer_request(db, "default", again["seq"], requests.TRY_AGAIN)
+            completed(db, session)
+            assert said(db)["no-such-program --version"] == "green", "on the environment that was made meanwhile"
     assert db.value("select sum(failures) from tickets") == 0
 
 

@@ -114,6 +114,7 @@ SCHEMAS: dict[str, Any] = {
     "Baseline": shape(
         state=one_of("none", "not_run", "waiting", "running", "done", "failed"), reason={**TEXT, "description": "A sentence, if something is wrong or waits"},
         base_sha=maybe(TEXT), environment={**maybe(TEXT), "description": "Key of the environment that the checks stood on"},
+        repository={**maybe(TEXT), "description": "Its id, once somebody has used it"},
         run={**maybe(TEXT), "description": "The newest baseline run"}, done=INTEGER, total=INTEGER, checks=listed(shape(
             path={**TEXT, "description": "The place in the card; during a build, the ticket"}, text=TEXT, command=TEXT, result=one_of(*AT_BASE),
             exit=maybe(INTEGER), output=TEXT, seconds=maybe(_NUMBER)))),
