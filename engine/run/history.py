@@ -13,7 +13,7 @@ from engine.runtimes.overlay import overlaying
 from engine.stores import trees
 from engine.stores.store import lent_to
 
-FILES = ("in.bundle", "shallow", "packed-refs", "alternates", "index")  # what give_history() writes at most
+FILES = ("in.bundle", "shallow", "packed-refs", "alternates", "index", "index-of")  # what give_history() writes at most
 HEADS, KEPT = "refs/heads/", "refs/swarm/kept/"
 _EMPTY = b"PACK" + struct.pack(">II", 2, 0)
 
@@ -39,6 +39,7 @@ def give_history(run: Run, repository: Repository, target: Path, refs: list[str]
     run.tree = _tree_of(run)
     if run.tree and not target.with_name("index").exists():
         os.link(run.tree / trees.INDEX, target.with_name("index"))
+        _write(target.with_name("index-of"), f"{run.tree.name}\n")
     return heads
 
 

@@ -22,12 +22,22 @@ borrow() {
     git init -q --template= -b "$integration" "$repo" && mkdir -p "$repo/.git/info" "$repo/.git/hooks" "$repo/.git/objects/info" &&
         cat "$SWARM_IN/alternates" > "$repo/.git/objects/info/alternates" && cat "$SWARM_IN/packed-refs" > "$repo/.git/packed-refs" || return
     [ ! -e "$SWARM_IN/shallow" ] || cat "$SWARM_IN/shallow" > "$repo/.git/shallow" || return
-    printf '[remote "origin"]\n\turl = %s\n\tfetch = +refs/heads/*:refs/remotes/origin/*\n' "$SWARM_IN/in.bundle" >> "$repo/.git/config"
+    {
+        printf '[remote "origin"]\n\turl = %s\n\tfetch = +refs/heads/*:refs/remotes/origin/*\n' "$SWARM_IN/in.bundle"
+        printf '[branch "%s"]\n\tremote = origin\n\tmerge = refs/heads/%s\n' "$integration" "$integration"
+    } >> "$repo/.git/config"
+    git -C "$repo" update-ref "refs/heads/$integration" "refs/remotes/origin/$integration" || return
     # Files of the base are there, with an index that knows them: git writes only what differs. Without a usable index it writes all.
     if [ -e "$SWARM_IN/index" ]; then
         cat "$SWARM_IN/index" > "$repo/.git/index" || return
-        ! git -C "$repo" checkout -q -f -B "$integration" --track "origin/$integration" 2> /dev/null || return 0
+        ! is_laid_out 2> /dev/null || return 0
+        ! git -C "$repo" checkout -q -f "$integration" -- 2> /dev/null || return 0
         rm -f "$repo/.git/index"
     fi
-    git -C "$repo" checkout -q -f -B "$integration" --track "origin/$integration"
+    git -C "$repo" checkout -q -f "$integration" --
+}
+
+# Are the branch's files there already, and as they were?
+is_laid_out() {
+    grep -qFx "$(cat "$SWARM_IN/index-of") refs/remotes/origin/$integration" "$SWARM_IN/packed-refs" && git -C "$repo" diff-files --quiet
 }
