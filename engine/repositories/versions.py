@@ -27,24 +27,31 @@ def proposed(db: Database, repository_id: str) -> EnvironmentVersionRow | None:
 
 
 def steps_of(version: EnvironmentVersionRow) -> Steps:
-    return texts.parse(stored(version["steps"], {}))
+    """Raises BadRequest if someone changed the text in the database: then it is not what was shown and approved, and must not run."""
+    steps = texts.parse(stored(version["steps"], {}))
+    if texts.digest(steps) != version["sha256"]:
+        raise BadRequest("The steps of the environment were changed in the database, so they are not what was approved. Save and approve them again.")
+    return steps
+
+
+def readable(version: EnvironmentVersionRow) -> Steps:
+    """The steps to be shown, whoever wrote them; none if they are no steps."""
+    try:
+        return texts.parse(stored(version["steps"], {}))
+    except BadRequest:
+        return Steps()
 
 
 def drop_altered(db: Database, repository: RepositoryRow) -> None:
-    """Text that someone changed in the database is not what was approved: it does not run, and waits for approval as a proposal if it can be read."""
-    used = approved(db, repository["id"])
-    if used is None:
-        return
-    try:
-        steps = steps_of(used)
-    except BadRequest:
-        steps = None
-    if steps is not None and texts.digest(steps) == used["sha256"]:
-        return
-    with db.transaction():
-        db.execute("update environment_versions set state = 'replaced' where seq = ?", (used["seq"],))
-        if steps is not None:
-            propose(db, repository, steps, used["source"])
+    """Text that someone changed in the database does not run, and waits for approval as a proposal if it can be read."""
+    for version in filter(None, (approved(db, repository["id"]), proposed(db, repository["id"]))):
+        try:
+            steps_of(version)
+        except BadRequest:
+            with db.transaction():
+                db.execute("update environment_versions set state = 'replaced' where seq = ?", (version["seq"],))
+                if readable(version) != Steps():
+                    propose(db, repository, readable(version), version["source"])
 
 
 def propose(db: Database, repository: RepositoryRow, steps: Steps, source: StepsSource, found: Sequence[dict[str, Any]] = ()) -> EnvironmentVersionRow | None:

@@ -8,7 +8,7 @@ from real_engine import completed, feature, running
 
 from engine.config import Config
 from engine.environments import layers
-from engine.environments.steps import Steps
+from engine.environments.steps import Steps, digest
 from engine.repositories import requests, settings, sources, versions
 from engine.runs import wanted
 from engine.store.db import Database
@@ -101,7 +101,17 @@ def test_steps_that_were_changed_by_hand_do_not_run(db: Database, config: Config
         asked = request(db)
         assert requests.APPROVE in asked["options"] and setups(db) == []
         waiting = versions.proposed(db, db.value("select id from repositories"))
-        assert waiting and waiting["sha256"] in asked["body"] and ("elsewhere" in waiting["steps"]) == ("elsewhere" in text)
+        assert waiting and waiting["sha256"] in asked["body"] and versions.steps_of(waiting) and ("elsewhere" in waiting["steps"]) == ("elsewhere" in text)
+
+
+def test_a_setup_of_steps_that_were_changed_by_hand_ends_with_the_reason(db: Database, config: Config, remote: Path) -> None:
+    repository = approved(db, config, remote)
+    by_hand(config, "update environment_versions set steps = ?", ('{"setup":["touch elsewhere"]}',))
+    wanted.want(db, "setup", "repository", repository["id"], "default", {"sha256": digest(STEPS)})
+    with running(db, config):
+        until(lambda: setups(db) == ["failed"], HANG, "the setup ends")
+    assert "changed in the database" in db.value("select reason from runs where kind = 'setup'")
+    assert versions.readable(versions.approved(db, repository["id"])).setup == ("touch elsewhere",)  # type: ignore[arg-type]
 
 
 def test_a_repository_that_vanishes_from_the_database_is_known_again(db: Database, config: Config, remote: Path) -> None:

@@ -54,7 +54,7 @@ def _typed(row: RepositoryRow, environment: dict[str, Any]) -> Typed:
     """The steps that the form begins with: those of the version that the query names, or else those that are shown."""
     seq = whole_number(request.args.get("version", ""))
     version = next((each for each in versions.history(swarm().db, row["id"]) if each["seq"] == seq), None) if seq else None
-    steps = versions.steps_of(version).as_json() if version else environment["steps"]
+    steps = versions.readable(version).as_json() if version else environment["steps"]
     return steps_form.of_steps(steps, environment["sha256"] or "")
 
 

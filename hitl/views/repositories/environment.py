@@ -22,7 +22,7 @@ def environment_view(swarm: Swarm, repository: RepositoryRow) -> dict[str, Any]:
     run = wanted.latest(db, "setup", "repository", repository["id"])
     state = "proposed" if waiting else _state(used, made, run)
     return {"state": state, "sha256": shown["sha256"] if shown else None, "source": shown["source"] if shown else None,
-            "key": made["key"] if made else None, "steps": versions.steps_of(shown).as_json() if shown else {},
+            "key": made["key"] if made else None, "steps": versions.readable(shown).as_json() if shown else {},
             "found": stored(shown["found"], []) if shown else [], "seconds": made["seconds"] if made else None,
             "bytes": made["bytes"] if made else None, "built_at": made["built_at"] if made else None, "run": run["id"] if run else None,
             "reason": run["reason"] if run and run["ended_at"] and run["outcome"] != "done" else None,
