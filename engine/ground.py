@@ -36,7 +36,8 @@ class Ground(NamedTuple):
 class Setup(NamedTuple):
     """How a snapshot is made. steps: as in engine/environments/steps.py. commit: whose tree it is made in. base: key of an older snapshot that `update`
     begins with; '' to begin with nothing. ticket: the ticket whose commit it is; '' for the remote's branch. again: made even if there is one.
-    seconds: time limit of all commands together. disk_mb: most that they may write. tenant: whose secrets the commands get."""
+    seconds: time limit of all commands together. disk_mb: most that they may write. tenant: whose secrets the commands get. known: keys
+    of snapshots that were made for commits before this one, and fit if their inputs do."""
 
     steps: Mapping[str, Any]
     commit: str = ""
@@ -46,6 +47,7 @@ class Setup(NamedTuple):
     seconds: float = 1800.0
     disk_mb: int = 8192
     tenant: str = ""
+    known: tuple[str, ...] = ()
 
     @property
     def secrets(self) -> tuple[str, ...]:
@@ -54,7 +56,7 @@ class Setup(NamedTuple):
 
     @classmethod
     def of(cls, value: Mapping[str, Any] | None) -> "Setup | None":
-        return cls(**value) if value else None
+        return cls(**{**value, "known": tuple(value.get("known", ()))}) if value else None
 
 
 class Commits(NamedTuple):

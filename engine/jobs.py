@@ -118,7 +118,8 @@ class Job(NamedTuple):
     landed: tuple[TicketChange, ...] = ()    # and changes that were merged before
     program: str = ""              # that makes the sandboxes, if the runtime has a choice of programs
     ground: Ground | None = None   # what the sandboxes stand on; None: only the system's programs
-    setup: Setup | None = None     # the environment to look for, or to make
+    setup: Setup | None = None     # the environment to look for, or to make; of a ticket's run: for a commit that changes what it depends on
+    setup_access: Access | None = None   # what that setup reaches; None: no gateway is needed
     commits: Commits = Commits()
     baseline: Baseline | None = None  # what is known of the base; None: nothing
     resume: bool = False           # start from the ticket's own branch, whatever the agent's custom is, because the run before was stopped
@@ -130,7 +131,7 @@ class Job(NamedTuple):
     def read(cls, folder: Path) -> "Job":
         """Reads this format or an earlier one. Raises Refused for a later one."""
         values = _read(folder / "job.json")
-        source, access, vm = values.pop("source"), values.pop("access", None), values.pop("vm", None)
+        source, vm = values.pop("source"), values.pop("vm", None)
         means = {**(given := values.pop("means", {})), "notes": tuple(given.get("notes", ()))}
         waiting, landed = (tuple(TicketChange(criteria=_criteria(change.pop("criteria")), **change) for change in values.pop(name, ()))
                            for name in ("waiting", "landed"))
@@ -139,7 +140,7 @@ class Job(NamedTuple):
                    ground=Ground.of(values.pop("ground", None)), commits=Commits(**values.pop("commits", {})), setup=Setup.of(values.pop("setup", None)),
                    baseline=Baseline.of(values.pop("baseline", None)),
                    source=Source(**{**source, "protocols": tuple(source["protocols"])}) if source else None,
-                   access=Access.of(access), **values)
+                   access=Access.of(values.pop("access", None)), setup_access=Access.of(values.pop("setup_access", None)), **values)
 
 
 def _read(path: Path, parse: Callable[[bytes], Any] = json.loads) -> Any:

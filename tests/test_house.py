@@ -13,7 +13,7 @@ from engine.agents import AGENTS
 from engine.config import ROOT
 from engine.runtimes import RUNTIMES
 
-WORDS = "errors config access jobs ground criteria result_values files log crash times text setting_values secrets"
+WORDS = "errors config access jobs ground criteria result_values files log crash times text setting_values secrets keys"
 # name: (its sentence, the rooms below it). The words of the engine are below everything.
 PACKAGES: dict[str, tuple[str, str]] = {
     "engine": ("The machine's side: tickets, claims, runs, repositories. It imports nothing from hitl.", ""),
@@ -73,6 +73,7 @@ LATE = {
     "engine.job.liquid_template": {"liquid": "the same", "liquid.exceptions": "the same"},
     "engine.run.runner": {"engine.gateway.serving": "most runs need no gateway", "engine.run.prepare": "only a prepare run reaches out",
                           "engine.run.recheck": "it needs more than all the others", "engine.run.setup": "the same", "engine.run.baseline": "the same"},
+    "engine.run.checks": {"engine.run.own_setup": "only a change that needs another environment"},
     "engine.run.setup": {"engine.run.prepare": "only a setup without a commit reaches out"},
     "engine.host.keyring": {"ctypes": "it takes as long to load as everything else in a run's own process"},
     "engine.runtimes.bubblewrap": {"tempfile": "a run's own process never probes"},

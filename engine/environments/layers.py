@@ -65,6 +65,15 @@ def read(folder: Path) -> Snapshot | None:
         return None
 
 
+def made_of(folder: Path) -> dict[str, Any] | None:
+    """What the snapshot in a folder was made of: {commit, ticket, steps, inputs}, as engine/run/setup.py says it; None if there is none."""
+    try:
+        about = json.loads((folder / ABOUT).read_bytes())
+        return dict(about["made_of"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
 def damage(snapshot: Snapshot) -> str | None:
     """A sentence if files of a snapshot are missing, were added or have another length; None if it is as it was. Takes a walk over all its files."""
     entries, length = _counted(snapshot.folder)

@@ -21,7 +21,7 @@ from engine.errors import (
     UnchangedSinceBase,
     Unreachable,
 )
-from engine.finish import landing, waiting
+from engine.finish import landing, own_grounds, waiting
 from engine.finish.outcomes import failed, record
 from engine.git.branch_names import own_branch
 from engine.git.branches import Branches, HandOver
@@ -41,6 +41,7 @@ def finish(db: Database, config: Config, branches: Branches, run: RunRow, result
     """Records a run's result and merges its change. run: its row. Raises for bugs and storage failures; Transient when the merge was
     started and it is unknown whether it completed: then it is tried again."""
     ticket = db.the("select * from tickets where id = ?", (run["ticket_id"],), TicketRow)
+    own_grounds.note(db, run, ticket, result)
     try:
         if result.outcome == "failed":
             reason = " ".join(filter(None, (result.reason, _keep_failed(db, branches, run, ticket, result))))
@@ -119,7 +120,9 @@ def _deliver(db: Database, branches: Branches, run: RunRow, ticket: TicketRow, r
         return
     merged = merged or branches.merge(work, tip)
     reason = why_unbuilt(run["agent"], ticket["description"]) or " ".join(result.notes)
-    record(db, run, "merged", "completed", reason or None, result, merged_sha=merged, branch_name=work.branch, approved_tip=None)
+    with db.transaction():
+        if record(db, run, "merged", "completed", reason or None, result, merged_sha=merged, branch_name=work.branch, approved_tip=None):
+            own_grounds.move(db, ticket["parent_id"], result)
 
 
 def _to_review(db: Database, run: RunRow, work: HandOver, deletion: str) -> None:

@@ -4,6 +4,7 @@ others is alone and goes back. Every step is repeatable, as in engine/finish/fin
 from engine.config import Config
 from engine.crash import point
 from engine.errors import AgentFailed, MergeConflict, Permanent, RunFailure, Transient
+from engine.finish import own_grounds
 from engine.finish.outcomes import MAX_TRANSIENTS, failed, record
 from engine.git.branch_names import own_branch
 from engine.git.branches import Branches
@@ -40,6 +41,7 @@ def land(db: Database, config: Config, branches: Branches, run: RunRow, epic: Ti
             reason = " ".join((_alone(result), *(own.notes if own else ())))
             record(db, member, "merged", "completed", reason, None, merged_sha=merges[member["id"]], approved_tip=None)
         _return_conflicts(db, config, epic, result)
+        own_grounds.move(db, epic["id"], result)
         record(db, run, "merged", "running", _landed(members), result, transients=0, not_before=None)
 
 

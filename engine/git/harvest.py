@@ -8,6 +8,7 @@ import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 from engine.crash import point
 from engine.errors import Damaged, Permanent, PolicyViolation
@@ -54,6 +55,32 @@ def take_in(repository: Repository, bundle: Path, run_id: str, base: str, limits
     point("after-index")
     repository.git("update-ref", "--end-of-options", f"refs/swarm/runs/{run_id}", tip)
     return tip
+
+
+class Tree(NamedTuple):
+    """The files of a commit. sha: of its tree. blobs: [(path, sha)]."""
+
+    sha: str
+    blobs: list[tuple[str, str]]
+
+
+def tree_in(repository: Repository, bundle: Path, run_id: str, base: str, commit: str) -> Tree:
+    """The files of a commit that only a run's bundle has. Nothing is kept. Raises as take_in() does."""
+    descriptor = _open(bundle)
+    try:
+        header = read_header(descriptor)
+        count_objects(descriptor, header)
+        _check_present(repository, base, header)
+        with _quarantine(repository, f"{run_id}-tree") as (_, env):
+            os.lseek(descriptor, header.offset, os.SEEK_SET)
+            try:
+                _index(repository, descriptor, env, strict=True)
+                return Tree(repository.tree(commit, env), repository.blobs(commit, env))
+            except Permanent as error:
+                _check_repository(repository, base)
+                raise unusable(error.sentence.rstrip(".")) from error
+    finally:
+        os.close(descriptor)
 
 
 def keep_aside(repository: Repository, bundle: Path, run_id: str, base: str, folder: str) -> list[str]:

@@ -208,15 +208,15 @@ class Repository:
         """Number of files of `base` that are neither in `tip` nor were renamed."""
         return self.git("diff", "--name-only", "-z", "--diff-filter=D", *PLAIN_DIFF, "--end-of-options", base, tip).count(b"\0")
 
-    def blobs(self, commit: str) -> list[tuple[str, str]]:
+    def blobs(self, commit: str, env: Mapping[str, str] = NOTHING) -> list[tuple[str, str]]:
         """(path, sha) of all files of a commit."""
-        out = self.git("ls-tree", "-r", "-z", "--end-of-options", commit)
+        out = self.git("ls-tree", "-r", "-z", "--end-of-options", commit, env=env)
         rows = (row.split(b"\t", 1) for row in out.split(b"\0") if row)
         return [(path.decode("utf-8", "surrogateescape"), head.split()[2].decode()) for head, path in rows]
 
-    def tree(self, commit: str) -> str:
+    def tree(self, commit: str, env: Mapping[str, str] = NOTHING) -> str:
         """The sha of a commit's tree."""
-        return self.git("rev-parse", "--verify", "--end-of-options", f"{commit}^{{tree}}").decode().strip()
+        return self.git("rev-parse", "--verify", "--end-of-options", f"{commit}^{{tree}}", env=env).decode().strip()
 
     def count_files(self, commit: str) -> int:
         return self.git("ls-tree", "-r", "-z", "--name-only", "--end-of-options", commit).count(b"\0")

@@ -56,11 +56,11 @@ def used_up(limits: Budget) -> str | None:
 
 def keys_file(config: Config, job: Job) -> int:
     """A descriptor with the keys of the models that the run may use, the login for the repository that it fetches, the secrets that its setup
-    names, and the logins of registries and of the proxy, as engine/run/keys.py reads them. It becomes the standard input of the run's process, so that none
+    names, and the logins of registries and of the proxy, as engine/keys.py reads them. It becomes the standard input of the run's process, so that none
     is in a file, in arguments or in an environment. It is empty if none are needed. The caller closes it. Raises Permanent if a secret is missing."""
     keys = {"models": {name: getattr(config, f"{name}_key") for name in job.access.models} if job.access else {},
             "forge": login_of(config, job.source.url) if job.source is not None and job.source.url else {},
-            "secrets": secrets.all_of(config.data, job.setup.tenant, job.setup.secrets) if job.setup and job.kind != "baseline" else {},
+            "secrets": secrets.all_of(config.data, job.setup.tenant, job.setup.secrets) if job.setup and job.kind == "setup" else {},
             "routes": _logins(config, job)}
     if not any(keys.values()):
         return os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
@@ -72,7 +72,8 @@ def keys_file(config: Config, job: Job) -> int:
 
 def _logins(config: Config, job: Job) -> dict[str, str]:
     """Of a mirror only a run that sets something up gets the login: what agents write runs in all others."""
-    if job.access is None:
+    access = job.access or job.setup_access
+    if access is None:
         return {}
-    used = {name: url for name, url in (config.mirrors or {}).items() if name in job.access.routes.mirrors} if job.setup and job.kind != "baseline" else {}
+    used = {name: url for name, url in (config.mirrors or {}).items() if name in access.routes.mirrors} if job.kind == "setup" else {}
     return mirrors.logins(used, config.egress_proxy)

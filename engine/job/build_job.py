@@ -17,6 +17,7 @@ from engine.ground import Commits, Ground, Source
 from engine.job.access import access_for
 from engine.job.front_matter import LIMITS
 from engine.job.network import network
+from engine.job.own_ground import own_ground
 from engine.job.prompt import data_block, prompt
 from engine.job.workflow import Workflow, workflow_at
 from engine.jobs import AgentSetup, Job, Limits, Result
@@ -43,6 +44,8 @@ def job_for(db: Database, config: Config, run: RunRow, ticket: TicketRow, sessio
     epic = db.one("select session_id, id, title, branch_name, environment, base_sha from tickets where id = ?", (ticket["parent_id"],), TicketRow) or ticket
     access, resume = access_for(db, config, session, run["kind"], agent), run["kind"] == "feature" and ticket["run_no"] > 1 and was_stopped(db, config, ticket)
     hooks, own = hooks_of(config, session, runtime, workflow), _settings(db, session)
+    ground, setup, setup_access = own_ground(db, config, run, ticket, own, ground_of(own, session, epic, run["kind"], runtime, config.data),
+                                             agent.resumes or resume)
     return Job(
         run=run["id"], kind=run["kind"], ticket=ticket["id"], session=ticket["session_id"], title=ticket["title"],
         description=ticket["description"], project=session["project_name"], repository=str(repository_path(config, ticket["session_id"])),
@@ -51,7 +54,7 @@ def job_for(db: Database, config: Config, run: RunRow, ticket: TicketRow, sessio
         criteria=criteria_of(ticket["acceptance_criteria"]),
         limits=limits(config, workflow), source=_source(db, config, session, ticket["id"]) if run["kind"] == "prepare" else None,
         baseline=None if run["kind"] == "prepare" else baselines.for_run(db, ticket),
-        vm=runtime.vm(config), program=runtime.program, access=access, ground=ground_of(own, session, epic, run["kind"], runtime, config.data),
+        vm=runtime.vm(config), program=runtime.program, access=access, ground=ground, setup=setup, setup_access=setup_access,
         commits=Commits(own.author, own.sign_off) if own else Commits(),
         means=means(db, config, run, ticket, runtime, agent, hooks)._replace(
             notes=workflow.notes(hooks_run=hooks is workflow) if workflow else (), own_tools=bool(own and own.hooks)), resume=resume)

@@ -4,6 +4,7 @@ from typing import Any
 from engine import secrets
 from engine.agents import FALLBACK
 from engine.config import Config
+from engine.environments.steps import Steps
 from engine.errors import BadRequest, Permanent
 from engine.git.branches import repository_path
 from engine.git.source import validate_source
@@ -30,13 +31,18 @@ def setup_job(db: Database, config: Config, run: OwnedRunRow, task: dict[str, An
     secrets.all_of(config.data, run["tenant_id"], steps.secrets)  # said now if one is missing, before anything is fetched
     place = session if session and task.get("commit") else f"environment-{repository['id']}"  # before a build, a session has no repository of its own
     limits = Limits(own.setup_seconds + 600, own.setup_seconds + 600, config.check_seconds, config.log_mb, own.setup_mb, config.memory_mb, config.processes)
-    access = Access({}, steps.hosts, max(config.egress_mb, own.setup_mb), routes=routes(config, steps.hosts)) if steps.hosts else None
     return Job(run=run["id"], kind="setup", ticket="", session=session, title=f"Environment of {repository['name']}", description="",
                project=repository["name"], repository=str(repository_path(config, place)),
-               integration="", branch="", runtime=runtime.name, agent=FALLBACK.name, prompt="", limits=limits, program=runtime.program, access=access,
+               integration="", branch="", runtime=runtime.name, agent=FALLBACK.name, prompt="", limits=limits, program=runtime.program,
+               access=access_of(config, own, steps),
                source=None if task.get("commit") else source_of(config, repository, repository["default_branch"]),
                setup=Setup(steps.as_json(), str(task.get("commit") or ""), str(task.get("base") or ""), again=bool(task.get("again")),
                            seconds=own.setup_seconds, disk_mb=own.setup_mb, tenant=run["tenant_id"]))
+
+
+def access_of(config: Config, own: settings.Settings, steps: Steps) -> Access | None:
+    """What a setup may reach: the hosts of its steps."""
+    return Access({}, steps.hosts, max(config.egress_mb, own.setup_mb), routes=routes(config, steps.hosts)) if steps.hosts else None
 
 
 def source_of(config: Config, repository: RepositoryRow, branch: str | None) -> Source:

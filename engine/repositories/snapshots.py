@@ -34,6 +34,20 @@ def is_old(db: Database, repository_id: str, key: str, days: int) -> bool:
                                    " and built_at < strftime('%Y-%m-%dT%H:%M:%fZ', 'now', ?)", (repository_id, key, f"-{days} days")) is not None
 
 
+def of_ticket(db: Database, ticket_id: str) -> tuple[str, ...]:
+    """Keys of those that were made for a ticket's commits, the newest first."""
+    return tuple(row[0] for row in db.all("select key from environments where ticket_id = ? and state = 'ready' order by used_at desc, seq desc limit 20",
+                                          (ticket_id,)))
+
+
+def of_merged(db: Database, session_id: str) -> tuple[str, ...]:
+    """Keys of those that were made for what a session has merged, or for changes that wait for their merge, the newest first."""
+    return tuple(row[0] for row in db.all(
+        "select n.key from environments n join tickets t on t.id = n.ticket_id where t.session_id = ? and n.state = 'ready' and (t.type = 'epic'"
+        " or t.status = 'completed' or exists (select 1 from runs r where r.ticket_id = t.id and r.state = 'queued' and r.ended_at is null))"
+        " order by n.used_at desc, n.seq desc limit 20", (session_id,)))
+
+
 def used(db: Database, repository_id: str, key: str) -> None:
     """Notes that a build begins to use a snapshot."""
     db.execute(f"update environments set used_at = {NOW} where repository_id = ? and key = ?", (repository_id, key))

@@ -47,6 +47,10 @@ def check_all(run: Run) -> None:
         for name in FILES:
             if (run.folder / "in" / name).exists():
                 os.link(run.folder / "in" / name, inputs / name)
+    if run.job.setup and run.job.setup.ticket:
+        from engine.run.own_setup import fit_ground  # only here, because most runs need none and start sooner without it
+
+        fit_ground(run, inputs)
     at(run, inputs, run.result.tip or run.result.base or "")
     before = {each.command: each for each in (run.job.baseline or Baseline()).checks}
     for number, criterion in enumerate(todo, 1):

@@ -32,9 +32,9 @@ from engine.files import DISK_ERRORS, shortage
 from engine.host.folders import remove
 from engine.host.processes import sweep
 from engine.jobs import Job, Result
+from engine.keys import take_keys
 from engine.run.checks import check_all, to_check
 from engine.run.ending import Killed, Stopped
-from engine.run.keys import take_keys
 from engine.run.limits import OverLimit
 from engine.run.output import Log, OverTime, Stalled
 from engine.run.outputs import give_bundle, read_question, take_bundle

@@ -13,10 +13,10 @@ from engine.errors import AgentFailed, ProviderRefused, Transient
 from engine.host import cgroups
 from engine.host.folders import remove, tame
 from engine.jobs import Job, Limits, Result
+from engine.keys import Keys
 from engine.run import services
 from engine.run.disk_use import DiskWatch, is_overlaid
 from engine.run.ending import Stopped, save_work
-from engine.run.keys import Keys
 from engine.run.limits import LimitWatch, look_at
 from engine.run.output import Bounds, Log, Output, drain, watch
 from engine.runtimes.base import Handle, Runtime, SandboxJob

@@ -15,6 +15,7 @@ from engine.environments.key import host_fingerprint, inputs_of, key_of
 from engine.environments.steps import Steps, parse
 from engine.errors import AgentFailed, Permanent, RunFailure, Transient
 from engine.files import read_foreign
+from engine.git.harvest import Tree
 from engine.git.repository import Repository
 from engine.ground import Setup
 from engine.host.folders import remove
@@ -55,10 +56,13 @@ def key_at(setup: Setup, repository: Repository, commit: str) -> tuple[str, Step
     return key_of(steps, inputs, host_fingerprint(), setup.ticket, tree), steps
 
 
-def make_snapshot(run: Run, setup: Setup, repository: Repository) -> layers.Snapshot:
-    """The snapshot for a commit that is in `repository`; made, or found. Sets result.ground: {key, seconds, bytes, reused}.
+def make_snapshot(run: Run, setup: Setup, repository: Repository, tree: Tree | None = None, bundle: Path | None = None) -> layers.Snapshot:
+    """The snapshot for a commit that is in `repository`; made, or found. For one that only a bundle has, tree says its files. Sets result.ground:
+    {key, seconds, bytes, reused}.
     Raises AgentFailed with the step that failed and its last lines; Transient when this machine or another run is in the way."""
-    key, steps = key_at(setup, repository, setup.commit)
+    steps = parse(dict(setup.steps))
+    inputs = inputs_of(steps, tree.blobs if tree else repository.blobs(setup.commit))
+    key = key_of(steps, inputs, host_fingerprint(), setup.ticket, (tree.sha if tree else repository.tree(setup.commit)) if setup.ticket else "")
     data, since = run.folder.parent.parent, time.monotonic()
     with locks.locked(layers.lock_of(data, key), True, LOCK_SECONDS, lambda: run.log.write(WAITS)):
         snapshot = None if setup.again else layers.read(layers.root(data) / key)
@@ -72,9 +76,9 @@ def make_snapshot(run: Run, setup: Setup, repository: Repository) -> layers.Snap
             try:
                 if not _begin_with(data, setup, folder):
                     setup = setup._replace(base="")
-                env = _fill(run, setup, steps, repository, folder)
+                env = _fill(run, setup, steps, repository, folder, bundle)
                 point("before-snapshot")
-                made_of = {"commit": setup.commit, "ticket": setup.ticket, "steps": steps.as_json()}
+                made_of = {"commit": setup.commit, "ticket": setup.ticket, "steps": steps.as_json(), "inputs": inputs}
                 snapshot = layers.finish(data, key, folder, time.monotonic() - since, {**steps.env, **env}, steps, made_of)
             finally:
                 remove(folder)
@@ -102,14 +106,30 @@ def _begin_with(data: Path, setup: Setup, folder: Path) -> bool:
         os.close(descriptor)
 
 
-def _fill(run: Run, setup: Setup, steps: Steps, repository: Repository, folder: Path) -> dict[str, str]:
+def works_at(run: Run, setup: Setup, repository: Repository, steps: Steps) -> str | None:
+    """Tries the setup at a commit, and keeps nothing. -> None if it works, otherwise a sentence"""
+    folder = layers.temporary(run.folder.parent.parent, f"trial-{run.job.run}", run.job.run)
+    try:
+        _begin_with(run.folder.parent.parent, setup, folder)
+        _fill(run, setup, steps, repository, folder)
+    except AgentFailed as error:
+        return error.sentence
+    finally:
+        remove(folder)
+        remove(run.folder / "setup")
+    return None
+
+
+def _fill(run: Run, setup: Setup, steps: Steps, repository: Repository, folder: Path, bundle: Path | None = None) -> dict[str, str]:
     """Runs the commands. -> the variables that they left"""
     inputs, outputs = run.folder / "setup" / "in", run.folder / "setup" / "out"
     for part in (inputs, outputs):
         remove(part)
         part.mkdir(parents=True)
     branch = f"{COMMIT_BRANCH}{run.job.run}"
-    give_commit(run, repository, setup.commit, branch, inputs / "in.bundle")
+    give_commit(run, repository, str(run.result.base) if bundle else setup.commit, branch, inputs / "in.bundle")
+    if bundle:
+        os.link(bundle, inputs / "out.bundle")
     commands = steps.update if setup.base and steps.update else steps.setup
     for number, command in enumerate(commands, 1):
         write(inputs / f"step-{number}", command.replace("\r\n", "\n") + "\n")

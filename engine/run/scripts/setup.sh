@@ -11,6 +11,7 @@ export SWARM_ENV SWARM_SECRETS
 [ -z "${SWARM_GATEWAY:-}" ] || . "$SWARM_IN/gateway.sh"
 clone || exit 112
 cd "$repo" || exit 112
+[ ! -e "$SWARM_IN/out.bundle" ] || git fetch -q --no-tags "$SWARM_IN/out.bundle" refs/heads/swarm-out || exit 112
 git checkout -q -f --detach "$tip" || exit 112
 [ ! -e "$SWARM_IN/ground-env" ] || . "$SWARM_IN/ground-env"
 
