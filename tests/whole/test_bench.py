@@ -14,7 +14,7 @@ from bench.sizes import LEAST
 from engine.config import ROOT
 
 
-@pytest.mark.parametrize("figure", [figure for figure in FIGURES if figure not in ("vms", "environments")])
+@pytest.mark.parametrize("figure", [figure for figure in FIGURES if figure not in ("vms", "environments", "histories")])
 def test_every_row_of_a_figure_has_a_number(figure: str, tmp_path: Path) -> None:
     rows = list(run(LEAST, tmp_path, figure))
     assert rows
@@ -24,7 +24,7 @@ def test_every_row_of_a_figure_has_a_number(figure: str, tmp_path: Path) -> None
     assert not list(tmp_path.iterdir()), "what a figure worked on is gone"
 
 
-@pytest.mark.parametrize("figure", ["vms", "environments"])
+@pytest.mark.parametrize("figure", ["vms", "environments", "histories"])
 def test_the_least_form_boots_no_machine_and_installs_nothing(figure: str, tmp_path: Path) -> None:
     assert list(run(LEAST, tmp_path, figure)) == []
 
