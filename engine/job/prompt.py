@@ -97,8 +97,8 @@ def _delivered(row: _Dependency) -> str:
 
 
 def _answers(db: Database, ticket_id: str) -> list[str]:
-    rows = db.all("select body, answer, answered_by from requests where ticket_id = ? and kind in ('question', 'review') and state = 'answered' order by seq",
-                  (ticket_id,), RequestRow)
+    rows = db.all("select body, answer, answered_by from requests where ticket_id = ? and kind in ('question', 'review', 'baseline')"
+                  " and state = 'answered' order by seq", (ticket_id,), RequestRow)
     said = []
     for heading, is_assumed in (("## Answered by a person", False), ("## Assumed, because nobody answered in time: your first option", True)):
         given = [f"Q: {row['body']}\nA: {row['answer']}" for row in rows if same_question.is_assumed(row["answered_by"]) == is_assumed]

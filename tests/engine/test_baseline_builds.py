@@ -127,6 +127,8 @@ def test_a_check_as_red_as_at_the_base_goes_to_a_person(db: Database, config: Co
         if how == requests.SEND_BACK:
             until(lambda: db.value("select count(*) from runs where kind = 'feature' and ended_at is not null") == 2, HANG, "the agent goes on")
             assert request(db)["kind"] == "baseline" and db.value("select sum(failures) from tickets") == 0
+            told = (config.data / "runs" / db.value("select id from runs where kind = 'feature' order by seq desc") / "job.json").read_text()
+            assert "is red in the same way as at the base" in told and "A: Send it back" in told
             return
         completed(db, session)
     assert [row[0] for row in db.all("select outcome from runs where kind = 'feature' order by seq")] == ["needs_input", "merged"]
