@@ -98,16 +98,18 @@ class Repository:
         options = [part for parent in parents for part in ("-p", parent)]
         return self.git("commit-tree", *options, "-F", "-", tree, stdin=text, env={**IDENTITY, **dates}).decode().strip()
 
-    def fetch(self, url: str, protocols: tuple[str, ...], login: Mapping[str, str] = NOTHING, **options: Unpack[Options]) -> None:
+    def fetch(self, url: str, protocols: tuple[str, ...], login: Mapping[str, str] = NOTHING, without: str = "",
+              **options: Unpack[Options]) -> None:
         """Fetches the heads of the repository at `url` to refs/remotes/origin/*, and its tags; refs that are gone there are removed here, their objects stay.
         It makes at most one pack, and no loose objects. A shallow repository can be fetched; then this one is shallow, too.
-        login: more environment, from engine.git.remote.login. options: `errors`, for git's progress, and `look`."""
+        login: more environment, from engine.git.remote.login. without: a folder of heads that are left out. options: `errors` for git's progress, `look`."""
         from engine.git.remote import reaching
 
         with reaching(url, protocols) as env:
             merged: Options = {**options, "env": {**env, **login}, "timeout": FETCH_SECONDS, "config": ("fetch.unpackLimit=1",)}
             self.git("fetch", "--progress" if "errors" in options else "--quiet", "--prune", "--no-tags", "--no-write-fetch-head", "--no-auto-maintenance",
                      "--no-recurse-submodules", "--update-shallow", "--", url, "+refs/heads/*:refs/remotes/origin/*", "+refs/tags/*:refs/tags/*",
+                     *([f"^refs/heads/{without}/*"] if without else []),
                      **merged)
         self.git("pack-refs", "--all")  # thousands of loose refs would make later reads slow
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from engine.errors import Damaged, Permanent, RunFailure, Transient, Unreachable
 from engine.git.first_commit import push_first_commit
-from engine.git.look import Look, look
+from engine.git.look import OURS, Look, look
 from engine.git.remote import login
 from engine.git.repository import Repository
 from engine.ground import Source
@@ -88,7 +88,7 @@ def _into_store(run: Run, repository: Repository, source: Source, url: str, seen
         run.log.write(b"Another build fetches this repository now. This one waits for it.\n")
     progress = Progress(messages, lambda sentence: run.log.write(f"{sentence}\n".encode()), None if store.path.exists() else seen.bytes)
     with store.locked(stores.WAIT_SECONDS):
-        stores.fetch(store, url, source.protocols, keys, messages, progress.look)
+        stores.fetch(store, url, source.protocols, keys, messages, progress.look, "" if branch.startswith(f"{OURS}/") else OURS)
         base = store.head(f"refs/remotes/origin/{branch}")
         if base:
             stores.borrow(repository, store, base, branch)

@@ -36,14 +36,15 @@ def store_path(data: Path, repository_id: str) -> Path:
 
 
 def fetch(store: Repository, url: str, protocols: tuple[str, ...], login: Mapping[str, str], messages: Path,
-          look: Callable[[], None] = lambda: None) -> None:
+          look: Callable[[], None] = lambda: None, without: str = "") -> None:
     """Fetches the heads and tags of the repository at `url`, as Repository.fetch() does. Call it with the store locked.
-    messages: the file that gets git's messages while it works, removed afterwards; look: called again and again meanwhile."""
+    messages: the file that gets git's messages while it works, removed afterwards; look: called again and again meanwhile. without: a folder of heads that
+    are left out: what other sessions delivered."""
     store.create()
     _keep_all(store, True)
     try:
         with open(messages, "w+b") as file:
-            store.fetch(url, protocols, login, errors=file, look=look)
+            store.fetch(url, protocols, login, without, errors=file, look=look)
         os.utime(store.path)  # its last use
     finally:
         messages.unlink(missing_ok=True)

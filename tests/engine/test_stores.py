@@ -11,6 +11,7 @@ from store_side import filled, merged, prepared
 
 from engine.errors import Transient
 from engine.git.repository import Repository
+from engine.ground import Source
 from engine.stores import store as stores
 
 
@@ -75,6 +76,19 @@ def test_a_run_finds_no_object_of_another_session(bench: Bench, remote: Path) ->
     assert base in listed and not secret & set(listed)
     assert "one.git" not in git(bench.repository.path, "show", f"{INTEGRATION}:packs")
     assert objects(bench.folder / "stores" / "REPO-1.git") == objects(remote), "what runs make stays out of the store"
+
+
+def test_what_another_session_delivered_is_left_out_unless_it_is_built_upon(bench: Bench, remote: Path) -> None:
+    git(remote, "checkout", "-q", "-b", "swarm/5e551/tkt-001")
+    git(remote, "commit", "-q", "--allow-empty", "-m", "Delivered")
+    delivered = git(remote, "rev-parse", "HEAD").strip()
+    git(remote, "checkout", "-q", "main")
+    prepared(bench, remote, "one")
+    assert delivered not in objects(bench.folder / "stores" / "REPO-1.git")
+    bench.repository = Repository(bench.folder / "repos" / "two.git")
+    source = Source(str(remote), "swarm/5e551/tkt-001", ("file",), store=str(bench.folder / "stores" / "REPO-2.git"))
+    result, _ = bench.run(kind="prepare", source=source)
+    assert (result.reason, result.base) == (None, delivered)
 
 
 def test_the_next_run_of_a_session_has_what_the_runs_before_it_made(bench: Bench, remote: Path) -> None:
