@@ -14,12 +14,12 @@ TOOL = "mkdir -p .venv/bin && printf '#!/bin/sh\\necho tool\\n' > .venv/bin/tool
 STEPS = Steps(setup=(f"echo once >> \"$HOME/count\"; {TOOL}",), env={"PATH": "$SWARM_WORK/repo/.venv/bin:$PATH"})
 
 
-def make_remote(tmp_path: Path) -> Path:
-    """A repository with dependencies, in which a build can be delivered."""
+def make_remote(tmp_path: Path, **files: str) -> Path:
+    """A repository with dependencies, in which a build can be delivered. files: {name: text}, beside the .gitignore."""
     work, bare = tmp_path / "work", tmp_path / "remote.git"
     git(tmp_path, "init", "-q", "-b", "main", str(work))
-    (work / "requirements.txt").write_text("")
-    (work / ".gitignore").write_text(".venv\n")
+    for name, text in {".gitignore": ".venv\n", **(files or {"requirements.txt": ""})}.items():
+        (work / name).write_text(text)
     git(work, "add", "-A")
     git(work, "commit", "-q", "-m", "First")
     git(tmp_path, "clone", "-q", "--bare", str(work), str(bare))

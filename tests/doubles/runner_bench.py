@@ -8,9 +8,10 @@ from typing import Any
 
 from conftest import HANG, git, require
 
-from engine.config import ROOT
+from engine.config import ROOT, Config
 from engine.git.repository import Repository
 from engine.host.processes import RUN_VARIABLE, is_held, members, take_lock
+from engine.job.access import keys_file
 from engine.jobs import Criterion, Job, Limits, Result
 from engine.run.runner import command
 from engine.runtimes import make
@@ -67,6 +68,25 @@ class Bench:
         assert not is_held(folder / "lock") and not is_held(folder / "sandbox.lock")
         assert list(members(job.run, folder)) == []
         assert (folder / "runner.err").read_text() == ""
+        return result, folder
+
+    def run_with_keys(self, job: Job, config: Config, folder: Path | None = None, wait: float = HANG) -> tuple[Result, Path]:
+        """The job to its end, started as the engine starts it: what it may have of keys and secrets is on its standard input.
+        folder: of the runs, if it is another one."""
+        folder = (folder or self.folder / "runs") / job.run
+        folder.mkdir(parents=True)
+        job.write(folder)
+        lock, keys = take_lock(folder / "lock"), keys_file(config, job)
+        assert lock is not None
+        with open(folder / "runner.err", "wb") as errors:
+            runner = subprocess.Popen(command(ROOT, folder), pass_fds=[lock], start_new_session=True, stdin=keys, stdout=errors, stderr=errors, cwd="/",
+                                      env={"PATH": os.environ["PATH"], RUN_VARIABLE: job.run})
+        os.close(lock)
+        os.close(keys)
+        self.runs.append(runner)
+        runner.wait(wait)
+        result = Result.read(folder)
+        assert result is not None and (folder / "runner.err").read_text() == ""
         return result, folder
 
     def take(self, folder: Path) -> Path:

@@ -1,27 +1,24 @@
 """A company's own registries, in whole runs: its certificates, its private address, its odd port, its login; and what is said where a way is closed."""
-import os
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from conftest import HANG, build, git, require, until
+from conftest import HANG, build, require, until
+from environment_side import make_remote
 from real_engine import completed, feature, running
 from registries import ADDRESS, Registry, listening, own_name, registry, silent
 from runner_bench import INTEGRATION, Bench, bench_of, log_of
 
 from engine.access import Access, Routes
-from engine.config import ROOT, Config
+from engine.config import Config
 from engine.environments import layers
 from engine.environments.steps import Steps, digest
 from engine.gateway.mirrors import parse_mirrors
 from engine.ground import Setup
-from engine.host.processes import RUN_VARIABLE, take_lock
-from engine.job.access import keys_file, routes
+from engine.job.access import routes
 from engine.job.network import network
 from engine.jobs import Result
 from engine.repositories import sources, versions
-from engine.run.runner import command
 from engine.runtimes import make
 from engine.store.db import Database
 
@@ -51,21 +48,7 @@ def set_up(bench: Bench, config: Config, *commands: str, hosts: tuple[str, ...] 
     """A setup, started as the engine starts it."""
     setup = Setup({"setup": list(commands), "hosts": list(hosts)}, str(bench.repository.head(f"refs/heads/{INTEGRATION}")), seconds=seconds)
     job = bench.job(kind="setup", setup=setup, access=Access({}, hosts, 100, routes=routes(config, hosts)), run_seconds=200)
-    folder = bench.folder / "runs" / job.run
-    folder.mkdir(parents=True)
-    job.write(folder)
-    lock, keys = take_lock(folder / "lock"), keys_file(config, job)
-    assert lock is not None
-    with open(folder / "runner.err", "wb") as errors:
-        runner = subprocess.Popen(command(ROOT, folder), pass_fds=[lock], start_new_session=True, stdin=keys, stdout=errors, stderr=errors, cwd="/",
-                                  env={"PATH": os.environ["PATH"], RUN_VARIABLE: job.run})
-    os.close(lock)
-    os.close(keys)
-    bench.runs.append(runner)
-    runner.wait(4 * HANG)
-    result = Result.read(folder)
-    assert result is not None and (folder / "runner.err").read_text() == ""
-    return result, folder
+    return bench.run_with_keys(job, config, wait=4 * HANG)
 
 
 def everywhere(folder: Path) -> bytes:
@@ -183,13 +166,7 @@ def test_certificates_that_cannot_be_used_are_named(bench: Bench, tmp_path: Path
 def test_a_build_installs_from_the_company_and_no_page_or_file_shows_the_login(db: Database, tmp_path: Path) -> None:
     require("bwrap")
     require("pip3")
-    work, bare = tmp_path / "work", tmp_path / "remote.git"
-    git(tmp_path, "init", "-q", "-b", "main", str(work))
-    (work / "requirements.txt").write_text("greet\n")
-    (work / ".gitignore").write_text("lib\n")
-    git(work, "add", "-A")
-    git(work, "commit", "-q", "-m", "First")
-    git(tmp_path, "clone", "-q", "--bare", str(work), str(bare))
+    bare = make_remote(tmp_path, **{"requirements.txt": "greet\n", ".gitignore": "lib\n"})
     with registry(tmp_path, login="build:s3cret/mirror") as here:
         config = settings(here, data=tmp_path / "data", runtime="bubblewrap", agent="runbook", slots=1, backoff_seconds=0.0, repository_roots=(tmp_path,))
         repository = sources.row_for(db, config, "default", str(bare))

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import GIT_ENV, HANG, build, require
+from conftest import GIT_ENV, build, require
 from gateway_client import CLIENT
 from gateway_side import KEY
 from model_upstream import Handler, chat, served
@@ -15,10 +15,7 @@ from real_engine import completed, running
 from runner_bench import Bench, bench_of, log_of
 
 from engine.config import ROOT, Config
-from engine.host.processes import RUN_VARIABLE, take_lock
-from engine.job.access import keys_file
 from engine.jobs import Access, AgentSetup, Budget, Job, Result
-from engine.run.runner import command
 from engine.store.db import Database
 from engine.tickets import usage
 
@@ -42,20 +39,7 @@ def run(bench: Bench, url: str, script: str, **values: Any) -> tuple[Result, Pat
     """As Bench.run, with a gateway to the model at `url`, and its key on the runner's standard input as the engine hands it over."""
     access = Access({"openai": url} if url else {}, values.pop("hosts", ()), 10, values.pop("budget", Budget()))
     job = bench.job(script, **values)._replace(access=access)
-    folder = bench.folder / "data" / "runs" / job.run
-    folder.mkdir(parents=True)
-    job.write(folder)
-    lock, keys = take_lock(folder / "lock"), keys_file(Config(openai_key=KEY), job)
-    assert lock is not None
-    with open(folder / "runner.err", "wb") as errors:
-        runner = subprocess.Popen(command(ROOT, folder), pass_fds=[lock], start_new_session=True, stdin=keys, stdout=errors, stderr=errors, cwd="/",
-                                  env={"PATH": os.environ["PATH"], RUN_VARIABLE: job.run})
-    os.close(lock)
-    os.close(keys)
-    bench.runs.append(runner)
-    runner.wait(HANG)
-    result = Result.read(folder)
-    assert result is not None and (folder / "runner.err").read_text() == ""
+    result, folder = bench.run_with_keys(job, Config(openai_key=KEY), bench.folder / "data" / "runs")
     assert KEY not in (folder / "job.json").read_text() + (folder / "result.json").read_text() + log_of(folder)
     assert not list(folder.glob("*.sock"))
     return result, folder

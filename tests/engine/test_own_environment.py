@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 from conftest import build, git, require
+from environment_side import make_remote
 from real_engine import completed, ended, feature, running
 from runner_bench import INTEGRATION, Bench, bench_of, log_of
 
@@ -127,13 +128,7 @@ def config(tmp_path: Path) -> Config:
 @pytest.fixture()
 def remote(db: Database, config: Config, tmp_path: Path) -> Path:
     """A repository with approved steps."""
-    work, bare = tmp_path / "work", tmp_path / "remote.git"
-    git(tmp_path, "init", "-q", "-b", "main", str(work))
-    (work / "deps.txt").write_text("one\n")
-    (work / ".gitignore").write_text(".venv\n")
-    git(work, "add", "-A")
-    git(work, "commit", "-q", "-m", "First")
-    git(tmp_path, "clone", "-q", "--bare", str(work), str(bare))
+    bare = make_remote(tmp_path, **{"deps.txt": "one\n"})
     steps = Steps(setup=(INSTALL,), inputs=("deps*.txt",))
     versions.propose(db, repository_of(db, config, bare), steps, "page")
     versions.approve(db, repository_of(db, config, bare)["id"], digest(steps), "you")

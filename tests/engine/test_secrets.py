@@ -1,27 +1,21 @@
 """Secrets: who gets them, where they are kept, and that nothing of them stays behind."""
 import base64
 import json
-import os
 import stat
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import quote
 
 import pytest
-from conftest import HANG
 from runner_bench import INTEGRATION, Bench, bench_of, log_of
 
 from engine import secrets
 from engine.commands.backup import backup
-from engine.config import ROOT, Config
+from engine.config import Config
 from engine.environments import layers, leaks
 from engine.errors import BadRequest, NotFound, Permanent, Unavailable
 from engine.ground import Ground, Setup
-from engine.host.processes import RUN_VARIABLE, take_lock
-from engine.job.access import keys_file
 from engine.jobs import Result
-from engine.run.runner import command
 from engine.store.db import Database
 
 VALUE = "npm_s3cret/value+of&a=token"
@@ -35,22 +29,7 @@ def bench(tmp_path: Path) -> Iterator[Bench]:
 def set_up(bench: Bench, *commands: str) -> tuple[Result, Path]:
     """A setup that names NPM_TOKEN, started as the engine starts it."""
     setup = Setup({"setup": list(commands), "secrets": ["NPM_TOKEN"]}, str(bench.repository.head(f"refs/heads/{INTEGRATION}")), tenant="default")
-    job = bench.job(kind="setup", setup=setup)
-    folder = bench.folder / "runs" / job.run
-    folder.mkdir(parents=True)
-    job.write(folder)
-    lock, keys = take_lock(folder / "lock"), keys_file(Config(data=bench.folder), job)
-    assert lock is not None
-    with open(folder / "runner.err", "wb") as errors:
-        runner = subprocess.Popen(command(ROOT, folder), pass_fds=[lock], start_new_session=True, stdin=keys, stdout=errors, stderr=errors, cwd="/",
-                                  env={"PATH": os.environ["PATH"], RUN_VARIABLE: job.run})
-    os.close(lock)
-    os.close(keys)
-    bench.runs.append(runner)
-    runner.wait(HANG)
-    result = Result.read(folder)
-    assert result is not None and (folder / "runner.err").read_text() == ""
-    return result, folder
+    return bench.run_with_keys(bench.job(kind="setup", setup=setup), Config(data=bench.folder))
 
 
 def everywhere(folder: Path) -> bytes:
