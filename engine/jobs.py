@@ -25,6 +25,7 @@ from engine.result_values import checked, parsed
 FORMAT = 2
 NOTHING: Mapping[str, Any] = MappingProxyType({})
 OUT_BYTES, OUT_FILES = 512_000_000, 1000  # most outputs of a run, including its bundle
+MESSAGES = "fetch.messages"  # in a run's folder while it fetches or waits for its turn: git's messages
 TIMES = "log.times"      # next to a run's log: the start time of each step
 RECORDED = 10_000        # requests of a run to its gateway that get a line in requests.jsonl; later ones are only counted
 NOTICE = 0.8             # part of a budget after which a notice is shown

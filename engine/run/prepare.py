@@ -11,6 +11,7 @@ from engine.git.repository import Repository
 from engine.ground import Source
 from engine.host.folders import remove
 from engine.host.processes import is_held
+from engine.jobs import MESSAGES
 from engine.run.history import can_overlay, give_history
 from engine.run.inputs import copy_scripts, write_values
 from engine.run.output import PHASE, Output
@@ -83,16 +84,20 @@ def _fetched_base(run: Run, repository: Repository, url: str, source: Source, wh
 
 def _into_store(run: Run, repository: Repository, source: Source, url: str, seen: Look, keys: Mapping[str, str]) -> str | None:
     """-> the commit of the branch; None if it is gone meanwhile"""
-    store, branch, messages = Repository(Path(source.store)), str(seen.branch), run.folder / stores.MESSAGES
+    store, branch, messages = Repository(Path(source.store)), str(seen.branch), run.folder / MESSAGES
     if is_held(store.path.with_name(store.path.name + ".lock")):
         run.log.write(b"Another build fetches this repository now. This one waits for it.\n")
     progress = Progress(messages, lambda sentence: run.log.write(f"{sentence}\n".encode()), None if store.path.exists() else seen.bytes)
-    with store.locked(stores.WAIT_SECONDS):
-        stores.fetch(store, url, source.protocols, keys, messages, progress.look, "" if branch.startswith(f"{OURS}/") else OURS)
-        base = store.head(f"refs/remotes/origin/{branch}")
-        if base:
-            stores.borrow(repository, store, base, branch)
-    return base
+    messages.touch()
+    try:
+        with store.locked(stores.WAIT_SECONDS):
+            stores.fetch(store, url, source.protocols, keys, messages, progress.look, "" if branch.startswith(f"{OURS}/") else OURS)
+            base = store.head(f"refs/remotes/origin/{branch}")
+            if base:
+                stores.borrow(repository, store, base, branch)
+        return base
+    finally:
+        messages.unlink(missing_ok=True)
 
 
 def _notes(repository: Repository, base: str) -> list[str]:

@@ -16,7 +16,6 @@ from engine.git.layout import Layout, object_folders
 from engine.git.repository import FETCH_SECONDS, Repository
 
 WAIT_SECONDS = FETCH_SECONDS + 60  # another build may be fetching
-MESSAGES = "fetch.messages"  # in a run's folder while it fetches: git's messages
 MANY_PACKS = 40  # each fetch adds one at most; then they become few
 
 

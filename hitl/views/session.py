@@ -13,6 +13,7 @@ from engine.tickets.rows import DeliveryRow, TicketRow
 from engine.tickets.session_rows import SessionRow
 from hitl.card.unknown_keys import warnings_of
 from hitl.session import questions, sessions
+from hitl.views import fetching
 from hitl.views import usage as used
 from hitl.web import strict_json
 
@@ -86,7 +87,7 @@ def session_view(db: Database, config: Config, tenant: str, session_id: str) -> 
     """One session with its card, the numbers of its features and its repository, if there is one. Raises NotFound.
 
     spec_sha256 is the hash of the card as it is stored now. `repository` is {"clone", "branch", "gone"} after the build was prepared, None before.
-    gone: a sentence if it was removed since."""
+    gone: a sentence if it was removed since. fetching: how far the fetch of its repository is, None while there is none."""
     row = sessions.get(db, tenant, session_id)
     counted = _counted(db, json.dumps([session_id])).get(session_id, [])
     waiting = db.value("select count(*) from requests where session_id = ? and state = 'open'", (session_id,))
@@ -96,7 +97,7 @@ def session_view(db: Database, config: Config, tenant: str, session_id: str) -> 
         **_summary(row, counted, waiting), "spec_card": card, "spec_version": row["spec_version"], "spec_sha256": sha256,
         "approved_sha256": row["approved_sha256"], "approved_at": row["approved_at"], "warnings": warnings, "isolation": row["isolation"],
         "given_repository": row["repository"], "review": sessions.review_of(row), "open_question": questions.open_number(db, session_id),
-        "usage": used.of_session(db, config, row, card, epic is not None),
+        "usage": used.of_session(db, config, row, card, epic is not None), "fetching": fetching.of_session(db, config, session_id),
         "epic_id": epic["id"] if epic else None, "pr_url": epic["pr_url"] if epic else None,
         "repository": _repository(db, config, session_id, epic["branch_name"]) if epic is not None and epic["base_sha"] is not None else None,
     }

@@ -36,7 +36,7 @@ Found = TypeVar("Found")
 
 def install(app: Flask, progress: Callable[[Database, str], int | None]) -> None:
     """Registers /ws?after=<seq>&session=<id>&repository=<id>. Without `after` it starts with new events; without `session` it covers all sessions.
-    It tells of growing logs of the session's runs, or of the repository's own.
+    It tells of growing logs of the session's runs, or of the repository's own and of those that fetch it for a session.
 
     progress(db, session id): the progress of a session, for the messages about sessions."""
     app.config["LIVE_SEND_SECONDS"] = SEND_SECONDS
@@ -165,5 +165,7 @@ class Feed:
 def _live_runs(db: Database, owner: Owner) -> list[tuple[Any, ...]]:
     if owner.session:
         return db.all("select id, ticket_id from runs where session_id = ? and tenant_id = ? and ended_at is null", (owner.session, owner.tenant))
-    return db.all("select id, ticket_id from runs where owner_kind = 'repository' and owner = ? and tenant_id = ? and ticket_id is null"
-                  " and ended_at is null", (owner.repository, owner.tenant))
+    return db.all("select id, ticket_id from runs where owner_kind = 'repository' and owner = :repository and tenant_id = :tenant and ticket_id is null"
+                  " and ended_at is null union all select r.id, r.ticket_id from runs r join hitl_sessions s on s.id = r.session_id"
+                  " where s.repository_id = :repository and r.tenant_id = :tenant and r.kind in ('prepare', 'baseline') and r.ended_at is null",
+                  {"repository": owner.repository, "tenant": owner.tenant})

@@ -58,6 +58,7 @@ SCHEMAS: dict[str, Any] = {
         **_SUMMARY, spec_card={}, spec_version=INTEGER, spec_sha256=maybe(SHA256), approved_sha256=maybe(TEXT), approved_at=maybe(TIME),
         warnings=_WARNINGS, isolation=one_of("required", "waived"), given_repository=maybe(TEXT), review=REVIEW, epic_id=maybe(TEXT), pr_url=maybe(TEXT),
         open_question=maybe(INTEGER), usage=ref("SessionUsage"),
+        fetching={**maybe(TEXT), "description": "How far the fetch of the repository is, while a run fetches it"},
         repository=maybe(shape(clone=TEXT, branch=maybe(TEXT), gone={**maybe(TEXT), "description": "Why there is no result any more"}))),
     "Started": shape(success={"const": True}, state={"const": "building"}, epic_id=TEXT, ticket_ids=listed(TEXT), ticket_count=INTEGER, message=TEXT,
                      warnings={**_WARNINGS, "description": "What is known of the repository. What must be done first, the epic asks"}),

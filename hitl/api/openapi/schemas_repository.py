@@ -36,6 +36,7 @@ SCHEMAS: dict[str, Any] = {
     "KnownRepository": shape(
         id=TEXT, url=TEXT, name=TEXT, source=TEXT, default_branch=maybe(TEXT), state=one_of("unknown", "reachable", "unreachable"),
         reason={**maybe(TEXT), "description": "What the last look found, if something must be done"}, environment=ref("Environment"), author=TEXT,
+        fetching={**maybe(TEXT), "description": "How far its fetch is, while a run fetches it"},
         sign_off=TEXT, max_parallel={**INTEGER, "description": "Most runs of one session at once; 0: no limit of its own"}, hooks=BOOLEAN, without=BOOLEAN,
         limits=shape(**dict.fromkeys(LIMITS, INTEGER)), looked_at=maybe(TIME), created_at=TIME, updated_at=TIME),
     "KnownRepositories": shape(repositories=listed(ref("KnownRepository"))),

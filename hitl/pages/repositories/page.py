@@ -1,7 +1,7 @@
 """One repository: where it is, its environment with the run that makes it, what its checks said at the base, its sessions and settings."""
 from typing import Any
 
-from flask import Blueprint, request, url_for
+from flask import Blueprint, render_template, request, url_for
 
 from engine.environments import layers
 from engine.errors import SwarmError
@@ -11,6 +11,7 @@ from hitl.pages import ticket_log
 from hitl.pages.frame import as_problem, journal_end, render
 from hitl.pages.repositories import steps_form
 from hitl.pages.repositories.steps_form import Typed
+from hitl.views import fetching
 from hitl.views.repositories import page as parts
 from hitl.views.repositories import repository_dict
 from hitl.views.repositories.grounds import standing_notice
@@ -31,6 +32,17 @@ def show(repository_id: str) -> str:
     return page(look_at(swarm(), row, 0.0) if row["state"] == "unknown" else row)
 
 
+@routes.get("/repositories/<repository_id>/fetching")
+def fetching_part(repository_id: str) -> str:
+    """The part of the page about fetches, which asks for itself again when a log grows."""
+    row = sources.get(swarm().db, tenant(), repository_id)
+    return render_template("repository/fetching.html", base=f"/repositories/{row['id']}", fetches=_fetches(row))
+
+
+def _fetches(row: RepositoryRow) -> list[dict[str, Any]]:
+    return fetching.of_repository(swarm().db, swarm().config, tenant(), row["id"])
+
+
 def page(row: RepositoryRow, error: SwarmError | None = None, typed: Typed | None = None) -> str:
     """typed: steps that were typed and are not saved yet, or were not accepted."""
     seq, db = journal_end(), swarm().db
@@ -47,7 +59,8 @@ def page(row: RepositoryRow, error: SwarmError | None = None, typed: Typed | Non
         typed=(typed or _typed(row, environment)) if editing else None, run=run, log=_log(run, state), log_base=f"/runs/{run['id']}" if run else "",
         figures=_figures(environment, current), copies=[each for each in copies if each is not current], current=current,
         versions=parts.versions_of(db, row["id"]), vanished=_vanished(row) if state == "building" else False, baseline=parts.baseline_of(db, row["id"]),
-        notice=standing_notice(swarm()) if state != "without" else "", agents_reach=list(swarm().config.egress_hosts), **found)
+        notice=standing_notice(swarm()) if state != "without" else "", agents_reach=list(swarm().config.egress_hosts),
+        fetches=_fetches(row), **found)
 
 
 def _typed(row: RepositoryRow, environment: dict[str, Any]) -> Typed:
