@@ -57,7 +57,7 @@ def _succeed(db: Database, config: Config, branches: Branches, run: RunRow, tick
     if run["kind"] == "prepare":
         _prepared(db, run, ticket, result)
     elif run["kind"] == "integrate":
-        _integrated(db, run, ticket, result)
+        _integrated(db, branches, run, ticket, result)
     elif run["kind"] == "recheck":
         landing.land(db, config, branches, run, ticket, result)
     elif result.outcome == "needs_input":
@@ -87,8 +87,10 @@ def _prepared(db: Database, run: RunRow, ticket: TicketRow, result: Result) -> N
             requests.withdraw(db, ticket["id"])
 
 
-def _integrated(db: Database, run: RunRow, ticket: TicketRow, result: Result) -> None:
-    """The checks on the whole build passed. A build for a given repository is delivered there before its epic completes."""
+def _integrated(db: Database, branches: Branches, run: RunRow, ticket: TicketRow, result: Result) -> None:
+    """The checks on the whole build passed, if it has any. A build for a given repository is delivered there before its epic completes."""
+    if result.base is None:  # no process ran
+        result.base = result.tip = branches.whole(ticket["session_id"], own_branch(ticket))
     if repository_of(db, ticket["session_id"]) is None:
         record(db, run, "integrated", "completed", None, result, merged_sha=result.base)
         return

@@ -51,6 +51,8 @@ class Branches(Protocol):
     def merge(self, work: HandOver, tip: str, onto: str | None = None) -> str | None:
         """-> the head of the integration branch with `tip` in it; None, with nothing done, if the branch is not at `onto` and the
         tip is not in it. Raises MergeConflict, for any head of the branch; Transient."""
+    def whole(self, session: str, integration: str) -> str:
+        """-> the head of the integration branch. Raises Permanent if it is gone."""
     def advance(self, session: str, integration: str, result: Result) -> bool:
         """Moves the integration branch from a recheck run's base to its tip. False, with nothing done: it has moved meanwhile."""
 
@@ -114,6 +116,13 @@ class GitBranches:
         repository = Repository(repository_path(self._config, work.session))
         with repository.locked():
             return merge(repository, tip, work.integration, merge_message(work.ticket, work.title, work.session, work.run), work.result.at, onto)
+
+    def whole(self, session: str, integration: str) -> str:
+        path = repository_path(self._config, session)
+        head = Repository(path).head(f"refs/heads/{integration}") if path.is_dir() else None
+        if head is None:
+            raise Permanent(f"The integration branch {integration} is no longer in {path}. Put it back, or start a new session.")
+        return head
 
     def advance(self, session: str, integration: str, result: Result) -> bool:
         repository = Repository(repository_path(self._config, session))

@@ -12,9 +12,10 @@ from engine.errors import NotStarted, Permanent, RunFailure, Transient
 from engine.finish.finish import record_failure
 from engine.job import access
 from engine.job.build_job import job_for, needs_isolation, workflow_for
-from engine.jobs import Result
+from engine.jobs import Job, Result
 from engine.log import event
 from engine.loop.launch import Launcher
+from engine.run.checks import to_check
 from engine.runtimes import Choice
 from engine.store.db import Database
 from engine.tickets import claims, requests
@@ -47,8 +48,9 @@ def dispatch(db: Database, config: Config, launcher: Launcher, choice: Choice, r
             return
         if job.access and job.access.models and not ticket["approved_tip"] and _wait_for_provider(db, run, agent.name):
             return
-        if ticket["approved_tip"]:
-            launcher.prepare_result(job, _approved(db, run, ticket))
+        known = _known(db, run, ticket, job)
+        if known:
+            launcher.prepare_result(job, known)
         else:
             launcher.launch(job)
             for note in job.means.notes:
@@ -110,8 +112,12 @@ def _wait_for_provider(db: Database, run: RunRow, agent: str) -> bool:
     return True
 
 
-def _approved(db: Database, run: RunRow, ticket: TicketRow) -> Result:
-    """The result of a run whose commit was approved: it only has to be merged."""
+def _known(db: Database, run: RunRow, ticket: TicketRow, job: Job) -> Result | None:
+    """The result of a run that needs no process: the whole build has no check to run, or its commit was approved and only has to be merged."""
+    if run["kind"] == "integrate" and not to_check(job):
+        return Result(run=run["id"], outcome="ok", at=int(time.time()))  # a tick does no git work: finish() finds the commit
+    if not ticket["approved_tip"]:
+        return None
     seen = db.one("select base_sha, tip_sha from runs where ticket_id = ? and tip_sha = ? and outcome in ('in_review', 'needs_input')"
                   " order by seq desc limit 1",
                   (ticket["id"], ticket["approved_tip"]), RunRow)

@@ -72,6 +72,9 @@ class FakeBranches:
         self._land(work.integration, merge)
         return merge
 
+    def whole(self, session: str, integration: str) -> str:
+        return self.head(integration)
+
     def advance(self, session: str, integration: str, result: Result) -> bool:
         holds, tip = self._branch(integration), str(result.tip)
         if self.head(integration) != result.base:

@@ -15,6 +15,7 @@ from engine.config import Config
 from engine.host.processes import members
 from engine.store.db import Database
 from engine.tickets import actions, answers, claims
+from engine.tickets.rows import RunRow
 from hitl.card import sample
 
 
@@ -46,6 +47,33 @@ def test_a_ticket_without_commands_has_its_brief_committed(db: Database, real: C
     repository, branch = integration(db, real, session)
     assert "Feature 1" in git(repository, "show", f"{branch}:docs/tickets/TKT-002.md")
     assert "No coding agent is configured" in git(repository, "log", "--format=%B", branch)
+
+
+def test_a_whole_without_a_check_needs_no_process_and_is_recorded_as_what_was_merged(db: Database, real: Config) -> None:
+    without = build(db, real, {"name": "Without", "features": [feature("One", "echo one > one.txt")]})
+    checked = build(db, real, {"name": "Checked", "features": [feature("One", "echo one > one.txt")], "checks": ["test -e one.txt"]})
+    with running(db, real):
+        for session in (without, checked):
+            completed(db, session)
+    for session, process in ((without, False), (checked, True)):
+        repository, branch = integration(db, real, session)
+        head = git(repository, "rev-parse", branch).strip()
+        run = db.the("select * from runs where session_id = ? and kind = 'integrate'", (session,), RunRow)
+        assert (run["outcome"], run["base_sha"], run["tip_sha"]) == ("integrated", head, head)
+        assert db.value("select merged_sha from tickets where id = ?", (run["ticket_id"],)) == head
+        assert (real.data / "runs" / run["id"] / "started.json").exists() == process
+
+
+def test_a_whole_without_a_check_is_not_complete_without_its_branch(db: Database, real: Config) -> None:
+    session = build(db, real, {"name": "Gone", "features": [feature("One", "echo one > one.txt")]})
+    with running(db, real):
+        completed(db, session)
+        repository, branch = integration(db, real, session)
+        git(repository, "update-ref", "-d", f"refs/heads/{branch}")
+        by_hand(real, "update tickets set status = 'ready' where id = 'TKT-001'")
+        until(lambda: db.value("select count(*) from runs where kind = 'integrate' and ended_at is not null") == 2)
+    assert f"The integration branch {branch} is no longer in {repository}." in db.value("select reason from runs order by seq desc limit 1")
+    assert statuses(db, session)["TKT-001"] != "completed"
 
 
 def test_a_branch_of_an_existing_repository_is_built_upon_and_its_own_history_is_untouched(db: Database, real: Config, tmp_path: Path) -> None:

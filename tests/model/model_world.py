@@ -193,6 +193,11 @@ class ModelBranches:
         self.outside.moment()
         return tip_of(work.integration + tip)
 
+    def whole(self, session: str, integration: str) -> str:
+        assert not self.db.connection.in_transaction, "git work inside a transaction"
+        self.outside.moment()
+        return self.outside.head(integration)
+
     def advance(self, session: str, integration: str, result: Result) -> bool:
         """All changes of a recheck run at once, if the branch is where it was when they were merged beside it."""
         assert not self.db.connection.in_transaction, "git work inside a transaction"
