@@ -29,7 +29,7 @@ operations() {
         done 2> /dev/null < "$folder/$name"
     done
     for name in rebase-merge/git-rebase-todo sequencer/todo; do
-        sed -n 's/^[a-z]* \([0-9a-f]\{4,40\}\)\( .*\)\{0,1\}$/\1/p' "$folder/$name" 2> /dev/null | while read -r sha; do
+        [ ! -e "$folder/$name" ] || sed -n 's/^[a-z]* \([0-9a-f]\{4,40\}\)\( .*\)\{0,1\}$/\1/p' "$folder/$name" 2> /dev/null | while read -r sha; do
             ! sha=$(git rev-parse -q --verify "$sha^{commit}") || echo "$sha $name"
         done
     done

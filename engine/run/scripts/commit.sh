@@ -29,6 +29,7 @@ setting core.trustctime true
 setting core.checkStat default
 setting core.autocrlf false
 setting core.excludesFile "$SWARM_WORK/ignored"
+setting maintenance.auto false
 
 note() {
     printf 'note %s\n' "$1" >> "$report"
@@ -70,7 +71,7 @@ choose_delivered() {
 }
 
 is_in() {
-    git merge-base --is-ancestor "$1" "$2" 2> /dev/null
+    { [ -n "$1" ] && [ "$1" = "$2" ]; } || git merge-base --is-ancestor "$1" "$2" 2> /dev/null
 }
 
 # Files that attributes send to LFS must be pointers: their content is nowhere else.

@@ -8,7 +8,7 @@ LC_ALL=C GIT_NO_REPLACE_OBJECTS=1
 export LC_ALL GIT_NO_REPLACE_OBJECTS
 cd "$SWARM_WORK/repo" 2> /dev/null || exit 0
 head=$(git rev-parse -q --verify "HEAD^{commit}" 2> /dev/null) || exit 0
-! git merge-base --is-ancestor "$base" "$head" 2> /dev/null || exit 0
+[ "$head" != "$base" ] && ! git merge-base --is-ancestor "$base" "$head" 2> /dev/null || exit 0
 [ ! -e "$(git rev-parse --git-path MERGE_HEAD)" ] || exit 0  # it may be the base that is being merged
 own="$SWARM_WORK/onto-base"
 mkdir -p "$own" || exit 0

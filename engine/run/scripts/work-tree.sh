@@ -3,7 +3,7 @@
 
 # While these attributes stand, git compares files as they are: a rule about line ends changes nothing that nobody touched.
 raw_attributes() {
-    mkdir -p .git/info
+    [ -d .git/info ] || mkdir -p .git/info
     [ ! -e .git/info/attributes ] || mv .git/info/attributes "$SWARM_WORK/attributes"
     echo '* -text -eol -crlf -filter -ident -working-tree-encoding' > .git/info/attributes
 }
@@ -20,7 +20,7 @@ escaped() {
 
 # What programs make for themselves is ignored, but for kinds of which the repository holds something.
 ignore_by_default() {
-    mkdir -p .git/info
+    [ -d .git/info ] || mkdir -p .git/info
     if [ -z "$(git ls-files -c -i -X "$SWARM_IN/ignored")" ]; then
         cat "$SWARM_IN/ignored"
     else
