@@ -14,10 +14,13 @@ LOOK_SECONDS = 1.0  # a commit of another process gives no signal without a list
 
 
 class ClientSocket:
-    """A client's socket. Its writes are whole, happen one at a time, and give up after `seconds`. (The pinging thread also writes.)"""
+    """A client's socket. Its writes are whole, happen one at a time, and give up after `seconds`. (The pinging thread also writes.)
 
-    def __init__(self, sock: socket.socket, seconds: int) -> None:
-        self._sock, self._lock, self._rest = sock, threading.Lock(), b""
+    closed() is called when the reading thread has closed it, which is the last that this thread does: some of its earlier signals come before it has
+    noted that the client is gone."""
+
+    def __init__(self, sock: socket.socket, seconds: int, closed: Callable[[], None]) -> None:
+        self._sock, self._lock, self._rest, self._closed = sock, threading.Lock(), b"", closed
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("ll", seconds, 0))
 
     def send(self, data: bytes) -> int:
@@ -51,6 +54,10 @@ class ClientSocket:
             self._sock.shutdown(socket.SHUT_RDWR)
         except OSError:
             return  # the other side has closed it already
+
+    def close(self) -> None:
+        self._sock.close()
+        self._closed()
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._sock, name)

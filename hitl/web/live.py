@@ -54,13 +54,14 @@ def install(app: Flask, progress: Callable[[Database, str], int | None]) -> None
 
     @sock.route("/ws")  # type: ignore[untyped-decorator]  # flask-sock has no types
     def ws(client: Server) -> None:
-        client.sock = ClientSocket(client.sock, current_app.config["LIVE_SEND_SECONDS"])
+        client.sock = ClientSocket(client.sock, current_app.config["LIVE_SEND_SECONDS"], client.event.set)
         try:
             owner = Owner(request.args.get("session") or None, request.args.get("repository") or None, tenant())
             Feed(client, parts.db, parts.config, broadcast, readers, since, owner).run(_cursor())
         except (OSError, LocalProtocolError):  # the client reads nothing or is gone, so only the socket has to be closed
             client.connected = False
             client.sock.shut()
+            client.thread.join(PING_SECONDS)  # the server closes the socket next, and a thread that had not seen its end would see none before its ping
 
     sock.init_app(app)
 
@@ -105,11 +106,11 @@ class Feed:
             self.say({"kind": "reset"})
             after = None
         self.behind = newest if after is None else after
-        self.catch_up()
-        time.sleep(NUDGE_SECONDS)
-        if self.client.connected:
-            self.socket.send(self.client.ws.send(Ping()))
         try:
+            self.catch_up()
+            time.sleep(NUDGE_SECONDS)
+            if self.client.connected:
+                self.socket.send(self.client.ws.send(Ping()))
             while self.client.connected:
                 self.catch_up()
                 self.look_at_logs()

@@ -6,21 +6,12 @@ import time
 
 import pytest
 from conftest import HANG, until
-from serving import served, session, websocket
-from simple_websocket import ConnectionClosed
+from live_clients import asked, connected, follows, names, started
+from serving import served, session
 
 from engine.runs import wanted
 from engine.store.journal import bounds
 from engine.tickets import claims
-
-
-def names():
-    return {thread.name for thread in threading.enumerate()}
-
-
-def follows():
-    """Waits until the server tells a client, which is the only one, what happens from now on."""
-    until(lambda: "broadcast" in names())
 
 
 @pytest.fixture
@@ -28,17 +19,6 @@ def port(app):
     until(lambda: "broadcast" not in names(), what="the clients of an earlier test are gone")
     with served(app) as port:
         yield port
-
-
-def connected(port, query=""):
-    return websocket(f"ws://127.0.0.1:{port}/ws{query}", headers={"Origin": f"http://127.0.0.1:{port}"})
-
-
-def asked(raw, port, path="/ws", **headers):
-    """Sends the request for a WebSocket, as bytes: a refused one must be seen as it is."""
-    lines = {"Host": f"127.0.0.1:{port}", "Upgrade": "websocket", "Connection": "Upgrade", "Sec-WebSocket-Key": "x3JJHMbDL1EzLkh9GBhXDw==",
-             "Sec-WebSocket-Version": "13", **headers}
-    raw.sendall(f"GET {path} HTTP/1.1\r\n{''.join(f'{name}: {value}' + chr(13) + chr(10) for name, value in lines.items())}\r\n".encode())
 
 
 def handshake(port, path="/ws", **headers):
@@ -205,26 +185,16 @@ def test_a_change_by_another_process_is_noticed(app, db, port):
 def test_a_client_that_does_not_read_blocks_nobody_and_is_dropped(app, db, port):
     made = session(app.test_client())
     app.config["LIVE_SEND_SECONDS"] = 1
-    before = threading.active_count()
+    before = set(threading.enumerate())
     deaf = socket.socket()
     deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
     deaf.connect(("127.0.0.1", port))
     asked(deaf, port, "/ws?after=0")
-    until(lambda: threading.active_count() > before)
+    until(lambda: started(before))
     listening = connected(port, f"?after={bounds(db)[1]}")
     with db.transaction():
         db.connection.executemany("insert into events (kind, tenant_id, session_id, to_state) values ('session', 'default', ?, 'x')", [(made["id"],)] * 60_000)
     heard(listening, 60_000)
     listening.close()
-    until(lambda: threading.active_count() <= before, what="the deaf client's threads are gone")
+    until(lambda: not started(before), what="the deaf client's threads are gone")
     deaf.close()
-
-
-def test_a_client_that_leaves_is_forgotten(app, port):
-    before = threading.active_count()
-    client = connected(port)
-    until(lambda: threading.active_count() > before + 1)
-    client.close()
-    with pytest.raises(ConnectionClosed):
-        client.receive()
-    until(lambda: threading.active_count() <= before, what="its threads are gone")
