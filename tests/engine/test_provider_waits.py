@@ -186,8 +186,8 @@ def test_the_whole_engine_asks_once_for_a_quota_that_is_used_up_and_goes_on_with
     def reply(handler: Handler, body: Any) -> None:
         chat(handler, body) if paid else handler.answer({"error": {"code": "insufficient_quota", "message": "You exceeded your current quota."}}, 429)
 
-    command = CLIENT + "python3 -c 'import client; answer = client.ask(\"Hi\"); print(answer); assert \"Hello\" in answer' && touch \"done-$SWARM_RUN.txt\"; code=$?"
-    command += "; rm -rf client.py __py*; exit $code"
+    command = CLIENT + "python3 -c 'import client; answer = client.ask(\"Hi\"); print(answer); assert \"Hello\" in answer'"
+    command += " && touch \"done-$SWARM_RUN.txt\"; code=$?; rm -rf client.py __py*; exit $code"
     with served(reply) as upstream:
         real = replace(config, runtime="bubblewrap", slots=2, synchronous="NORMAL", agent="custom", agent_command=command,
                        openai_url=upstream.url, openai_key="sk-test", backoff_seconds=0.01)
