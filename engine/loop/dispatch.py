@@ -57,6 +57,7 @@ def dispatch(db: Database, config: Config, launcher: Launcher, choice: Choice, r
                 event("workflow", ticket=run["ticket_id"], run=run["id"], note=note)
     except (RunFailure, OSError) as error:
         record_failure(db, config, run, ticket, why_not_started(error))
+        launcher.discard(run["id"])  # what was written before it failed
         return
     begin(db, launcher, run, runtime.name, agent.name, job.branch)
 

@@ -52,6 +52,7 @@ def start(db: Database, config: Config, launcher: Launcher, choice: Choice, owne
             launcher.launch(_job(db, config, run, epic, session, choice, changes))
         except (RunFailure, OSError) as error:
             record_failure(db, config, run, epic, why_not_started(error))
+            launcher.discard(run["id"])
             continue
         begin(db, launcher, run, choice.on(epic["environment"]).name, FALLBACK.name)
 

@@ -26,7 +26,7 @@ from engine.stores.store import store_path
 
 @pytest.fixture()
 def bench(tmp_path: Path) -> Iterator[Bench]:
-    if overlaying() is None:
+    if overlaying(tmp_path) is None:
         pytest.skip("no bwrap on this machine makes overlays")
     yield from bench_of("bubblewrap", tmp_path)
 
@@ -38,10 +38,10 @@ def remote(tmp_path: Path) -> Path:
 
 def prepared(bench: Bench, remote: Path) -> tuple[Result, Ground]:
     bench.repository = Repository(bench.folder / "repos" / "one.git")
-    result, folder = bench.run(kind="prepare", ground=Ground(overlays=overlaying()),
+    result, folder = bench.run(kind="prepare", ground=Ground(overlays=overlaying(bench.folder)),
                                source=Source(str(remote), None, ("file",), store=str(bench.folder / "stores" / "REPO-1.git")))
     assert result.outcome == "ok", f"{result.reason} {log_of(folder)}"
-    return result, Ground("", 200, f"REPO-1/{result.base}", overlaying())
+    return result, Ground("", 200, f"REPO-1/{result.base}", overlaying(bench.folder))
 
 
 def state(folder: Path) -> dict[str, tuple[int, ...]]:
