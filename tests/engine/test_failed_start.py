@@ -8,6 +8,7 @@ from real_engine import feature, running
 
 from engine.config import Config
 from engine.jobs import Job
+from engine.loop.loop import SwarmEngine
 from engine.store.db import Database
 
 
@@ -17,6 +18,7 @@ def test_a_job_that_could_not_be_written_leaves_no_temporary_file(db: Database, 
         raise OSError(5, "Input/output error")
 
     monkeypatch.setattr(Job, "write", write)
+    monkeypatch.setattr(SwarmEngine, "_housekeeping", lambda self: None)  # which clears up, too, but only every ten minutes
     real = replace(config, runtime="process", backoff_seconds=3600.0)
     build(db, real, {"name": "One", "features": [feature("A", "true")]})
     with running(db, real):
