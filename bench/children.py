@@ -23,7 +23,9 @@ def child(module: str, *arguments: str) -> subprocess.Popen[str]:
 def hurry(process: subprocess.Popen[str], seconds: float = SECONDS) -> str:
     """The next line that it says. Raises TimeoutError, and EOFError when it has ended."""
     assert process.stdout is not None
-    if not select.select([process.stdout], [], [], seconds)[0]:
+    poll = select.poll()  # select() knows no descriptor above 1,023, and this process may have more open
+    poll.register(process.stdout, select.POLLIN)
+    if not poll.poll(seconds * 1000):
         raise TimeoutError(f"{process.args!r} said nothing for {seconds:g} s")
     line = process.stdout.readline()
     if not line:

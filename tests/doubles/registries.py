@@ -177,13 +177,16 @@ def parent_proxy(to: tuple[str, int], login: str = "") -> Iterator[tuple[str, li
                     sock.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
                 else:
                     up.sendall(head)
-                both = {sock: up, up: sock}
+                both, poll = {sock.fileno(): (sock, up), up.fileno(): (up, sock)}, select.poll()  # select() knows no descriptor above 1,023
+                for descriptor in both:
+                    poll.register(descriptor, select.POLLIN)
                 while both:
-                    for ready in select.select(list(both), [], [])[0]:
-                        data = ready.recv(65536)
+                    for descriptor, _ in poll.poll():
+                        come, goes = both[descriptor]
+                        data = come.recv(65536)
                         if not data:
                             return
-                        both[ready].sendall(data)
+                        goes.sendall(data)
 
     with listening(serve) as (host, port):
         yield f"{host}:{port}", asked

@@ -36,7 +36,9 @@ class Server:
 
     def _announced(self) -> str | None:
         assert self.process.stdout is not None
-        if not select.select([self.process.stdout], [], [], START_SECONDS)[0]:
+        poll = select.poll()
+        poll.register(self.process.stdout, select.POLLIN)
+        if not poll.poll(START_SECONDS * 1000):
             raise TimeoutError(f"the server said nothing within {START_SECONDS:g} seconds; see {log_of(self.data)}")
         found = re.search(rb"http://\S+", self.process.stdout.readline())
         return found[0].decode() if found else None
