@@ -30,7 +30,8 @@ def dispatch(db: Database, config: Config, launcher: Launcher, choice: Choice, r
                      (run["session_id"],), SessionRow)
     if ticket is None or session is None:
         raise LookupError(run["ticket_id"])
-    environment = db.value("select environment from tickets where id = ?", (ticket["parent_id"] or ticket["id"],))
+    epic_id = ticket["parent_id"] or ticket["id"]
+    environment = db.value("select environment from tickets where id = ?", (epic_id,)) if session["repository_id"] else None
     if environment and layers.read(layers.root(config.data) / environment) is None:
         _wait_for_environment(db, run, ticket)
         return

@@ -32,6 +32,7 @@ class OwnedRuns:
     def __init__(self, db: Database, config: Config, launcher: Launcher) -> None:
         self.db, self.config, self.launcher = db, config, launcher
         self._was_last = False  # with one slot, tickets and these runs take turns
+        self._backstops: dict[str, float] = {}  # of live runs, in seconds: each tick asks, and a job never changes
 
     def start(self, engine: str, choice: Choice, free: int) -> list[str]:
         """Claims and starts the runs that are due, in at most half of the `free` slots while tickets are ready. -> their ids"""
@@ -73,9 +74,14 @@ class OwnedRuns:
         if look is Look.ALIVE:
             if run["state"] == "intended":
                 return self.adopt
-            overdue = self.launcher.is_of_this_version(run["id"]) and age > backstop(self.launcher.job(run["id"]).limits.run_seconds)
+            overdue = self.launcher.is_of_this_version(run["id"]) and age > self._backstop(run["id"])
             return self.end_overdue if overdue else None
         return {Look.ORPHAN: self.kill, Look.ENDED: self.finish, Look.LOST: self.end_lost, Look.VOID: self.end_void}[look]
+
+    def _backstop(self, run_id: str) -> float:
+        if run_id not in self._backstops:
+            self._backstops[run_id] = backstop(self.launcher.job(run_id).limits.run_seconds)
+        return self._backstops[run_id]
 
     def adopt(self, run: OwnedRunRow) -> None:
         """Records the start of a run whose launching process died before it could."""
@@ -128,6 +134,7 @@ class OwnedRuns:
                 KINDS[run["kind"]].ended(self.db, self.config, run, outcome, reason, result)
         point("after-finish")
         event("finished", run=run["id"], outcome=outcome, reason=reason, again=again or None)
+        self._backstops.pop(run["id"], None)
         self.launcher.discard(run["id"])
 
 

@@ -1,5 +1,6 @@
 """How much a sandbox has written to its work tree, home and /tmp on the host's disk."""
 import os
+import stat
 import time
 from collections import Counter
 from pathlib import Path
@@ -65,11 +66,11 @@ def _children(folder: Path | str) -> list[str]:
 
 def _blocks(path: str) -> int:
     """Bytes of a file or folder on the disk, with everything in it. Links are not followed."""
-    total, todo = 0, [path]
     try:
-        total += os.lstat(path).st_blocks * 512
+        status = os.lstat(path)
     except OSError:  # removed meanwhile
         return 0
+    total, todo = status.st_blocks * 512, [path] if stat.S_ISDIR(status.st_mode) else []
     while todo:
         try:
             with os.scandir(todo.pop()) as entries:
@@ -77,6 +78,6 @@ def _blocks(path: str) -> int:
                     total += entry.stat(follow_symlinks=False).st_blocks * 512
                     if entry.is_dir(follow_symlinks=False):
                         todo.append(entry.path)
-        except OSError:  # it changes while we read it, or it is a file
+        except OSError:  # it changes while we read it
             continue
     return total
