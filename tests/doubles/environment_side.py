@@ -1,7 +1,7 @@
 """A repository with dependencies, and builds in it whose environment was approved."""
 from pathlib import Path
 
-from conftest import HANG, git, until
+from conftest import HANG, git, require, until
 from real_engine import feature
 
 from engine.config import Config
@@ -12,6 +12,12 @@ from engine.store.db import Database
 
 TOOL = "mkdir -p .venv/bin && printf '#!/bin/sh\\necho tool\\n' > .venv/bin/tool && chmod +x .venv/bin/tool"
 STEPS = Steps(setup=(f"echo once >> \"$HOME/count\"; {TOOL}",), env={"PATH": "$SWARM_WORK/repo/.venv/bin:$PATH"})
+
+
+def in_bubblewrap(tmp_path: Path) -> Config:
+    """Settings of an installation whose builds can have environments, with repositories in `tmp_path`."""
+    require("bwrap")
+    return Config(data=tmp_path / "data", runtime="bubblewrap", agent="runbook", slots=2, backoff_seconds=0.0, repository_roots=(tmp_path,))
 
 
 def make_remote(tmp_path: Path, **files: str) -> Path:

@@ -3,8 +3,8 @@ import os
 from pathlib import Path
 
 import pytest
-from conftest import HANG, build, require, state, until
-from environment_side import STEPS, approved, card, make_remote, request
+from conftest import HANG, build, state, until
+from environment_side import STEPS, approved, card, in_bubblewrap, make_remote, request
 from real_engine import completed, feature, running
 
 from engine.config import Config
@@ -21,8 +21,7 @@ from engine.tickets.requests import GO_ON
 
 @pytest.fixture()
 def config(tmp_path: Path) -> Config:
-    require("bwrap")
-    return Config(data=tmp_path / "data", runtime="bubblewrap", agent="runbook", slots=2, backoff_seconds=0.0, repository_roots=(tmp_path,))
+    return in_bubblewrap(tmp_path)
 
 
 @pytest.fixture()

@@ -2,8 +2,8 @@
 from pathlib import Path
 
 import pytest
-from conftest import HANG, build, by_hand, git, require, until
-from environment_side import STEPS, approved, card, make_remote, request
+from conftest import HANG, build, by_hand, git, until
+from environment_side import STEPS, approved, card, in_bubblewrap, make_remote, request
 from real_engine import completed, feature, running
 
 from engine.config import Config
@@ -19,8 +19,7 @@ HANGS = Steps(setup=("sleep 1000",))
 
 @pytest.fixture()
 def config(tmp_path: Path) -> Config:
-    require("bwrap")
-    return Config(data=tmp_path / "data", runtime="bubblewrap", agent="runbook", slots=2, backoff_seconds=0.0, repository_roots=(tmp_path,))
+    return in_bubblewrap(tmp_path)
 
 
 @pytest.fixture()

@@ -4,7 +4,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from conftest import HANG, git, require, until
+from conftest import HANG, git, until
+from environment_side import in_bubblewrap
 from flask.testing import FlaskClient
 from real_engine import running
 
@@ -20,8 +21,7 @@ CARD = {"name": "Base", "checks": ["sh guard.sh"], "features": [{"title": "A", "
 
 @pytest.fixture()
 def config(tmp_path: Path) -> Config:
-    require("bwrap")
-    return Config(data=tmp_path / "data", runtime="bubblewrap", agent="runbook", slots=2, backoff_seconds=0.0, repository_roots=(tmp_path,))
+    return in_bubblewrap(tmp_path)
 
 
 @pytest.fixture()

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 from conftest import HANG, build, git, require, until
+from environment_side import in_bubblewrap
 from flask.testing import FlaskClient
 from real_engine import feature, running
 
@@ -21,7 +22,7 @@ STEPS = {"setup": ["echo made > \"$HOME/made\""]}
 
 @pytest.fixture
 def config(tmp_path: Path) -> Config:
-    return Config(data=tmp_path / "data", runtime="bubblewrap", agent="runbook", slots=2, backoff_seconds=0.0, repository_roots=(tmp_path,))
+    return in_bubblewrap(tmp_path)
 
 
 @pytest.fixture

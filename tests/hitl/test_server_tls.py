@@ -19,7 +19,7 @@ from flask import Flask, Response, request
 from held_load import connect, get, half_head, held, rest
 from model_upstream import certificate
 from running import Server as Program
-from serving import application, served
+from serving import application, served, serving
 from serving import session as new_session
 from simple_websocket import Client
 
@@ -56,15 +56,9 @@ def small(pair: Path, admit=everyone, **limits: float) -> Iterator[Server]:
     def back() -> Response:
         return Response(request.get_data())
 
-    server = Server(app, socket.create_server(("127.0.0.1", 0), backlog=1024), admit, Limits(**limits),  # type: ignore[arg-type]
-                    tls=context_of(pair, pair.with_suffix(".key")))
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    try:
+    with serving(Server(app, socket.create_server(("127.0.0.1", 0), backlog=1024), admit, Limits(**limits),  # type: ignore[arg-type]
+                        tls=context_of(pair, pair.with_suffix(".key")))) as server:
         yield server
-    finally:
-        server.shutdown()
-        thread.join(HANG)
 
 
 def trusting(pair: Path) -> ssl.SSLContext:
