@@ -56,7 +56,7 @@ def _stands(run: Run, repository: Repository, commit: str) -> bool:
     """Sets the ground of the run. False: its environment has to be made first."""
     job, data = run.job, run.folder.parent.parent
     if job.setup is not None:
-        key, _ = key_at(job.setup, repository, commit)
+        key, _, _ = key_at(job.setup, repository, commit)
         if layers.read(layers.root(data) / key) is None:
             run.result.ground = {"missing": key}
             return False

@@ -4,7 +4,6 @@ A snapshot is made once for its key, under a lock, while others that want it wai
 import os
 import re
 import signal
-import subprocess
 import time
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,7 @@ from engine.files import read_foreign
 from engine.git.harvest import Tree
 from engine.git.repository import Repository
 from engine.ground import Setup
-from engine.host.folders import remove
+from engine.host.folders import copy, remove
 from engine.run.history import give_commit
 from engine.run.inputs import copy_relay, copy_scripts, write, write_env, write_values
 from engine.run.output import HIDDEN, PHASE, Output, OverTime
@@ -48,21 +47,19 @@ def setup(run: Run) -> None:
     run.result.base, run.result.outcome = commit, "ok"
 
 
-def key_at(setup: Setup, repository: Repository, commit: str) -> tuple[str, Steps]:
-    """-> the key of the environment at a commit, and its steps."""
+def key_at(setup: Setup, repository: Repository, commit: str, tree: Tree | None = None) -> tuple[str, Steps, dict[str, str]]:
+    """-> the key of the environment at a commit, its steps, and the inputs. tree: the files of a commit that only a bundle has."""
     steps = parse(dict(setup.steps))
-    inputs = inputs_of(steps, repository.blobs(commit))
-    tree = repository.tree(commit) if setup.ticket else ""
-    return key_of(steps, inputs, host_fingerprint(), setup.ticket, tree), steps
+    inputs = inputs_of(steps, tree.blobs if tree else repository.blobs(commit))
+    of_ticket = (tree.sha if tree else repository.tree(commit)) if setup.ticket else ""
+    return key_of(steps, inputs, host_fingerprint(), setup.ticket, of_ticket), steps, inputs
 
 
 def make_snapshot(run: Run, setup: Setup, repository: Repository, tree: Tree | None = None, bundle: Path | None = None) -> layers.Snapshot:
     """The snapshot for a commit that is in `repository`; made, or found. For one that only a bundle has, tree says its files. Sets result.ground:
     {key, seconds, bytes, reused}.
     Raises AgentFailed with the step that failed and its last lines; Transient when this machine or another run is in the way."""
-    steps = parse(dict(setup.steps))
-    inputs = inputs_of(steps, tree.blobs if tree else repository.blobs(setup.commit))
-    key = key_of(steps, inputs, host_fingerprint(), setup.ticket, (tree.sha if tree else repository.tree(setup.commit)) if setup.ticket else "")
+    key, steps, inputs = key_at(setup, repository, setup.commit, tree)
     data, since = run.folder.parent.parent, time.monotonic()
     with locks.locked(layers.lock_of(data, key), True, LOCK_SECONDS, lambda: run.log.write(WAITS)):
         snapshot = None if setup.again else layers.read(layers.root(data) / key)
@@ -98,9 +95,9 @@ def _begin_with(data: Path, setup: Setup, folder: Path) -> bool:
         if layers.damage(older):
             return False
         for part in ("repo", "home"):
-            copied = subprocess.run(["cp", "-a", "--reflink=auto", "--", f"{older.folder / part}/.", str(folder / part)], capture_output=True)
-            if copied.returncode:
-                raise Transient(f"The older environment could not be copied: {copied.stderr.decode('utf-8', 'replace').strip()[-300:]}")
+            why = copy(older.folder / part, folder / part)
+            if why:
+                raise Transient(f"The older environment could not be copied: {why}")
         return True
     finally:
         os.close(descriptor)

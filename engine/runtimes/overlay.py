@@ -10,6 +10,7 @@ from itertools import product
 from pathlib import Path
 
 from engine.errors import Transient
+from engine.host.folders import copy
 from engine.runtimes import bwrap
 from engine.runtimes.base import SandboxJob
 
@@ -32,7 +33,9 @@ def mounts(job: SandboxJob) -> list[str]:
         return [*argv, "--bind", str(job.disk / "home"), HOME]
     if program_for(job) is None:
         for layer, name in product(layers, ("home", "repo")):
-            _copy(layer / name, job.disk / name)
+            why = copy(layer / name, job.disk / name)
+            if why:
+                raise Transient(f"The environment could not be copied for a sandbox: {why}")
         return [*argv, "--bind", str(job.disk / "home"), HOME, "--bind", str(job.disk / "repo"), f"{WORK}/repo"]
     for name, place in (("home", HOME), ("repo", f"{WORK}/repo")):
         (job.disk / f"{name}.kernel").mkdir(exist_ok=True)
@@ -44,13 +47,6 @@ def mounts(job: SandboxJob) -> list[str]:
 
 def in_memory(path: str, megabytes: int, mode: str) -> list[str]:
     return ["--size", str(megabytes * 1_000_000), "--perms", mode, "--tmpfs", path]
-
-
-def _copy(source: Path, target: Path) -> None:
-    copied = subprocess.run(["cp", "-a", "--reflink=auto", "--", f"{source}/.", str(target)], capture_output=True)
-    if copied.returncode:
-        last = copied.stderr.decode("utf-8", "replace").strip().split("\n")[-1]
-        raise Transient(f"The environment could not be copied for a sandbox: {last}")
 
 
 def program_for(job: SandboxJob) -> str | None:

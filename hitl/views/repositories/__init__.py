@@ -3,7 +3,6 @@ from typing import Any
 
 from engine.repositories import settings, sources
 from engine.repositories.rows import RepositoryRow
-from engine.store.db import Database
 from hitl.views import fetching
 from hitl.views.repositories.environment import environment_view
 from hitl.web.context import Swarm
@@ -29,8 +28,3 @@ def repository_view(swarm: Swarm, tenant: str, repository_id: str) -> dict[str, 
 def repositories_view(swarm: Swarm, tenant: str) -> list[dict[str, Any]]:
     """All of a tenant, by name."""
     return [repository_dict(swarm, row) for row in sources.all_of(swarm.db, tenant)]
-
-
-def names_of(db: Database, tenant: str) -> dict[str, str]:
-    """{id: name}"""
-    return db.pairs("select id, name from repositories where tenant_id = ?", (tenant,))
